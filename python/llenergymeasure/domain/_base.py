@@ -1,0 +1,54 @@
+"""What every model of the schema shares: frozen, strict about its fields, and equal to its JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from llenergymeasure.domain._json import MAX_DIGITS, to_json_object, to_json_value
+
+_INT_LIMIT = 10**MAX_DIGITS
+_MINUTE = timedelta(minutes=1)
+
+
+def _within_json(value: int) -> int:
+    if -_INT_LIMIT < value < _INT_LIMIT:
+        return value
+    msg = f"an integer of more than {MAX_DIGITS} digits cannot be read back from JSON"
+    raise ValueError(msg)
+
+
+def _fixed_offset(value: datetime) -> datetime:
+    """Replace a time zone by its offset, which is all that ISO 8601 keeps of it.
+
+    An offset of whole minutes stays as it is; any other becomes UTC, the same instant.
+    """
+    offset = value.utcoffset()
+    if offset is None:
+        return value.replace(tzinfo=None, fold=0)
+    if type(value.tzinfo) is timezone and not offset % _MINUTE:
+        return value
+    if offset % _MINUTE:
+        return value.astimezone(timezone.utc)
+    return value.replace(tzinfo=timezone(offset), fold=0)
+
+
+# A length constraint makes pydantic decode the string, which refuses lone surrogates: UTF-8 has none.
+Text = Annotated[str, Field(min_length=0)]
+Int = Annotated[int, AfterValidator(_within_json)]
+DateTime = Annotated[datetime, AfterValidator(_fixed_offset)]
+JSONObject = Annotated[dict[str, Any], BeforeValidator(to_json_object)]
+JSONValue = Annotated[Any, BeforeValidator(to_json_value)]
+
+
+class Model(BaseModel):
+    """Base of the schema's models. Non-finite floats are the strings "NaN", "Infinity", "-Infinity" in JSON."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        ser_json_inf_nan="strings",
+        protected_namespaces=(),
+    )

@@ -1,0 +1,123 @@
+"""Any value becomes the JSON value that it will be on disk, so that memory and disk never differ."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+__all__ = ["MAX_DEPTH", "MAX_DIGITS", "to_json_object", "to_json_value"]
+
+MAX_DEPTH = 128
+"""Levels of lists and objects in one value. pydantic's parser reads 200, the record around it included."""
+
+MAX_DIGITS = 4300
+"""Digits of an integer that pydantic's parser and Python itself still read."""
+
+_INT_LIMIT = 10**MAX_DIGITS
+_NON_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+
+def to_json_object(value: object) -> object:
+    """Normalise a mapping to a JSON object; anything else is left for pydantic to refuse.
+
+    Raises:
+        ValueError: Something in it cannot be represented in JSON; the message says where and what.
+    """
+    return _normalise(value, "", 0) if isinstance(value, Mapping) else value
+
+
+def to_json_value(value: object) -> object:
+    """Normalise any value to a JSON value.
+
+    Tuples, sets and arrays become lists (sets are sorted), paths and UUIDs strings, dates ISO 8601, enums
+    their values, non-finite floats "NaN", "Infinity" and "-Infinity", models and dataclasses objects.
+
+    Raises:
+        ValueError: It cannot be represented in JSON; the message says where and what.
+    """
+    return _normalise(value, "", 0)
+
+
+def _normalise(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - one case a type
+    kind = type(value)
+    if kind is str:
+        return value if value.isascii() else _text(value, where)
+    if value is None or kind is bool:
+        return value
+    if kind is int:
+        if -_INT_LIMIT < value < _INT_LIMIT:
+            return value
+        raise _unrepresentable(where, f"is an integer of more than {MAX_DIGITS} digits")
+    if kind is float:
+        return value if math.isfinite(value) else _NON_FINITE.get(value, "NaN")
+    if depth >= MAX_DEPTH:
+        raise _unrepresentable(where, f"is nested more than {MAX_DEPTH} levels deep")
+    if kind is dict:
+        return _object(value, where, depth)
+    if kind in (list, tuple):
+        return [_normalise(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
+    return _normalise(_simplify(value, where), where, depth + 1)
+
+
+def _object(value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
+    normal = {}
+    for key, item in value.items():
+        name = key if type(key) is str else _key(key, where)
+        if not name.isascii():
+            _text(name, where)
+        if name in normal:
+            raise _unrepresentable(where, f"has the key {name!r} twice, once as {type(key).__name__}")
+        normal[name] = _normalise(item, f"{where}.{name}" if where else name, depth + 1)
+    return normal
+
+
+def _key(key: object, where: str) -> str:
+    if isinstance(key, Enum):
+        key = key.value
+    if isinstance(key, str):
+        return str.__str__(key)
+    if isinstance(key, os.PathLike):
+        return os.fsdecode(key)
+    if isinstance(key, int) and not isinstance(key, bool):
+        return int.__repr__(key)
+    raise _unrepresentable(where, f"has a key of type {type(key).__name__}, and JSON's keys are strings")
+
+
+def _text(value: str, where: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _unrepresentable(where, "has a lone surrogate, which UTF-8 cannot encode") from None
+    return value
+
+
+def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one case a type
+    """Take one step from a rich type towards one of JSON's own."""
+    if isinstance(value, Enum):
+        return value.value
+    for base, plain in ((str, str.__str__), (float, float.__float__), (int, int.__int__)):
+        if isinstance(value, base):
+            return plain(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted((_normalise(item, where, 0) for item in value), key=lambda item: (str(type(item)), str(item)))
+    if hasattr(value, "tolist"):  # scalars and arrays of numpy and torch
+        return value.tolist()
+    try:
+        return to_jsonable_python(value, inf_nan_mode="strings")
+    except (PydanticSerializationError, ValueError):
+        raise _unrepresentable(where, f"is a {type(value).__name__}, which JSON cannot represent") from None
+
+
+def _unrepresentable(where: str, what: str) -> ValueError:
+    return ValueError(f"{where or 'the value'} {what}")

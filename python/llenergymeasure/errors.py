@@ -1,0 +1,140 @@
+"""What can go wrong when results are saved and loaded."""
+
+from __future__ import annotations
+
+import errno as codes
+import functools
+import os
+from typing import Any
+
+__all__ = [
+    "LLEMError",
+    "PersistenceError",
+    "ResultCorruptError",
+    "ResultError",
+    "SchemaVersionError",
+    "SidecarError",
+]
+
+
+class LLEMError(Exception):
+    """Base of every error that this package defines."""
+
+
+class ResultError(LLEMError):
+    """What is read is not a result."""
+
+
+class ResultCorruptError(ResultError):
+    """The file is not whole: empty, truncated, NUL-filled, not UTF-8, not JSON."""
+
+
+class SchemaVersionError(ResultError):
+    """The file is whole, but of another schema line than this version of the package reads."""
+
+
+@functools.cache
+def _with_builtin(cls: type[PersistenceError], errno: int | None) -> type[PersistenceError]:
+    """Return `cls` as a subclass of the `OSError` that Python itself raises for a code, too."""
+    builtin = type(OSError(errno, "")) if errno is not None else OSError
+    if builtin is OSError or issubclass(cls, builtin):
+        return cls
+    namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    return type(cls.__name__, (cls, builtin), namespace)
+
+
+class PersistenceError(LLEMError, OSError):
+    """A result could not be saved or read: the right `OSError`, with the step that failed.
+
+    It is also the subclass of `OSError` that Python raises for its code, so that `except PermissionError`
+    and `except FileNotFoundError` work as everywhere.
+
+    Attributes:
+        errno: The operating system's code.
+        strerror: What the system says of it.
+        filename: The path that the step was about.
+        step: The step that failed: `"claim"`, `"write"`, `"flush"`, `"commit"`, ...
+        committed: False: nothing of the save is there, and saving again is safe. True: the record is in
+            place and whole; saving again makes a second copy.
+        result_path: The committed `result.json`, where `committed` is true.
+    """
+
+    step: str
+    result_path: str | None
+
+    def __new__(
+        cls,
+        errno: int | None = None,
+        strerror: str | None = None,
+        filename: str | os.PathLike[str] | None = None,
+        *_: object,
+    ) -> PersistenceError:
+        """Make an instance of the subclass that fits the code."""
+        kind = _with_builtin(cls, errno)
+        if filename is None:
+            return OSError.__new__(kind, errno, strerror)
+        return OSError.__new__(kind, errno, strerror, os.fspath(filename))
+
+    def __init__(
+        self,
+        errno: int | None = None,  # noqa: ARG002 - taken by __new__, where OSError takes its own
+        strerror: str | None = None,  # noqa: ARG002
+        filename: str | os.PathLike[str] | None = None,  # noqa: ARG002
+        step: str = "",
+        result_path: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Note the step, and the result where there is one."""
+        self.step = step
+        self.result_path = None if result_path is None else os.fspath(result_path)
+
+    @property
+    def committed(self) -> bool:
+        """Whether the record is in place and whole."""
+        return self.result_path is not None
+
+    @property
+    def _outcome(self) -> str:
+        if self.committed:
+            return (
+                f"the result is whole at {self.result_path}, but whether it survives a power cut is unknown; "
+                "do not save it again"
+            )
+        if self.step == "read":
+            return ""
+        return "nothing was saved, and saving again is safe"
+
+    def __str__(self) -> str:
+        """Say in one sentence what failed, where, why, and what is on disk now."""
+        code = codes.errorcode.get(self.errno or 0, "no code")
+        where = f" {self.filename!r}" if self.filename is not None else ""
+        doing = _DOING.get(self.step, self.step)
+        outcome = self._outcome
+        return f"cannot {doing}{where}: {self.strerror} [{code}]" + (f"; {outcome}" if outcome else "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive the way back from a worker process."""
+        public = SidecarError if isinstance(self, SidecarError) else PersistenceError
+        return public, (self.errno, self.strerror, self.filename, self.step, self.result_path)
+
+
+class SidecarError(PersistenceError):
+    """The result is safe at `result_path`; its sidecar was not stored."""
+
+    @property
+    def _outcome(self) -> str:
+        return f"the result itself is safe, without a sidecar, at {self.result_path}"
+
+
+_DOING = {
+    "open_output_dir": "open the output directory",
+    "make_output_dir": "make the output directory",
+    "claim": "make the result's directory",
+    "read_source": "use the timeseries source",
+    "create": "create",
+    "write": "write",
+    "flush": "flush",
+    "close": "close",
+    "commit": "rename to",
+    "flush_directory": "flush the directory",
+    "read": "read the result",
+}

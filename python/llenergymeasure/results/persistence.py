@@ -1,0 +1,66 @@
+"""Saving and loading one result: thin fronts of `ResultStore`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llenergymeasure import _store
+from llenergymeasure.results.store import MissingSidecar, ResultStore, TimeseriesSource
+from llenergymeasure.results.store import directory_name as _experiment_dir_name
+
+if TYPE_CHECKING:
+    from llenergymeasure.domain.experiment import ExperimentResult
+
+__all__ = [
+    "MissingSidecar",
+    "TimeseriesSource",
+    "_atomic_write",
+    "_experiment_dir_name",
+    "_find_collision_free_dir",
+    "load_result",
+    "save_result",
+]
+
+
+def save_result(
+    result: ExperimentResult,
+    output_dir: str | os.PathLike[str],
+    timeseries_source: TimeseriesSource | None = None,
+    *,
+    durable: bool = True,
+) -> Path:
+    """Save one result to a new directory in `output_dir`; see `ResultStore.save`."""
+    return ResultStore(output_dir).save(result, timeseries_source, durable=durable)
+
+
+def load_result(
+    path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"
+) -> ExperimentResult:
+    """Load one result from its `result.json` or its directory; see `ResultStore.load`."""
+    return ResultStore("").load(path, missing_sidecar=missing_sidecar)
+
+
+def _find_collision_free_dir(base: str | os.PathLike[str]) -> Path:
+    """Make `base`, or the first free one of `base_1`, `base_2`, ..., and return what was made.
+
+    Missing parents are made too.
+
+    Raises:
+        PersistenceError: No directory could be made.
+    """
+    base = Path(base)
+    return _store.claim(base.parent, base.name)
+
+
+def _atomic_write(content: str | bytes, path: str | os.PathLike[str]) -> None:
+    """Write a file durably, whole or not at all, over whatever has its name.
+
+    Text is encoded as UTF-8. The file has mode 0666 under the umask.
+
+    Raises:
+        PersistenceError: It could not be written, and what was there is unchanged; or (`committed`) it is
+            in place and its flush failed.
+    """
+    _store.replace(Path(path), content.encode() if isinstance(content, str) else content)

@@ -1,0 +1,218 @@
+"""`ResultStore`: a directory of results, and its verbs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from llenergymeasure import _store
+from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.errors import PersistenceError, ResultCorruptError, ResultError, SchemaVersionError
+
+__all__ = ["ArrowStream", "MissingSidecar", "ResultStore", "TimeseriesSource", "directory_name"]
+
+
+class ArrowStream(Protocol):
+    """A table or stream of any Arrow library: pyarrow, polars, DuckDB, arro3, pandas 3, ..."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Export the stream as a PyCapsule, by the Arrow PyCapsule interface."""
+
+
+TimeseriesSource: TypeAlias = "str | os.PathLike[str] | ArrowStream"
+MissingSidecar: TypeAlias = Literal["warn", "ignore", "error"]
+
+
+class ResultStore:
+    """A directory of results.
+
+    It holds no open file and no lock: any number of stores, threads, processes and hosts may use one
+    directory at once. It can be pickled.
+
+    Args:
+        root: The directory. It is made, with its ancestors, by the first save. A relative path is resolved
+            here, so that a later `os.chdir` moves no result.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        """Take a directory, which need not exist yet."""
+        path = Path(root)
+        try:
+            self._root = path.absolute()
+        except OSError as error:  # the working directory is gone
+            raise PersistenceError(error.errno, error.strerror, path, "open_output_dir") from error
+
+    @property
+    def root(self) -> Path:
+        """The directory, absolute."""
+        return self._root
+
+    def __repr__(self) -> str:
+        """Name the directory."""
+        return f"ResultStore({str(self._root)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        """Two stores are equal when they are of one directory path."""
+        return isinstance(other, ResultStore) and self._root == other._root
+
+    def __hash__(self) -> int:
+        """Hash the directory path."""
+        return hash(self._root)
+
+    def save(
+        self,
+        result: ExperimentResult,
+        timeseries_source: TimeseriesSource | None = None,
+        *,
+        durable: bool = True,
+    ) -> Path:
+        """Save one result to a new directory, and return the path of its `result.json`.
+
+        The directory is `{model_slug}_{backend}_{timestamp}`, with `_1`, `_2`, ... appended where that is
+        taken: nothing that exists is ever overwritten, whoever else is saving. Readers see the whole record
+        or none.
+
+        Args:
+            result: The result. Where a sidecar is stored, the saved record's `timeseries` names it.
+            timeseries_source: The power trace: the path of a Parquet file, which is copied, or any object
+                with `__arrow_c_stream__`, which is written as Parquet. The result itself comes first: it is
+                saved whatever is wrong with the sidecar.
+            durable: Wait until the result would survive a power cut. Without it the save is as atomic, but
+                what was saved in the last seconds before a power cut may be gone.
+
+        Returns:
+            The absolute path of `result.json`.
+
+        Raises:
+            PersistenceError: The result was not saved (`committed` is false) or was saved, but its flush
+                failed (`committed` is true).
+            SidecarError: The result is safe at `result_path`, its sidecar was not stored.
+            KeyboardInterrupt: The save was interrupted before the commit, and nothing of it is there; or
+                after, and it is complete.
+
+        Warns:
+            UserWarning: `timeseries_source` does not exist. The result was saved.
+        """
+        encode = ExperimentResult.__pydantic_serializer__.to_json
+        record = encode(result, indent=2) + b"\n"
+        beside = None
+        if timeseries_source is not None:
+            named = result.model_copy(update={"timeseries": _store.SIDECAR})
+            beside = encode(named, indent=2) + b"\n"
+        path, sidecar_found = _store.save(
+            self._root,
+            directory_name(result),
+            record,
+            source=timeseries_source,
+            record_beside=beside,
+            durable=durable,
+            interruptible=threading.current_thread() is threading.main_thread(),
+        )
+        if not sidecar_found:
+            warnings.warn(
+                f"timeseries source {os.fspath(timeseries_source)!r} does not exist; "  # type: ignore[arg-type]
+                f"the result was saved without a sidecar at {path}",
+                UserWarning,
+                stacklevel=_caller(),
+            )
+        return path
+
+    def load(
+        self, path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"
+    ) -> ExperimentResult:
+        """Load one result and check it against the schema.
+
+        A record that names no sidecar, beside a `timeseries.parquet`, is loaded with that name filled in.
+
+        Args:
+            path: A `result.json` or its directory; relative to the store's root, or absolute.
+            missing_sidecar: What to do when the record names a sidecar that is not beside it: `"warn"`,
+                `"ignore"` or `"error"`. The name is kept.
+
+        Raises:
+            PersistenceError: The file cannot be read; it is a `FileNotFoundError` where there is none.
+            ResultCorruptError: The file is empty, truncated, NUL-filled, not UTF-8 or not JSON.
+            SchemaVersionError: The file is of another schema line.
+            ResultError: The file is JSON, but no object; or its sidecar is missing and that is an error.
+            pydantic.ValidationError: A field is wrong; its title names the file.
+
+        Warns:
+            UserWarning: The sidecar is missing.
+        """
+        if missing_sidecar not in ("warn", "ignore", "error"):
+            msg = f"missing_sidecar is 'warn', 'ignore' or 'error', not {missing_sidecar!r}"
+            raise ValueError(msg)
+        file, content, has_sidecar = _store.read(self._root / path)
+        try:
+            result = ExperimentResult.model_validate_json(content)
+        except ValidationError as error:
+            raise _reading_error(file, content, error) from None
+        if result.timeseries is None:
+            return result.model_copy(update={"timeseries": _store.SIDECAR}) if has_sidecar else result
+        if missing_sidecar != "ignore":
+            trouble = _missing_sidecar(file, result.timeseries)
+            if trouble is not None and missing_sidecar == "error":
+                raise ResultError(trouble)
+            if trouble is not None:
+                warnings.warn(trouble, UserWarning, stacklevel=_caller())
+        return result
+
+
+def directory_name(result: ExperimentResult) -> str:
+    """Name the directory of a result saved now: `{model_slug}_{backend}_{timestamp}`, in local time."""
+    model = result.effective_config.get("model")
+    model = "" if model is None else str(model)
+    return _store.directory_name(model, result.backend, time.strftime("%Y-%m-%dT%H-%M"))
+
+
+def _missing_sidecar(record: Path, name: str) -> str | None:
+    """Say what is wrong with the sidecar that a record names; None where it is there.
+
+    The field is a file name: one that would lead out of the directory is not followed.
+    """
+    if name in ("", ".", "..") or any(mark in name for mark in ("/", "\\", "\0")):
+        return f"Timeseries sidecar missing: {record} names {name!r}, which is not a file name and not followed"
+    if os.path.isfile(record.with_name(name)):  # noqa: PTH113 - a name too long is no file, not an error
+        return None
+    return f"Timeseries sidecar missing: {record} names {name!r}, and there is no such file beside it"
+
+
+def _reading_error(file: Path, content: bytes, error: ValidationError) -> Exception:
+    """Tell what is wrong with a record that does not validate, naming the file and its size."""
+    where = f"{file} ({len(content)} bytes)"
+    damage = _store.diagnose(content)
+    if damage is not None:
+        return ResultCorruptError(f"{where} is not a whole result: {damage}")
+    try:
+        document = from_json(content)
+    except ValueError as parser:
+        return ResultCorruptError(f"{where} cannot be read: {parser}")
+    if not isinstance(document, dict):
+        kind = {list: "an array", str: "a string", type(None): "null"}.get(type(document), "a number or boolean")
+        return ResultError(f"{where} is not a result: it is {kind}, and a result is a JSON object")
+    version = document.get("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        return SchemaVersionError(
+            f"{where} is of schema line {version!r}, and this version of llenergymeasure reads "
+            f"{SCHEMA_VERSION!r}; read it with the version that wrote it, or a newer one"
+        )
+    details: list[Any] = error.errors(include_url=False)
+    return ValidationError.from_exception_data(f"ExperimentResult read from {where}", details)
+
+
+def _caller() -> int:
+    """Return the `stacklevel` of the first frame outside this package, for a warning of the calling function."""
+    import inspect  # noqa: PLC0415 - slow to import, and only warnings need it
+
+    package = str(Path(__file__).parent.parent)
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_code.co_filename.startswith(package):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -1,0 +1,73 @@
+//! A store's error becomes the Python exception that says the same.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use llem_store::Error;
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::prelude::*;
+
+mod classes {
+    use pyo3::import_exception;
+    import_exception!(llenergymeasure.errors, PersistenceError);
+    import_exception!(llenergymeasure.errors, SidecarError);
+}
+
+/// POSIX's codes for what has no code of its own: a bad argument, and any other input or output error.
+const EINVAL: i32 = 22;
+const EIO: i32 = 5;
+const EISDIR: i32 = 21;
+
+/// The exception for an error of the store.
+pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
+    if matches!(error, Error::Interrupted) {
+        return PyKeyboardInterrupt::new_err(());
+    }
+    let Error::Unconfirmed { result, sidecar, .. } = error else {
+        return classes::PersistenceError::new_err(arguments(error, None));
+    };
+    let exception = classes::PersistenceError::new_err(arguments(error, Some(result)));
+    if let Some(sidecar) = sidecar {
+        exception.set_cause(py, Some(sidecar_error(sidecar, result)));
+    }
+    exception
+}
+
+/// The exception for a result that was saved without the sidecar that it should have.
+pub fn sidecar_error(error: &Error, result: &Path) -> PyErr {
+    classes::SidecarError::new_err(arguments(error, Some(result)))
+}
+
+type Arguments = (i32, String, Option<PathBuf>, &'static str, Option<PathBuf>);
+
+fn arguments(error: &Error, result: Option<&Path>) -> Arguments {
+    let path = error.path().map(Path::to_owned);
+    (errno(error), reason(error), path, error.step().as_str(), result.map(Path::to_owned))
+}
+
+fn errno(error: &Error) -> i32 {
+    error.raw_os_error().unwrap_or(match error {
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::InvalidInput => EINVAL,
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => EISDIR,
+        Error::Io { .. } | Error::Unconfirmed { .. } => EIO,
+        _ => EINVAL,
+    })
+}
+
+/// What the system said, without the code and the path that the exception carries beside it.
+fn reason(error: &Error) -> String {
+    match error {
+        Error::Io { source, .. } => {
+            let said = source.to_string();
+            match said.split_once(" (os error ") {
+                Some((said, _)) => said.to_owned(),
+                None => said,
+            }
+        }
+        Error::Unconfirmed { cause, .. } => reason(cause),
+        Error::NotParquet { reason, .. } => format!("not a Parquet file: {reason}"),
+        Error::NotAFile { .. } => "not a regular file".to_owned(),
+        Error::SourceChanged { .. } => "the file changed while it was copied".to_owned(),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,30 @@
+//! `llenergymeasure._store`: the store for Python. Arguments are converted to owned Rust, the interpreter is
+//! released around all I/O, and errors become the classes of `llenergymeasure.errors`.
+
+mod errors;
+mod load;
+mod save;
+mod timeseries;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+mod _store {
+    #[pymodule_export]
+    use crate::load::{diagnose, read};
+    #[pymodule_export]
+    use crate::save::{claim, directory_name, replace, save};
+    #[pymodule_export]
+    use crate::timeseries::Timeseries;
+
+    #[pymodule_export]
+    const RECORD: &str = llem_store::RECORD;
+    #[pymodule_export]
+    const SIDECAR: &str = llem_store::SIDECAR;
+    /// The version of the extension, which is the package's.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    /// Whether the extension was built with optimisation.
+    #[pymodule_export]
+    const OPTIMISED: bool = !cfg!(debug_assertions);
+}

@@ -1,0 +1,23 @@
+//! One record read.
+
+use std::path::PathBuf;
+
+use llem_store::load::{self, Record};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::errors::to_python;
+
+/// Read a record by its file or its directory: the file's path, its bytes, and whether a sidecar is beside it.
+#[pyfunction]
+pub fn read(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, Bound<'_, PyBytes>, bool)> {
+    let Record { path, bytes, has_sidecar } =
+        py.detach(|| load::read(&path)).map_err(|error| to_python(py, &error))?;
+    Ok((path, PyBytes::new(py, &bytes), has_sidecar))
+}
+
+/// Why bytes are no JSON document, or None where they are one.
+#[pyfunction]
+pub fn diagnose(py: Python<'_>, content: &[u8]) -> Option<String> {
+    py.detach(|| load::diagnose(content))
+}

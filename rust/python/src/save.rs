@@ -1,0 +1,108 @@
+//! One result saved, and the pieces of a save that other writers of files use.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use llem_store::error::Error;
+use llem_store::root::Root;
+use llem_store::save::{Save, Saved, Sidecar};
+use llem_store::sidecar::Source;
+use llem_store::{Durability, claim as claiming, durable, name};
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3_arrow::PyRecordBatchReader;
+
+use crate::errors::{sidecar_error, to_python};
+
+/// The directory name of a result: see `llem_store::name`.
+#[pyfunction]
+pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
+    name::directory_name(model, backend, timestamp)
+}
+
+/// Save one result; returns its path, and false where the sidecar's source does not exist.
+///
+/// `interruptible` is for the main thread, the only one that Python runs signal handlers in.
+#[pyfunction]
+#[pyo3(signature = (root, name, record, *, source=None, record_beside=None, durable, interruptible))]
+#[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
+pub fn save(
+    py: Python<'_>,
+    root: PathBuf,
+    name: &str,
+    record: PyBackedBytes,
+    source: Option<&Bound<'_, PyAny>>,
+    record_beside: Option<PyBackedBytes>,
+    durable: bool,
+    interruptible: bool,
+) -> PyResult<(PathBuf, bool)> {
+    let source = source.map(|source| to_source(py, source)).transpose()?;
+    let sidecar = source.map(|source| (source, record_beside.as_deref().unwrap_or(&record)));
+    let durability = if durable { Durability::Durable } else { Durability::Relaxed };
+    // What a signal handler raised while the store was at work.
+    let raised = Mutex::new(None);
+    let interrupted = || {
+        interruptible
+            && Python::attach(|py| match py.check_signals() {
+                Ok(()) => false,
+                Err(error) => {
+                    *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    true
+                }
+            })
+    };
+    let request = Save { root: &root, name, record: &record, sidecar, durability };
+    let saved = py.detach(|| llem_store::save::save(request, &interrupted));
+    let Saved { path, sidecar } = saved.map_err(|error| {
+        let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
+        raised.unwrap_or_else(|| to_python(py, &error))
+    })?;
+    match sidecar {
+        Sidecar::None | Sidecar::Stored => Ok((path, true)),
+        Sidecar::Missing => Ok((path, false)),
+        Sidecar::Failed(error) => Err(sidecar_error(&error, &path)),
+    }
+}
+
+/// A path or an Arrow stream. Whatever else it is must not keep the result from being saved, so it becomes a
+/// source that fails; only an interrupt comes out of here.
+fn to_source(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
+    let read = if source.hasattr("__arrow_c_stream__")? {
+        source.extract::<PyRecordBatchReader>().map_err(PyErr::from).and_then(PyRecordBatchReader::into_reader)
+    } else if let Ok(path) = source.extract::<PathBuf>() {
+        return Ok(Source::File(path));
+    } else {
+        let kind = source.get_type().qualname()?;
+        let reason = format!(
+            "timeseries_source must be a path or an object with __arrow_c_stream__, not {kind}"
+        );
+        return Ok(Source::Failed(Error::NotASource { reason }));
+    };
+    match read {
+        Ok(reader) => Ok(Source::Arrow(reader)),
+        Err(error) if error.is_instance_of::<PyException>(py) => {
+            Ok(Source::Failed(Error::Stream { reason: error.to_string() }))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Claim `base`, `base_1`, ... in a directory, which is made where it is missing.
+#[pyfunction]
+pub fn claim(py: Python<'_>, parent: PathBuf, base: std::ffi::OsString) -> PyResult<PathBuf> {
+    py.detach(|| {
+        let mut root = Root::open_or_make(&parent)?;
+        let mut claim = claiming::claim(root.dir(), &base)?;
+        claim.keep();
+        root.keep();
+        Ok(claim.dir().path().to_owned())
+    })
+    .map_err(|error| to_python(py, &error))
+}
+
+/// Replace a file, whole or not at all.
+#[pyfunction]
+pub fn replace(py: Python<'_>, path: PathBuf, content: PyBackedBytes) -> PyResult<()> {
+    py.detach(|| durable::replace(&path, &content)).map_err(|error| to_python(py, &error))
+}

@@ -1,0 +1,101 @@
+//! A directory known by its path, for platforms without `openat`: the same promises to other savers, but a
+//! directory that is swapped for a symlink in mid-save is followed.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// A directory.
+#[derive(Debug)]
+pub struct Dir {
+    path: PathBuf,
+}
+
+impl Dir {
+    /// Check that a path is a directory, and keep it.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let target = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        if !fs::metadata(target)?.is_dir() {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Where the directory is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Make a directory; fails with `AlreadyExists` whatever has the name.
+    pub fn make_dir(&self, name: &OsStr) -> io::Result<()> {
+        fs::create_dir(self.path.join(name))
+    }
+
+    /// A directory in this one; a symlink is refused.
+    pub fn open_dir(&self, name: &OsStr) -> io::Result<Self> {
+        let path = self.path.join(name);
+        if !fs::symlink_metadata(&path)?.is_dir() {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { path })
+    }
+
+    /// Remove an empty directory.
+    pub fn remove_dir(&self, name: &OsStr) -> io::Result<()> {
+        fs::remove_dir(self.path.join(name))
+    }
+
+    /// Create a file for writing; fails with `AlreadyExists` whatever has the name.
+    pub fn create_new(&self, name: &OsStr) -> io::Result<File> {
+        OpenOptions::new().write(true).create_new(true).open(self.path.join(name))
+    }
+
+    /// Remove a file.
+    pub fn remove_file(&self, name: &OsStr) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    /// Whether anything has the name, a dangling symlink too.
+    pub fn is_taken(&self, name: &OsStr) -> io::Result<bool> {
+        match fs::symlink_metadata(self.path.join(name)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Rename a file to a name that nothing has; fails with `AlreadyExists` rather than replace.
+    ///
+    /// The link refuses to replace on every file system that has links; where there are none, the check and
+    /// the rename are two steps, alone in a directory that this save has claimed.
+    pub fn publish(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        match fs::hard_link(self.path.join(from), self.path.join(to)) {
+            Ok(()) => {
+                // Committed under its name; a temporary name that stays behind is never read.
+                let _ = self.remove_file(from);
+                Ok(())
+            }
+            Err(_) if !self.is_taken(from)? && self.is_taken(to)? => Ok(()),
+            Err(_) if self.is_taken(to)? => Err(ErrorKind::AlreadyExists.into()),
+            Err(_) => self.replace(from, to),
+        }
+    }
+
+    /// Rename a file over whatever has the name.
+    pub fn replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    /// Flush the directory's entries, where the platform can: Windows has no flush for directories.
+    pub fn sync(&self) -> io::Result<()> {
+        if cfg!(windows) { Ok(()) } else { File::open(&self.path)?.sync_all() }
+    }
+}
+
+/// Close a file. Without a checked close, its errors are lost here; a flush before it has reported them.
+pub fn close(file: File) -> io::Result<()> {
+    drop(file);
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! A directory held open: every call is relative to its descriptor.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Dir {
+    /// Open a directory by path; a symlink is followed here and by no other method.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        // The empty path means the current directory to everyone but the kernel.
+        let target = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let fd = retry_on_intr(|| rustix::fs::open(target, OPEN_DIR, Mode::empty()))?;
+        Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// Where the directory was when it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Make a directory, 0777 under the umask; fails with `AlreadyExists` whatever has the name.
+    pub fn make_dir(&self, name: &OsStr) -> io::Result<()> {
+        Ok(retry_on_intr(|| rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777)))?)
+    }
+
+    /// Open a directory in this one; a symlink is refused.
+    pub fn open_dir(&self, name: &OsStr) -> io::Result<Self> {
+        let fd = retry_on_intr(|| {
+            rustix::fs::openat(&self.fd, name, OPEN_DIR | OFlags::NOFOLLOW, Mode::empty())
+        })?;
+        Ok(Self { fd, path: self.path.join(name) })
+    }
+
+    /// Remove an empty directory.
+    pub fn remove_dir(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Create a file for writing, 0666 under the umask; fails with `AlreadyExists` whatever has the name.
+    pub fn create_new(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o666);
+        Ok(retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, mode))?.into())
+    }
+
+    /// Remove a file.
+    pub fn remove_file(&self, name: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
+    }
+
+    /// Whether anything has the name, a dangling symlink too.
+    pub fn is_taken(&self, name: &OsStr) -> io::Result<bool> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Rename a file to a name that nothing has; fails with `AlreadyExists` rather than replace.
+    ///
+    /// A network file system may carry out a rename and lose the answer. A source that is gone and a target
+    /// that is there mean that it did: nobody else knows the names inside a claimed directory.
+    pub fn publish(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        match rustix::fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            // NFS, FUSE, old ZFS: no such flag.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.publish_by_link(from, to),
+            Err(_) if !self.is_taken(from)? && self.is_taken(to)? => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// [`Dir::publish`] where the kernel has no rename that refuses to replace.
+    fn publish_by_link(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        match rustix::fs::linkat(&self.fd, from, &self.fd, to, AtFlags::empty()) {
+            Ok(()) => {}
+            Err(Errno::EXIST) if self.inode(from)? == self.inode(to)? => {}
+            Err(Errno::EXIST) => return Err(Errno::EXIST.into()),
+            // No hard links either. The directory is this save's own claim, so a plain rename meets no one.
+            Err(_) if self.is_taken(to)? => return Err(Errno::EXIST.into()),
+            Err(_) => return self.replace(from, to),
+        }
+        // The record is committed under its name; a temporary name that stays behind is never read.
+        let _ = self.remove_file(from);
+        Ok(())
+    }
+
+    fn inode(&self, name: &OsStr) -> io::Result<(u64, u64)> {
+        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        #[allow(clippy::useless_conversion, reason = "the types differ between platforms")]
+        Ok((stat.st_dev.try_into().unwrap_or(u64::MAX), stat.st_ino.into()))
+    }
+
+    /// Rename a file over whatever has the name.
+    pub fn replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
+    }
+
+    /// Flush the directory's entries to the device. A failure is final: another try would report success
+    /// without having written anything.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(retry_on_intr(|| rustix::fs::fsync(&self.fd))?)
+    }
+}
+
+/// Close a file and report what the close says: quotas and network file systems may speak up only here.
+pub fn close(file: File) -> io::Result<()> {
+    match nix::unistd::close(OwnedFd::from(file)) {
+        // The descriptor is gone either way, and whether the data is safe is the flush's to say.
+        Ok(()) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn publishing_by_link_keeps_the_promises_of_publishing() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        fs::write(temp.path().join("ours"), "ours").unwrap();
+        fs::write(temp.path().join("theirs"), "theirs").unwrap();
+        let error = dir.publish_by_link("ours".as_ref(), "theirs".as_ref()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(temp.path().join("theirs")).unwrap(), b"theirs");
+        dir.publish_by_link("ours".as_ref(), "free".as_ref()).unwrap();
+        assert_eq!(fs::read(temp.path().join("free")).unwrap(), b"ours");
+        assert!(!temp.path().join("ours").exists());
+    }
+
+    #[test]
+    fn a_link_whose_answer_was_lost_counts_as_done() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        fs::write(temp.path().join("temp"), "ours").unwrap();
+        fs::hard_link(temp.path().join("temp"), temp.path().join("final")).unwrap();
+        dir.publish_by_link("temp".as_ref(), "final".as_ref()).unwrap();
+        assert!(!temp.path().join("temp").exists());
+    }
+
+    #[test]
+    fn later_steps_follow_the_directory_not_its_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Dir::open(temp.path()).unwrap();
+        root.make_dir("claimed".as_ref()).unwrap();
+        let dir = root.open_dir("claimed".as_ref()).unwrap();
+        fs::rename(temp.path().join("claimed"), temp.path().join("moved")).unwrap();
+        fs::create_dir(temp.path().join("trap")).unwrap();
+        std::os::unix::fs::symlink("trap", temp.path().join("claimed")).unwrap();
+        close(dir.create_new("file".as_ref()).unwrap()).unwrap();
+        assert!(temp.path().join("moved/file").exists());
+        assert!(!temp.path().join("trap/file").exists());
+    }
+}

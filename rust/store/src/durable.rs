@@ -1,0 +1,200 @@
+//! A file that is whole or absent, and what must be flushed before it may be relied on.
+//!
+//! A file is written under a temporary name, flushed, and renamed. Without the flush *before* the rename, a
+//! power cut leaves a record of length zero under its final name; without the flush of the directory *after*
+//! it, the name itself is lost. Both are inside this module's two types, so no caller can forget one.
+//!
+//! A failed flush is never tried again: the kernel drops the dirty pages it could not write and reports
+//! success the second time (measured on ext4, xfs and btrfs).
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::dir::{self, Dir};
+use crate::error::{At, Error, Result, Step};
+
+/// Whether a save waits for the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Everything is flushed before the save returns: it survives a power cut.
+    Durable,
+    /// Nothing is flushed: atomic for readers and across crashes of the process, not across a power cut.
+    Relaxed,
+}
+
+/// A file under a temporary name. Dropped before it is published, it is removed.
+#[derive(Debug)]
+pub struct PendingFile<'d> {
+    dir: &'d Dir,
+    name: OsString,
+    file: Option<File>,
+    published: bool,
+}
+
+impl<'d> PendingFile<'d> {
+    /// Create the temporary file; it must not exist.
+    pub fn create(dir: &'d Dir, name: &OsStr) -> Result<Self> {
+        let file = dir.create_new(name).at(Step::Create, || dir.path().join(name))?;
+        Ok(Self { dir, name: name.to_owned(), file: Some(file), published: false })
+    }
+
+    /// Where the temporary file is.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join(&self.name)
+    }
+
+    /// The open file, until it is sealed.
+    pub fn file(&mut self) -> Result<&mut File> {
+        let Self { dir, name, file, .. } = self;
+        file.as_mut().ok_or_else(|| {
+            let sealed = io::Error::new(ErrorKind::InvalidInput, "the file is sealed");
+            Error::io(Step::Write, dir.path().join(name), sealed)
+        })
+    }
+
+    /// Write all of the content.
+    pub fn write(&mut self, content: &[u8]) -> Result<()> {
+        let written = self.file()?.write_all(content);
+        written.at(Step::Write, || self.path())
+    }
+
+    /// Check that the file has the length it should have, flush it, and close it.
+    pub fn seal(&mut self, length: u64, durability: Durability) -> Result<()> {
+        let Some(mut file) = self.file.take() else { return Ok(()) };
+        // Where the file ends by the kernel's account, not by the sum of what the writes reported.
+        let end = file.seek(SeekFrom::End(0)).at(Step::Write, || self.path())?;
+        if end != length {
+            let short = io::Error::new(
+                ErrorKind::WriteZero,
+                format!("{end} bytes are there where {length} were written"),
+            );
+            return Err(Error::io(Step::Write, self.path(), short));
+        }
+        if durability == Durability::Durable {
+            file.sync_all().at(Step::Flush, || self.path())?;
+        }
+        dir::close(file).at(Step::Close, || self.path())
+    }
+
+    /// Rename the sealed file to a name that nothing has.
+    pub fn publish(mut self, name: &OsStr) -> Result<()> {
+        self.dir.publish(&self.name, name).at(Step::Commit, || self.dir.path().join(name))?;
+        self.published = true;
+        Ok(())
+    }
+
+    /// Rename the sealed file over whatever has the name.
+    pub fn replace(mut self, name: &OsStr) -> Result<()> {
+        self.dir.replace(&self.name, name).at(Step::Commit, || self.dir.path().join(name))?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for PendingFile<'_> {
+    fn drop(&mut self) {
+        if !self.published {
+            let _ = self.dir.remove_file(&self.name);
+        }
+    }
+}
+
+/// Replace a file, whole or not at all, and durably: the file is flushed, renamed, and its directory flushed.
+///
+/// The new file has mode 0666 under the umask. A symlink is replaced, not followed.
+pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let Some(name) = path.file_name() else {
+        return Err(Error::io(Step::Create, path, ErrorKind::InvalidInput.into()));
+    };
+    let parent = path.parent().unwrap_or(Path::new(""));
+    let dir = Dir::open(parent).at(Step::OpenOutputDir, || parent.to_owned())?;
+    let mut pending = create_unique(&dir)?;
+    pending.write(content)?;
+    pending.seal(content.len() as u64, Durability::Durable)?;
+    pending.replace(name)?;
+    dir.sync().map_err(|source| Error::Unconfirmed {
+        result: path.to_owned(),
+        cause: Error::io(Step::FlushDirectory, parent, source).into(),
+        sidecar: None,
+    })
+}
+
+/// A hidden temporary file under a name that no other writer of this directory has.
+fn create_unique(dir: &Dir) -> Result<PendingFile<'_>> {
+    loop {
+        let name = format!(".llem-{:016x}.tmp", RandomState::new().hash_one(std::process::id()));
+        match PendingFile::create(dir, name.as_ref()) {
+            Err(error) if error.is_io(ErrorKind::AlreadyExists) => {}
+            created => return created,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn names(path: &Path) -> Vec<String> {
+        let entries = fs::read_dir(path).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_appears_whole_under_its_name() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let mut pending = PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap();
+        pending.write(b"whole").unwrap();
+        assert_eq!(names(temp.path()), [".x.tmp"]);
+        pending.seal(5, Durability::Durable).unwrap();
+        pending.publish("x".as_ref()).unwrap();
+        assert_eq!(names(temp.path()), ["x"]);
+        assert_eq!(fs::read(temp.path().join("x")).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn a_file_that_is_not_published_leaves_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap().write(b"half").unwrap();
+        assert!(names(temp.path()).is_empty());
+    }
+
+    #[test]
+    fn a_file_of_the_wrong_length_is_not_sealed() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let mut pending = PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap();
+        pending.write(b"half").unwrap();
+        let error = pending.seal(8, Durability::Relaxed).unwrap_err();
+        assert!(error.to_string().contains("4 bytes are there where 8 were written"), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("manifest.json");
+        for content in [&b"old and long"[..], b"new", b""] {
+            replace(&path, content).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
+        assert_eq!(names(temp.path()), ["manifest.json"]);
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_the_old_file_and_no_other() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("directory");
+        fs::create_dir(&path).unwrap();
+        let error = replace(&path, b"x").unwrap_err();
+        assert_eq!((error.step(), error.path()), (Step::Commit, Some(path.as_path())));
+        assert_eq!(names(temp.path()), ["directory"]);
+        assert!(replace(Path::new("/"), b"x").is_err());
+        assert!(replace(&temp.path().join("absent/file"), b"x").unwrap_err().is_io(ErrorKind::NotFound));
+    }
+}

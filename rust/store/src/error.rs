@@ -1,0 +1,206 @@
+//! What can go wrong, and where: every I/O error carries its step and its path.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The outcome of a step of the store.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A step of a save or a load, named in the errors it causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Step {
+    /// Opening the output directory.
+    OpenOutputDir,
+    /// Making the output directory or one of its ancestors.
+    MakeOutputDir,
+    /// Making and opening the directory of one result.
+    Claim,
+    /// Opening and checking the file that a sidecar is copied from.
+    ReadSource,
+    /// Creating a temporary file.
+    Create,
+    /// Writing a temporary file.
+    Write,
+    /// Flushing a temporary file to the device.
+    Flush,
+    /// Closing a temporary file.
+    Close,
+    /// Renaming a temporary file to its final name.
+    Commit,
+    /// Flushing a directory whose entries changed.
+    FlushDirectory,
+    /// Reading a record.
+    Read,
+}
+
+impl Step {
+    /// The step's stable name, as Python's `PersistenceError.step` has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenOutputDir => "open_output_dir",
+            Self::MakeOutputDir => "make_output_dir",
+            Self::Claim => "claim",
+            Self::ReadSource => "read_source",
+            Self::Create => "create",
+            Self::Write => "write",
+            Self::Flush => "flush",
+            Self::Close => "close",
+            Self::Commit => "commit",
+            Self::FlushDirectory => "flush_directory",
+            Self::Read => "read",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a save, a sidecar or a load failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A system call failed before anything was committed.
+    #[error("{step} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        step: Step,
+        /// What it was being done to.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The record is in place and whole, but the flush that would make it durable failed. Saving again
+    /// makes a second copy; flushing again would report success without being one.
+    #[error("{} is in place, but its flush failed: {cause}", result.display())]
+    Unconfirmed {
+        /// The committed record.
+        result: PathBuf,
+        /// The flush that failed.
+        cause: Box<Error>,
+        /// What went wrong with the sidecar, where that failed too.
+        sidecar: Option<Box<Error>>,
+    },
+    /// The source of a sidecar is no Parquet file.
+    #[error("{} is not a Parquet file ({size} bytes): {reason}", path.display())]
+    NotParquet {
+        /// The source.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The source of a sidecar is a directory, a pipe, a device.
+    #[error("{} is not a regular file", path.display())]
+    NotAFile {
+        /// The source.
+        path: PathBuf,
+    },
+    /// The source of a sidecar was written to while it was copied.
+    #[error("{} changed while it was copied", path.display())]
+    SourceChanged {
+        /// The source.
+        path: PathBuf,
+    },
+    /// An Arrow stream failed, or holds what Parquet cannot.
+    #[error("the Arrow stream cannot be written as Parquet: {reason}")]
+    Stream {
+        /// What the stream or the encoder said.
+        reason: String,
+    },
+    /// What was given as the source of a sidecar is none.
+    #[error("{reason}")]
+    NotASource {
+        /// What it is, and what it should be.
+        reason: String,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    pub(crate) fn io(step: Step, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io { step, path: path.into(), source }
+    }
+
+    /// The operating system's code for the error, where it has one.
+    #[must_use]
+    pub fn raw_os_error(&self) -> Option<i32> {
+        match self {
+            Self::Io { source, .. } => source.raw_os_error(),
+            Self::Unconfirmed { cause, .. } => cause.raw_os_error(),
+            _ => None,
+        }
+    }
+
+    /// The step that failed.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        match self {
+            Self::Io { step, .. } => *step,
+            Self::Unconfirmed { cause, .. } => cause.step(),
+            Self::NotParquet { .. } | Self::NotAFile { .. } | Self::NotASource { .. } => Step::ReadSource,
+            Self::SourceChanged { .. } | Self::Stream { .. } | Self::Interrupted => Step::Write,
+        }
+    }
+
+    /// The path that the failed step was about.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. }
+            | Self::NotParquet { path, .. }
+            | Self::NotAFile { path }
+            | Self::SourceChanged { path } => Some(path),
+            Self::Unconfirmed { cause, .. } => cause.path(),
+            Self::Stream { .. } | Self::NotASource { .. } | Self::Interrupted => None,
+        }
+    }
+
+    /// Whether this is an I/O error of the given kind.
+    #[must_use]
+    pub fn is_io(&self, kind: io::ErrorKind) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == kind)
+    }
+}
+
+/// Attaches a step and a path to the result of a system call.
+pub(crate) trait At<T> {
+    fn at(self, step: Step, path: impl FnOnce() -> PathBuf) -> Result<T>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, step: Step, path: impl FnOnce() -> PathBuf) -> Result<T> {
+        self.map_err(|source| Error::io(step, path(), source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_its_step_its_path_and_the_systems_reason() {
+        let error = Error::io(Step::Write, "/x/y", io::Error::from_raw_os_error(28));
+        assert!(error.to_string().starts_with("write /x/y: "));
+        assert_eq!(error.raw_os_error(), Some(28));
+        assert_eq!(error.step(), Step::Write);
+        assert_eq!(error.path(), Some(Path::new("/x/y")));
+    }
+
+    #[test]
+    fn an_unconfirmed_flush_keeps_the_flush_as_its_cause() {
+        let cause = Error::io(Step::FlushDirectory, "/x", io::Error::from_raw_os_error(5));
+        let error = Error::Unconfirmed { result: "/x/result.json".into(), cause: cause.into(), sidecar: None };
+        assert_eq!(error.raw_os_error(), Some(5));
+        assert_eq!(error.step(), Step::FlushDirectory);
+        assert!(error.to_string().contains("/x/result.json is in place"));
+    }
+}

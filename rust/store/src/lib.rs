@@ -1,0 +1,42 @@
+//! The store of `llenergymeasure`: each result is one directory, claimed without collisions, committed
+//! atomically and flushed before it is acknowledged.
+//!
+//! ```text
+//! output_dir/
+//!   {model}_{backend}_{minute}[_n]/
+//!     result.json            its presence is the commit mark
+//!     timeseries.parquet     the power trace, when there is one
+//! ```
+//!
+//! What holds, in the order in which it wins:
+//!
+//! 1. When [`save::save`] returns, a [`Durability::Durable`] result survives a crash of the process and a
+//!    power cut, and nothing that existed was overwritten, whoever else saves: threads, processes, hosts.
+//! 2. A reader sees a whole file or none, at every instant.
+//! 3. The bytes that come back are the bytes that went in.
+//!
+//! # Limits
+//!
+//! Durability ends where the device or file system lies about a flush: `nobarrier`, volatile overlays,
+//! tmpfs, NFS exports with `async`. Directories cannot be flushed on Windows, where only the files are.
+
+#![forbid(unsafe_code)]
+
+pub mod claim;
+pub mod dir;
+pub mod durable;
+pub mod error;
+pub mod load;
+pub mod name;
+pub mod root;
+pub mod save;
+pub mod sidecar;
+pub mod timeseries;
+
+pub use durable::Durability;
+pub use error::{Error, Result, Step};
+
+/// The record's file name inside a result's directory.
+pub const RECORD: &str = "result.json";
+/// The sidecar's file name inside a result's directory.
+pub const SIDECAR: &str = "timeseries.parquet";

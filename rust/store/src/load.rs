@@ -1,0 +1,132 @@
+//! One record read back, and what is wrong with one that cannot be.
+
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use serde::de::IgnoredAny;
+
+use crate::error::{At, Error, Result, Step};
+use crate::sidecar::open_for_reading;
+use crate::{RECORD, SIDECAR};
+
+/// A record as it is on disk.
+#[derive(Debug)]
+pub struct Record {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Whether a `timeseries.parquet` lies beside it.
+    pub has_sidecar: bool,
+}
+
+/// Read a record from its file or from the directory that holds its `result.json`.
+pub fn read(path: &Path) -> Result<Record> {
+    let mut path = path.to_owned();
+    let mut file = open_for_reading(&path).at(Step::Read, || path.clone())?;
+    let mut metadata = file.metadata().at(Step::Read, || path.clone())?;
+    if metadata.is_dir() {
+        path.push(RECORD);
+        file = open_for_reading(&path).at(Step::Read, || path.clone())?;
+        metadata = file.metadata().at(Step::Read, || path.clone())?;
+    }
+    if !metadata.is_file() {
+        let kind = if metadata.is_dir() { ErrorKind::IsADirectory } else { ErrorKind::InvalidInput };
+        return Err(Error::io(Step::Read, path, io::Error::new(kind, "not a regular file")));
+    }
+    // One byte more than there should be, so that the read that finds the end needs no larger buffer.
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1));
+    file.read_to_end(&mut bytes).at(Step::Read, || path.clone())?;
+    let has_sidecar = path.with_file_name(SIDECAR).is_file();
+    Ok(Record { path, bytes, has_sidecar })
+}
+
+/// Say in one phrase why bytes are no JSON document; `None` where they are one.
+#[must_use]
+pub fn diagnose(bytes: &[u8]) -> Option<String> {
+    if bytes.is_empty() {
+        return Some("the file is empty".into());
+    }
+    let content = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    let nuls = bytes.len() - content;
+    if content == 0 {
+        return Some("the file holds nothing but NUL bytes, as a crash before a flush leaves it".into());
+    }
+    if nuls > 0 {
+        return Some(format!("its last {nuls} bytes are NUL, as a crash before a flush leaves it"));
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => {
+            return Some("it is truncated in the middle of a character".into());
+        }
+        Err(error) => return Some(format!("it is not UTF-8: byte {} is invalid", error.valid_up_to())),
+    };
+    if text.trim().is_empty() {
+        return Some("the file holds nothing but white space".into());
+    }
+    let error = serde_json::from_str::<IgnoredAny>(text).err()?;
+    Some(if error.is_eof() {
+        format!("it is truncated: the JSON ends in the middle, at line {}", error.line())
+    } else {
+        format!("it is not JSON: {error}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fs;
+
+    #[test]
+    fn a_record_is_read_by_its_file_or_its_directory() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join(RECORD);
+        fs::write(&path, b"{}").unwrap();
+        for by in [&path, temp.path()] {
+            let record = read(by).unwrap();
+            assert_eq!((record.path, record.bytes, record.has_sidecar), (path.clone(), b"{}".into(), false));
+        }
+        fs::write(temp.path().join(SIDECAR), b"").unwrap();
+        assert!(read(&path).unwrap().has_sidecar);
+    }
+
+    #[test]
+    fn what_is_not_there_or_no_file_is_named() {
+        let temp = tempfile::tempdir().unwrap();
+        let error = read(temp.path()).unwrap_err();
+        assert!(error.is_io(ErrorKind::NotFound));
+        assert_eq!(error.path(), Some(temp.path().join(RECORD).as_path()));
+        fs::create_dir(temp.path().join(RECORD)).unwrap();
+        assert!(read(temp.path()).unwrap_err().is_io(ErrorKind::IsADirectory));
+    }
+
+    #[test]
+    fn each_kind_of_damage_is_told_apart() {
+        let said = |bytes: &[u8]| diagnose(bytes).unwrap();
+        assert!(said(b"").contains("empty"));
+        assert!(said(&[0; 9]).contains("nothing but NUL"));
+        assert!(said(b"{\"a\": 1\0\0\0").contains("last 3 bytes are NUL"));
+        assert!(said(b" \n").contains("white space"));
+        assert!(said(b"{\"a\": [1,").contains("truncated"));
+        assert!(said(b"{\"a\": \"\xc3").contains("middle of a character"));
+        assert!(said(b"{\"a\": \"\xff\"}").contains("byte 7"));
+        assert!(said(b"{'a': 1}").contains("not JSON: key must be a string at line 1"));
+        assert!(said(b"{} {}").contains("trailing characters"));
+        assert_eq!(diagnose(b"[1, {\"a\": null}]"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_diagnosed_without_a_panic(bytes in any::<Vec<u8>>()) {
+            let _ = diagnose(&bytes);
+        }
+
+        #[test]
+        fn every_proper_prefix_of_a_record_is_damaged(cut in 1_usize..24) {
+            let whole = b"{\"a\": [1, \"\xc3\xa9\", null]}";
+            prop_assert!(diagnose(&whole[..cut.min(whole.len() - 1)]).is_some());
+        }
+    }
+}

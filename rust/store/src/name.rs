@@ -1,0 +1,158 @@
+//! A model, a backend and a minute become a legal directory name.
+
+use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
+
+/// What an absent or empty model or backend is called.
+const UNKNOWN: &str = "unknown";
+/// Bytes of the model's part: with the backend's, a minute and a 16-byte suffix the name fits 255.
+const MAX_SLUG: usize = 180;
+/// Bytes of the backend's part.
+const MAX_BACKEND: usize = 40;
+
+/// Name the directory of a result: `{model_slug}_{backend}_{timestamp}`.
+///
+/// The slug is the model with `/` as `-`, in lower case. Whatever the strings are, the name is one legal
+/// component on every platform: NFC, without separators, control characters and `<>:"|?*`, without a
+/// leading dot or dash, a trailing dot or space, or a Windows device name, and at most 238 bytes long for a
+/// timestamp of 16. A name that is legal by the plain rule comes out exactly by the plain rule.
+///
+/// Names are labels. Two different models may share one; nothing parses a name for identity.
+#[must_use]
+pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
+    let slug = clean(&model.to_lowercase());
+    let slug = shorten(or_unknown(slug.trim_start_matches(['.', '-'])), MAX_SLUG);
+    let backend = clean(backend);
+    let backend = shorten(or_unknown(&backend), MAX_BACKEND);
+    let mut name = format!("{slug}_{backend}_{}", clean(timestamp));
+    name.truncate(name.trim_end_matches(['.', ' ']).len());
+    if let Some(dot) = device_name(&name) {
+        name.replace_range(dot..=dot, "-");
+    }
+    name
+}
+
+/// The string in NFC, with `-` for every character that some platform forbids in a file name.
+fn clean(text: &str) -> String {
+    text.nfc()
+        .map(|c| match c {
+            '/' | '\\' | '<' | '>' | ':' | '"' | '|' | '?' | '*' => '-',
+            c if c.is_control() => '-',
+            c => c,
+        })
+        .collect()
+}
+
+fn or_unknown(text: &str) -> &str {
+    if text.is_empty() { UNKNOWN } else { text }
+}
+
+/// Cut a string above `max` bytes on a character boundary, and end it in a hash of the whole.
+fn shorten(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(text.as_bytes()));
+    let mut end = max - "-".len() - 8;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}-{a:02x}{b:02x}{c:02x}{d:02x}", &text[..end])
+}
+
+/// Where the first dot is, if Windows takes what stands before it for a device (`con.7b_vllm_...`).
+fn device_name(name: &str) -> Option<usize> {
+    let dot = name.find('.')?;
+    let stem = name[..dot].trim_end_matches(' ').to_ascii_uppercase();
+    let numbered = |prefix| {
+        stem.strip_prefix(prefix).is_some_and(|rest: &str| {
+            let mut digits = rest.chars();
+            matches!(digits.next(), Some('0'..='9' | '¹' | '²' | '³')) && digits.next().is_none()
+        })
+    };
+    let reserved = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$");
+    (reserved || numbered("COM") || numbered("LPT")).then_some(dot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MINUTE: &str = "2026-02-18T14-30";
+
+    fn slug(model: &str) -> String {
+        let name = directory_name(model, "vllm", MINUTE);
+        name.strip_suffix("_vllm_2026-02-18T14-30").unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_legal_name_comes_out_by_the_plain_rule() {
+        assert_eq!(slug("meta-llama/Llama-3.1-8B"), "meta-llama-llama-3.1-8b");
+        assert_eq!(slug("con"), "con");
+        assert_eq!(slug("a b."), "a b.");
+        assert_eq!(slug("模型/Größe"), "模型-größe");
+        assert_eq!(
+            directory_name("gpt2", "vLLM 0.6", MINUTE),
+            "gpt2_vLLM 0.6_2026-02-18T14-30"
+        );
+    }
+
+    #[test]
+    fn what_some_platform_forbids_becomes_a_dash() {
+        assert_eq!(slug("a\\b:c*d?e\"f<g>h|i\0j\nk"), "a-b-c-d-e-f-g-h-i-j-k");
+        assert_eq!(directory_name("m", "a/b", MINUTE), "m_a-b_2026-02-18T14-30");
+    }
+
+    #[test]
+    fn a_name_is_never_hidden_and_never_an_option() {
+        assert_eq!(slug("../../etc/passwd"), "etc-passwd");
+        assert_eq!(slug("/models/llama"), "models-llama");
+        assert_eq!(slug("-rf"), "rf");
+    }
+
+    #[test]
+    fn nothing_becomes_unknown() {
+        assert_eq!(slug(""), "unknown");
+        assert_eq!(slug("./.."), "unknown");
+        assert_eq!(directory_name("m", "", MINUTE), "m_unknown_2026-02-18T14-30");
+    }
+
+    #[test]
+    fn a_windows_device_is_defused() {
+        assert_eq!(slug("con.7b"), "con-7b");
+        assert_eq!(slug("Lpt1 .gguf"), "lpt1 -gguf");
+        assert_eq!(slug("com10.x"), "com10.x");
+        assert_eq!(slug("console.x"), "console.x");
+    }
+
+    #[test]
+    fn composed_and_decomposed_spellings_share_a_name() {
+        assert_eq!(slug("caf\u{e9}"), slug("cafe\u{301}"));
+    }
+
+    #[test]
+    fn a_long_part_is_cut_on_a_character_and_ends_in_a_hash_of_the_whole() {
+        assert_eq!(slug(&"x".repeat(180)), "x".repeat(180));
+        let cut = slug(&"é".repeat(91));
+        assert!(cut.len() <= 180 && cut.starts_with(&"é".repeat(85)));
+        let (_, hash) = cut.rsplit_once('-').unwrap();
+        assert!(hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_hexdigit()));
+        assert_ne!(slug(&format!("{}a", "x".repeat(200))), slug(&format!("{}b", "x".repeat(200))));
+        assert_eq!(directory_name("m", &"b".repeat(40), MINUTE), format!("m_{}_{MINUTE}", "b".repeat(40)));
+        assert_eq!(directory_name("m", &"b".repeat(41), MINUTE).len(), "m_".len() + 40 + 17);
+    }
+
+    proptest! {
+        #[test]
+        fn any_strings_give_one_legal_component(model in any::<String>(), backend in any::<String>()) {
+            let name = directory_name(&model, &backend, MINUTE);
+            prop_assert!(!name.is_empty() && name.len() <= 238);
+            prop_assert!(!name.contains(['/', '\\', '\0', '<', '>', ':', '"', '|', '?', '*']));
+            prop_assert!(!name.chars().any(char::is_control));
+            prop_assert!(!name.starts_with(['.', '-']) && !name.ends_with(['.', ' ']));
+            prop_assert!(device_name(&name).is_none());
+            prop_assert_eq!(name.nfc().collect::<String>(), name);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One result: claim, sidecar, commit, flush.
+//!
+//! The order is the guarantee. The sidecar is whole before the record can exist; the record is flushed before
+//! it gets its name; its directory and every name above it are flushed before the caller hears of it. What
+//! fails before the commit leaves nothing; what fails after it leaves the whole record and says so.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::claim::{Claim, claim};
+use crate::durable::{Durability, PendingFile};
+use crate::error::{At, Error, Result, Step};
+use crate::root::Root;
+use crate::sidecar::{self, Checked, Source};
+use crate::{RECORD, SIDECAR};
+
+const TEMP: &str = ".result.json.tmp";
+/// How often an output directory that vanishes between its opening and the claim is made again. Each time,
+/// another saver has given up on the directory that it had made, and removed it.
+const VANISHED_ROOTS: usize = 64;
+
+/// One result to save.
+pub struct Save<'a> {
+    /// The directory that holds the results; made with its ancestors where it is missing.
+    pub root: &'a Path,
+    /// The name of the result's directory, one component; `_1`, `_2`, ... are appended where it is taken.
+    pub name: &'a str,
+    /// The bytes of `result.json`.
+    pub record: &'a [u8],
+    /// The sidecar, and the record as it reads beside one.
+    pub sidecar: Option<(Source, &'a [u8])>,
+    /// Whether to wait for the device.
+    pub durability: Durability,
+}
+
+/// A result that was saved.
+#[derive(Debug)]
+pub struct Saved {
+    /// The committed `result.json`.
+    pub path: PathBuf,
+    /// What became of the sidecar.
+    pub sidecar: Sidecar,
+}
+
+/// What became of a sidecar.
+#[derive(Debug)]
+pub enum Sidecar {
+    /// None was asked for.
+    None,
+    /// It is in place.
+    Stored,
+    /// Its source does not exist.
+    Missing,
+    /// It could not be stored; the record could.
+    Failed(Error),
+}
+
+/// Save one result; when this returns `Ok`, it is as safe as its [`Durability`] says.
+///
+/// `interrupted` is asked while a sidecar is written and once just before the commit; a save that is told to
+/// stop then leaves nothing.
+///
+/// # Errors
+///
+/// [`Error::Unconfirmed`] when the record is in place and a flush after its commit failed; every other error
+/// means that nothing of this save is there. A failed sidecar is not an error of the save: it is in
+/// [`Saved::sidecar`].
+pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> {
+    let Save { root, name, record, sidecar, durability } = request;
+    let (source, record_beside) = match sidecar {
+        Some((source, record)) => (Some(sidecar::check(source)), record),
+        None => (None, record),
+    };
+    let (mut root, mut claim) = claim_in(root, name)?;
+    let sidecar = store_sidecar(&mut claim, source, durability, interrupted)?;
+    let record = if matches!(sidecar, Sidecar::Stored) { record_beside } else { record };
+
+    let mut pending = PendingFile::create(claim.dir(), TEMP.as_ref())?;
+    pending.write(record)?;
+    pending.seal(record.len() as u64, durability)?;
+    if interrupted() {
+        return Err(Error::Interrupted);
+    }
+    pending.publish(RECORD.as_ref())?;
+    claim.keep();
+    root.keep();
+
+    let path = claim.dir().path().join(RECORD);
+    if durability == Durability::Durable
+        && let Err(cause) = flush(&claim, &root)
+    {
+        let sidecar = if let Sidecar::Failed(error) = sidecar { Some(error.into()) } else { None };
+        return Err(Error::Unconfirmed { result: path, cause: cause.into(), sidecar });
+    }
+    Ok(Saved { path, sidecar })
+}
+
+/// The output directory and a claimed directory in it.
+fn claim_in(root: &Path, name: &str) -> Result<(Root, Claim)> {
+    let mut attempts = 0;
+    loop {
+        let claimed = Root::open_or_make(root).and_then(|root| {
+            let claim = claim(root.dir(), OsStr::new(name))?;
+            Ok((root, claim))
+        });
+        match claimed {
+            Err(error) if error.is_io(ErrorKind::NotFound) && attempts < VANISHED_ROOTS => attempts += 1,
+            claimed => return claimed,
+        }
+    }
+}
+
+/// Store the sidecar, if there is one to store. Whatever is wrong with it is no reason not to save the result;
+/// only an interrupt is.
+fn store_sidecar(
+    claim: &mut Claim,
+    source: Option<Result<Option<Checked>>>,
+    durability: Durability,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Sidecar> {
+    let stored = match source {
+        None => return Ok(Sidecar::None),
+        Some(Ok(None)) => return Ok(Sidecar::Missing),
+        Some(Ok(Some(source))) => sidecar::write(claim.dir(), source, durability, interrupted),
+        Some(Err(error)) => Err(error),
+    };
+    match stored {
+        Ok(()) => {
+            claim.holds(SIDECAR);
+            Ok(Sidecar::Stored)
+        }
+        Err(Error::Interrupted) => Err(Error::Interrupted),
+        Err(error) => Ok(Sidecar::Failed(error)),
+    }
+}
+
+/// Flush the names that the commit made: the record's, the directory's, and those of the ancestors made.
+fn flush(claim: &Claim, root: &Root) -> Result<()> {
+    claim.dir().sync().at(Step::FlushDirectory, || claim.dir().path().to_owned())?;
+    root.flush()
+}

@@ -1,0 +1,380 @@
+//! The power trace beside a record: a Parquet file checked and copied, or written from an Arrow stream.
+
+use std::error::Error as _;
+use std::fs::{File, FileTimes, Metadata};
+use std::io::{self, BufWriter, ErrorKind, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use arrow_array::RecordBatchReader;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::file::properties::WriterProperties;
+
+use crate::SIDECAR;
+use crate::dir::Dir;
+use crate::durable::{Durability, PendingFile};
+use crate::error::{At, Error, Result, Step};
+
+const TEMP: &str = ".timeseries.parquet.tmp";
+/// Bytes copied between two looks at whether the caller wants to stop.
+const CHUNK: u64 = 16 << 20;
+/// The magic number at both ends, and the footer's length before the second.
+const SMALLEST: u64 = 12;
+
+/// Where a sidecar comes from.
+pub enum Source {
+    /// A Parquet file, copied byte for byte.
+    File(PathBuf),
+    /// Record batches, written as Parquet with zstd.
+    Arrow(Box<dyn RecordBatchReader + Send>),
+    /// A source that failed before it reached the store, and why.
+    Failed(Error),
+}
+
+/// A source that has passed every check that can be made before anything is created.
+pub enum Checked {
+    /// A regular file with a Parquet footer that can be read.
+    File(SourceFile),
+    /// Record batches; what is wrong with them shows when they are pulled.
+    Arrow(Box<dyn RecordBatchReader + Send>),
+}
+
+/// An open Parquet file, as it was when it was checked.
+#[derive(Debug)]
+pub struct SourceFile {
+    file: File,
+    path: PathBuf,
+    size: u64,
+    modified: Option<SystemTime>,
+}
+
+/// Check a source; `None` where there is no such file.
+pub fn check(source: Source) -> Result<Option<Checked>> {
+    match source {
+        Source::File(path) => Ok(SourceFile::open(path)?.map(Checked::File)),
+        Source::Arrow(reader) => Ok(Some(Checked::Arrow(reader))),
+        Source::Failed(error) => Err(error),
+    }
+}
+
+/// Put a checked source into a claimed directory as `timeseries.parquet`, whole or not at all.
+pub fn write(
+    dir: &Dir,
+    source: Checked,
+    durability: Durability,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<()> {
+    let mut pending = PendingFile::create(dir, TEMP.as_ref())?;
+    let length = match source {
+        Checked::File(mut source) => source.copy_into(&mut pending, interrupted)?,
+        Checked::Arrow(reader) => encode(reader, &mut pending, interrupted)?,
+    };
+    pending.seal(length, durability)?;
+    pending.publish(SIDECAR.as_ref())
+}
+
+impl SourceFile {
+    fn open(path: PathBuf) -> Result<Option<Self>> {
+        let file = match open_for_reading(&path) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(Error::io(Step::ReadSource, path, error)),
+        };
+        let metadata = file.metadata().at(Step::ReadSource, || path.clone())?;
+        if !metadata.is_file() {
+            return Err(Error::NotAFile { path });
+        }
+        let mut source = Self { file, path, size: metadata.len(), modified: modified(&metadata) };
+        source.check_footer()?;
+        Ok(Some(source))
+    }
+
+    fn check_footer(&mut self) -> Result<()> {
+        let not_parquet = |reason: &str| Error::NotParquet {
+            path: self.path.clone(),
+            size: self.size,
+            reason: reason.to_owned(),
+        };
+        if self.size == 0 {
+            return Err(not_parquet("the file is empty"));
+        }
+        if self.size < SMALLEST {
+            return Err(not_parquet("the file is too short to have a footer"));
+        }
+        let at = |error| Error::io(Step::ReadSource, self.path.clone(), error);
+        let (mut head, mut tail) = ([0; 4], [0; 4]);
+        (&self.file).read_exact(&mut head).map_err(at)?;
+        (&self.file).seek(io::SeekFrom::End(-4)).map_err(at)?;
+        (&self.file).read_exact(&mut tail).map_err(at)?;
+        // A file with an encrypted footer is one too; its owner alone can read more than the magic number.
+        if &head == b"PARE" && &tail == b"PARE" {
+            return Ok(());
+        }
+        if &head != b"PAR1" {
+            return Err(not_parquet("it does not begin with the magic number PAR1"));
+        }
+        if &tail != b"PAR1" {
+            return Err(not_parquet("it does not end with the magic number PAR1: it may be truncated"));
+        }
+        // The footer is a stranger's bytes: a panic of its parser is the file's fault, not the caller's.
+        let parsed = std::panic::catch_unwind(|| ParquetMetaDataReader::new().parse_and_finish(&self.file));
+        match parsed {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(not_parquet(&format!("its footer cannot be read: {error}"))),
+            Err(_) => Err(not_parquet("its footer cannot be read")),
+        }
+    }
+
+    /// Copy the file, sharing its blocks where the file system can, and keep its modification time.
+    fn copy_into(&mut self, pending: &mut PendingFile<'_>, interrupted: &dyn Fn() -> bool) -> Result<u64> {
+        let temp = pending.path();
+        let target = pending.file()?;
+        if !reflink(&self.file, target) {
+            self.file.rewind().at(Step::ReadSource, || self.path.clone())?;
+            loop {
+                if interrupted() {
+                    return Err(Error::Interrupted);
+                }
+                // On Linux this is `copy_file_range`, and from the offset reached, `sendfile` or read and write.
+                let copied = io::copy(&mut (&self.file).take(CHUNK), target);
+                if copied.at(Step::Write, || temp.clone())? == 0 {
+                    break;
+                }
+            }
+        }
+        let metadata = self.file.metadata().at(Step::ReadSource, || self.path.clone())?;
+        if (metadata.len(), modified(&metadata)) != (self.size, self.modified) {
+            return Err(Error::SourceChanged { path: self.path.clone() });
+        }
+        if let Some(modified) = self.modified {
+            let times = FileTimes::new().set_modified(modified);
+            target.set_times(times).at(Step::Write, || temp.clone())?;
+        }
+        Ok(self.size)
+    }
+}
+
+fn modified(metadata: &Metadata) -> Option<SystemTime> {
+    metadata.modified().ok()
+}
+
+/// Open a file without waiting for whoever should open the other end of it, if it is a pipe.
+pub(crate) fn open_for_reading(path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?.into())
+    }
+    #[cfg(not(unix))]
+    File::open(path)
+}
+
+/// Share the source's blocks with the target; false where the file system cannot.
+#[cfg(target_os = "linux")]
+fn reflink(source: &File, target: &File) -> bool {
+    rustix::fs::ioctl_ficlone(target, source).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reflink(_source: &File, _target: &File) -> bool {
+    false
+}
+
+/// Write record batches as Parquet; returns the length of the file.
+fn encode(
+    reader: Box<dyn RecordBatchReader + Send>,
+    pending: &mut PendingFile<'_>,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<u64> {
+    let temp = pending.path();
+    let zstd = Compression::ZSTD(ZstdLevel::default());
+    let properties = WriterProperties::builder().set_compression(zstd).build();
+    let failed = |error: ParquetError| encode_error(&temp, error);
+    let mut counted = Counted { writer: BufWriter::new(pending.file()?), length: 0 };
+    let mut writer =
+        ArrowWriter::try_new(&mut counted, reader.schema(), Some(properties)).map_err(failed)?;
+    for batch in reader {
+        if interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let batch = batch.map_err(|error| Error::Stream { reason: error.to_string() })?;
+        writer.write(&batch).map_err(failed)?;
+    }
+    writer.close().map_err(failed)?;
+    counted.flush().at(Step::Write, || temp.clone())?;
+    Ok(counted.length)
+}
+
+/// A full disk is an I/O error, even where the encoder has wrapped it.
+fn encode_error(temp: &Path, error: ParquetError) -> Error {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(code) = inner.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Error::io(Step::Write, temp, io::Error::from_raw_os_error(code));
+        }
+        cause = inner.source();
+    }
+    if let ParquetError::External(inner) = &error
+        && let Some(code) = inner.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error)
+    {
+        return Error::io(Step::Write, temp, io::Error::from_raw_os_error(code));
+    }
+    Error::Stream { reason: error.to_string() }
+}
+
+/// Counts what is written through it: the length that the file must have in the end.
+struct Counted<W> {
+    writer: W,
+    length: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.writer.write(buffer)?;
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeseries::Columns;
+    use arrow_array::{RecordBatch, RecordBatchIterator};
+    use arrow_schema::ArrowError;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use std::fs;
+
+    fn trace(seconds: u32) -> RecordBatch {
+        let rows = seconds as usize;
+        let columns = Columns {
+            timestamp_s: (0..seconds).map(f64::from).collect(),
+            gpu_index: vec![0; rows],
+            power_w: vec![Some(250.5); rows],
+            temperature_c: vec![None; rows],
+            memory_used_mb: vec![None; rows],
+            memory_total_mb: vec![Some(81920.0); rows],
+            sm_utilisation_pct: vec![None; rows],
+            throttle_reasons: vec![Some(1 << 40); rows],
+        };
+        columns.try_into().unwrap()
+    }
+
+    fn stream(batches: Vec<Result<RecordBatch, ArrowError>>) -> Source {
+        Source::Arrow(Box::new(RecordBatchIterator::new(batches, crate::timeseries::schema())))
+    }
+
+    fn write_into(path: &Path, source: Source) -> Result<()> {
+        let dir = Dir::open(path).unwrap();
+        write(&dir, check(source)?.unwrap(), Durability::Durable, &|| false)
+    }
+
+    fn parquet_file(path: &Path) -> PathBuf {
+        fs::create_dir(path).unwrap();
+        write_into(path, stream(vec![Ok(trace(600))])).unwrap();
+        path.join(SIDECAR)
+    }
+
+    fn reason(bytes: &[u8]) -> String {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("x.parquet");
+        fs::write(&path, bytes).unwrap();
+        check(Source::File(path)).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn an_arrow_stream_reads_back_from_parquet() {
+        let temp = tempfile::tempdir().unwrap();
+        write_into(temp.path(), stream(vec![Ok(trace(3)), Ok(trace(2))])).unwrap();
+        let file = File::open(temp.path().join(SIDECAR)).unwrap();
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let codec = builder.metadata().row_group(0).column(0).compression();
+        assert!(matches!(codec, Compression::ZSTD(_)));
+        let rows: usize = builder.build().unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+        assert_eq!(rows, 5);
+    }
+
+    #[test]
+    fn a_copy_has_the_sources_bytes_and_its_modification_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let source = parquet_file(&temp.path().join("source"));
+        let then = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        let times = FileTimes::new().set_modified(then);
+        File::options().write(true).open(&source).unwrap().set_times(times).unwrap();
+        write_into(temp.path(), Source::File(source.clone())).unwrap();
+        let copy = temp.path().join(SIDECAR);
+        assert_eq!(fs::read(&copy).unwrap(), fs::read(&source).unwrap());
+        assert_eq!(fs::metadata(&copy).unwrap().modified().unwrap(), then);
+    }
+
+    #[test]
+    fn what_is_not_parquet_is_said_to_be_what_it_is() {
+        assert!(reason(b"").contains("(0 bytes): the file is empty"));
+        assert!(reason(b"PAR1").contains("too short"));
+        assert!(reason(b"timestamp_s,power_w\n").contains("does not begin with"));
+        assert!(reason(b"PAR1 and then the disk was full").contains("truncated"));
+        assert!(reason(b"PAR1\xff\xff\xff\x7fPAR1").contains("footer cannot be read"));
+        assert!(reason(b"PAR1\0\0\0\0\x04\0\0\0PAR1").contains("footer cannot be read"));
+    }
+
+    #[test]
+    fn a_source_that_is_not_there_is_no_error_and_no_sidecar() {
+        let temp = tempfile::tempdir().unwrap();
+        assert!(check(Source::File(temp.path().join("absent"))).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_directory_is_not_a_file() {
+        let temp = tempfile::tempdir().unwrap();
+        let error = check(Source::File(temp.path().to_owned())).err().unwrap();
+        assert!(matches!(error, Error::NotAFile { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_source_that_changes_is_not_copied() {
+        let temp = tempfile::tempdir().unwrap();
+        let source = parquet_file(&temp.path().join("source"));
+        let checked = check(Source::File(source.clone())).unwrap().unwrap();
+        File::options().append(true).open(&source).unwrap().write_all(b"more").unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let error = write(&dir, checked, Durability::Durable, &|| false).unwrap_err();
+        assert!(matches!(error, Error::SourceChanged { .. }), "{error}");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_stream_that_breaks_leaves_no_partial_sidecar() {
+        let temp = tempfile::tempdir().unwrap();
+        let broken = Err(ArrowError::ComputeError("the sensor went away".into()));
+        let error = write_into(temp.path(), stream(vec![Ok(trace(3)), broken])).unwrap_err();
+        assert!(error.to_string().contains("the sensor went away"), "{error}");
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_interrupt_stops_a_copy_and_leaves_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let checked = check(stream(vec![Ok(trace(3))])).unwrap().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let error = write(&dir, checked, Durability::Durable, &|| true).unwrap_err();
+        assert!(matches!(error, Error::Interrupted));
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_keeps_its_code_through_the_encoder() {
+        let full = ParquetError::from(io::Error::from_raw_os_error(28));
+        assert_eq!(encode_error(Path::new("/x"), full).raw_os_error(), Some(28));
+    }
+}

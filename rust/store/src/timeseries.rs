@@ -1,0 +1,73 @@
+//! The usual columns of a power trace, as Arrow.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+
+/// The columns of a trace, one row a second and GPU; all of one length.
+#[derive(Debug, Clone, Default)]
+pub struct Columns {
+    /// Seconds from the start.
+    pub timestamp_s: Vec<f64>,
+    /// The GPU; -1 is the whole system.
+    pub gpu_index: Vec<i32>,
+    /// Watts.
+    pub power_w: Vec<Option<f32>>,
+    /// Degrees Celsius.
+    pub temperature_c: Vec<Option<f32>>,
+    /// Mebibytes in use.
+    pub memory_used_mb: Vec<Option<f32>>,
+    /// Mebibytes there are.
+    pub memory_total_mb: Vec<Option<f32>>,
+    /// Per cent of the streaming multiprocessors busy.
+    pub sm_utilisation_pct: Vec<Option<f32>>,
+    /// A bit mask.
+    pub throttle_reasons: Vec<Option<i64>>,
+}
+
+/// The schema of `timeseries.parquet` as this package writes it.
+#[must_use]
+pub fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("timestamp_s", DataType::Float64, false),
+        Field::new("gpu_index", DataType::Int32, false),
+        Field::new("power_w", DataType::Float32, true),
+        Field::new("temperature_c", DataType::Float32, true),
+        Field::new("memory_used_mb", DataType::Float32, true),
+        Field::new("memory_total_mb", DataType::Float32, true),
+        Field::new("sm_utilisation_pct", DataType::Float32, true),
+        Field::new("throttle_reasons", DataType::Int64, true),
+    ]))
+}
+
+impl TryFrom<Columns> for RecordBatch {
+    type Error = ArrowError;
+
+    /// Fails where the columns differ in length.
+    fn try_from(columns: Columns) -> Result<Self, ArrowError> {
+        let arrays: Vec<ArrayRef> = vec![
+            Arc::new(Float64Array::from(columns.timestamp_s)),
+            Arc::new(Int32Array::from(columns.gpu_index)),
+            Arc::new(Float32Array::from(columns.power_w)),
+            Arc::new(Float32Array::from(columns.temperature_c)),
+            Arc::new(Float32Array::from(columns.memory_used_mb)),
+            Arc::new(Float32Array::from(columns.memory_total_mb)),
+            Arc::new(Float32Array::from(columns.sm_utilisation_pct)),
+            Arc::new(Int64Array::from(columns.throttle_reasons)),
+        ];
+        Self::try_new(schema(), arrays)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_different_lengths_are_refused() {
+        let columns = Columns { timestamp_s: vec![0.0], ..Columns::default() };
+        assert!(RecordBatch::try_from(columns).is_err());
+        assert_eq!(RecordBatch::try_from(Columns::default()).unwrap().num_columns(), 8);
+    }
+}
