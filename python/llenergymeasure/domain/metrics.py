@@ -158,9 +158,9 @@ class BatchEfficiencyMetrics(Model):
     """How full the batches were."""
 
     effective_batch_size: float | None = None
-    num_batches: Int | None = None
     batch_utilisation: float | None = None
     padding_overhead: float | None = None
+    num_batches: Int | None = None
 
 
 class KVCacheEfficiencyMetrics(Model):

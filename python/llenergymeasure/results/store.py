@@ -101,11 +101,11 @@ class ResultStore:
             UserWarning: `timeseries_source` does not exist. The result was saved.
         """
         encode = ExperimentResult.__pydantic_serializer__.to_json
-        record = encode(result, indent=2) + b"\n"
+        record = encode(result, indent=2)
         beside = None
         if timeseries_source is not None:
             named = result.model_copy(update={"timeseries": _store.SIDECAR})
-            beside = encode(named, indent=2) + b"\n"
+            beside = encode(named, indent=2)
         path, sidecar_found = _store.save(
             self._root,
             directory_name(result),
