@@ -51,4 +51,6 @@ class Model(BaseModel):
         extra="forbid",
         ser_json_inf_nan="strings",
         protected_namespaces=(),
+        # Half of the import time is building schemas; the first result builds the ones that it needs.
+        defer_build=True,
     )

@@ -66,7 +66,11 @@ pub fn diagnose(bytes: &[u8]) -> Option<String> {
         return Some("the file holds nothing but white space".into());
     }
     let error = serde_json::from_str::<IgnoredAny>(text).err()?;
-    Some(if error.is_eof() {
+    // A number that ends in its point, sign or exponent is cut short too, though the parser calls it invalid.
+    let last_line = text.lines().next_back().map_or(0, str::len);
+    let at_the_end = error.line() == text.lines().count() && error.column() >= last_line;
+    let cut_number = at_the_end && text.ends_with(['.', '-', '+', 'e', 'E']);
+    Some(if error.is_eof() || cut_number {
         format!("it is truncated: the JSON ends in the middle, at line {}", error.line())
     } else {
         format!("it is not JSON: {error}")
@@ -109,7 +113,9 @@ mod tests {
         assert!(said(&[0; 9]).contains("nothing but NUL"));
         assert!(said(b"{\"a\": 1\0\0\0").contains("last 3 bytes are NUL"));
         assert!(said(b" \n").contains("white space"));
-        assert!(said(b"{\"a\": [1,").contains("truncated"));
+        for cut in ["{\"a\": [1,", "{\"a\": 1.", "{\"a\": -", "{\n\"a\": 1e", "{\"a\": tru"] {
+            assert!(said(cut.as_bytes()).contains("truncated"), "{cut}");
+        }
         assert!(said(b"{\"a\": \"\xc3").contains("middle of a character"));
         assert!(said(b"{\"a\": \"\xff\"}").contains("byte 7"));
         assert!(said(b"{'a': 1}").contains("not JSON: key must be a string at line 1"));
