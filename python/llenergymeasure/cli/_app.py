@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +24,9 @@ app.command("save")(save)
 app.command("demo")(demo)
 
 # Typer raises the exceptions of the click that it carries inside, or of click itself: by version.
-_PARSER_ERROR = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+_PARSER_ERROR: type[Any] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of a typer callback
@@ -58,11 +60,14 @@ def run() -> int:
     except (typer.Abort, KeyboardInterrupt):
         ERR.write("llem: interrupted\n")
         return 130
+    except OSError as error:  # the help, on a disk that is full
+        OUT.flush()
+        ERR.write(f"llem: {printable(str(error))}\n")
+        return 1
     except Exception as error:
         if not isinstance(error, _PARSER_ERROR):
             raise
-        context: typer.Context | None = getattr(error, "ctx", None)
-        return _refuse(context.command_path if context else "llem", error.format_message())
+        return _refuse(error.ctx.command_path if error.ctx else "llem", error.format_message())
     if OUT.trouble:
         ERR.write(f"llem: cannot write to standard output: {OUT.trouble}\n")
         return 1

@@ -50,7 +50,7 @@ class Stream:
         return file is not None and file.isatty()
 
     def write(self, text: str | bytes) -> None:
-        """Write text, or bytes as they are, at once; bytes of a file name that are not UTF-8 come out unchanged."""
+        """Write text, or bytes as they are, at once; a file name that is not UTF-8 comes out unchanged."""
         file = self._file
         if file is None or self._gone:
             return
@@ -122,11 +122,12 @@ def printable(text: str) -> str:
     r"""Return text on one line that cannot steer a terminal: control characters as `\n`, `\x1b`, ..."""
     if text.isprintable():
         return text
-    return "".join(mark if mark.isprintable() or "\udc80" <= mark <= "\udcff" else _escape(mark) for mark in text)
+    return "".join(mark if mark.isprintable() else _escape(mark) for mark in text)
 
 
 def _escape(mark: str) -> str:
-    return mark.encode("unicode_escape").decode("ascii")
+    is_raw_byte = "\udc80" <= mark <= "\udcff"
+    return mark if is_raw_byte else mark.encode("unicode_escape").decode("ascii")
 
 
 def plural(count: int, noun: str) -> str:
@@ -139,10 +140,10 @@ def human_bytes(count: float) -> str:
     kilo = 1000
     if count < kilo:
         return f"{count:.0f} B"
-    for unit in ("kB", "MB", "GB", "TB"):
-        count /= kilo
-        if count < kilo - 0.5:
-            break
+    count, unit = count / kilo, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if count >= kilo - 0.5:
+            count, unit = count / kilo, larger
     return f"{_three_digits(count)} {unit}"
 
 

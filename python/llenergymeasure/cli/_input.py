@@ -97,44 +97,49 @@ def read_records(files: Sequence[str], *, with_sidecars: bool = False) -> Iterat
                 sidecar = _neighbour(Path(name)) if with_sidecars else None
                 with open(name, "rb") as file:  # noqa: PTH123 - Path("") is the working directory
                     yield from _read(file, name, sidecar)
-        except (OSError, ValueError) as error:  # a name with a NUL in it is a ValueError
+        except (OSError, ValueError) as error:  # noqa: PERF203 - a NUL in a name is a ValueError
             reason = (isinstance(error, OSError) and error.strerror) or str(error)
             yield Trouble(Place(name), f"cannot be read: {reason}")
 
 
 def _read(file: BinaryIO, name: str, sidecar: Path | None) -> Iterator[Record | Trouble]:
-    """Tell a document from lines by the first two lines that are not blank, and read accordingly."""
+    """Tell a document from lines by the first lines that are not blank, and read accordingly.
+
+    A whole result on the first line is handed on before the second is there: the writer at the other end
+    of a pipe may take an hour for each.
+    """
     numbered = enumerate(file, 1)
+    lines = name.lower().endswith(_LINES)
     head, solid = [], []
     for number, raw in numbered:
         line = raw.removeprefix(_BOM) if number == 1 else raw
         head.append(line)
         if line.strip():
             solid.append((number, line))
-        if len(solid) == 2:  # noqa: PLR2004
+            lines = lines or _starts_lines(line, after=solid[0][1] if len(solid) > 1 else None)
+        if len(solid) > 1 or (solid and lines and sidecar is None):
             break
     if not solid:
         yield Trouble(Place(name), "holds nothing but blank lines" if head else "is empty")
-    elif name.lower().endswith(_LINES) or _are_lines([line for _, line in solid]):
+    elif lines:
         if len(solid) > 1 and sidecar is not None:
             yield Trouble(Place(name), f"holds more than one result; {sidecar} is left alone", loss=False)
             sidecar = None
         for number, line in chain(solid, numbered):
             if line.strip():
-                yield Record(Place(name, number), line, sidecar)
+                yield Record(Place(name, number), line.rstrip(b"\r\n"), sidecar)
     elif solid[0][1].lstrip().startswith(b"["):
         yield Trouble(Place(name), _not_an_object("an array"))
     else:
         yield Record(Place(name), b"".join(head) + file.read(), sidecar)
 
 
-def _are_lines(solid: list[bytes]) -> bool:
-    if solid[0].lstrip().startswith(b"["):
-        return False
-    if len(solid) > 1 and solid[1].startswith(b"{"):
-        return True
+def _starts_lines(line: bytes, *, after: bytes | None) -> bool:
+    """Return whether one of the first two lines shows that each line is a record of its own."""
+    if after is not None:
+        return line.startswith(b"{") and not after.lstrip().startswith(b"[")
     try:
-        return isinstance(json.loads(solid[0]), dict)
+        return isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
         return False
 
@@ -182,7 +187,8 @@ def _explain(details: Sequence[Any], record: Record) -> str:
 
 
 def _dotted(location: tuple[str | int, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
+    steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(steps).removeprefix(".")
 
 
 def _damage(record: Record, reason: str) -> str:

@@ -6,6 +6,7 @@ import math
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from llenergymeasure.domain.experiment import ExperimentResult, compute_measurement_config_hash
@@ -67,7 +68,7 @@ def sweep(seed: int = 0) -> Iterator[Synthetic]:
                 yield run
 
 
-def _run(
+def _run(  # noqa: PLR0913, PLR0917 - what a run of a sweep is made of
     chance: random.Random,
     start: datetime,
     model: tuple[str, float],
@@ -83,7 +84,7 @@ def _run(
     plateau = _IDLE_W + (_LIMIT_W - _IDLE_W) * size * (0.55 + 0.1 * math.log2(batch))
     power = _trace(chance, seconds, min(plateau, 0.96 * _LIMIT_W))
     # The trapezoid rule over samples a second apart: exact, since each is a multiple of 1/8 W.
-    energy = sum((one + other) / 2 for one, other in zip(power, power[1:], strict=False))
+    energy = sum((one + other) / 2 for one, other in pairwise(power))
     adjusted = energy - _IDLE_W * seconds
     config = {
         "model": name,

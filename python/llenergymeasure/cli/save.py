@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llenergymeasure.cli._console import ERR, OUT, UsageError, human_bytes, human_seconds, plural, printable
-from llenergymeasure.cli._input import STDIN, NotAResultError, Record, Trouble, parse, read_records, total_size
+from llenergymeasure.cli._input import (
+    STDIN,
+    NotAResultError,
+    Record,
+    Trouble,
+    parse,
+    read_records,
+    total_size,
+)
 from llenergymeasure.cli._interrupt import Interrupt
 from llenergymeasure.cli._progress import Bar, progress_bar
 from llenergymeasure.errors import PersistenceError, SidecarError
@@ -26,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["save"]
 
 
-def save(
+def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
     files: Annotated[
         list[str],
         typer.Argument(

@@ -1,0 +1,175 @@
+"""The order of a save's system calls is its durability; their number is its cost."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llenergymeasure import ExperimentResult
+
+if TYPE_CHECKING:
+    Saver = Any
+    Call = Any
+
+FLUSHES = ("fsync", "fdatasync", "sync", "syncfs", "sync_file_range")
+RENAMES = ("rename", "renameat", "renameat2")
+LOOKS = (
+    "mkdir mkdirat stat lstat fstat newfstatat statx access faccessat faccessat2".split()  # noqa: SIM905
+)
+TAKEN = 10_000
+
+
+def flushed(calls: list[Call]) -> list[str]:
+    """The paths that were flushed, in order."""
+    paths = []
+    for call in calls:
+        if call.name in FLUSHES:
+            assert call.name == "fsync"
+            assert call.answer == "0"
+            paths.append(call.arguments.partition("<")[2].rstrip(">"))
+    return paths
+
+
+def position(calls: list[Call], names: tuple[str, ...], text: str) -> int:
+    """Where the one call is whose arguments have a text."""
+    (found,) = (n for n, call in enumerate(calls) if call.name in names and text in call.arguments)
+    return found
+
+
+@pytest.fixture
+def source(request: pytest.FixtureRequest) -> str | Path | None:
+    """No sidecar, a Parquet file, or an Arrow stream."""
+    kind: str = request.param
+    if kind == "path":
+        path: Path = request.getfixturevalue("parquet")
+        return path
+    return "arrow" if kind == "arrow" else None
+
+
+with_every_source = pytest.mark.parametrize("source", ["plain", "path", "arrow"], indirect=True)
+with_sidecars = pytest.mark.parametrize("source", ["path", "arrow"], indirect=True)
+
+
+@with_every_source
+def test_the_record_is_flushed_before_its_rename_and_every_name_above_it_after(
+    traced: Saver, result: ExperimentResult, tmp_path: Path, source: Path | str | None
+) -> None:
+    root = tmp_path / "out"
+    root.mkdir()
+    calls = traced.save(result, root, source=source, trace=True).calls
+    flush = position(calls, FLUSHES, "/.result.json.tmp>")
+    commit = position(calls, RENAMES, '"result.json"')
+    written = position(calls, ("write",), "/.result.json.tmp>")
+    assert written < flush < commit
+    assert calls[commit].arguments.endswith("RENAME_NOREPLACE")
+    (claimed,) = root.iterdir()
+    assert flushed(calls[commit:]) == [str(claimed), str(root)]
+
+
+@with_sidecars
+def test_the_sidecar_is_whole_and_flushed_before_the_record_can_exist(
+    traced: Saver, result: ExperimentResult, tmp_path: Path, source: Path | str
+) -> None:
+    calls = traced.save(result, tmp_path / "out", source=source, trace=True).calls
+    flush = position(calls, FLUSHES, "/.timeseries.parquet.tmp>")
+    rename = position(calls, RENAMES, '"timeseries.parquet"')
+    commit = position(calls, RENAMES, '"result.json"')
+    assert flush < rename < commit
+    last = max(n for n, call in enumerate(calls) if call.name in ("write", "copy_file_range", "utimensat")
+               and "timeseries.parquet.tmp>" in call.arguments)  # fmt: skip
+    assert last < flush
+
+
+def test_the_parent_of_every_ancestor_that_was_made_is_flushed_innermost_first(
+    traced: Saver, result: ExperimentResult, tmp_path: Path
+) -> None:
+    root = tmp_path / "a" / "b" / "c"
+    calls = traced.save(result, root, trace=True).calls
+    commit = position(calls, RENAMES, '"result.json"')
+    (claimed,) = root.iterdir()
+    above = [root, *root.parents][:4]
+    assert above[-1] == tmp_path
+    assert flushed(calls[commit:]) == [str(path) for path in (claimed, *above)]
+
+
+def test_the_last_flush_is_over_before_the_call_returns(
+    traced: Saver, result: ExperimentResult, tmp_path: Path
+) -> None:
+    trace = traced.save(result, tmp_path / "out", trace=True).trace.splitlines()
+    last_flush = max(n for n, line in enumerate(trace) if "fsync(" in line)
+    marks = [n for n, line in enumerate(trace) if "getppid(" in line]
+    said = next(n for n, line in enumerate(trace) if "write(1" in line)
+    assert marks[0] < last_flush < marks[1] < said
+
+
+@with_every_source
+def test_a_save_that_is_not_durable_flushes_nothing_and_renames_the_same(
+    traced: Saver, result: ExperimentResult, tmp_path: Path, source: Path | str | None
+) -> None:
+    durable, relaxed = (
+        traced.save(result, tmp_path / str(n), source=source, durable=durable, trace=True).calls
+        for n, durable in enumerate((True, False))
+    )
+    assert flushed(durable)
+    assert not flushed(relaxed)
+
+    def names(calls: list[Call]) -> list[str]:
+        kept = [call for call in calls if call.name in (*RENAMES, "mkdirat", "write", "copy_file_range")]
+        return [f"{call.name} {call.arguments.split(', ')[1:2]}" for call in kept]
+
+    assert names(durable) == names(relaxed)
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A directory in which a name and its first suffixes are taken."""
+    root = tmp_path_factory.mktemp("crowded")
+
+    def crowd(stamp: str) -> Path:
+        base = root / f"org-model_pytorch_{stamp}"
+        if not base.exists():
+            base.mkdir()
+            for n in range(1, TAKEN):
+                base.with_name(f"{base.name}_{n}").mkdir()
+        return root
+
+    return crowd
+
+
+def looks(calls: list[Call]) -> list[str]:
+    """The calls that make or look at something, but for the C library's look at the time zone."""
+    return [
+        f"{call.name}({call.arguments})"
+        for call in calls
+        if call.name in LOOKS and "/etc/localtime" not in call.arguments
+    ]
+
+
+def test_a_fresh_process_finds_the_next_of_10000_names_in_logarithmically_many_calls(
+    traced: Saver, result: ExperimentResult, crowded: Callable[[str], Path]
+) -> None:
+    stamp = "2026-01-01T00-00"
+    outcome = traced.save(result, crowded(stamp), stamp=stamp, trace=True)
+    assert Path(outcome.said["path"]).parent.name == f"org-model_pytorch_{stamp}_{TAKEN}"
+    assert 2 <= len(looks(outcome.calls)) <= 2 * math.log2(TAKEN) + 4
+
+
+def test_a_process_that_has_been_saving_makes_at_most_two_such_calls(
+    traced: Saver, result: ExperimentResult, crowded: Callable[[str], Path]
+) -> None:
+    stamp = "2026-01-01T00-00"
+    outcome = traced.save(result, crowded(stamp), stamp=stamp, warm=3, trace=True)
+    assert 1 <= len(looks(outcome.calls)) <= 2, looks(outcome.calls)
+
+
+def test_the_first_save_under_a_name_makes_one_such_call_with_the_clock_as_it_is(
+    traced: Saver, result: ExperimentResult, tmp_path: Path
+) -> None:
+    outcome = traced.save(result, tmp_path, trace=True)
+    assert len(looks(outcome.calls)) == 1
+    assert time.strftime("%Y-%m-%d") in outcome.said["path"]

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+
+import llenergymeasure
+from llenergymeasure import _store
+
+
+def test_the_import_loads_no_optional_and_no_cli_package() -> None:
+    heavy = ["typer", "rich", "click", "pyarrow", "pandas", "polars", "numpy", "duckdb"]
+    code = f"import sys, llenergymeasure; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_package_and_its_extension_are_of_one_version() -> None:
+    assert llenergymeasure.__version__ == importlib.metadata.version("llenergymeasure") == _store.VERSION
+
+
+def test_every_public_name_is_there() -> None:
+    for name in llenergymeasure.__all__:
+        assert getattr(llenergymeasure, name) is not None
+
+
+def test_the_package_is_typed() -> None:
+    files = importlib.metadata.files("llenergymeasure")
+    assert files is not None
+    assert {"llenergymeasure/py.typed", "llenergymeasure/_store.pyi"} <= {str(file) for file in files} or any(
+        str(file).endswith(".pth") for file in files
+    )

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import math
+import types
+import typing
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from llenergymeasure import ExperimentResult, load_result
+from llenergymeasure.domain import environment, experiment, metrics
+from llenergymeasure.domain._base import Model
+from llenergymeasure.domain.experiment import (
+    AggregatedResult,
+    RawProcessResult,
+    Timestamps,
+    compute_measurement_config_hash,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DIGITS = 10**4299
+finite = st.floats(allow_nan=False)
+integers = st.integers() | st.integers(-DIGITS, DIGITS)
+offsets = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+odd_offsets = st.integers(-86399, 86399).map(lambda seconds: timezone(timedelta(seconds=seconds)))
+zones = st.sampled_from([None, ZoneInfo("Europe/Paris"), ZoneInfo("America/St_Johns")])
+times = st.datetimes(
+    datetime(1, 1, 3),  # noqa: DTZ001 - naive bounds; the zones are drawn apart
+    datetime(9999, 12, 29),  # noqa: DTZ001
+    timezones=zones | offsets | odd_offsets,
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | integers | finite | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def values(annotation: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one case a kind
+    """Draw what an annotation of the schema admits."""
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        return values(typing.get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return st.one_of([values(one) for one in typing.get_args(annotation)])
+    if origin is Literal:
+        return st.sampled_from(typing.get_args(annotation))
+    if origin is list:
+        return st.lists(values(typing.get_args(annotation)[0]), max_size=3)
+    if origin is tuple:
+        return st.tuples(*(values(one) for one in typing.get_args(annotation)))
+    if origin is dict:
+        return st.dictionaries(st.text(), json_values, max_size=4)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return models(annotation)
+    plain = {type(None): st.none(), str: st.text(), int: integers, float: finite, bool: st.booleans(), datetime: times}
+    return json_values if annotation is Any else plain[annotation]
+
+
+def models(model: type[BaseModel]) -> st.SearchStrategy[Any]:
+    """Draw models of a class, every optional field sometimes left out."""
+    hints = typing.get_type_hints(model, include_extras=True)
+    required, optional = {}, {}
+    for name, field in model.model_fields.items():
+        strategy = values(hints[name])
+        if name == "schema_version":
+            strategy = st.just("2.0")
+        if name == "thermal_floor_wait_s":
+            strategy = st.floats(0, allow_infinity=True)
+        (required if field.is_required() else optional)[name] = strategy
+    fields = st.fixed_dictionaries(required, optional=optional)
+    return fields.map(lambda drawn: model(**drawn))
+
+
+results = models(ExperimentResult)
+slow = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+@slow
+@given(result=results)
+def test_any_result_comes_back_equal_and_to_the_same_bytes(
+    result: ExperimentResult, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = result.save(tmp_path_factory.mktemp("results"), durable=False)
+    loaded = load_result(path, missing_sidecar="ignore")
+    assert loaded == result
+    assert loaded.model_dump_json(indent=2).encode() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        model
+        for module in (metrics, environment, experiment)
+        for model in vars(module).values()
+        if isinstance(model, type) and issubclass(model, Model) and model is not Model
+    ],
+)
+def test_every_model_is_frozen_strict_and_comes_back(model: type[Model]) -> None:
+    @settings(slow, max_examples=10)
+    @given(instance=models(model))
+    def comes_back(instance: Model) -> None:
+        assert model.model_validate_json(instance.model_dump_json()) == instance
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(instance, next(iter(model.model_fields)), None)
+
+    comes_back()
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        model(**{"no such field": 1})
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(math.nan, "NaN"), (math.inf, "Infinity"), (-math.inf, "-Infinity")]
+)
+def test_a_non_finite_float_is_a_string_in_json_and_a_float_again(
+    value: float, written: str, make_result: Callable[..., ExperimentResult], tmp_path: Path
+) -> None:
+    result = make_result(total_energy_j=value, energy_per_device_j=[value], steady_state_window=(value, 1.0))
+    path = result.save(tmp_path)
+    assert path.read_text().count(f'"{written}"') == 3
+    loaded = load_result(path)
+    for read in (loaded.total_energy_j, loaded.energy_per_device_j[0], loaded.steady_state_window[0]):  # type: ignore[index]
+        assert isinstance(read, float)
+        assert str(read) == str(value)
+    assert loaded.save(tmp_path).read_bytes() == path.read_bytes()
+
+
+class Precision(Enum):
+    FP16 = "fp16"
+
+
+class Decoder(BaseModel):
+    top_k: int = 50
+    stop: tuple[str, ...] = ("\n",)
+
+
+@pytest.mark.parametrize(
+    ("value", "normal"),
+    [
+        ((1, (2,)), [1, [2]]),
+        (PurePosixPath("/models/x"), "/models/x"),
+        (datetime(2026, 1, 2, 3, 4, 5, 6), "2026-01-02T03:04:05.000006"),  # noqa: DTZ001
+        (date(2026, 1, 2), "2026-01-02"),
+        (Precision.FP16, "fp16"),
+        (math.nan, "NaN"),
+        ([-math.inf, {"x": math.inf}], ["-Infinity", {"x": "Infinity"}]),
+        ({1: "a", Precision.FP16: "b", PurePosixPath("c"): "c"}, {"1": "a", "fp16": "b", "c": "c"}),
+        ({3, 1, 2}, [1, 2, 3]),
+        (frozenset({"b", "a"}), ["a", "b"]),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (Decimal("1.50"), "1.50"),
+        (b"bytes", "bytes"),
+        (Decoder(), {"top_k": 50, "stop": ["\n"]}),
+        (np.float64(0.5), 0.5),
+        (np.float32("nan"), "NaN"),
+        (np.int64(7), 7),
+        (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+        (2**64, 2**64),
+    ],
+)
+def test_a_config_value_is_normalised_when_the_result_is_constructed(
+    value: object, normal: object, make_result: Callable[..., ExperimentResult], tmp_path: Path
+) -> None:
+    result = make_result(effective_config={"value": value})
+    assert result.effective_config == {"value": normal}
+    assert type(result.effective_config["value"]) is type(normal)
+    assert load_result(result.save(tmp_path)) == result
+
+
+def nested(levels: int) -> object:
+    value: object = 0
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (object(), "value is a object, which JSON cannot represent"),
+        ([{"x": print}], r"value\[0\].x is a builtin_function_or_method"),
+        ("\ud800", "value has a lone surrogate"),
+        ({"\udfff": 1}, "value has a lone surrogate"),
+        ({(1, 2): 3}, "key of type tuple"),
+        ({1: 1, "1": 2}, "the key '1' twice"),
+        pytest.param(10**4300, "more than 4300 digits", id="huge"),
+        (nested(200), "more than 128 levels"),
+    ],
+)
+def test_what_json_cannot_represent_is_refused_when_the_result_is_constructed(
+    value: object, reason: str, make_result: Callable[..., ExperimentResult]
+) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        make_result(effective_config={"value": value})
+
+
+def test_a_config_that_holds_itself_is_refused(make_result: Callable[..., ExperimentResult]) -> None:
+    config: dict[str, Any] = {}
+    config["self"] = config
+    with pytest.raises(ValidationError, match="more than 128 levels"):
+        make_result(effective_config=config)
+
+
+def test_the_deepest_nesting_comes_back(make_result: Callable[..., ExperimentResult], tmp_path: Path) -> None:
+    result = make_result(effective_config={"value": nested(127)})
+    assert load_result(result.save(tmp_path)) == result
+
+
+@pytest.mark.parametrize("field", ["experiment_id", "backend", "reproducibility_notes", "timeseries"])
+def test_a_lone_surrogate_in_a_text_is_refused(field: str, make_result: Callable[..., ExperimentResult]) -> None:
+    with pytest.raises(ValidationError, match="unicode"):
+        make_result(**{field: "a\ud800"})
+
+
+def test_an_integer_beyond_what_json_reads_is_refused(make_result: Callable[..., ExperimentResult]) -> None:
+    with pytest.raises(ValidationError, match="4300 digits"):
+        make_result(total_tokens=10**4300)
+
+
+def test_another_schema_line_is_refused_when_it_is_constructed(make_result: Callable[..., ExperimentResult]) -> None:
+    with pytest.raises(ValidationError, match=r"schema line '3\.0' is not '2\.0'"):
+        make_result(schema_version="3.0")
+
+
+def test_times_keep_their_offset_and_their_instant(make_result: Callable[..., ExperimentResult]) -> None:
+    paris = datetime(2020, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Paris"), fold=1)
+    odd = datetime(2020, 1, 1, tzinfo=timezone(timedelta(seconds=3208)))
+    naive = datetime(2026, 1, 1)  # noqa: DTZ001
+    result = make_result(start_time=paris, end_time=odd)
+    assert result.start_time.isoformat() == "2020-10-25T02:30:00+01:00"
+    assert result.end_time == odd
+    assert result.end_time.utcoffset() == timedelta(0)
+    assert make_result(start_time=naive).start_time.tzinfo is None
+    again = ExperimentResult.model_validate_json(result.model_dump_json())
+    assert again.start_time.utcoffset() == result.start_time.utcoffset()
+
+
+def test_the_properties(make_result: Callable[..., ExperimentResult]) -> None:
+    assert make_result().duration_sec == 10.0
+    assert make_result().tokens_per_joule == 1000 / 250.5
+    assert make_result(total_energy_j=0.0).tokens_per_joule == 0.0
+    with pytest.raises(TypeError, match="offset-naive and offset-aware"):
+        _ = make_result(start_time=datetime(2026, 1, 1, tzinfo=timezone.utc)).duration_sec
+
+
+def test_the_defaults_are_those_of_the_schema(make_result: Callable[..., ExperimentResult]) -> None:
+    result = make_result(effective_config={})
+    dumped = result.model_dump()
+    given_fields = {"experiment_id", "measurement_config_hash", "measurement_methodology", "start_time", "end_time"}
+    left = {name: value for name, value in dumped.items() if name not in given_fields and value is not None}
+    notes = left.pop("reproducibility_notes")
+    assert "NVML" in notes
+    assert "accuracy" in notes
+    assert left == {
+        "schema_version": "2.0",
+        "backend": "pytorch",
+        "total_tokens": 1000,
+        "total_energy_j": 250.5,
+        "total_inference_time_sec": 10.0,
+        "avg_tokens_per_second": 100.0,
+        "avg_energy_per_token_j": 0.2505,
+        "total_flops": 1e12,
+        "measurement_warnings": [],
+        "effective_config": {},
+        "process_results": [],
+    }
+    assert AggregatedResult is ExperimentResult
+    assert RawProcessResult.model_fields["extended_metrics"].get_default(call_default_factory=True) is not None
+
+
+def test_the_fields_stand_in_the_order_of_the_real_file(data: Path) -> None:
+    import json
+
+    record = json.loads((data / "gpt2_a100_result.json").read_text())
+    assert list(record) == list(ExperimentResult.model_fields)
+    for name, model in (
+        ("environment_snapshot", environment.EnvironmentSnapshot),
+        ("extended_metrics", metrics.ExtendedEfficiencyMetrics),
+        ("thermal_throttle", metrics.ThermalThrottleInfo),
+    ):
+        assert list(record[name]) == list(model.model_fields)
+
+
+def test_timestamps_are_made_of_times() -> None:
+    start, end = datetime(2026, 1, 1), datetime(2026, 1, 1, 0, 1)  # noqa: DTZ001
+    assert Timestamps.from_times(start, end) == Timestamps(start=start, end=end, duration_sec=60.0)
+
+
+@given(config=st.dictionaries(st.text(), json_values))
+def test_equal_configurations_hash_alike_whatever_their_order(config: dict[str, Any]) -> None:
+    digest = compute_measurement_config_hash(config)
+    assert len(digest) == 16
+    assert set(digest) <= set("0123456789abcdef")
+    assert digest == compute_measurement_config_hash(dict(reversed(config.items())))
+
+
+def test_the_configuration_hash_is_the_sha256_of_the_sorted_json() -> None:
+    assert compute_measurement_config_hash({"b": (1, 2), "a": Path("x")}) == "5125d018f84d57c4"
+    assert compute_measurement_config_hash({"a": 1}) != compute_measurement_config_hash({"a": 2})
+    assert compute_measurement_config_hash(Decoder()) == compute_measurement_config_hash(
+        {"stop": ["\n"], "top_k": 50}
+    )
+    with pytest.raises(TypeError, match="not list"):
+        compute_measurement_config_hash([])  # type: ignore[arg-type]
