@@ -1,4 +1,4 @@
-"""A result as a sweep has them: every usual part filled in, about 9 KB as a record."""
+"""A result as a sweep has them: all its usual parts filled in, about 9 KB as a record."""
 
 from __future__ import annotations
 
@@ -14,18 +14,10 @@ from llenergymeasure.domain.environment import (
     GPUEnvironment,
     ThermalEnvironment,
 )
-from llenergymeasure.domain.experiment import (
-    AggregationMetadata,
-    RawProcessResult,
-    Timestamps,
-    compute_measurement_config_hash,
-)
+from llenergymeasure.domain.experiment import AggregationMetadata, compute_measurement_config_hash
 from llenergymeasure.domain.metrics import (
-    ComputeMetrics,
     EnergyBreakdown,
-    EnergyMetrics,
     ExtendedEfficiencyMetrics,
-    InferenceMetrics,
     LatencyStatistics,
     MultiGPUMetrics,
     ThermalThrottleInfo,
@@ -68,7 +60,7 @@ PACKAGES = (
 
 
 def make_result() -> ExperimentResult:
-    """Make the result: one GPU, one process, an environment of some 120 packages."""
+    """Make the result: one GPU, an environment of some 120 packages, no results of single processes."""
     return ExperimentResult(
         experiment_id="sweep-0001/llama-3.1-8b/bfloat16/b8",
         measurement_config_hash=compute_measurement_config_hash(CONFIG),
@@ -99,7 +91,6 @@ def make_result() -> ExperimentResult:
         start_time=START,
         end_time=END,
         effective_config=CONFIG,
-        process_results=[_process()],
         aggregation=AggregationMetadata(num_processes=1, gpu_attribution_verified=True),
         thermal_throttle=ThermalThrottleInfo(max_temperature_c=71.0),
         warmup_result=_warmup(),
@@ -137,31 +128,6 @@ def _environment() -> EnvironmentSnapshot:
         tool_version="0.1.0",
         cuda_version="12.4",
         cuda_version_source="torch",
-    )
-
-
-def _process() -> RawProcessResult:
-    return RawProcessResult(
-        experiment_id="sweep-0001/llama-3.1-8b/bfloat16/b8",
-        backend="vllm",
-        process_index=0,
-        gpu_id=0,
-        gpu_name="NVIDIA A100-SXM4-80GB",
-        config_name="sweep-0001",
-        model_name=MODEL,
-        timestamps=Timestamps.from_times(START, END),
-        inference_metrics=InferenceMetrics(
-            total_tokens=64103,
-            input_tokens=51303,
-            output_tokens=12800,
-            inference_time_sec=56.787117,
-            tokens_per_second=1128.8299,
-            latency_per_token_ms=0.88587,
-        ),
-        energy_metrics=EnergyMetrics(total_energy_j=18273.418209, gpu_energy_j=18273.418209, duration_sec=61.8),
-        compute_metrics=ComputeMetrics(flops_total=1.0294e15, flops_method="parameter_estimate"),
-        energy_breakdown=_energy_breakdown(),
-        warmup_result=_warmup(),
     )
 
 

@@ -31,7 +31,7 @@ def pytest_sessionstart() -> None:
 def make_result() -> Callable[..., ExperimentResult]:
     """Build a result from its required fields and whatever a test changes."""
 
-    def make(**changes: Any) -> ExperimentResult:  # noqa: ANN401 - any field
+    def make(**changes: Any) -> ExperimentResult:
         fields: dict[str, Any] = {
             "experiment_id": "experiment-1",
             "measurement_config_hash": "0123456789abcdef",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno as codes
-import functools
 import os
 from typing import Any
 
@@ -33,14 +32,18 @@ class SchemaVersionError(ResultError):
     """The file is whole, but of another schema line than this version of the package reads."""
 
 
-@functools.cache
+_KINDS: dict[tuple[type[PersistenceError], type[OSError]], type[PersistenceError]] = {}
+
+
 def _with_builtin(cls: type[PersistenceError], errno: int | None) -> type[PersistenceError]:
     """Return `cls` as a subclass of the `OSError` that Python itself raises for a code, too."""
     builtin = type(OSError(errno, "")) if errno is not None else OSError
     if builtin is OSError or issubclass(cls, builtin):
         return cls
-    namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-    return type(cls.__name__, (cls, builtin), namespace)
+    if (cls, builtin) not in _KINDS:
+        namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+        _KINDS[cls, builtin] = type(cls.__name__, (cls, builtin), namespace)
+    return _KINDS[cls, builtin]
 
 
 class PersistenceError(LLEMError, OSError):

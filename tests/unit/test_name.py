@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 MINUTE = "2026-02-18T14-30"
 FORBIDDEN = set('/\\<>:"|?*') | {chr(code) for code in range(32)} | {chr(127)}
-DEVICES = {"CON", "PRN", "AUX", "NUL"} | {f"{port}{number}" for port in ("COM", "LPT") for number in range(10)}
+DEVICES = {"CON", "PRN", "AUX", "NUL"} | {
+    f"{port}{number}" for port in ("COM", "LPT") for number in range(10)
+}
 
 
 @given(model=st.text(), backend=st.text())
@@ -55,7 +57,9 @@ def test_long_parts_that_differ_keep_different_names(model: str, backend: str) -
     assert directory_name(f"a{model}" * 2 + "x", f"b{backend}", MINUTE) != name
 
 
-@pytest.mark.parametrize("model", ["", "..", "/", "a/b", "../../x", "con.x", "\0", "😀" * 300, "e\u0301", " x ", "-n"])
+@pytest.mark.parametrize(
+    "model", ["", "..", "/", "a/b", "../../x", "con.x", "\0", "😀" * 300, "e\u0301", " x ", "-n"]
+)
 def test_any_model_is_saved_inside_the_directory(
     model: str, make_result: Callable[..., ExperimentResult], tmp_path: Path
 ) -> None:

@@ -39,7 +39,9 @@ def test_save_creates_subdirectory(result: ExperimentResult, tmp_path: Path) -> 
     assert path.parent.parent == tmp_path / "not" / "yet" / "there"
 
 
-def test_save_directory_name_format(result: ExperimentResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_save_directory_name_format(
+    result: ExperimentResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert result.save(tmp_path).parent.name == f"gpt2_pytorch_{MINUTE}"
     monkeypatch.undo()
     before = datetime.now().strftime("%Y-%m-%dT%H-%M")  # noqa: DTZ005 - the name is in local time
@@ -115,7 +117,9 @@ def test_from_json_round_trip(make_result: Callable[..., ExperimentResult], tmp_
     assert loaded.save(tmp_path).read_bytes() == path.read_bytes()
 
 
-def test_from_json_missing_sidecar_warns(make_result: Callable[..., ExperimentResult], tmp_path: Path) -> None:
+def test_from_json_missing_sidecar_warns(
+    make_result: Callable[..., ExperimentResult], tmp_path: Path
+) -> None:
     path = make_result(timeseries="timeseries.parquet").save(tmp_path)
     with pytest.warns(UserWarning, match=r"^Timeseries sidecar missing") as caught:
         ExperimentResult.from_json(path)
@@ -176,7 +180,9 @@ def test_effective_config_round_trips(make_result: Callable[..., ExperimentResul
     assert list(loaded.effective_config) == list(config)
 
 
-def test_steady_state_window_round_trips(make_result: Callable[..., ExperimentResult], tmp_path: Path) -> None:
+def test_steady_state_window_round_trips(
+    make_result: Callable[..., ExperimentResult], tmp_path: Path
+) -> None:
     for window in ((0.0, 5943.745180656477), (float("-inf"), float("inf")), None):
         result = make_result(steady_state_window=window)
         assert ExperimentResult.from_json(result.save(tmp_path)).steady_state_window == window

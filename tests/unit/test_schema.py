@@ -35,7 +35,9 @@ finite = st.floats(allow_nan=False)
 integers = st.integers() | st.integers(-DIGITS, DIGITS)
 offsets = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 odd_offsets = st.integers(-86399, 86399).map(lambda seconds: timezone(timedelta(seconds=seconds)))
-zones = st.sampled_from([None, ZoneInfo("Europe/Paris"), ZoneInfo("America/St_Johns")])
+zones: st.SearchStrategy[Any] = st.sampled_from(
+    [None, ZoneInfo("Europe/Paris"), ZoneInfo("America/St_Johns")]
+)
 times = st.datetimes(
     datetime(1, 1, 3),  # noqa: DTZ001 - naive bounds; the zones are drawn apart
     datetime(9999, 12, 29),  # noqa: DTZ001
@@ -65,14 +67,22 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one ca
         return st.dictionaries(st.text(), json_values, max_size=4)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return models(annotation)
-    plain = {type(None): st.none(), str: st.text(), int: integers, float: finite, bool: st.booleans(), datetime: times}
+    plain = {
+        type(None): st.none(),
+        str: st.text(),
+        int: integers,
+        float: finite,
+        bool: st.booleans(),
+        datetime: times,
+    }
     return json_values if annotation is Any else plain[annotation]
 
 
 def models(model: type[BaseModel]) -> st.SearchStrategy[Any]:
     """Draw models of a class, every optional field sometimes left out."""
     hints = typing.get_type_hints(model, include_extras=True)
-    required, optional = {}, {}
+    required: dict[str, st.SearchStrategy[Any]] = {}
+    optional: dict[str, st.SearchStrategy[Any]] = {}
     for name, field in model.model_fields.items():
         strategy = values(hints[name])
         if name == "schema_version":
@@ -219,7 +229,9 @@ def test_the_deepest_nesting_comes_back(make_result: Callable[..., ExperimentRes
 
 
 @pytest.mark.parametrize("field", ["experiment_id", "backend", "reproducibility_notes", "timeseries"])
-def test_a_lone_surrogate_in_a_text_is_refused(field: str, make_result: Callable[..., ExperimentResult]) -> None:
+def test_a_lone_surrogate_in_a_text_is_refused(
+    field: str, make_result: Callable[..., ExperimentResult]
+) -> None:
     with pytest.raises(ValidationError, match="unicode"):
         make_result(**{field: "a\ud800"})
 
@@ -229,7 +241,9 @@ def test_an_integer_beyond_what_json_reads_is_refused(make_result: Callable[...,
         make_result(total_tokens=10**4300)
 
 
-def test_another_schema_line_is_refused_when_it_is_constructed(make_result: Callable[..., ExperimentResult]) -> None:
+def test_another_schema_line_is_refused_when_it_is_constructed(
+    make_result: Callable[..., ExperimentResult],
+) -> None:
     with pytest.raises(ValidationError, match=r"schema line '3\.0' is not '2\.0'"):
         make_result(schema_version="3.0")
 
@@ -258,7 +272,13 @@ def test_the_properties(make_result: Callable[..., ExperimentResult]) -> None:
 def test_the_defaults_are_those_of_the_schema(make_result: Callable[..., ExperimentResult]) -> None:
     result = make_result(effective_config={})
     dumped = result.model_dump()
-    given_fields = {"experiment_id", "measurement_config_hash", "measurement_methodology", "start_time", "end_time"}
+    given_fields = {
+        "experiment_id",
+        "measurement_config_hash",
+        "measurement_methodology",
+        "start_time",
+        "end_time",
+    }
     left = {name: value for name, value in dumped.items() if name not in given_fields and value is not None}
     notes = left.pop("reproducibility_notes")
     assert "NVML" in notes
@@ -277,7 +297,9 @@ def test_the_defaults_are_those_of_the_schema(make_result: Callable[..., Experim
         "process_results": [],
     }
     assert AggregatedResult is ExperimentResult
-    assert RawProcessResult.model_fields["extended_metrics"].get_default(call_default_factory=True) is not None
+    assert (
+        RawProcessResult.model_fields["extended_metrics"].get_default(call_default_factory=True) is not None
+    )
 
 
 def test_the_fields_stand_in_the_order_of_the_real_file(data: Path) -> None:

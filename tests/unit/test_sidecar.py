@@ -50,7 +50,9 @@ def test_a_stream_of_batches_becomes_the_sidecar(result: ExperimentResult, tmp_p
 
 
 def test_the_usual_columns_become_the_sidecar(result: ExperimentResult, tmp_path: Path) -> None:
-    trace = Timeseries(timestamp_s=[0, 1], gpu_index=[-1, -1], power_w=[250.5, None], throttle_reasons=[None, 1 << 40])
+    trace = Timeseries(
+        timestamp_s=[0, 1], gpu_index=[-1, -1], power_w=[250.5, None], throttle_reasons=[None, 1 << 40]
+    )
     assert len(trace) == 2
     table = pq.read_table(result.save(tmp_path, trace).with_name("timeseries.parquet"))
     expected = {
@@ -92,7 +94,9 @@ class BrokenExport:
 
 
 def test_a_broken_stream_costs_the_sidecar_alone(result: ExperimentResult, tmp_path: Path) -> None:
-    for number, (source, reason) in enumerate([(broken_stream(), "sensor"), (BrokenExport(), "no stream today")]):
+    for number, (source, reason) in enumerate(
+        [(broken_stream(), "sensor"), (BrokenExport(), "no stream today")]
+    ):
         with pytest.raises(SidecarError, match=reason) as caught:
             result.save(tmp_path / str(number), source)
         saved_without_sidecar(caught.value, result)
@@ -140,7 +144,9 @@ def test_an_interrupt_in_a_source_leaves_nothing(result: ExperimentResult, tmp_p
     assert not (tmp_path / "results").exists()
 
 
-def test_a_copy_keeps_the_modification_time_and_not_the_mode(result: ExperimentResult, tmp_path: Path) -> None:
+def test_a_copy_keeps_the_modification_time_and_not_the_mode(
+    result: ExperimentResult, tmp_path: Path
+) -> None:
     source = tmp_path / "trace.parquet"
     pq.write_table(pa.table(COLUMNS), source)
     source.chmod(0o600)

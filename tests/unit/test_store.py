@@ -89,12 +89,14 @@ def test_what_is_not_a_result_is_named_with_its_size(
     assert f"{path} ({len(content)} bytes)" in str(caught.value)
 
 
-def test_every_truncation_of_a_record_is_an_error_that_names_it(result: ExperimentResult, tmp_path: Path) -> None:
+def test_every_truncation_of_a_record_is_an_error_that_names_it(
+    result: ExperimentResult, tmp_path: Path
+) -> None:
     path = result.save(tmp_path)
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(ResultCorruptError, match="empty|truncated"):
+        with pytest.raises(ResultCorruptError, match=r"empty|truncated"):
             load_result(path)
 
 

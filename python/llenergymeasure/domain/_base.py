@@ -44,7 +44,7 @@ JSONValue = Annotated[Any, BeforeValidator(to_json_value)]
 
 
 class Model(BaseModel):
-    """Base of the schema's models. Non-finite floats are the strings "NaN", "Infinity", "-Infinity" in JSON."""
+    """Base of the schema's models; non-finite floats are "NaN", "Infinity" and "-Infinity" in JSON."""
 
     model_config = ConfigDict(
         frozen=True,

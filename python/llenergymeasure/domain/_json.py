@@ -43,7 +43,7 @@ def to_json_value(value: object) -> object:
     return _normalise(value, "", 0)
 
 
-def _normalise(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912 - one case a type
+def _normalise(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401, PLR0911 - one case a type
     kind = type(value)
     if kind is str:
         return value if value.isascii() else _text(value, where)
@@ -100,9 +100,12 @@ def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one cas
     """Take one step from a rich type towards one of JSON's own."""
     if isinstance(value, Enum):
         return value.value
-    for base, plain in ((str, str.__str__), (float, float.__float__), (int, int.__int__)):
-        if isinstance(value, base):
-            return plain(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, (list, tuple)):
@@ -110,7 +113,9 @@ def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one cas
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (set, frozenset)):
-        return sorted((_normalise(item, where, 0) for item in value), key=lambda item: (str(type(item)), str(item)))
+        return sorted(
+            (_normalise(item, where, 0) for item in value), key=lambda item: (str(type(item)), str(item))
+        )
     if hasattr(value, "tolist"):  # scalars and arrays of numpy and torch
         return value.tolist()
     try:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import os
     from datetime import datetime
     from pathlib import Path
+
     from typing_extensions import Self
 
     from llenergymeasure.results.persistence import MissingSidecar, TimeseriesSource
@@ -188,7 +189,7 @@ class ExperimentResult(Model):
         *,
         durable: bool = True,
     ) -> Path:
-        """Save the result to a directory of its own in `output_dir`; see `results.persistence.save_result`."""
+        """Save the result to a directory of its own in `output_dir`; see `ResultStore.save`."""
         from llenergymeasure.results.persistence import save_result  # noqa: PLC0415 - results import domain
 
         return save_result(self, output_dir, timeseries_source, durable=durable)
@@ -197,7 +198,7 @@ class ExperimentResult(Model):
     def from_json(
         cls, path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"
     ) -> ExperimentResult:
-        """Load a result from its `result.json` or its directory; see `results.persistence.load_result`."""
+        """Load a result from its `result.json` or its directory; see `ResultStore.load`."""
         from llenergymeasure.results.persistence import load_result  # noqa: PLC0415 - results import domain
 
         return load_result(path, missing_sidecar=missing_sidecar)

@@ -178,7 +178,9 @@ def _missing_sidecar(record: Path, name: str) -> str | None:
     The field is a file name: one that would lead out of the directory is not followed.
     """
     if name in ("", ".", "..") or any(mark in name for mark in ("/", "\\", "\0")):
-        return f"Timeseries sidecar missing: {record} names {name!r}, which is not a file name and not followed"
+        return (
+            f"Timeseries sidecar missing: {record} names {name!r}, which is not a file name and not followed"
+        )
     if os.path.isfile(record.with_name(name)):  # noqa: PTH113 - a name too long is no file, not an error
         return None
     return f"Timeseries sidecar missing: {record} names {name!r}, and there is no such file beside it"
@@ -195,7 +197,9 @@ def _reading_error(file: Path, content: bytes, error: ValidationError) -> Except
     except ValueError as parser:
         return ResultCorruptError(f"{where} cannot be read: {parser}")
     if not isinstance(document, dict):
-        kind = {list: "an array", str: "a string", type(None): "null"}.get(type(document), "a number or boolean")
+        kind = {list: "an array", str: "a string", type(None): "null"}.get(
+            type(document), "a number or boolean"
+        )
         return ResultError(f"{where} is not a result: it is {kind}, and a result is a JSON object")
     version = document.get("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION:
@@ -208,7 +212,7 @@ def _reading_error(file: Path, content: bytes, error: ValidationError) -> Except
 
 
 def _caller() -> int:
-    """Return the `stacklevel` of the first frame outside this package, for a warning of the calling function."""
+    """Return the `stacklevel`, in the calling function, of the first frame outside this package."""
     import inspect  # noqa: PLC0415 - slow to import, and only warnings need it
 
     package = str(Path(__file__).parent.parent)

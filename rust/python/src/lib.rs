@@ -1,6 +1,8 @@
 //! `llenergymeasure._store`: the store for Python. Arguments are converted to owned Rust, the interpreter is
 //! released around all I/O, and errors become the classes of `llenergymeasure.errors`.
 
+#![allow(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
+
 mod errors;
 mod load;
 mod save;

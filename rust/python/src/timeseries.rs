@@ -42,7 +42,8 @@ impl Timeseries {
             sm_utilisation_pct: or_nulls(sm_utilisation_pct),
             throttle_reasons: throttle_reasons.unwrap_or_else(|| vec![None; rows]),
         };
-        let batch = RecordBatch::try_from(columns).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let batch =
+            RecordBatch::try_from(columns).map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(Self(batch))
     }
 

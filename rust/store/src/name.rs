@@ -70,7 +70,10 @@ fn device_name(name: &str) -> Option<usize> {
             matches!(digits.next(), Some('0'..='9' | '¹' | '²' | '³')) && digits.next().is_none()
         })
     };
-    let reserved = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$");
+    let reserved = matches!(
+        stem.as_str(),
+        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$"
+    );
     (reserved || numbered("COM") || numbered("LPT")).then_some(dot)
 }
 
@@ -138,9 +141,18 @@ mod tests {
         assert!(cut.len() <= 180 && cut.starts_with(&"é".repeat(85)));
         let (_, hash) = cut.rsplit_once('-').unwrap();
         assert!(hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_hexdigit()));
-        assert_ne!(slug(&format!("{}a", "x".repeat(200))), slug(&format!("{}b", "x".repeat(200))));
-        assert_eq!(directory_name("m", &"b".repeat(40), MINUTE), format!("m_{}_{MINUTE}", "b".repeat(40)));
-        assert_eq!(directory_name("m", &"b".repeat(41), MINUTE).len(), "m_".len() + 40 + 17);
+        assert_ne!(
+            slug(&format!("{}a", "x".repeat(200))),
+            slug(&format!("{}b", "x".repeat(200)))
+        );
+        assert_eq!(
+            directory_name("m", &"b".repeat(40), MINUTE),
+            format!("m_{}_{MINUTE}", "b".repeat(40))
+        );
+        assert_eq!(
+            directory_name("m", &"b".repeat(41), MINUTE).len(),
+            "m_".len() + 40 + 17
+        );
     }
 
     proptest! {

@@ -89,7 +89,12 @@ impl SourceFile {
         if !metadata.is_file() {
             return Err(Error::NotAFile { path });
         }
-        let mut source = Self { file, path, size: metadata.len(), modified: modified(&metadata) };
+        let mut source = Self {
+            file,
+            path,
+            size: metadata.len(),
+            modified: modified(&metadata),
+        };
         source.check_footer()?;
         Ok(Some(source))
     }
@@ -119,7 +124,9 @@ impl SourceFile {
             return Err(not_parquet("it does not begin with the magic number PAR1"));
         }
         if &tail != b"PAR1" {
-            return Err(not_parquet("it does not end with the magic number PAR1: it may be truncated"));
+            return Err(not_parquet(
+                "it does not end with the magic number PAR1: it may be truncated",
+            ));
         }
         // The footer is a stranger's bytes: a panic of its parser is the file's fault, not the caller's.
         let parsed = std::panic::catch_unwind(|| ParquetMetaDataReader::new().parse_and_finish(&self.file));
@@ -149,7 +156,9 @@ impl SourceFile {
         }
         let metadata = self.file.metadata().at(Step::ReadSource, || self.path.clone())?;
         if (metadata.len(), modified(&metadata)) != (self.size, self.modified) {
-            return Err(Error::SourceChanged { path: self.path.clone() });
+            return Err(Error::SourceChanged {
+                path: self.path.clone(),
+            });
         }
         if let Some(modified) = self.modified {
             let times = FileTimes::new().set_modified(modified);
@@ -195,15 +204,19 @@ fn encode(
     let temp = pending.path();
     let zstd = Compression::ZSTD(ZstdLevel::default());
     let properties = WriterProperties::builder().set_compression(zstd).build();
-    let failed = |error: ParquetError| encode_error(&temp, error);
-    let mut counted = Counted { writer: BufWriter::new(pending.file()?), length: 0 };
-    let mut writer =
-        ArrowWriter::try_new(&mut counted, reader.schema(), Some(properties)).map_err(failed)?;
+    let failed = |error: ParquetError| encode_error(&temp, &error);
+    let mut counted = Counted {
+        writer: BufWriter::new(pending.file()?),
+        length: 0,
+    };
+    let mut writer = ArrowWriter::try_new(&mut counted, reader.schema(), Some(properties)).map_err(failed)?;
     for batch in reader {
         if interrupted() {
             return Err(Error::Interrupted);
         }
-        let batch = batch.map_err(|error| Error::Stream { reason: error.to_string() })?;
+        let batch = batch.map_err(|error| Error::Stream {
+            reason: error.to_string(),
+        })?;
         writer.write(&batch).map_err(failed)?;
     }
     writer.close().map_err(failed)?;
@@ -212,20 +225,20 @@ fn encode(
 }
 
 /// A full disk is an I/O error, even where the encoder has wrapped it.
-fn encode_error(temp: &Path, error: ParquetError) -> Error {
+fn encode_error(temp: &Path, error: &ParquetError) -> Error {
     let mut cause = error.source();
     while let Some(inner) = cause {
-        if let Some(code) = inner.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+        if let Some(code) = inner
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error)
+        {
             return Error::io(Step::Write, temp, io::Error::from_raw_os_error(code));
         }
         cause = inner.source();
     }
-    if let ParquetError::External(inner) = &error
-        && let Some(code) = inner.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error)
-    {
-        return Error::io(Step::Write, temp, io::Error::from_raw_os_error(code));
+    Error::Stream {
+        reason: error.to_string(),
     }
-    Error::Stream { reason: error.to_string() }
 }
 
 /// Counts what is written through it: the length that the file must have in the end.
@@ -271,7 +284,10 @@ mod tests {
     }
 
     fn stream(batches: Vec<Result<RecordBatch, ArrowError>>) -> Source {
-        Source::Arrow(Box::new(RecordBatchIterator::new(batches, crate::timeseries::schema())))
+        Source::Arrow(Box::new(RecordBatchIterator::new(
+            batches,
+            crate::timeseries::schema(),
+        )))
     }
 
     fn write_into(path: &Path, source: Source) -> Result<()> {
@@ -300,7 +316,11 @@ mod tests {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
         let codec = builder.metadata().row_group(0).column(0).compression();
         assert!(matches!(codec, Compression::ZSTD(_)));
-        let rows: usize = builder.build().unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+        let rows: usize = builder
+            .build()
+            .unwrap()
+            .map(|batch| batch.unwrap().num_rows())
+            .sum();
         assert_eq!(rows, 5);
     }
 
@@ -310,7 +330,12 @@ mod tests {
         let source = parquet_file(&temp.path().join("source"));
         let then = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
         let times = FileTimes::new().set_modified(then);
-        File::options().write(true).open(&source).unwrap().set_times(times).unwrap();
+        File::options()
+            .write(true)
+            .open(&source)
+            .unwrap()
+            .set_times(times)
+            .unwrap();
         write_into(temp.path(), Source::File(source.clone())).unwrap();
         let copy = temp.path().join(SIDECAR);
         assert_eq!(fs::read(&copy).unwrap(), fs::read(&source).unwrap());
@@ -345,7 +370,12 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let source = parquet_file(&temp.path().join("source"));
         let checked = check(Source::File(source.clone())).unwrap().unwrap();
-        File::options().append(true).open(&source).unwrap().write_all(b"more").unwrap();
+        File::options()
+            .append(true)
+            .open(&source)
+            .unwrap()
+            .write_all(b"more")
+            .unwrap();
         let dir = Dir::open(temp.path()).unwrap();
         let error = write(&dir, checked, Durability::Durable, &|| false).unwrap_err();
         assert!(matches!(error, Error::SourceChanged { .. }), "{error}");
@@ -375,6 +405,6 @@ mod tests {
     #[test]
     fn a_full_disk_keeps_its_code_through_the_encoder() {
         let full = ParquetError::from(io::Error::from_raw_os_error(28));
-        assert_eq!(encode_error(Path::new("/x"), full).raw_os_error(), Some(28));
+        assert_eq!(encode_error(Path::new("/x"), &full).raw_os_error(), Some(28));
     }
 }
