@@ -53,7 +53,7 @@ bench: .make/test-env ## measure saving and loading against the floor and a plai
 lock: ## pin the development dependencies anew
 	$(PYTHON) $(PIP) uv
 	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --no-header --no-emit-index-url \
-		--group pyproject.toml:dev --output-file requirements-dev.txt
+		--group pyproject.toml:checks --output-file requirements-dev.txt
 
 clean: ## remove everything that was built
 	rm -rf target dist build .make .venv-*

@@ -65,7 +65,7 @@ class PersistenceError(LLEMError, OSError):
     step: str
     result_path: str | None
 
-    def __new__(
+    def __new__(  # noqa: PYI034 - of the subclass that fits the code
         cls,
         errno: int | None = None,
         strerror: str | None = None,

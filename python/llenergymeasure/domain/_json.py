@@ -96,7 +96,7 @@ def _text(value: str, where: str) -> str:
     return value
 
 
-def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one case a type
+def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, C901, PLR0911 - one case a type
     """Take one step from a rich type towards one of JSON's own."""
     if isinstance(value, Enum):
         return value.value

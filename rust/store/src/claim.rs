@@ -114,11 +114,8 @@ fn first_free_after(mut taken: u64, mut is_taken: impl FnMut(u64) -> io::Result<
     }
     while free - taken > 1 {
         let middle = taken + (free - taken) / 2;
-        if is_taken(middle)? {
-            taken = middle
-        } else {
-            free = middle
-        }
+        let half = if is_taken(middle)? { &mut taken } else { &mut free };
+        *half = middle;
     }
     Ok(free)
 }

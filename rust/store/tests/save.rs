@@ -1,5 +1,7 @@
 //! One result, from the request to what lies on disk.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use arrow_array::{RecordBatch, RecordBatchIterator};
 const RECORD: &[u8] = b"{\"timeseries\": null}";
 const BESIDE: &[u8] = b"{\"timeseries\": \"timeseries.parquet\"}";
 
-fn request<'a>(root: &'a Path, source: Option<Source>) -> Save<'a> {
+fn request(root: &Path, source: Option<Source>) -> Save<'_> {
     let sidecar = source.map(|source| (source, BESIDE));
     Save {
         root,

@@ -1,0 +1,119 @@
+"""Timing, ratios of interleaved rounds, and how they are shown."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from rich.table import Table
+
+__all__ = ["Contender", "Row", "Times", "interleave", "median_us", "show"]
+
+Contender: TypeAlias = "Callable[[int], float]"
+"""Measures itself for a round of the given number; returns microseconds an operation."""
+
+Times: TypeAlias = "dict[str, list[float]]"
+"""By contender, microseconds an operation in each round."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric: a figure from each round, and the most that it should be."""
+
+    metric: str
+    samples: list[float]
+    unit: str = "×"
+    target: float | None = None
+    ours_us: list[float] = field(default_factory=list)
+    against_us: list[float] = field(default_factory=list)
+
+    @classmethod
+    def ratio(cls, metric: str, ours: list[float], against: list[float], target: float | None = None) -> Row:
+        """Compare two contenders, round by round."""
+        return cls(metric, [a / b for a, b in zip(ours, against, strict=True)], "×", target, ours, against)
+
+    @property
+    def median(self) -> float:
+        """The median over the rounds."""
+        return statistics.median(self.samples)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """The first and third quartile over the rounds."""
+        if len(self.samples) == 1:
+            return self.samples[0], self.samples[0]
+        low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
+        return low, high
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median is within the target; None where there is no target."""
+        return None if self.target is None else self.median <= self.target
+
+    def as_json(self) -> dict[str, object]:
+        """Everything that is known of it."""
+        low, high = self.quartiles
+        return {
+            "metric": self.metric,
+            "unit": self.unit,
+            "median": self.median,
+            "quartiles": [low, high],
+            "range": [min(self.samples), max(self.samples)],
+            "target": self.target,
+            "met": self.met,
+            "samples": self.samples,
+            "ours_us": self.ours_us,
+            "against_us": self.against_us,
+        }
+
+
+def median_us(operation: Callable[[], object], count: int) -> float:
+    """Time each of a number of calls, and return the median in microseconds."""
+    times = []
+    for _ in range(count):
+        begin = time.perf_counter_ns()
+        operation()
+        times.append(time.perf_counter_ns() - begin)
+    return statistics.median(times) / 1000
+
+
+def interleave(contenders: dict[str, Contender], rounds: int) -> Times:
+    """Measure each contender once a round, in an order that turns round every time: A B C, C B A, ...
+
+    A slow stretch of the machine then falls on all contenders of a round, and cancels in its ratios.
+    """
+    times: Times = {name: [] for name in contenders}
+    names = list(contenders)
+    for number in range(rounds):
+        for name in names:
+            times[name].append(contenders[name](number))
+        names.reverse()
+    return times
+
+
+def show(title: str, rows: Iterable[Row]) -> Table:
+    """Lay rows out as a table."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("metric")
+    for column in ("median", "quartiles", "target"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for column in ("ours µs", "against µs"):
+        table.add_column(column, justify="right", style="dim")
+    for row in rows:
+        table.add_row(
+            row.metric,
+            _figure(row.median, row.unit),
+            "–".join(f"{quartile:.2f}" for quartile in row.quartiles) if len(row.samples) > 1 else "",
+            "" if row.target is None else f"≤ {_figure(row.target, row.unit)}",
+            {None: "", True: "[green]met[/]", False: "[red]missed[/]"}[row.met],
+            *(f"{statistics.median(times):.0f}" if times else "" for times in (row.ours_us, row.against_us)),
+        )
+    return table
+
+
+def _figure(value: float, unit: str) -> str:
+    return f"{value:.2f} {unit}"

@@ -1,0 +1,225 @@
+"""Every system call of a save fails once, and what is left is always one of the outcomes that were promised."""
+
+from __future__ import annotations
+
+import errno as codes
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llenergymeasure import ExperimentResult
+
+if TYPE_CHECKING:
+    Saver = Any
+    Call = Any
+    Outcome = Any
+    Check = Callable[[ExperimentResult, Path, Outcome], str]
+
+CALLS = {
+    "plain": ("mkdirat", "open", "openat", "write", "lseek", "fsync", "renameat2", "close"),
+    "path": ("mkdirat", "openat", "write", "copy_file_range", "sendfile", "utimensat", "lseek", "fsync",
+             "renameat2", "close"),
+    "arrow": ("mkdirat", "openat", "write", "fsync", "renameat2", "close"),
+}  # fmt: skip
+ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES")
+RETRIED = ("open", "openat", "mkdirat", "write", "fsync", "close")
+
+
+def of_sidecar(call: Call, source: Path | None) -> bool:
+    """Whether a call is about the sidecar or its source."""
+    return "timeseries.parquet" in call.arguments or (source is not None and str(source) in call.arguments)
+
+
+@pytest.fixture(scope="module")
+def clean(
+    traced: Saver, result: ExperimentResult, parquet: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], list[Call]]:
+    """The calls of a save that succeeds, by kind of source."""
+    known: dict[str, list[Call]] = {}
+
+    def clean(kind: str) -> list[Call]:
+        if kind not in known:
+            root = tmp_path_factory.mktemp("clean")
+            known[kind] = traced.save(result, root, source=source_of(kind, parquet), trace=True).calls
+        return known[kind]
+
+    return clean
+
+
+def source_of(kind: str, parquet: Path) -> str | Path | None:
+    return {"plain": None, "path": parquet, "arrow": "arrow"}[kind]
+
+
+def refused(call: Call, error: str) -> str:
+    return f"{call.name}({call.arguments[:160]}) number {call.nth} failing with {error}"
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in CALLS for name in CALLS[kind]])
+def test_a_call_that_fails_leaves_the_whole_result_or_nothing(
+    traced: Saver,
+    clean: Callable[[str], list[Call]],
+    check: Check,
+    result: ExperimentResult,
+    parquet: Path,
+    tmp_path: Path,
+    kind: str,
+    name: str,
+    error: str,
+) -> None:
+    calls = [call for call in clean(kind) if call.name == name]
+    if not calls:
+        pytest.skip(f"a save does not call {name} on this platform")
+    trace = clean(kind)
+    commit = next(
+        n for n, call in enumerate(trace) if call.name == "renameat2" and '"result.json"' in call.arguments
+    )
+    for call in calls:
+        root = tmp_path / f"{call.nth}"
+        root.mkdir()
+        outcome = traced.save(
+            result, root, source=source_of(kind, parquet), inject=(f"{name}:error={error}:when={call.nth}",)
+        )
+        said = refused(call, error)
+        end = check(result, root, outcome)
+        if "errno" in outcome.said:
+            assert outcome.said["errno"] == getattr(codes, error), said
+            assert outcome.said["step"], said
+            assert outcome.said["filename"], said
+            assert outcome.said["filename"] in outcome.said["message"], said
+        is_after = trace.index(call) > commit
+        if of_sidecar(call, parquet):
+            # A fall-back may have made up for it: then the sidecar is there.
+            assert end in ("no sidecar", "saved"), said
+            if name in ("fsync", "renameat2", "openat", "write"):
+                assert end == "no sidecar", said
+        elif is_after:
+            assert end == ("unconfirmed" if name == "fsync" else "saved"), said
+        else:
+            assert end == "nothing", said
+        flushes = [c.arguments for c in outcome.calls if c.name == "fsync"]
+        assert len(flushes) == len(set(flushes)), f"{said}: flushed again: {flushes}"
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in CALLS for name in RETRIED])
+def test_an_interrupted_call_is_made_again_and_the_save_succeeds(
+    traced: Saver,
+    clean: Callable[[str], list[Call]],
+    check: Check,
+    result: ExperimentResult,
+    parquet: Path,
+    tmp_path: Path,
+    kind: str,
+    name: str,
+) -> None:
+    for call in clean(kind):
+        if call.name != name:
+            continue
+        root = tmp_path / f"{call.nth}"
+        root.mkdir()
+        source = source_of(kind, parquet)
+        outcome = traced.save(result, root, source=source, inject=(f"{name}:error=EINTR:when={call.nth}",))
+        assert check(result, root, outcome) == "saved", refused(call, "EINTR")
+        if name == "close":
+            # The descriptor of a close that was interrupted is gone, and may be somebody else's by now.
+            closed = [c.arguments for c in outcome.calls if c.name == "close"]
+            assert len(closed) == sum(c.name == "close" for c in clean(kind))
+
+
+@pytest.mark.parametrize("answer", [1000, 0])
+@pytest.mark.parametrize("kind", ["plain", "path", "arrow"])
+def test_a_write_that_claims_more_than_it_wrote_is_caught_before_the_commit(
+    traced: Saver,
+    clean: Callable[[str], list[Call]],
+    check: Check,
+    result: ExperimentResult,
+    parquet: Path,
+    tmp_path: Path,
+    kind: str,
+    answer: int,
+) -> None:
+    for call in clean(kind):
+        if call.name != "write":
+            continue
+        length = int(call.arguments.rpartition(", ")[2])
+        root = tmp_path / f"{call.nth}"
+        root.mkdir()
+        injection = f"write:retval={min(answer, length)}:when={call.nth}"
+        outcome = traced.save(result, root, source=source_of(kind, parquet), inject=(injection,))
+        expected = "no sidecar" if of_sidecar(call, None) else "nothing"
+        assert check(result, root, outcome) == expected, refused(call, injection)
+        assert outcome.said["step"] == "write"
+
+
+@pytest.mark.parametrize("error", ["EIO", "EACCES"])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_an_ancestor_that_cannot_be_made_takes_the_others_with_it(
+    traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path, depth: int, error: str
+) -> None:
+    top = tmp_path / "a"
+    outcome = traced.save(result, top / "b" / "c", inject=(f"mkdirat:error={error}:when={depth}",))
+    assert check(result, top, outcome) == "nothing"
+    assert not top.exists()
+    assert outcome.said["step"] == "make_output_dir"
+    assert outcome.said["filename"] == str([top, top / "b", top / "b" / "c"][depth - 1])
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_failure_before_the_commit_removes_the_output_directory_that_the_save_made(
+    traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path, nth: int
+) -> None:
+    injection = ("mkdirat:error=ENOSPC:when=3", "write:error=ENOSPC:when=1")[nth - 1]
+    outcome = traced.save(result, tmp_path / "a" / "b", inject=(injection,))
+    assert check(result, tmp_path / "a", outcome) == "nothing"
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("error", ["EINVAL", "ENOSYS", "EOPNOTSUPP"])
+@pytest.mark.parametrize("kind", ["plain", "path"])
+def test_a_file_system_without_a_rename_that_refuses_to_replace_is_linked_on(
+    traced: Saver, check: Check, result: ExperimentResult, parquet: Path, tmp_path: Path, kind: str, error: str
+) -> None:
+    root = tmp_path / "out"
+    source = source_of(kind, parquet)
+    outcome = traced.save(result, root, source=source, inject=(f"renameat2:error={error}",))
+    assert check(result, root, outcome) == "saved"
+    assert any(call.name == "linkat" for call in outcome.calls)
+
+
+@pytest.mark.parametrize("error", ["EPERM", "EOPNOTSUPP", "EMLINK"])
+def test_a_file_system_without_links_either_is_renamed_on(
+    traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path, error: str
+) -> None:
+    root = tmp_path / "out"
+    injections = ("renameat2:error=ENOSYS:when=1", f"linkat:error={error}")
+    assert check(result, root, traced.save(result, root, inject=injections)) == "saved"
+
+
+def test_an_output_directory_that_vanishes_before_the_claim_is_made_again(
+    traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path
+) -> None:
+    root = tmp_path / "out"
+    outcome = traced.save(result, root, inject=("mkdirat:error=ENOENT:when=2..5",))
+    assert check(result, root, outcome) == "saved"
+
+
+def test_an_output_directory_that_always_vanishes_is_an_error_in_the_end(
+    traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path
+) -> None:
+    root = tmp_path / "out"
+    outcome = traced.save(result, root, inject=("mkdirat:error=ENOENT:when=1+",))
+    assert check(result, root, outcome) == "nothing"
+    assert outcome.said["errno"] == codes.ENOENT
+    assert "FileNotFoundError" in outcome.said["is"]
+
+
+def test_a_failed_flush_after_the_commit_still_tells_of_the_sidecar(
+    traced: Saver, result: ExperimentResult, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.parquet"
+    bad.write_bytes(b"not parquet at all")
+    outcome = traced.save(result, tmp_path / "out", source=bad, inject=("fsync:error=EIO:when=2",))
+    assert (outcome.kind, outcome.said["committed"]) == ("PersistenceError", True)
+    assert Path(outcome.said["result_path"]).read_text() == result.model_dump_json(indent=2)

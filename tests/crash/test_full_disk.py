@@ -1,0 +1,297 @@
+"""Disks that are full, limits that are reached and paths that lead nowhere, as the system really has them."""
+
+from __future__ import annotations
+
+import errno as codes
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llenergymeasure import ExperimentResult, PersistenceError, SidecarError
+from llenergymeasure.results.timeseries import Timeseries
+
+if TYPE_CHECKING:
+    Saver = Any
+    Outcome = Any
+    Check = Callable[[ExperimentResult, Path, Outcome], str]
+    Listing = Callable[[Path], list[str]]
+    Mount = Callable[..., Path]
+
+NOBODY = 65534
+
+
+def fill(where: Path) -> None:
+    """Take every free byte."""
+    filler = os.open(where / "filler", os.O_WRONLY | os.O_CREAT)
+    size = 1 << 16
+    while size:
+        try:
+            os.write(filler, bytes(size))
+        except OSError as error:
+            assert error.errno == codes.ENOSPC
+            size //= 2
+    os.close(filler)
+
+
+def failed(result: ExperimentResult, root: Path, source: object = None) -> PersistenceError:
+    with pytest.raises(PersistenceError) as caught:
+        result.save(root, source)  # type: ignore[arg-type]
+    error = caught.value
+    assert error.filename is not None
+    assert error.filename in str(error)
+    assert os.strerror(error.errno or 0) in str(error)
+    return error
+
+
+@pytest.fixture(params=["tmpfs", "ext4"])
+def small(request: pytest.FixtureRequest) -> Path:
+    """A small file system, empty."""
+    if request.param == "ext4":
+        path: Path = request.getfixturevalue("ext4")
+        return path
+    mount: Mount = request.getfixturevalue("mount")
+    return mount("tmpfs", "size=4M,nr_inodes=64")
+
+
+def test_a_disk_without_bytes_keeps_nothing_of_a_record_and_takes_it_when_there_is_room(
+    big: ExperimentResult, small: Path, listing: Listing
+) -> None:
+    (small / "out").mkdir()
+    fill(small)
+    error = failed(big, small / "out")
+    assert (error.errno, error.committed) == (codes.ENOSPC, False)
+    assert error.step in ("claim", "create", "write", "flush")
+    assert listing(small) == ["filler", "out"]
+    (small / "filler").unlink()
+    assert ExperimentResult.from_json(big.save(small / "out")) == big
+
+
+def test_a_disk_without_bytes_keeps_no_output_directory_that_was_made_for_nothing(
+    big: ExperimentResult, small: Path, listing: Listing
+) -> None:
+    fill(small)
+    assert failed(big, small / "a" / "b").errno == codes.ENOSPC
+    assert listing(small) == ["filler"]
+
+
+def test_every_save_that_a_filling_disk_accepts_is_whole(result: ExperimentResult, mount: Mount) -> None:
+    root = mount("tmpfs", "size=1M")
+    saved = []
+    error = None
+    while error is None:
+        assert len(saved) < 1000
+        try:
+            saved.append(result.save(root))
+        except PersistenceError as full:
+            error = full
+    assert (error.errno, error.committed) == (codes.ENOSPC, False)
+    assert saved
+    assert sorted(saved) == sorted(root.glob("*/result.json"))
+    assert len(saved) == len(list(root.iterdir()))
+    assert all(ExperimentResult.from_json(path) == result for path in saved)
+
+
+def test_a_disk_without_inodes_keeps_nothing_and_loses_nothing(
+    result: ExperimentResult, small: Path, listing: Listing
+) -> None:
+    saved = []
+    with pytest.raises(PersistenceError) as caught:
+        for _ in range(100):
+            saved.append(result.save(small))  # noqa: PERF401 - what was saved before the error counts
+    assert (caught.value.errno, caught.value.committed) == (codes.ENOSPC, False)
+    assert caught.value.step in ("claim", "create")
+    assert len(saved) > 10
+    assert listing(small) == sorted(
+        name for path in saved for name in (path.parent.name, f"{path.parent.name}/result.json")
+    )
+    assert all(ExperimentResult.from_json(path) == result for path in saved)
+
+
+@pytest.mark.parametrize("kind", ["path", "arrow"])
+def test_a_disk_too_full_for_the_sidecar_still_takes_the_record(
+    result: ExperimentResult, big_parquet: Path, mount: Mount, listing: Listing, kind: str
+) -> None:
+    root = mount("tmpfs", "size=512k")
+    source: object = big_parquet
+    if kind == "arrow":
+        rows = 200_000
+        noise = [int.from_bytes(os.urandom(6), "little") / 7.0 for _ in range(rows)]
+        source = Timeseries(timestamp_s=noise, gpu_index=[0] * rows, power_w=[1.0] * rows)
+    error = failed(result, root, source)
+    assert isinstance(error, SidecarError)
+    assert (error.errno, error.step, error.committed) == (codes.ENOSPC, "write", True)
+    assert error.result_path is not None
+    record = Path(error.result_path)
+    assert listing(root) == [record.parent.name, f"{record.parent.name}/result.json"]
+    assert ExperimentResult.from_json(record) == result
+
+
+def test_a_disk_too_full_for_the_record_keeps_no_sidecar_either(
+    big: ExperimentResult, parquet: Path, mount: Mount, listing: Listing
+) -> None:
+    root = mount("tmpfs", "size=512k")
+    error = failed(big, root, parquet)
+    assert (error.errno, error.committed, type(error).__name__) == (codes.ENOSPC, False, "PersistenceError")
+    assert listing(root) == []
+
+
+def test_a_file_size_limit_is_an_error_and_no_signal(
+    saver: Saver, check: Check, result: ExperimentResult, tmp_path: Path
+) -> None:
+    outcome = saver.save(result, tmp_path / "out", fsize=1000)
+    assert check(result, tmp_path / "out", outcome) == "nothing"
+    assert not (tmp_path / "out").exists()
+    assert (outcome.said["errno"], outcome.said["step"]) == (codes.EFBIG, "write")
+
+
+@pytest.mark.parametrize("kind", ["path", "arrow"])
+def test_a_file_size_limit_below_the_sidecar_still_takes_the_record(
+    saver: Saver, check: Check, result: ExperimentResult, big_parquet: Path, tmp_path: Path, kind: str
+) -> None:
+    if kind == "arrow":
+        pytest.skip("the saver's Arrow stream is smaller than a record")
+    outcome = saver.save(result, tmp_path / "out", source=big_parquet, fsize=100_000)
+    assert check(result, tmp_path / "out", outcome) == "no sidecar"
+    assert (outcome.said["errno"], outcome.said["step"]) == (codes.EFBIG, "write")
+
+
+@pytest.mark.parametrize("with_sidecar", [False, True])
+def test_a_process_out_of_descriptors_keeps_all_or_nothing(
+    saver: Saver, check: Check, result: ExperimentResult, parquet: Path, tmp_path: Path, *, with_sidecar: bool
+) -> None:
+    ends = []
+    for free in range(8):
+        root = tmp_path / str(free) / "a" / "b"
+        root.parents[1].mkdir()
+        outcome = saver.save(result, root, source=parquet if with_sidecar else None, descriptors=free)
+        ends.append(check(result, root, outcome))
+        if ends[-1] == "nothing":
+            assert not list(root.parents[1].iterdir())
+        if ends[-1] != "saved":
+            assert outcome.said["errno"] == codes.EMFILE
+    assert ends[0] != "saved"
+    assert ends[-1] == "saved"
+
+
+def test_a_directory_without_permission_is_a_permission_error(
+    saver: Saver, check: Check, result: ExperimentResult, anyones: Path
+) -> None:
+    root = anyones / "closed"
+    root.mkdir()
+    root.chmod(0o555)
+    outcome = saver.save(result, root, uid=NOBODY if os.getuid() == 0 else None)
+    assert check(result, root, outcome) == "nothing"
+    assert "PermissionError" in outcome.said["is"]
+    assert (outcome.said["errno"], outcome.said["step"]) == (codes.EACCES, "claim")
+    outcome = saver.save(result, root / "sub", uid=NOBODY if os.getuid() == 0 else None)
+    assert (outcome.said["errno"], outcome.said["step"]) == (codes.EACCES, "make_output_dir")
+
+
+def test_a_sidecar_that_may_not_be_read_still_gives_a_record(
+    saver: Saver, check: Check, result: ExperimentResult, anyones: Path, parquet: Path
+) -> None:
+    source = anyones / "source.parquet"
+    source.write_bytes(parquet.read_bytes())
+    source.chmod(0)
+    root = anyones / "out"
+    root.mkdir()
+    root.chmod(0o777)
+    outcome = saver.save(result, root, source=source, uid=NOBODY if os.getuid() == 0 else None)
+    assert check(result, root, outcome) == "no sidecar"
+    assert "PermissionError" in outcome.said["is"]
+    assert (outcome.said["errno"], outcome.said["step"]) == (codes.EACCES, "read_source")
+    assert outcome.said["filename"] == str(source)
+
+
+def test_a_read_only_file_system_is_named_and_left_alone(result: ExperimentResult, mount: Mount) -> None:
+    root = mount("tmpfs", "ro")
+    error = failed(result, root)
+    assert (error.errno, error.step, error.committed) == (codes.EROFS, "claim", False)
+    error = failed(result, root / "a" / "b")
+    assert (error.errno, error.step, error.filename) == (codes.EROFS, "make_output_dir", str(root / "a"))
+
+
+@pytest.mark.parametrize("below", [".", "a/b"])
+def test_a_file_in_the_place_of_the_output_directory_is_named(
+    result: ExperimentResult, tmp_path: Path, below: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("theirs")
+    error = failed(result, file / below)
+    assert isinstance(error, NotADirectoryError)
+    assert error.errno == codes.ENOTDIR
+    assert error.step in ("open_output_dir", "make_output_dir")
+    assert error.filename.startswith(str(file))
+    assert file.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("below", [".", "a/b"])
+def test_a_dangling_symlink_on_the_way_is_named_and_nothing_made_behind_it(
+    result: ExperimentResult, tmp_path: Path, listing: Listing, below: str
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("nowhere")
+    error = failed(result, link / below)
+    assert (error.filename, error.step, error.committed) == (str(link), "make_output_dir", False)
+    assert listing(tmp_path) == ["link"]
+
+
+def test_a_loop_of_symlinks_is_named(result: ExperimentResult, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert failed(result, tmp_path / "loop" / "a").errno == codes.ELOOP
+
+
+def test_a_name_that_is_too_long_is_named(result: ExperimentResult, tmp_path: Path, listing: Listing) -> None:
+    assert failed(result, tmp_path / "a" / ("x" * 300)).errno == codes.ENAMETOOLONG
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize("root", ["results", "."])
+def test_a_working_directory_that_is_gone_is_a_file_that_is_not_found(
+    saver: Saver, result: ExperimentResult, root: str
+) -> None:
+    outcome = saver.save(result, root, gone_cwd=True)
+    assert outcome.kind == "PersistenceError", outcome
+    assert "FileNotFoundError" in outcome.said["is"]
+    assert (outcome.said["errno"], outcome.said["committed"]) == (codes.ENOENT, False)
+
+
+def test_a_symlink_to_an_output_directory_is_followed(result: ExperimentResult, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    path = result.save(tmp_path / "link")
+    assert (tmp_path / "real" / path.parent.name / "result.json").read_text() == path.read_text()
+
+
+def test_a_thousand_saves_good_and_bad_leak_no_descriptor(
+    result: ExperimentResult, parquet: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    bad = tmp_path / "bad.parquet"
+    bad.write_text("no")
+    link = tmp_path / "link"
+    link.symlink_to("nowhere")
+
+    def once(n: int) -> None:
+        with pytest.raises(PersistenceError):
+            result.save((file, link / "a", tmp_path / "out" / ("x" * 300))[n % 3])
+        sources = (None, parquet, Timeseries(timestamp_s=[0.0], gpu_index=[0], power_w=[1.0]), bad)
+        if n % 4 == 3:
+            with pytest.raises(SidecarError):
+                result.save(tmp_path / "out", sources[3], durable=False)
+        else:
+            result.save(tmp_path / "out", sources[n % 4], durable=False)
+
+    def descriptors() -> list[str]:
+        return sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are all that is wanted
+
+    for n in range(4):
+        once(n)
+    before = descriptors()
+    for n in range(500):
+        once(n)
+    assert descriptors() == before

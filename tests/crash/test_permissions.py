@@ -1,0 +1,56 @@
+"""Files and directories have the permissions that the umask leaves, as those of any other program."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llenergymeasure import ExperimentResult
+
+if TYPE_CHECKING:
+    Saver = Any
+
+GROUP = 12345
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o027, 0o002, 0o000])
+@pytest.mark.parametrize("source_mode", [0o600, 0o777])
+def test_permissions_are_what_the_umask_leaves_whatever_the_source_has(
+    saver: Saver, result: ExperimentResult, parquet: Path, tmp_path: Path, umask: int, source_mode: int
+) -> None:
+    source = tmp_path / "source.parquet"
+    shutil.copy(parquet, source)
+    source.chmod(source_mode)
+    for kind in (source, "arrow"):
+        root = tmp_path / f"{kind}"[-5:] / "made"
+        outcome = saver.save(result, root, source=kind, umask=umask)
+        assert outcome.kind == "saved", outcome
+        record = Path(outcome.said["path"])
+        assert {mode(record), mode(record.with_name("timeseries.parquet"))} == {0o666 & ~umask}
+        assert {mode(path) for path in (record.parent, root, root.parent)} == {0o777 & ~umask}
+    assert mode(source) == source_mode
+
+
+def test_a_set_group_id_directory_passes_its_group_on(
+    saver: Saver, result: ExperimentResult, parquet: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "shared"
+    root.mkdir()
+    try:
+        os.chown(root, -1, GROUP)
+    except PermissionError:
+        pytest.skip("only root gives a directory to any group")
+    root.chmod(0o2775)
+    outcome = saver.save(result, root / "made", source=parquet, umask=0o002)
+    record = Path(outcome.said["path"])
+    made = (root / "made", record.parent, record, record.with_name("timeseries.parquet"))
+    assert {path.stat().st_gid for path in made} == {GROUP}
+    assert mode(record.parent) == mode(root / "made") == 0o2775
