@@ -22,7 +22,7 @@ def describe(directory: Path) -> dict[str, str]:
         "file system": _mount(directory),
         "one fsync": f"{_fsync_us(directory):.0f} µs (median of 30 appends of 4 KiB, each flushed)",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs",
-        "python": f"{platform.python_implementation()} {platform.python_version()}, pydantic {pydantic.VERSION}",
+        "python": f"{platform.python_version()}, pydantic {pydantic.VERSION}",
         "llenergymeasure": f"{llenergymeasure.__version__}, extension "
         + ("optimised" if _store.OPTIMISED else "NOT optimised"),
     }
@@ -32,7 +32,7 @@ def warnings_of(machine: dict[str, str]) -> list[str]:
     """List what makes the figures mean less than they seem to."""
     warnings = []
     if machine["file system"].startswith(("tmpfs", "ramfs")):
-        warnings.append("This is a tmpfs: it has no device, a flush costs nothing and keeps nothing. Choose a --dir.")
+        warnings.append("This is a tmpfs: a flush costs nothing here and keeps nothing. Choose a --dir.")
     if not _store.OPTIMISED:
         warnings.append("The extension was built without optimisation: the figures are not the package's.")
     return warnings

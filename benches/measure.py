@@ -5,15 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from rich.table import Table
 
 __all__ = ["Contender", "Row", "Times", "interleave", "median_us", "show"]
 
-Contender: TypeAlias = "Callable[[int], float]"
-"""Measures itself for a round of the given number; returns microseconds an operation."""
+Contender: TypeAlias = "Callable[[], float]"
+"""Measures itself for one round; returns microseconds an operation."""
 
 Times: TypeAlias = "dict[str, list[float]]"
 """By contender, microseconds an operation in each round."""
@@ -25,15 +25,16 @@ class Row:
 
     metric: str
     samples: list[float]
-    unit: str = "×"
+    unit: str = "x"
     target: float | None = None
     ours_us: list[float] = field(default_factory=list)
     against_us: list[float] = field(default_factory=list)
+    doubtful: bool = False
 
     @classmethod
     def ratio(cls, metric: str, ours: list[float], against: list[float], target: float | None = None) -> Row:
         """Compare two contenders, round by round."""
-        return cls(metric, [a / b for a, b in zip(ours, against, strict=True)], "×", target, ours, against)
+        return cls(metric, [a / b for a, b in zip(ours, against, strict=True)], "x", target, ours, against)
 
     @property
     def median(self) -> float:
@@ -52,6 +53,10 @@ class Row:
     def met(self) -> bool | None:
         """Whether the median is within the target; None where there is no target."""
         return None if self.target is None else self.median <= self.target
+
+    def doubted(self, word: str) -> Row:
+        """Withhold the verdict, where the metric has the word in it."""
+        return replace(self, doubtful=True) if word in self.metric else self
 
     def as_json(self) -> dict[str, object]:
         """Everything that is known of it."""
@@ -87,9 +92,9 @@ def interleave(contenders: dict[str, Contender], rounds: int) -> Times:
     """
     times: Times = {name: [] for name in contenders}
     names = list(contenders)
-    for number in range(rounds):
+    for _ in range(rounds):
         for name in names:
-            times[name].append(contenders[name](number))
+            times[name].append(contenders[name]())
         names.reverse()
     return times
 
@@ -107,12 +112,18 @@ def show(title: str, rows: Iterable[Row]) -> Table:
         table.add_row(
             row.metric,
             _figure(row.median, row.unit),
-            "–".join(f"{quartile:.2f}" for quartile in row.quartiles) if len(row.samples) > 1 else "",
+            " - ".join(f"{quartile:.2f}" for quartile in row.quartiles) if len(row.samples) > 1 else "",
             "" if row.target is None else f"≤ {_figure(row.target, row.unit)}",
-            {None: "", True: "[green]met[/]", False: "[red]missed[/]"}[row.met],
+            _verdict(row),
             *(f"{statistics.median(times):.0f}" if times else "" for times in (row.ours_us, row.against_us)),
         )
     return table
+
+
+def _verdict(row: Row) -> str:
+    if row.doubtful and row.met is not None:
+        return "[yellow]cannot say[/]"
+    return {None: "", True: "[green]met[/]", False: "[red]missed[/]"}[row.met]
 
 
 def _figure(value: float, unit: str) -> str:

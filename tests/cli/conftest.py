@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -49,8 +50,9 @@ def llem(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subproces
 
 
 @pytest.fixture
-def start(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subprocess.Popen[bytes]]:
+def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start the program in `tmp_path`, to talk to it while it runs."""
+    guards = []
 
     def run(*args: str, **options: Any) -> subprocess.Popen[bytes]:
         options = {
@@ -58,7 +60,7 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subproce
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
         } | options
-        return subprocess.Popen(
+        process: Any = subprocess.Popen(
             [sys.executable, "-m", "llenergymeasure", *args],
             cwd=tmp_path,
             env=environment,
@@ -66,8 +68,15 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subproce
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
             **options,
         )
+        started: subprocess.Popen[bytes] = process
+        # Only so that a program that says nothing fails a test instead of hanging it.
+        guards.append(threading.Timer(60, started.kill))
+        guards[-1].start()
+        return started
 
-    return run
+    yield run
+    for guard in guards:
+        guard.cancel()
 
 
 @pytest.fixture

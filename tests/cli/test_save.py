@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +17,7 @@ from llenergymeasure.results.timeseries import Timeseries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
     Start = Callable[..., subprocess.Popen[bytes]]
@@ -58,7 +58,7 @@ sys.exit(main())
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -248,7 +248,7 @@ def test_real_runs_keep_their_power_traces(llem: Run, tmp_path: Path, data: Path
     [("x.json", "x.parquet"), ("result.json", "timeseries.parquet"), ("result.json", "result.parquet")],
 )
 @pytest.mark.parametrize("indent", [None, 2])
-def test_the_neighbour_of_a_file_is_its_sidecar(
+def test_the_neighbour_of_a_file_is_its_sidecar(  # noqa: PLR0913, PLR0917 - fixtures and cases
     llem: Run,
     tmp_path: Path,
     record: MakeRecord,

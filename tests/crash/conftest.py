@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -24,6 +25,7 @@ TRACED = (
     "rename,renameat,renameat2,link,linkat,copy_file_range,sendfile,ioctl,utimensat,getppid,"
     "stat,lstat,fstat,newfstatat,statx,access,faccessat,faccessat2"
 )
+READS = "open,openat,read,pread64,lseek,fstat,newfstatat,statx,fcntl,close"
 CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)\) += (\S+)")
 MARK = "getppid"
 
@@ -64,7 +66,7 @@ class Saver:
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
 
-    def save(
+    def save(  # noqa: PLR0913 - what varies between saves is what is tested
         self,
         result: ExperimentResult,
         root: Path | str,
@@ -72,9 +74,13 @@ class Saver:
         source: Path | str | None = None,
         trace: bool = False,
         inject: tuple[str, ...] = (),
+        only: Path | None = None,
         **options: object,
     ) -> Outcome:
-        """Save in a fresh process; under strace if there is something to trace or to inject."""
+        """Save in a fresh process; under strace if there is something to trace or to inject.
+
+        With `only`, no other call than those on this path is traced or fails.
+        """
         stderr, log = self._scratch / f"{self._runs}.err", self._scratch / f"{self._runs}.log"
         self._runs += 1
         job = {
@@ -97,7 +103,7 @@ class Saver:
         child = int(self._receive())
         tracer = None
         if trace or inject:
-            tracer = attach(child, log, inject)
+            tracer = attach(child, log, inject, only)
         self._send(b"!")
         said, status = {}, self._receive()
         if isinstance(status, dict):
@@ -112,7 +118,7 @@ class Saver:
         assert self._process.stdin is not None
         self._process.stdin.write(data)
 
-    def _receive(self) -> Any:  # noqa: ANN401 - JSON
+    def _receive(self) -> Any:
         assert self._process.stdout is not None
         line: IO[bytes] = self._process.stdout
         return json.loads(line.readline())
@@ -126,9 +132,23 @@ class Saver:
         self._process.stdout.close()
 
 
-def attach(pid: int, log: Path, inject: tuple[str, ...]) -> subprocess.Popen[str]:
+def attach(pid: int, log: Path, inject: tuple[str, ...], only: Path | None) -> subprocess.Popen[str]:
     """Attach strace to a process, and return when it traces."""
-    command = ["strace", "-f", "-y", "-s", "64", "-o", str(log), "-e", f"trace={TRACED}", "-p", str(pid)]
+    command = [
+        "strace",
+        "-f",
+        "-y",
+        "-s",
+        "64",
+        "-o",
+        str(log),
+        "-e",
+        f"trace={TRACED if only is None else READS}",
+        "-p",
+        str(pid),
+    ]
+    if only is not None:
+        command += ["-P", str(only)]
     for injection in inject:
         command += ["-e", f"inject={injection}"]
     tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -235,7 +255,7 @@ def listing() -> Callable[[Path], list[str]]:
 
 
 @pytest.fixture(scope="session")
-def check(parquet: Path) -> Callable[[ExperimentResult, Path, Outcome], str]:
+def check() -> Callable[[ExperimentResult, Path, Outcome], str]:
     """Check that an outcome and the tree agree; say which of the consistent outcomes it is.
 
     `root` was empty, or absent, before the save.
@@ -311,7 +331,7 @@ def ext4(tmp_path: Path, mount: Callable[..., Path]) -> Path:
 @pytest.fixture
 def anyones() -> Iterator[Path]:
     """A directory that every user can reach; pytest's own are closed to others."""
-    path = Path(subprocess.run(["mktemp", "-d"], check=True, capture_output=True, text=True).stdout.strip())
+    path = Path(tempfile.mkdtemp())
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)

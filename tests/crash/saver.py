@@ -1,8 +1,8 @@
 """A process that forks a fresh process for each save, so that strace can be attached to the save alone.
 
-Run as a script: a job is one line of JSON on stdin; the answers are lines on stdout: the child's process id, what
-became of the save (nothing, if the child was killed), and the child's wait status. The child waits for one more
-byte on stdin before it saves, so that its parent can attach a tracer.
+Run as a script: a job is one line of JSON on stdin; the answers are lines on stdout: the child's process
+id, what became of the save (nothing, if the child was killed), and the child's wait status. The child waits
+for one more byte on stdin before it saves, so that a tracer can be attached.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import os
 import resource
 import signal
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,7 +31,6 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             save(job, result)
-        tell(child)
         tell(os.waitpid(child, 0)[1])
 
 
@@ -46,7 +44,7 @@ def save(job: dict[str, Any], result: ExperimentResult) -> NoReturn:
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
     root = job["root"]
     if job["stamp"]:
-        store.time.strftime = lambda *_: job["stamp"]  # type: ignore[assignment,attr-defined]
+        store.time.strftime = lambda *_: job["stamp"]  # type: ignore[attr-defined]
     source: Any = job["source"]
     if source == "arrow":
         source = Timeseries(timestamp_s=[0.0] * ROWS, gpu_index=[0] * ROWS, power_w=[1.5] * ROWS)
@@ -54,6 +52,7 @@ def save(job: dict[str, Any], result: ExperimentResult) -> NoReturn:
         result.save(root, durable=False)
     prepare(job)
     outcome: dict[str, Any] = {"kind": "unknown"}
+    tell(os.getpid())  # only now, so that a tracer sees nothing of the preparation
     os.read(0, 1)
     try:
         os.getppid()  # where the save begins, for a reader of the trace
@@ -67,6 +66,7 @@ def save(job: dict[str, Any], result: ExperimentResult) -> NoReturn:
         for name in ("errno", "filename", "step", "committed", "result_path"):
             outcome[name] = getattr(error, name)
         outcome["message"] = str(error)
+        outcome["cause"] = type(error.__cause__).__name__
     except BaseException as error:  # noqa: BLE001 - whatever came out is what is tested
         outcome = {"kind": type(error).__name__, "message": str(error)}
     tell(outcome)
@@ -103,4 +103,4 @@ def raise_timeout(*_: object) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,4 +1,4 @@
-"""Every system call of a save fails once, and what is left is always one of the outcomes that were promised."""
+"""Every system call of a save fails once, and what is left is always one of the promised outcomes."""
 
 from __future__ import annotations
 
@@ -128,6 +128,30 @@ def test_an_interrupted_call_is_made_again_and_the_save_succeeds(
             assert len(closed) == sum(c.name == "close" for c in clean(kind))
 
 
+@pytest.mark.parametrize("error", ["EIO", "EACCES"])
+@pytest.mark.parametrize("name", ["open", "read", "lseek", "statx"])
+def test_a_source_that_cannot_be_read_gives_the_systems_code_and_a_record(
+    traced: Saver,
+    check: Check,
+    result: ExperimentResult,
+    parquet: Path,
+    tmp_path: Path,
+    name: str,
+    error: str,
+) -> None:
+    for nth in range(1, 30):
+        root = tmp_path / str(nth)
+        injection = f"{name}:error={error}:when={nth}"
+        outcome = traced.save(result, root, source=parquet, only=parquet, inject=(injection,))
+        end = check(result, root, outcome)
+        if end == "saved":
+            break
+        assert end == "no sidecar"
+        assert outcome.said["errno"] == getattr(codes, error), (injection, outcome.said["message"])
+    else:
+        pytest.fail(f"the source was never copied, however late {name} failed")
+
+
 @pytest.mark.parametrize("answer", [1000, 0])
 @pytest.mark.parametrize("kind", ["plain", "path", "arrow"])
 def test_a_write_that_claims_more_than_it_wrote_is_caught_before_the_commit(
@@ -179,7 +203,13 @@ def test_a_failure_before_the_commit_removes_the_output_directory_that_the_save_
 @pytest.mark.parametrize("error", ["EINVAL", "ENOSYS", "EOPNOTSUPP"])
 @pytest.mark.parametrize("kind", ["plain", "path"])
 def test_a_file_system_without_a_rename_that_refuses_to_replace_is_linked_on(
-    traced: Saver, check: Check, result: ExperimentResult, parquet: Path, tmp_path: Path, kind: str, error: str
+    traced: Saver,
+    check: Check,
+    result: ExperimentResult,
+    parquet: Path,
+    tmp_path: Path,
+    kind: str,
+    error: str,
 ) -> None:
     root = tmp_path / "out"
     source = source_of(kind, parquet)
@@ -205,6 +235,15 @@ def test_an_output_directory_that_vanishes_before_the_claim_is_made_again(
     assert check(result, root, outcome) == "saved"
 
 
+def test_an_output_directory_that_somebody_made_and_removed_meanwhile_is_made_again(
+    traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path
+) -> None:
+    # It was not there; it was there when we came to make it; it is not there when we open it.
+    root = tmp_path / "out"
+    outcome = traced.save(result, root, inject=("mkdirat:error=EEXIST:when=1",))
+    assert check(result, root, outcome) == "saved"
+
+
 def test_an_output_directory_that_always_vanishes_is_an_error_in_the_end(
     traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path
 ) -> None:
@@ -222,4 +261,5 @@ def test_a_failed_flush_after_the_commit_still_tells_of_the_sidecar(
     bad.write_bytes(b"not parquet at all")
     outcome = traced.save(result, tmp_path / "out", source=bad, inject=("fsync:error=EIO:when=2",))
     assert (outcome.kind, outcome.said["committed"]) == ("PersistenceError", True)
+    assert (outcome.said["errno"], outcome.said["cause"]) == (codes.EIO, "SidecarError")
     assert Path(outcome.said["result_path"]).read_text() == result.model_dump_json(indent=2)

@@ -26,6 +26,7 @@ def source_of(kind: str, parquet: Path) -> str | Path | None:
 
 def steps(traced: Saver, result: ExperimentResult, root: Path, source: str | Path | None) -> list[Any]:
     """The calls of a save that is left alone, and whether each comes before the commit."""
+    root.parent.mkdir(exist_ok=True)
     calls = traced.save(result, root, source=source, trace=True).calls
     commit = next(n for n, call in enumerate(calls) if '"result.json"' in call.arguments)
     return [(call, n < commit, n > commit) for n, call in enumerate(calls) if call.name not in SKIPPED]
@@ -51,9 +52,9 @@ def test_a_save_that_is_killed_at_any_step_leaves_a_whole_result_or_none(
     traced: Saver, result: ExperimentResult, parquet: Path, tmp_path: Path, kind: str
 ) -> None:
     source = source_of(kind, parquet)
-    for n, (call, _, after) in enumerate(steps(traced, result, tmp_path / "clean", source)):
-        root = tmp_path / str(n)
-        root.mkdir()
+    for n, (call, _, after) in enumerate(steps(traced, result, tmp_path / "clean" / "x", source)):
+        root = tmp_path / str(n) / "x"
+        root.parent.mkdir()
         injection = f"{call.name}:signal=SIGKILL:when={call.nth}"
         outcome = traced.save(result, root, source=source, inject=(injection,))
         assert outcome.killed_by == signal.SIGKILL, injection

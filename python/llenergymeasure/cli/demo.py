@@ -34,7 +34,7 @@ _ASCII_BLOCKS = "_.-=+*#@"
 
 def demo(
     output_dir: Annotated[
-        str, typer.Argument(metavar="[DIR]", help="Where the results go; what is there already stays.")
+        str, typer.Argument(metavar="DIR", help="Where the results go; what is there already stays.")
     ] = "llem-demo",
 ) -> int:
     """Make a small synthetic sweep, save it, load it back, and show what is on disk.

@@ -38,7 +38,7 @@ def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             show_default=False,
             help="Results: JSON, one a file, or JSON Lines, one a line. - is standard input.",
         ),
@@ -71,8 +71,8 @@ def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
 ) -> int:
     """Save results durably, each in a directory of its own.
 
-    A result that cannot be read or saved is named on standard error, and does not stop the others. When
-    the command ends, what it calls saved survives a power cut.
+    A result that cannot be read or saved is named on standard error, and does
+    not stop the others. What the command calls saved survives a power cut.
 
     Exit status: 0 all saved, 1 some not, 2 wrong usage, 130 interrupted.
     """

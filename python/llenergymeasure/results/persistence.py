@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
-from llenergymeasure.results.store import MissingSidecar, ResultStore, TimeseriesSource
+from llenergymeasure.results.store import MissingSidecar, ResultStore, TimeseriesSource, load_record
 from llenergymeasure.results.store import directory_name as _experiment_dir_name
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def load_result(
     path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"
 ) -> ExperimentResult:
     """Load one result from its `result.json` or its directory; see `ResultStore.load`."""
-    return ResultStore("").load(path, missing_sidecar=missing_sidecar)
+    return load_record(path, missing_sidecar)
 
 
 def _find_collision_free_dir(base: str | os.PathLike[str]) -> Path:

@@ -43,20 +43,16 @@ class ResultStore:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         """Take a directory, which need not exist yet."""
-        path = Path(root)
-        try:
-            self._root = path.absolute()
-        except OSError as error:  # the working directory is gone
-            raise PersistenceError(error.errno, error.strerror, path, "open_output_dir") from error
+        self._root = _absolute(root)
 
     @property
     def root(self) -> Path:
         """The directory, absolute."""
-        return self._root
+        return Path(self._root)
 
     def __repr__(self) -> str:
         """Name the directory."""
-        return f"ResultStore({str(self._root)!r})"
+        return f"ResultStore({self._root!r})"
 
     def __eq__(self, other: object) -> bool:
         """Two stores are equal when they are of one directory path."""
@@ -122,7 +118,7 @@ class ResultStore:
                 UserWarning,
                 stacklevel=_caller(),
             )
-        return path
+        return Path(path)
 
     def load(
         self, path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"
@@ -146,23 +142,28 @@ class ResultStore:
         Warns:
             UserWarning: The sidecar is missing.
         """
-        if missing_sidecar not in ("warn", "ignore", "error"):
-            msg = f"missing_sidecar is 'warn', 'ignore' or 'error', not {missing_sidecar!r}"
-            raise ValueError(msg)
-        file, content, has_sidecar = _store.read(self._root / path)
-        try:
-            result = ExperimentResult.model_validate_json(content)
-        except ValidationError as error:
-            raise _reading_error(file, content, error) from None
-        if result.timeseries is None:
-            return result.model_copy(update={"timeseries": _store.SIDECAR}) if has_sidecar else result
-        if missing_sidecar != "ignore":
-            trouble = _missing_sidecar(file, result.timeseries)
-            if trouble is not None and missing_sidecar == "error":
-                raise ResultError(trouble)
-            if trouble is not None:
-                warnings.warn(trouble, UserWarning, stacklevel=_caller())
-        return result
+        return load_record(os.path.join(self._root, os.fspath(path)), missing_sidecar)  # noqa: PTH118
+
+
+def load_record(path: str | os.PathLike[str], missing_sidecar: MissingSidecar) -> ExperimentResult:
+    """Load a result by the path of its `result.json` or its directory; see `ResultStore.load`."""
+    if missing_sidecar not in ("warn", "ignore", "error"):
+        msg = f"missing_sidecar is 'warn', 'ignore' or 'error', not {missing_sidecar!r}"
+        raise ValueError(msg)
+    file, content, has_sidecar = _store.read(os.fspath(path))
+    try:
+        result = ExperimentResult.model_validate_json(content)
+    except ValidationError as error:
+        raise _reading_error(file, content, error) from None
+    if result.timeseries is None:
+        return result.model_copy(update={"timeseries": _store.SIDECAR}) if has_sidecar else result
+    if missing_sidecar != "ignore":
+        trouble = _missing_sidecar(file, result.timeseries)
+        if trouble is not None and missing_sidecar == "error":
+            raise ResultError(trouble)
+        if trouble is not None:
+            warnings.warn(trouble, UserWarning, stacklevel=_caller())
+    return result
 
 
 def directory_name(result: ExperimentResult) -> str:
@@ -172,7 +173,18 @@ def directory_name(result: ExperimentResult) -> str:
     return _store.directory_name(model, result.backend, time.strftime("%Y-%m-%dT%H-%M"))
 
 
-def _missing_sidecar(record: Path, name: str) -> str | None:
+def _absolute(path: str | os.PathLike[str]) -> str:
+    """Resolve a path against the working directory, without pathlib's microseconds."""
+    path = os.fspath(path)
+    if os.path.isabs(path):  # noqa: PTH117
+        return path
+    try:
+        return os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118
+    except OSError as error:  # the working directory is gone
+        raise PersistenceError(error.errno, error.strerror, path, "open_output_dir") from error
+
+
+def _missing_sidecar(record: str, name: str) -> str | None:
     """Say what is wrong with the sidecar that a record names; None where it is there.
 
     The field is a file name: one that would lead out of the directory is not followed.
@@ -181,12 +193,12 @@ def _missing_sidecar(record: Path, name: str) -> str | None:
         return (
             f"Timeseries sidecar missing: {record} names {name!r}, which is not a file name and not followed"
         )
-    if os.path.isfile(record.with_name(name)):  # noqa: PTH113 - a name too long is no file, not an error
+    if os.path.isfile(os.path.join(os.path.dirname(record), name)):  # noqa: PTH113, PTH118, PTH120
         return None
     return f"Timeseries sidecar missing: {record} names {name!r}, and there is no such file beside it"
 
 
-def _reading_error(file: Path, content: bytes, error: ValidationError) -> Exception:
+def _reading_error(file: str, content: bytes, error: ValidationError) -> Exception:
     """Tell what is wrong with a record that does not validate, naming the file and its size."""
     where = f"{file} ({len(content)} bytes)"
     damage = _store.diagnose(content)

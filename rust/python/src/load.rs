@@ -1,5 +1,6 @@
 //! One record read.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use llem_store::load::{self, Record};
@@ -10,7 +11,7 @@ use crate::errors::to_python;
 
 /// Read a record by its file or its directory: the file's path, its bytes, and whether a sidecar is beside it.
 #[pyfunction]
-pub fn read(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, Bound<'_, PyBytes>, bool)> {
+pub fn read(py: Python<'_>, path: PathBuf) -> PyResult<(OsString, Bound<'_, PyBytes>, bool)> {
     let Record {
         path,
         bytes,
@@ -18,7 +19,7 @@ pub fn read(py: Python<'_>, path: PathBuf) -> PyResult<(PathBuf, Bound<'_, PyByt
     } = py
         .detach(|| load::read(&path))
         .map_err(|error| to_python(py, &error))?;
-    Ok((path, PyBytes::new(py, &bytes), has_sidecar))
+    Ok((path.into_os_string(), PyBytes::new(py, &bytes), has_sidecar))
 }
 
 /// Why bytes are no JSON document, or None where they are one.

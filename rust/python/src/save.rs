@@ -1,5 +1,6 @@
 //! One result saved, and the pieces of a save that other writers of files use.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -39,7 +40,7 @@ pub fn save(
     record_beside: Option<PyBackedBytes>,
     durable: bool,
     interruptible: bool,
-) -> PyResult<(PathBuf, bool)> {
+) -> PyResult<(OsString, bool)> {
     let source = source.map(|source| to_source(py, source)).transpose()?;
     let sidecar = source.map(|source| (source, record_beside.as_deref().unwrap_or(&record)));
     let durability = if durable {
@@ -72,8 +73,8 @@ pub fn save(
         raised.unwrap_or_else(|| to_python(py, &error))
     })?;
     match sidecar {
-        Sidecar::None | Sidecar::Stored => Ok((path, true)),
-        Sidecar::Missing => Ok((path, false)),
+        Sidecar::None | Sidecar::Stored => Ok((path.into_os_string(), true)),
+        Sidecar::Missing => Ok((path.into_os_string(), false)),
         Sidecar::Failed(error) => Err(sidecar_error(&error, &path)),
     }
 }
@@ -104,7 +105,7 @@ fn to_source(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
 
 /// Claim `base`, `base_1`, ... in a directory, which is made where it is missing.
 #[pyfunction]
-pub fn claim(py: Python<'_>, parent: PathBuf, base: std::ffi::OsString) -> PyResult<PathBuf> {
+pub fn claim(py: Python<'_>, parent: PathBuf, base: OsString) -> PyResult<PathBuf> {
     py.detach(|| {
         let mut root = Root::open_or_make(&parent)?;
         let mut claim = claiming::claim(root.dir(), &base)?;

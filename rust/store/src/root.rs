@@ -22,6 +22,7 @@ struct Made {
 pub struct Root {
     dir: Arc<Dir>,
     made: Vec<Made>,
+    kept: bool,
 }
 
 impl Root {
@@ -31,6 +32,7 @@ impl Root {
             Ok(dir) => Ok(Self {
                 dir: Arc::new(dir),
                 made: Vec::new(),
+                kept: false,
             }),
             Err(error) if error.kind() == ErrorKind::NotFound => Self::make(path, error),
             Err(error) => Err(Error::io(Step::OpenOutputDir, path, error)),
@@ -47,9 +49,10 @@ impl Root {
             let parent = root.dir.clone();
             let made = match parent.make_dir(name) {
                 Ok(()) => true,
-                // Somebody else made it between our look and our call, or it is a dangling symlink.
+                // Somebody else made it between our look and our call, and may by now have removed it again.
+                // What has the name and cannot be opened is a dangling symlink.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    if Dir::open(path).is_err() {
+                    if Dir::open(path).is_err() && parent.is_taken(name).unwrap_or(true) {
                         return Err(Error::io(Step::MakeOutputDir, path, error));
                     }
                     false
@@ -84,13 +87,16 @@ impl Root {
 
     /// Leave what was made where it is.
     pub fn keep(&mut self) {
-        self.made.clear();
+        self.kept = true;
     }
 }
 
 impl Drop for Root {
     fn drop(&mut self) {
-        for made in self.made.drain(..).rev() {
+        if self.kept {
+            return;
+        }
+        for made in self.made.iter().rev() {
             // A directory that somebody else has put something into is not empty, and stays.
             let _ = made.parent.remove_dir(&made.name);
         }
@@ -107,9 +113,9 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("a/b/../c/d");
         let mut root = Root::open_or_make(&path).unwrap();
-        root.flush().unwrap();
-        assert_eq!(root.made.len(), 4);
         root.keep();
+        assert_eq!(root.made.len(), 4, "the parents to flush are known after the commit");
+        root.flush().unwrap();
         drop(root);
         assert!(temp.path().join("a/c/d").is_dir());
     }

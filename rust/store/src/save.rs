@@ -7,6 +7,8 @@
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use crate::claim::{Claim, claim};
 use crate::durable::{Durability, PendingFile};
@@ -18,7 +20,7 @@ use crate::{RECORD, SIDECAR};
 const TEMP: &str = ".result.json.tmp";
 /// How often an output directory that vanishes between its opening and the claim is made again. Each time,
 /// another saver has given up on the directory that it had made, and removed it.
-const VANISHED_ROOTS: usize = 64;
+const VANISHED_ROOTS: u64 = 64;
 
 /// One result to save.
 pub struct Save<'a> {
@@ -123,7 +125,11 @@ fn claim_in(root: &Path, name: &str) -> Result<(Root, Claim)> {
             Ok((root, claim))
         });
         match claimed {
-            Err(error) if error.is_io(ErrorKind::NotFound) && attempts < VANISHED_ROOTS => attempts += 1,
+            Err(error) if error.is_io(ErrorKind::NotFound) && attempts < VANISHED_ROOTS => {
+                attempts += 1;
+                // Longer each time, so that two savers that undo each other fall out of step.
+                thread::sleep(Duration::from_micros(10 * attempts));
+            }
             claimed => return claimed,
         }
     }

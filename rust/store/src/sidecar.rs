@@ -132,7 +132,10 @@ impl SourceFile {
         let parsed = std::panic::catch_unwind(|| ParquetMetaDataReader::new().parse_and_finish(&self.file));
         match parsed {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(not_parquet(&format!("its footer cannot be read: {error}"))),
+            Ok(Err(error)) => Err(match os_error(&error) {
+                Some(error) => at(error),
+                None => not_parquet(&format!("its footer cannot be read: {error}")),
+            }),
             Err(_) => Err(not_parquet("its footer cannot be read")),
         }
     }
@@ -226,19 +229,22 @@ fn encode(
 
 /// A full disk is an I/O error, even where the encoder has wrapped it.
 fn encode_error(temp: &Path, error: &ParquetError) -> Error {
+    match os_error(error) {
+        Some(source) => Error::io(Step::Write, temp, source),
+        None => Error::Stream { reason: error.to_string() },
+    }
+}
+
+/// The error of the operating system that a Parquet error wraps, if it wraps one.
+fn os_error(error: &ParquetError) -> Option<io::Error> {
     let mut cause = error.source();
     while let Some(inner) = cause {
-        if let Some(code) = inner
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::raw_os_error)
-        {
-            return Error::io(Step::Write, temp, io::Error::from_raw_os_error(code));
+        if let Some(code) = inner.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return Some(io::Error::from_raw_os_error(code));
         }
         cause = inner.source();
     }
-    Error::Stream {
-        reason: error.to_string(),
-    }
+    None
 }
 
 /// Counts what is written through it: the length that the file must have in the end.

@@ -1,0 +1,231 @@
+# ruff: noqa: ARG001, PERF203, PLR0913, PLR0917 - every role is called alike, and each failure is told
+"""Processes and threads that save into one directory at once.
+
+Run as a script: the job is JSON in the first argument. It forks its processes, and each waits at a gate, so
+that all begin together. What each did is a file of JSON in the directory of the second argument.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from llenergymeasure import ExperimentResult, PersistenceError
+from llenergymeasure.results import store
+
+PATIENCE = 30
+
+
+class Report:
+    """What one process saved, and what went wrong."""
+
+    def __init__(self) -> None:
+        self.saved: list[tuple[str, int]] = []
+        self.failed: list[str] = []
+        self.seen = 0
+
+    def send(self) -> None:
+        # A file of its own keeps two processes apart; the clock, two that have one number.
+        path = Path(sys.argv[2]) / f"{os.getpid()}-{time.monotonic_ns()}.json"
+        path.write_text(json.dumps({"saved": self.saved, "failed": self.failed, "seen": self.seen}))
+
+
+def main(job: dict[str, Any]) -> None:
+    results = [ExperimentResult.model_validate_json(text) for text in job["results"]]
+    if job["stamp"]:
+        store.time.strftime = lambda *_: job["stamp"]  # type: ignore[attr-defined]
+    for round_ in range(job["rounds"]):
+        root = Path(job["root"].format(round=round_))
+        gate = os.pipe()
+        children = [
+            fork(ROLES[role], number, gate, results, root, job) for number, role in enumerate(job["roles"])
+        ]
+        os.close(gate[0])
+        os.close(gate[1])
+        for child in children:
+            _, status = os.waitpid(child, 0)
+            if status != 0:
+                sys.exit(f"a process of round {round_} ended with status {status}")
+
+
+def fork(
+    role: Any,
+    number: int,
+    gate: tuple[int, int],
+    results: list[ExperimentResult],
+    root: Path,
+    job: dict[str, Any],
+) -> int:
+    child = os.fork()
+    if child:
+        return child
+    signal.alarm(PATIENCE)  # a process that hangs is killed, and fails the test
+    os.close(gate[1])
+    report = Report()
+    os.read(gate[0], 1)
+    try:
+        role(report, number, results, root, job)
+        report.send()
+    except BaseException as error:  # noqa: BLE001 - told to the test
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        os._exit(1)
+    os._exit(0)
+
+
+def save_all(
+    report: Report, number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
+) -> None:
+    which = number % len(results)
+    for _ in range(job["saves"]):
+        try:
+            path = results[which].save(root, job["source"], durable=job["durable"])
+            report.saved.append((str(path), which))
+        except Exception as error:  # noqa: BLE001 - none is expected, and each is told
+            report.failed.append(f"{type(error).__name__}: {error}")
+
+
+def save_in_threads(
+    report: Report, number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
+) -> None:
+    threads = [
+        threading.Thread(target=save_all, args=(report, number + n, results, root, job)) for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def fail(
+    report: Report, number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
+) -> None:
+    """Fail at the record's write, and clean up after it."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    for _ in range(job["saves"]):
+        try:
+            path = results[number % len(results)].save(root, durable=job["durable"])
+        except PersistenceError as error:
+            assert not error.committed, error  # noqa: PT017
+        else:
+            report.failed.append(f"saved {path} over the limit")
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def be_interrupted(
+    report: Report, number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
+) -> None:
+    """Be interrupted somewhere in the save, and clean up after that."""
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    which = number % len(results)
+    for _ in range(job["saves"]):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 1e-3))
+            results[which].save(root, durable=job["durable"])
+            time.sleep(0.002)  # not `pause`: a signal that comes just before it is waited for for ever
+        except KeyboardInterrupt:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def read_all(
+    report: Report, _: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
+) -> None:
+    """Read every record that is there, over and over, until as many are there as are to come."""
+    sidecar = Path(job["source"]).read_bytes() if job["source"] else None
+    named = {
+        name: [r.model_copy(update={"timeseries": name}) for r in results]
+        for name in (None, "timeseries.parquet")
+    }
+    expected = results if sidecar is None else named["timeseries.parquet"]
+    end = time.monotonic() + PATIENCE / 2
+    there = 0
+    while there < job["expected"] and time.monotonic() < end:
+        records = list(root.glob("*/result.json"))
+        there = len(records)
+        for record in records:
+            report.seen += 1
+            try:
+                loaded = ExperimentResult.from_json(record, missing_sidecar="error")
+            except Exception as error:  # noqa: BLE001 - none is expected, and each is told
+                report.failed.append(f"{record}: {type(error).__name__}: {error}")
+                continue
+            if loaded not in expected:
+                report.failed.append(f"{record} is another result")
+        for path in root.glob("*/timeseries.parquet"):
+            if path.read_bytes() != sidecar:
+                report.failed.append(f"{path} is torn")
+
+
+def remove_root(report: Report, _: int, __: list[ExperimentResult], root: Path, job: dict[str, Any]) -> None:
+    """Remove the output directory whenever it is empty, as a tidying user might."""
+    end = time.monotonic() + PATIENCE / 2
+    while time.monotonic() < end and not list(root.glob("*/result.json")):
+        # Now and then: a loop that did nothing else would win for ever.
+        time.sleep(random.uniform(0, 2e-3))
+        try:
+            root.rmdir()
+            report.seen += 1
+        except OSError:
+            pass
+
+
+def fork_while_saving(
+    report: Report, number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
+) -> None:
+    """Fork while other threads are inside a save, and save in the child."""
+    over = threading.Event()
+
+    def busy(which: int) -> None:
+        mine = Report()
+        while not over.is_set():
+            save_all(mine, which, results, root, {**job, "saves": 1})
+        report.saved += mine.saved
+        report.failed += mine.failed
+
+    threads = [threading.Thread(target=busy, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(job["saves"]):
+        child = os.fork()
+        if child == 0:
+            save_in_the_child(number, results, root, job)
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            report.failed.append(f"a child ended with status {status}")
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
+def save_in_the_child(
+    number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
+) -> NoReturn:
+    signal.alarm(20)  # a lock that nobody will release
+    report = Report()
+    save_all(report, number, results, root, {**job, "saves": 3})
+    report.send()
+    os._exit(0)
+
+
+ROLES = {
+    "save": save_all,
+    "threads": save_in_threads,
+    "fail": fail,
+    "interrupt": be_interrupted,
+    "read": read_all,
+    "remove": remove_root,
+    "fork": fork_while_saving,
+}
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
