@@ -31,21 +31,11 @@ fn fresh_dir() -> TempDir {
 /// A JSON document of 9 KB.
 fn record() -> Vec<u8> {
     let packages: Vec<String> = (0..400).map(|n| format!("    \"package-{n}==1.0\"")).collect();
-    format!(
-        "{{\n  \"installed_packages\": [\n{}\n  ]\n}}",
-        packages.join(",\n")
-    )
-    .into_bytes()
+    format!("{{\n  \"installed_packages\": [\n{}\n  ]\n}}", packages.join(",\n")).into_bytes()
 }
 
 fn saved(root: &Path, record: &[u8], durability: Durability) {
-    let request = Save {
-        root,
-        name: NAME,
-        record,
-        sidecar: None,
-        durability,
-    };
+    let request = Save { root, name: NAME, record, sidecar: None, durability };
     black_box(save(request, &|| false).unwrap());
 }
 
@@ -61,11 +51,7 @@ fn claims(c: &mut Criterion) {
     let root = Arc::new(Dir::open(empty.path()).unwrap());
     // A claim that is dropped outside the timing removes its directory, and the next finds none.
     group.bench_function("none taken", |b| {
-        b.iter_batched(
-            || (),
-            |()| claim(&root, NAME.as_ref()).unwrap(),
-            BatchSize::PerIteration,
-        );
+        b.iter_batched(|| (), |()| claim(&root, NAME.as_ref()).unwrap(), BatchSize::PerIteration);
     });
 
     let full = fresh_dir();
@@ -76,18 +62,10 @@ fn claims(c: &mut Criterion) {
     }
     // Its directory gone, what the process remembers is of no use: this is a fresh process's first claim.
     group.bench_function(format!("{TAKEN} taken, first"), |b| {
-        b.iter_batched(
-            || (),
-            |()| claim(&root, NAME.as_ref()).unwrap(),
-            BatchSize::PerIteration,
-        );
+        b.iter_batched(|| (), |()| claim(&root, NAME.as_ref()).unwrap(), BatchSize::PerIteration);
     });
     group.bench_function(format!("{TAKEN} taken, next"), |b| {
-        b.iter_batched(
-            || (),
-            |()| claim(&root, NAME.as_ref()).unwrap(),
-            BatchSize::NumIterations(100),
-        );
+        b.iter_batched(|| (), |()| claim(&root, NAME.as_ref()).unwrap(), BatchSize::NumIterations(100));
     });
 }
 

@@ -248,7 +248,7 @@ def test_real_runs_keep_their_power_traces(llem: Run, tmp_path: Path, data: Path
     [("x.json", "x.parquet"), ("result.json", "timeseries.parquet"), ("result.json", "result.parquet")],
 )
 @pytest.mark.parametrize("indent", [None, 2])
-def test_the_neighbour_of_a_file_is_its_sidecar(  # noqa: PLR0913, PLR0917 - fixtures and cases
+def test_the_neighbour_of_a_file_is_its_sidecar(
     llem: Run,
     tmp_path: Path,
     record: MakeRecord,

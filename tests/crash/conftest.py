@@ -66,7 +66,7 @@ class Saver:
             [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
 
-    def save(  # noqa: PLR0913 - what varies between saves is what is tested
+    def save(
         self,
         result: ExperimentResult,
         root: Path | str,

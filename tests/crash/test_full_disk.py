@@ -1,4 +1,3 @@
-# ruff: noqa: PLR0913 - the arguments are fixtures and parameters
 """Disks that are full, limits that are reached and paths that lead nowhere, as the system really has them."""
 
 from __future__ import annotations

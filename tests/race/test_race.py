@@ -1,4 +1,3 @@
-# ruff: noqa: PLR0913 - the arguments are fixtures and parameters
 """Processes and threads that save at once lose nothing, overwrite nothing and tear nothing."""
 
 from __future__ import annotations

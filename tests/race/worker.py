@@ -1,4 +1,4 @@
-# ruff: noqa: ARG001, PERF203, PLR0913, PLR0917 - every role is called alike, and each failure is told
+# ruff: noqa: ARG001, PERF203 - every role is called alike, and each failure is told
 """Processes and threads that save into one directory at once.
 
 Run as a script: the job is JSON in the first argument. It forks its processes, and each waits at a gate, so

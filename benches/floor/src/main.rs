@@ -39,13 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<String, Box<dyn Error>> {
-    let Arguments {
-        dir,
-        record,
-        count,
-        durable,
-        start,
-    } = parse(std::env::args_os().skip(1))?;
+    let Arguments { dir, record, count, durable, start } = parse(std::env::args_os().skip(1))?;
     let record = fs::read(record)?;
     let mut each = Vec::new();
     let begin = Instant::now();
@@ -75,13 +69,7 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Arguments, Box
         }
     }
     let [dir, record, count] = <[OsString; 3]>::try_from(positional).map_err(|_| USAGE)?;
-    Ok(Arguments {
-        dir: dir.into(),
-        record: record.into(),
-        count: number(count)?,
-        durable,
-        start,
-    })
+    Ok(Arguments { dir: dir.into(), record: record.into(), count: number(count)?, durable, start })
 }
 
 fn number(argument: OsString) -> Result<u64, Box<dyn Error>> {
@@ -89,11 +77,7 @@ fn number(argument: OsString) -> Result<u64, Box<dyn Error>> {
 }
 
 fn save(root: &Path, suffix: u64, record: &[u8], durable: bool) -> io::Result<()> {
-    let dir = if suffix == 0 {
-        root.join(BASE)
-    } else {
-        root.join(format!("{BASE}_{suffix}"))
-    };
+    let dir = if suffix == 0 { root.join(BASE) } else { root.join(format!("{BASE}_{suffix}")) };
     fs::create_dir(&dir)?;
     let temp = dir.join(".result.json.tmp");
     let mut file = File::create_new(&temp)?;

@@ -42,13 +42,7 @@ type Arguments = (i32, String, Option<PathBuf>, &'static str, Option<PathBuf>);
 
 fn arguments(error: &Error, result: Option<&Path>) -> Arguments {
     let path = error.path().map(Path::to_owned);
-    (
-        errno(error),
-        reason(error),
-        path,
-        error.step().as_str(),
-        result.map(Path::to_owned),
-    )
+    (errno(error), reason(error), path, error.step().as_str(), result.map(Path::to_owned))
 }
 
 fn errno(error: &Error) -> i32 {

@@ -12,13 +12,8 @@ use crate::errors::to_python;
 /// Read a record by its file or its directory: the file's path, its bytes, and whether a sidecar is beside it.
 #[pyfunction]
 pub fn read(py: Python<'_>, path: PathBuf) -> PyResult<(OsString, Bound<'_, PyBytes>, bool)> {
-    let Record {
-        path,
-        bytes,
-        has_sidecar,
-    } = py
-        .detach(|| load::read(&path))
-        .map_err(|error| to_python(py, &error))?;
+    let Record { path, bytes, has_sidecar } =
+        py.detach(|| load::read(&path)).map_err(|error| to_python(py, &error))?;
     Ok((path.into_os_string(), PyBytes::new(py, &bytes), has_sidecar))
 }
 

@@ -27,10 +27,7 @@ pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
 /// `interruptible` is for the main thread, the only one that Python runs signal handlers in.
 #[pyfunction]
 #[pyo3(signature = (root, name, record, *, source=None, record_beside=None, durable, interruptible))]
-#[allow(
-    clippy::too_many_arguments,
-    reason = "one flat call is the cheapest way across"
-)]
+#[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
 pub fn save(
     py: Python<'_>,
     root: PathBuf,
@@ -43,11 +40,7 @@ pub fn save(
 ) -> PyResult<(OsString, bool)> {
     let source = source.map(|source| to_source(py, source)).transpose()?;
     let sidecar = source.map(|source| (source, record_beside.as_deref().unwrap_or(&record)));
-    let durability = if durable {
-        Durability::Durable
-    } else {
-        Durability::Relaxed
-    };
+    let durability = if durable { Durability::Durable } else { Durability::Relaxed };
     // What a signal handler raised while the store was at work.
     let raised = Mutex::new(None);
     let interrupted = || {
@@ -60,13 +53,7 @@ pub fn save(
                 }
             })
     };
-    let request = Save {
-        root: &root,
-        name,
-        record: &record,
-        sidecar,
-        durability,
-    };
+    let request = Save { root: &root, name, record: &record, sidecar, durability };
     let saved = py.detach(|| llem_store::save::save(request, &interrupted));
     let Saved { path, sidecar } = saved.map_err(|error| {
         let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -83,9 +70,7 @@ pub fn save(
 /// source that fails; only an interrupt comes out of here.
 fn to_source(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
     let read = if source.hasattr("__arrow_c_stream__")? {
-        source
-            .extract::<PyRecordBatchReader>()
-            .and_then(PyRecordBatchReader::into_reader)
+        source.extract::<PyRecordBatchReader>().and_then(PyRecordBatchReader::into_reader)
     } else if let Ok(path) = source.extract::<PathBuf>() {
         return Ok(Source::File(path));
     } else {
@@ -96,9 +81,9 @@ fn to_source(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
     };
     match read {
         Ok(reader) => Ok(Source::Arrow(reader)),
-        Err(error) if error.is_instance_of::<PyException>(py) => Ok(Source::Failed(Error::Stream {
-            reason: error.to_string(),
-        })),
+        Err(error) if error.is_instance_of::<PyException>(py) => {
+            Ok(Source::Failed(Error::Stream { reason: error.to_string() }))
+        }
         Err(error) => Err(error),
     }
 }
@@ -119,6 +104,5 @@ pub fn claim(py: Python<'_>, parent: PathBuf, base: OsString) -> PyResult<PathBu
 /// Replace a file, whole or not at all.
 #[pyfunction]
 pub fn replace(py: Python<'_>, path: PathBuf, content: PyBackedBytes) -> PyResult<()> {
-    py.detach(|| durable::replace(&path, &content))
-        .map_err(|error| to_python(py, &error))
+    py.detach(|| durable::replace(&path, &content)).map_err(|error| to_python(py, &error))
 }

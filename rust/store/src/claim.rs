@@ -79,13 +79,7 @@ pub fn claim(root: &Arc<Dir>, base: &OsStr) -> Result<Claim> {
     };
     hint.set(suffix);
     match root.open_dir(&name) {
-        Ok(dir) => Ok(Claim {
-            root: root.clone(),
-            name,
-            dir,
-            contents: Vec::new(),
-            kept: false,
-        }),
+        Ok(dir) => Ok(Claim { root: root.clone(), name, dir, contents: Vec::new(), kept: false }),
         Err(error) => {
             let _ = root.remove_dir(&name);
             Err(error).at(Step::Claim, || root.path().join(name))
@@ -141,10 +135,7 @@ impl Hint {
         #[allow(clippy::cast_possible_truncation, reason = "the remainder is below SLOTS")]
         let slot = &HINTS[(hash % SLOTS as u64) as usize];
         // Never zero, so that an empty slot matches no name.
-        Self {
-            slot,
-            tag: (hash >> SUFFIX_BITS) | 1,
-        }
+        Self { slot, tag: (hash >> SUFFIX_BITS) | 1 }
     }
 
     fn last(&self) -> Option<u64> {
@@ -154,8 +145,7 @@ impl Hint {
 
     fn set(&self, suffix: u64) {
         let suffix = suffix.min(u64::from(u32::MAX));
-        self.slot
-            .store((self.tag << SUFFIX_BITS) | suffix, Ordering::Relaxed);
+        self.slot.store((self.tag << SUFFIX_BITS) | suffix, Ordering::Relaxed);
     }
 }
 
@@ -183,10 +173,7 @@ mod tests {
         for taken in ["b", "b_1", "b_2"] {
             fs::create_dir(temp.path().join(taken)).unwrap();
         }
-        assert_eq!(
-            [claimed(&root, "b"), claimed(&root, "b"), claimed(&root, "c")],
-            ["b_3", "b_4", "c"]
-        );
+        assert_eq!([claimed(&root, "b"), claimed(&root, "b"), claimed(&root, "c")], ["b_3", "b_4", "c"]);
     }
 
     #[test]
@@ -236,10 +223,7 @@ mod tests {
             let threads: Vec<_> = (0..8)
                 .map(|_| scope.spawn(|| (0..100).map(|_| claimed(&root, "b")).collect::<Vec<_>>()))
                 .collect();
-            threads
-                .into_iter()
-                .flat_map(|thread| thread.join().unwrap())
-                .collect()
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), 800);
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 800);
@@ -250,10 +234,7 @@ mod tests {
         let (temp, root) = root();
         fs::remove_dir(temp.path()).unwrap();
         let error = claim(&root, "b".as_ref()).unwrap_err();
-        assert!(
-            error.is_io(ErrorKind::NotFound) && error.step() == Step::Claim,
-            "{error}"
-        );
+        assert!(error.is_io(ErrorKind::NotFound) && error.step() == Step::Claim, "{error}");
     }
 
     #[test]
@@ -268,10 +249,7 @@ mod tests {
             assert_eq!(free, n);
             let mkdirs = 2;
             let bound = 2.0 * f64::from(u32::try_from(n).unwrap()).log2() + 4.0;
-            assert!(
-                f64::from(probes + mkdirs) <= bound,
-                "{n} taken: {probes} probes and {mkdirs} mkdirs"
-            );
+            assert!(f64::from(probes + mkdirs) <= bound, "{n} taken: {probes} probes and {mkdirs} mkdirs");
         }
     }
 

@@ -30,10 +30,7 @@ mod tests {
     fn a_file_is_never_opened_over_another() {
         let (temp, dir) = opened();
         close(dir.create_new("x".as_ref()).unwrap()).unwrap();
-        assert_eq!(
-            dir.create_new("x".as_ref()).unwrap_err().kind(),
-            ErrorKind::AlreadyExists
-        );
+        assert_eq!(dir.create_new("x".as_ref()).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert!(temp.path().join("x").is_file());
     }
 
@@ -41,10 +38,7 @@ mod tests {
     fn publishing_never_replaces_what_is_there() {
         let (temp, dir) = opened();
         fs::write(temp.path().join("theirs"), "theirs").unwrap();
-        dir.create_new("ours".as_ref())
-            .unwrap()
-            .write_all(b"ours")
-            .unwrap();
+        dir.create_new("ours".as_ref()).unwrap().write_all(b"ours").unwrap();
         let error = dir.publish("ours".as_ref(), "theirs".as_ref()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read(temp.path().join("theirs")).unwrap(), b"theirs");
@@ -58,12 +52,7 @@ mod tests {
         let (temp, dir) = opened();
         fs::write(temp.path().join("final"), "ours").unwrap();
         dir.publish("temp".as_ref(), "final".as_ref()).unwrap();
-        assert_eq!(
-            dir.publish("temp".as_ref(), "absent".as_ref())
-                .unwrap_err()
-                .kind(),
-            ErrorKind::NotFound
-        );
+        assert_eq!(dir.publish("temp".as_ref(), "absent".as_ref()).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]
@@ -79,10 +68,7 @@ mod tests {
     fn a_directory_is_made_once() {
         let (_temp, dir) = opened();
         dir.make_dir("d".as_ref()).unwrap();
-        assert_eq!(
-            dir.make_dir("d".as_ref()).unwrap_err().kind(),
-            ErrorKind::AlreadyExists
-        );
+        assert_eq!(dir.make_dir("d".as_ref()).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert!(dir.is_taken("d".as_ref()).unwrap() && !dir.is_taken("e".as_ref()).unwrap());
         dir.open_dir("d".as_ref()).unwrap().sync().unwrap();
         dir.remove_dir("d".as_ref()).unwrap();

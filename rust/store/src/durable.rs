@@ -38,12 +38,7 @@ impl<'d> PendingFile<'d> {
     /// Create the temporary file; it must not exist.
     pub fn create(dir: &'d Dir, name: &OsStr) -> Result<Self> {
         let file = dir.create_new(name).at(Step::Create, || dir.path().join(name))?;
-        Ok(Self {
-            dir,
-            name: name.to_owned(),
-            file: Some(file),
-            published: false,
-        })
+        Ok(Self { dir, name: name.to_owned(), file: Some(file), published: false })
     }
 
     /// Where the temporary file is.
@@ -89,18 +84,14 @@ impl<'d> PendingFile<'d> {
 
     /// Rename the sealed file to a name that nothing has.
     pub fn publish(mut self, name: &OsStr) -> Result<()> {
-        self.dir
-            .publish(&self.name, name)
-            .at(Step::Commit, || self.dir.path().join(name))?;
+        self.dir.publish(&self.name, name).at(Step::Commit, || self.dir.path().join(name))?;
         self.published = true;
         Ok(())
     }
 
     /// Rename the sealed file over whatever has the name.
     pub fn replace(mut self, name: &OsStr) -> Result<()> {
-        self.dir
-            .replace(&self.name, name)
-            .at(Step::Commit, || self.dir.path().join(name))?;
+        self.dir.replace(&self.name, name).at(Step::Commit, || self.dir.path().join(name))?;
         self.published = true;
         Ok(())
     }
@@ -137,10 +128,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
 /// A hidden temporary file under a name that no other writer of this directory has.
 fn create_unique(dir: &Dir) -> Result<PendingFile<'_>> {
     loop {
-        let name = format!(
-            ".llem-{:016x}.tmp",
-            RandomState::new().hash_one(std::process::id())
-        );
+        let name = format!(".llem-{:016x}.tmp", RandomState::new().hash_one(std::process::id()));
         match PendingFile::create(dir, name.as_ref()) {
             Err(error) if error.is_io(ErrorKind::AlreadyExists) => {}
             created => return created,
@@ -155,9 +143,7 @@ mod tests {
 
     fn names(path: &Path) -> Vec<String> {
         let entries = fs::read_dir(path).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
@@ -177,10 +163,7 @@ mod tests {
     fn a_file_that_is_not_published_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
-        PendingFile::create(&dir, ".x.tmp".as_ref())
-            .unwrap()
-            .write(b"half")
-            .unwrap();
+        PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap().write(b"half").unwrap();
         assert!(names(temp.path()).is_empty());
     }
 
@@ -191,12 +174,7 @@ mod tests {
         let mut pending = PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap();
         pending.write(b"half").unwrap();
         let error = pending.seal(8, Durability::Relaxed).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("4 bytes are there where 8 were written"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("4 bytes are there where 8 were written"), "{error}");
     }
 
     #[test]
@@ -219,10 +197,6 @@ mod tests {
         assert_eq!((error.step(), error.path()), (Step::Commit, Some(path.as_path())));
         assert_eq!(names(temp.path()), ["directory"]);
         assert!(replace(Path::new("/"), b"x").is_err());
-        assert!(
-            replace(&temp.path().join("absent/file"), b"x")
-                .unwrap_err()
-                .is_io(ErrorKind::NotFound)
-        );
+        assert!(replace(&temp.path().join("absent/file"), b"x").unwrap_err().is_io(ErrorKind::NotFound));
     }
 }

@@ -127,11 +127,7 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(step: Step, path: impl Into<PathBuf>, source: io::Error) -> Self {
-        Self::Io {
-            step,
-            path: path.into(),
-            source,
-        }
+        Self::Io { step, path: path.into(), source }
     }
 
     /// The operating system's code for the error, where it has one.
@@ -202,11 +198,8 @@ mod tests {
     #[test]
     fn an_unconfirmed_flush_keeps_the_flush_as_its_cause() {
         let cause = Error::io(Step::FlushDirectory, "/x", io::Error::from_raw_os_error(5));
-        let error = Error::Unconfirmed {
-            result: "/x/result.json".into(),
-            cause: cause.into(),
-            sidecar: None,
-        };
+        let error =
+            Error::Unconfirmed { result: "/x/result.json".into(), cause: cause.into(), sidecar: None };
         assert_eq!(error.raw_os_error(), Some(5));
         assert_eq!(error.step(), Step::FlushDirectory);
         assert!(error.to_string().contains("/x/result.json is in place"));

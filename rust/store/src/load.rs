@@ -31,26 +31,14 @@ pub fn read(path: &Path) -> Result<Record> {
         metadata = file.metadata().at(Step::Read, || path.clone())?;
     }
     if !metadata.is_file() {
-        let kind = if metadata.is_dir() {
-            ErrorKind::IsADirectory
-        } else {
-            ErrorKind::InvalidInput
-        };
-        return Err(Error::io(
-            Step::Read,
-            path,
-            io::Error::new(kind, "not a regular file"),
-        ));
+        let kind = if metadata.is_dir() { ErrorKind::IsADirectory } else { ErrorKind::InvalidInput };
+        return Err(Error::io(Step::Read, path, io::Error::new(kind, "not a regular file")));
     }
     // One byte more than there should be, so that the read that finds the end needs no larger buffer.
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1));
     file.read_to_end(&mut bytes).at(Step::Read, || path.clone())?;
     let has_sidecar = path.with_file_name(SIDECAR).is_file();
-    Ok(Record {
-        path,
-        bytes,
-        has_sidecar,
-    })
+    Ok(Record { path, bytes, has_sidecar })
 }
 
 /// Say in one phrase why bytes are no JSON document; `None` where they are one.
@@ -59,18 +47,13 @@ pub fn diagnose(bytes: &[u8]) -> Option<String> {
     if bytes.is_empty() {
         return Some("the file is empty".into());
     }
-    let content = bytes
-        .iter()
-        .rposition(|&byte| byte != 0)
-        .map_or(0, |last| last + 1);
+    let content = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let nuls = bytes.len() - content;
     if content == 0 {
         return Some("the file holds nothing but NUL bytes, as a crash before a flush leaves it".into());
     }
     if nuls > 0 {
-        return Some(format!(
-            "its last {nuls} bytes are NUL, as a crash before a flush leaves it"
-        ));
+        return Some(format!("its last {nuls} bytes are NUL, as a crash before a flush leaves it"));
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -78,10 +61,7 @@ pub fn diagnose(bytes: &[u8]) -> Option<String> {
             return Some("it is truncated in the middle of a character".into());
         }
         Err(error) => {
-            return Some(format!(
-                "it is not UTF-8: byte {} is invalid",
-                error.valid_up_to()
-            ));
+            return Some(format!("it is not UTF-8: byte {} is invalid", error.valid_up_to()));
         }
     };
     if text.trim().is_empty() {
@@ -93,10 +73,7 @@ pub fn diagnose(bytes: &[u8]) -> Option<String> {
     let at_the_end = error.line() == text.lines().count() && error.column() >= last_line;
     let cut_number = at_the_end && text.ends_with(['.', '-', '+', 'e', 'E']);
     Some(if error.is_eof() || cut_number {
-        format!(
-            "it is truncated: the JSON ends in the middle, at line {}",
-            error.line()
-        )
+        format!("it is truncated: the JSON ends in the middle, at line {}", error.line())
     } else {
         format!("it is not JSON: {error}")
     })
@@ -115,10 +92,7 @@ mod tests {
         fs::write(&path, b"{}").unwrap();
         for by in [&path, temp.path()] {
             let record = read(by).unwrap();
-            assert_eq!(
-                (record.path, record.bytes, record.has_sidecar),
-                (path.clone(), b"{}".into(), false)
-            );
+            assert_eq!((record.path, record.bytes, record.has_sidecar), (path.clone(), b"{}".into(), false));
         }
         fs::write(temp.path().join(SIDECAR), b"").unwrap();
         assert!(read(&path).unwrap().has_sidecar);
@@ -141,13 +115,7 @@ mod tests {
         assert!(said(&[0; 9]).contains("nothing but NUL"));
         assert!(said(b"{\"a\": 1\0\0\0").contains("last 3 bytes are NUL"));
         assert!(said(b" \n").contains("white space"));
-        for cut in [
-            "{\"a\": [1,",
-            "{\"a\": 1.",
-            "{\"a\": -",
-            "{\n\"a\": 1e",
-            "{\"a\": tru",
-        ] {
+        for cut in ["{\"a\": [1,", "{\"a\": 1.", "{\"a\": -", "{\n\"a\": 1e", "{\"a\": tru"] {
             assert!(said(cut.as_bytes()).contains("truncated"), "{cut}");
         }
         assert!(said(b"{\"a\": \"\xc3").contains("middle of a character"));

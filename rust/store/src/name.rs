@@ -70,10 +70,7 @@ fn device_name(name: &str) -> Option<usize> {
             matches!(digits.next(), Some('0'..='9' | '¹' | '²' | '³')) && digits.next().is_none()
         })
     };
-    let reserved = matches!(
-        stem.as_str(),
-        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$"
-    );
+    let reserved = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$");
     (reserved || numbered("COM") || numbered("LPT")).then_some(dot)
 }
 
@@ -95,10 +92,7 @@ mod tests {
         assert_eq!(slug("con"), "con");
         assert_eq!(slug("a b."), "a b.");
         assert_eq!(slug("模型/Größe"), "模型-größe");
-        assert_eq!(
-            directory_name("gpt2", "vLLM 0.6", MINUTE),
-            "gpt2_vLLM 0.6_2026-02-18T14-30"
-        );
+        assert_eq!(directory_name("gpt2", "vLLM 0.6", MINUTE), "gpt2_vLLM 0.6_2026-02-18T14-30");
     }
 
     #[test]
@@ -141,18 +135,9 @@ mod tests {
         assert!(cut.len() <= 180 && cut.starts_with(&"é".repeat(85)));
         let (_, hash) = cut.rsplit_once('-').unwrap();
         assert!(hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_hexdigit()));
-        assert_ne!(
-            slug(&format!("{}a", "x".repeat(200))),
-            slug(&format!("{}b", "x".repeat(200)))
-        );
-        assert_eq!(
-            directory_name("m", &"b".repeat(40), MINUTE),
-            format!("m_{}_{MINUTE}", "b".repeat(40))
-        );
-        assert_eq!(
-            directory_name("m", &"b".repeat(41), MINUTE).len(),
-            "m_".len() + 40 + 17
-        );
+        assert_ne!(slug(&format!("{}a", "x".repeat(200))), slug(&format!("{}b", "x".repeat(200))));
+        assert_eq!(directory_name("m", &"b".repeat(40), MINUTE), format!("m_{}_{MINUTE}", "b".repeat(40)));
+        assert_eq!(directory_name("m", &"b".repeat(41), MINUTE).len(), "m_".len() + 40 + 17);
     }
 
     proptest! {

@@ -29,11 +29,7 @@ impl Root {
     /// Open a directory; make it, and every missing ancestor, where it is not there.
     pub fn open_or_make(path: &Path) -> Result<Self> {
         match Dir::open(path) {
-            Ok(dir) => Ok(Self {
-                dir: Arc::new(dir),
-                made: Vec::new(),
-                kept: false,
-            }),
+            Ok(dir) => Ok(Self { dir: Arc::new(dir), made: Vec::new(), kept: false }),
             Err(error) if error.kind() == ErrorKind::NotFound => Self::make(path, error),
             Err(error) => Err(Error::io(Step::OpenOutputDir, path, error)),
         }
@@ -60,10 +56,7 @@ impl Root {
                 Err(error) => return Err(Error::io(Step::MakeOutputDir, path, error)),
             };
             if made {
-                root.made.push(Made {
-                    parent,
-                    name: name.to_owned(),
-                });
+                root.made.push(Made { parent, name: name.to_owned() });
             }
         }
         root.dir = Arc::new(Dir::open(path).at(Step::OpenOutputDir, || path.to_owned())?);

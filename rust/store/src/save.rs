@@ -69,24 +69,14 @@ pub enum Sidecar {
 /// means that nothing of this save is there. A failed sidecar is not an error of the save: it is in
 /// [`Saved::sidecar`].
 pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> {
-    let Save {
-        root,
-        name,
-        record,
-        sidecar,
-        durability,
-    } = request;
+    let Save { root, name, record, sidecar, durability } = request;
     let (source, record_beside) = match sidecar {
         Some((source, record)) => (Some(sidecar::check(source)), record),
         None => (None, record),
     };
     let (mut root, mut claim) = claim_in(root, name)?;
     let sidecar = store_sidecar(&mut claim, source, durability, interrupted)?;
-    let record = if matches!(sidecar, Sidecar::Stored) {
-        record_beside
-    } else {
-        record
-    };
+    let record = if matches!(sidecar, Sidecar::Stored) { record_beside } else { record };
 
     let mut pending = PendingFile::create(claim.dir(), TEMP.as_ref())?;
     pending.write(record)?;
@@ -102,16 +92,8 @@ pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> 
     if durability == Durability::Durable
         && let Err(cause) = flush(&claim, &root)
     {
-        let sidecar = if let Sidecar::Failed(error) = sidecar {
-            Some(error.into())
-        } else {
-            None
-        };
-        return Err(Error::Unconfirmed {
-            result: path,
-            cause: cause.into(),
-            sidecar,
-        });
+        let sidecar = if let Sidecar::Failed(error) = sidecar { Some(error.into()) } else { None };
+        return Err(Error::Unconfirmed { result: path, cause: cause.into(), sidecar });
     }
     Ok(Saved { path, sidecar })
 }
@@ -161,9 +143,6 @@ fn store_sidecar(
 
 /// Flush the names that the commit made: the record's, the directory's, and those of the ancestors made.
 fn flush(claim: &Claim, root: &Root) -> Result<()> {
-    claim
-        .dir()
-        .sync()
-        .at(Step::FlushDirectory, || claim.dir().path().to_owned())?;
+    claim.dir().sync().at(Step::FlushDirectory, || claim.dir().path().to_owned())?;
     root.flush()
 }

@@ -89,12 +89,7 @@ impl SourceFile {
         if !metadata.is_file() {
             return Err(Error::NotAFile { path });
         }
-        let mut source = Self {
-            file,
-            path,
-            size: metadata.len(),
-            modified: modified(&metadata),
-        };
+        let mut source = Self { file, path, size: metadata.len(), modified: modified(&metadata) };
         source.check_footer()?;
         Ok(Some(source))
     }
@@ -124,9 +119,7 @@ impl SourceFile {
             return Err(not_parquet("it does not begin with the magic number PAR1"));
         }
         if &tail != b"PAR1" {
-            return Err(not_parquet(
-                "it does not end with the magic number PAR1: it may be truncated",
-            ));
+            return Err(not_parquet("it does not end with the magic number PAR1: it may be truncated"));
         }
         // The footer is a stranger's bytes: a panic of its parser is the file's fault, not the caller's.
         let parsed = std::panic::catch_unwind(|| ParquetMetaDataReader::new().parse_and_finish(&self.file));
@@ -159,9 +152,7 @@ impl SourceFile {
         }
         let metadata = self.file.metadata().at(Step::ReadSource, || self.path.clone())?;
         if (metadata.len(), modified(&metadata)) != (self.size, self.modified) {
-            return Err(Error::SourceChanged {
-                path: self.path.clone(),
-            });
+            return Err(Error::SourceChanged { path: self.path.clone() });
         }
         if let Some(modified) = self.modified {
             let times = FileTimes::new().set_modified(modified);
@@ -208,18 +199,13 @@ fn encode(
     let zstd = Compression::ZSTD(ZstdLevel::default());
     let properties = WriterProperties::builder().set_compression(zstd).build();
     let failed = |error: ParquetError| encode_error(&temp, &error);
-    let mut counted = Counted {
-        writer: BufWriter::new(pending.file()?),
-        length: 0,
-    };
+    let mut counted = Counted { writer: BufWriter::new(pending.file()?), length: 0 };
     let mut writer = ArrowWriter::try_new(&mut counted, reader.schema(), Some(properties)).map_err(failed)?;
     for batch in reader {
         if interrupted() {
             return Err(Error::Interrupted);
         }
-        let batch = batch.map_err(|error| Error::Stream {
-            reason: error.to_string(),
-        })?;
+        let batch = batch.map_err(|error| Error::Stream { reason: error.to_string() })?;
         writer.write(&batch).map_err(failed)?;
     }
     writer.close().map_err(failed)?;
@@ -290,10 +276,7 @@ mod tests {
     }
 
     fn stream(batches: Vec<Result<RecordBatch, ArrowError>>) -> Source {
-        Source::Arrow(Box::new(RecordBatchIterator::new(
-            batches,
-            crate::timeseries::schema(),
-        )))
+        Source::Arrow(Box::new(RecordBatchIterator::new(batches, crate::timeseries::schema())))
     }
 
     fn write_into(path: &Path, source: Source) -> Result<()> {
@@ -322,11 +305,7 @@ mod tests {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
         let codec = builder.metadata().row_group(0).column(0).compression();
         assert!(matches!(codec, Compression::ZSTD(_)));
-        let rows: usize = builder
-            .build()
-            .unwrap()
-            .map(|batch| batch.unwrap().num_rows())
-            .sum();
+        let rows: usize = builder.build().unwrap().map(|batch| batch.unwrap().num_rows()).sum();
         assert_eq!(rows, 5);
     }
 
@@ -336,12 +315,7 @@ mod tests {
         let source = parquet_file(&temp.path().join("source"));
         let then = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
         let times = FileTimes::new().set_modified(then);
-        File::options()
-            .write(true)
-            .open(&source)
-            .unwrap()
-            .set_times(times)
-            .unwrap();
+        File::options().write(true).open(&source).unwrap().set_times(times).unwrap();
         write_into(temp.path(), Source::File(source.clone())).unwrap();
         let copy = temp.path().join(SIDECAR);
         assert_eq!(fs::read(&copy).unwrap(), fs::read(&source).unwrap());
@@ -376,12 +350,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let source = parquet_file(&temp.path().join("source"));
         let checked = check(Source::File(source.clone())).unwrap().unwrap();
-        File::options()
-            .append(true)
-            .open(&source)
-            .unwrap()
-            .write_all(b"more")
-            .unwrap();
+        File::options().append(true).open(&source).unwrap().write_all(b"more").unwrap();
         let dir = Dir::open(temp.path()).unwrap();
         let error = write(&dir, checked, Durability::Durable, &|| false).unwrap_err();
         assert!(matches!(error, Error::SourceChanged { .. }), "{error}");

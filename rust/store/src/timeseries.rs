@@ -66,14 +66,8 @@ mod tests {
 
     #[test]
     fn columns_of_different_lengths_are_refused() {
-        let columns = Columns {
-            timestamp_s: vec![0.0],
-            ..Columns::default()
-        };
+        let columns = Columns { timestamp_s: vec![0.0], ..Columns::default() };
         assert!(RecordBatch::try_from(columns).is_err());
-        assert_eq!(
-            RecordBatch::try_from(Columns::default()).unwrap().num_columns(),
-            8
-        );
+        assert_eq!(RecordBatch::try_from(Columns::default()).unwrap().num_columns(), 8);
     }
 }

@@ -18,13 +18,7 @@ const BESIDE: &[u8] = b"{\"timeseries\": \"timeseries.parquet\"}";
 
 fn request(root: &Path, source: Option<Source>) -> Save<'_> {
     let sidecar = source.map(|source| (source, BESIDE));
-    Save {
-        root,
-        name: "base",
-        record: RECORD,
-        sidecar,
-        durability: Durability::Durable,
-    }
+    Save { root, name: "base", record: RECORD, sidecar, durability: Durability::Durable }
 }
 
 fn trace() -> Source {
@@ -51,14 +45,7 @@ fn a_record_alone_is_committed() {
     let temp = tempfile::tempdir().unwrap();
     for durability in [Durability::Durable, Durability::Relaxed] {
         let root = temp.path().join("a/b");
-        let Saved { path, sidecar } = save(
-            Save {
-                durability,
-                ..request(&root, None)
-            },
-            &|| false,
-        )
-        .unwrap();
+        let Saved { path, sidecar } = save(Save { durability, ..request(&root, None) }, &|| false).unwrap();
         assert!(matches!(sidecar, Sidecar::None));
         assert_eq!(fs::read(&path).unwrap(), RECORD);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
@@ -74,12 +61,7 @@ fn a_record_says_whether_a_sidecar_is_beside_it() {
     assert!(matches!(saved.sidecar, Sidecar::Stored));
     assert_eq!(fs::read(&saved.path).unwrap(), BESIDE);
     let copied = Source::File(saved.path.with_file_name("timeseries.parquet"));
-    assert!(matches!(
-        save(request(temp.path(), Some(copied)), &|| false)
-            .unwrap()
-            .sidecar,
-        Sidecar::Stored
-    ));
+    assert!(matches!(save(request(temp.path(), Some(copied)), &|| false).unwrap().sidecar, Sidecar::Stored));
 
     let absent = Source::File(temp.path().join("absent"));
     let saved = save(request(temp.path(), Some(absent)), &|| false).unwrap();
@@ -103,11 +85,7 @@ fn an_interrupt_before_the_commit_leaves_nothing_at_any_point() {
         let saved = save(request(&root, Some(trace())), &interrupted);
         stopped = matches!(saved, Err(Error::Interrupted));
         assert!(stopped || saved.is_ok());
-        assert!(
-            !stopped || tree(temp.path()).is_empty(),
-            "{:?}",
-            tree(temp.path())
-        );
+        assert!(!stopped || tree(temp.path()).is_empty(), "{:?}", tree(temp.path()));
         stop_at += 1;
     }
     assert!(stop_at > 2, "a save with a sidecar asks more than once");

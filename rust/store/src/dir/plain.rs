@@ -15,17 +15,11 @@ pub struct Dir {
 impl Dir {
     /// Check that a path is a directory, and keep it.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let target = if path.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            path
-        };
+        let target = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         if !fs::metadata(target)?.is_dir() {
             return Err(ErrorKind::NotADirectory.into());
         }
-        Ok(Self {
-            path: path.to_owned(),
-        })
+        Ok(Self { path: path.to_owned() })
     }
 
     /// Where the directory is.
@@ -55,10 +49,7 @@ impl Dir {
 
     /// Create a file for writing; fails with `AlreadyExists` whatever has the name.
     pub fn create_new(&self, name: &OsStr) -> io::Result<File> {
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(self.path.join(name))
+        OpenOptions::new().write(true).create_new(true).open(self.path.join(name))
     }
 
     /// Remove a file.
@@ -99,11 +90,7 @@ impl Dir {
 
     /// Flush the directory's entries, where the platform can: Windows has no flush for directories.
     pub fn sync(&self) -> io::Result<()> {
-        if cfg!(windows) {
-            Ok(())
-        } else {
-            File::open(&self.path)?.sync_all()
-        }
+        if cfg!(windows) { Ok(()) } else { File::open(&self.path)?.sync_all() }
     }
 }
 

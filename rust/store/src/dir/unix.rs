@@ -22,16 +22,9 @@ impl Dir {
     /// Open a directory by path; a symlink is followed here and by no other method.
     pub fn open(path: &Path) -> io::Result<Self> {
         // The empty path means the current directory to everyone but the kernel.
-        let target = if path.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            path
-        };
+        let target = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let fd = retry_on_intr(|| rustix::fs::open(target, OPEN_DIR, Mode::empty()))?;
-        Ok(Self {
-            fd,
-            path: path.to_owned(),
-        })
+        Ok(Self { fd, path: path.to_owned() })
     }
 
     /// Where the directory was when it was opened.
@@ -42,19 +35,14 @@ impl Dir {
 
     /// Make a directory, 0777 under the umask; fails with `AlreadyExists` whatever has the name.
     pub fn make_dir(&self, name: &OsStr) -> io::Result<()> {
-        Ok(retry_on_intr(|| {
-            rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777))
-        })?)
+        Ok(retry_on_intr(|| rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777)))?)
     }
 
     /// Open a directory in this one; a symlink is refused.
     pub fn open_dir(&self, name: &OsStr) -> io::Result<Self> {
         let fd =
             retry_on_intr(|| rustix::fs::openat(&self.fd, name, OPEN_DIR | OFlags::NOFOLLOW, Mode::empty()))?;
-        Ok(Self {
-            fd,
-            path: self.path.join(name),
-        })
+        Ok(Self { fd, path: self.path.join(name) })
     }
 
     /// Remove an empty directory.
@@ -150,9 +138,7 @@ mod tests {
         let dir = Dir::open(temp.path()).unwrap();
         fs::write(temp.path().join("ours"), "ours").unwrap();
         fs::write(temp.path().join("theirs"), "theirs").unwrap();
-        let error = dir
-            .publish_by_link("ours".as_ref(), "theirs".as_ref())
-            .unwrap_err();
+        let error = dir.publish_by_link("ours".as_ref(), "theirs".as_ref()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(temp.path().join("theirs")).unwrap(), b"theirs");
         dir.publish_by_link("ours".as_ref(), "free".as_ref()).unwrap();
