@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from llenergymeasure import _store
-from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import (
     LLEMError,
     PersistenceError,
@@ -16,8 +18,11 @@ from llenergymeasure.errors import (
     SchemaVersionError,
     SidecarError,
 )
-from llenergymeasure.results.persistence import load_result, save_result
-from llenergymeasure.results.store import ResultStore
+
+if TYPE_CHECKING:
+    from llenergymeasure.domain.experiment import ExperimentResult
+    from llenergymeasure.results.persistence import load_result, save_result
+    from llenergymeasure.results.store import ResultStore
 
 __all__ = [
     "ExperimentResult",
@@ -34,6 +39,31 @@ __all__ = [
 ]
 
 __version__ = _store.VERSION
+
+# What needs pydantic's models is imported when it is first asked for, as pydantic does with its own.
+_HOMES = {
+    "ExperimentResult": "llenergymeasure.domain.experiment",
+    "ResultStore": "llenergymeasure.results.store",
+    "load_result": "llenergymeasure.results.persistence",
+    "save_result": "llenergymeasure.results.persistence",
+}
+
+
+if not TYPE_CHECKING:  # to a type checker, a module with this function has every name
+
+    def __getattr__(name: str) -> object:
+        """Import a public name from where it lives."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported already or not."""
+    return sorted({*globals(), *__all__})
+
 
 if not _store.OPTIMISED:
     import warnings

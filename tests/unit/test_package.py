@@ -4,6 +4,8 @@ import importlib.metadata
 import subprocess
 import sys
 
+import pytest
+
 import llenergymeasure
 from llenergymeasure import _store
 
@@ -19,9 +21,12 @@ def test_the_package_and_its_extension_are_of_one_version() -> None:
     assert llenergymeasure.__version__ == importlib.metadata.version("llenergymeasure") == _store.VERSION
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_is_there_and_listed() -> None:
     for name in llenergymeasure.__all__:
         assert getattr(llenergymeasure, name) is not None
+    assert set(llenergymeasure.__all__) <= set(dir(llenergymeasure))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = llenergymeasure.nothing  # type: ignore[attr-defined]
 
 
 def test_the_package_is_typed() -> None:
