@@ -30,7 +30,7 @@ from llenergymeasure.domain.experiment import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DIGITS = 10**4299
+DIGITS = 10**4299 - 1
 finite = st.floats(allow_nan=False)
 integers = st.integers() | st.integers(-DIGITS, DIGITS)
 offsets = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -205,7 +205,7 @@ def nested(levels: int) -> object:
         ({"\udfff": 1}, "value has a lone surrogate"),
         ({(1, 2): 3}, "key of type tuple"),
         ({1: 1, "1": 2}, "the key '1' twice"),
-        pytest.param(10**4300, "more than 4300 digits", id="huge"),
+        pytest.param(10**4299, "more than 4299 digits", id="huge"),
         (nested(200), "more than 128 levels"),
     ],
 )
@@ -237,8 +237,8 @@ def test_a_lone_surrogate_in_a_text_is_refused(
 
 
 def test_an_integer_beyond_what_json_reads_is_refused(make_result: Callable[..., ExperimentResult]) -> None:
-    with pytest.raises(ValidationError, match="4300 digits"):
-        make_result(total_tokens=10**4300)
+    with pytest.raises(ValidationError, match="4299 digits"):
+        make_result(total_tokens=10**4299)
 
 
 def test_another_schema_line_is_refused_when_it_is_constructed(

@@ -15,8 +15,8 @@ __all__ = ["MAX_DEPTH", "MAX_DIGITS", "to_json_object", "to_json_value"]
 MAX_DEPTH = 128
 """Levels of lists and objects in one value. pydantic's parser reads 200, the record around it included."""
 
-MAX_DIGITS = 4300
-"""Digits of an integer that pydantic's parser and Python itself still read."""
+MAX_DIGITS = 4299
+"""Digits of an integer that every pydantic from 2.12 on reads back; some count the sign among their 4300."""
 
 _INT_LIMIT = 10**MAX_DIGITS
 _NON_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
