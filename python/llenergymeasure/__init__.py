@@ -40,24 +40,20 @@ __all__ = [
 
 __version__ = _store.VERSION
 
-# What needs pydantic's models is imported when it is first asked for, as pydantic does with its own.
-_HOMES = {
-    "ExperimentResult": "llenergymeasure.domain.experiment",
-    "ResultStore": "llenergymeasure.results.store",
-    "load_result": "llenergymeasure.results.persistence",
-    "save_result": "llenergymeasure.results.persistence",
-}
+# What needs pydantic's models is imported when it is first asked for, as pydantic does with its own. All of
+# it at once: a save makes no call but its own, so that no import can fail or be interrupted in its middle.
+_LAZY = frozenset({"ExperimentResult", "ResultStore", "load_result", "save_result"})
 
 
 if not TYPE_CHECKING:  # to a type checker, a module with this function has every name
 
     def __getattr__(name: str) -> object:
         """Import a public name from where it lives."""
-        if name not in _HOMES:
+        if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
+        persistence = importlib.import_module("llenergymeasure.results.persistence")
+        globals().update({lazy: getattr(persistence, lazy) for lazy in _LAZY})
+        return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
+from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results.store import MissingSidecar, ResultStore, TimeseriesSource, load_record
 from llenergymeasure.results.store import directory_name as _experiment_dir_name
 
-if TYPE_CHECKING:
-    from llenergymeasure.domain.experiment import ExperimentResult
-
 __all__ = [
+    "ExperimentResult",
     "MissingSidecar",
+    "ResultStore",
     "TimeseriesSource",
     "_atomic_write",
     "_experiment_dir_name",
