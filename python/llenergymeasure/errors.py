@@ -71,6 +71,7 @@ class PersistenceError(LLEMError, OSError):
         strerror: str | None = None,
         filename: str | os.PathLike[str] | None = None,
         *_: object,
+        **__: object,
     ) -> PersistenceError:
         """Make an instance of the subclass that fits the code."""
         kind = _with_builtin(cls, errno)

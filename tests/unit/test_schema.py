@@ -176,6 +176,9 @@ class Decoder(BaseModel):
         (np.float64(0.5), 0.5),
         (np.float32("nan"), "NaN"),
         (np.int64(7), 7),
+        (np.datetime64("2026-01-01T00:00:01", "ns"), "2026-01-01T00:00:01.000000000"),
+        (np.array(["2026-01-01"], dtype="datetime64[D]"), ["2026-01-01"]),
+        ({("a", 1)}, [["a", 1]]),
         (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
         (2**64, 2**64),
     ],
@@ -202,6 +205,9 @@ def nested(levels: int) -> object:
         (object(), "value is a object, which JSON cannot represent"),
         ([{"x": print}], r"value\[0\].x is a builtin_function_or_method"),
         ("\ud800", "value has a lone surrogate"),
+        (np.float16, "value is a type"),
+        (np.longdouble(1), "value is a longdouble"),
+        (np.timedelta64(5, "ns"), "value is a timedelta64"),
         ({"\udfff": 1}, "value has a lone surrogate"),
         ({(1, 2): 3}, "key of type tuple"),
         ({1: 1, "1": 2}, "the key '1' twice"),
@@ -259,6 +265,17 @@ def test_times_keep_their_offset_and_their_instant(make_result: Callable[..., Ex
     assert make_result(start_time=naive).start_time.tzinfo is None
     again = ExperimentResult.model_validate_json(result.model_dump_json())
     assert again.start_time.utcoffset() == result.start_time.utcoffset()
+
+
+def test_a_time_of_a_richer_type_becomes_a_plain_one(make_result: Callable[..., ExperimentResult]) -> None:
+    class Nanoseconds(datetime):
+        pass
+
+    result = make_result(start_time=Nanoseconds(2026, 1, 1, tzinfo=timezone.utc))
+    assert type(result.start_time) is datetime
+    edge = datetime.min.replace(tzinfo=timezone(timedelta(hours=1, seconds=1)))
+    with pytest.raises(ValidationError, match="out of range"):
+        make_result(start_time=edge)
 
 
 def test_the_properties(make_result: Callable[..., ExperimentResult]) -> None:
@@ -333,6 +350,13 @@ def test_the_configuration_hash_is_the_sha256_of_the_sorted_json() -> None:
     assert compute_measurement_config_hash({"a": 1}) != compute_measurement_config_hash({"a": 2})
     assert compute_measurement_config_hash(Decoder()) == compute_measurement_config_hash(
         {"stop": ["\n"], "top_k": 50}
+    )
+
+    class Tags(BaseModel):
+        tags: set[str] = {"a", "b", "c", "d"}
+
+    assert compute_measurement_config_hash(Tags()) == compute_measurement_config_hash(
+        {"tags": ["a", "b", "c", "d"]}
     )
     with pytest.raises(TypeError, match="not list"):
         compute_measurement_config_hash([])  # type: ignore[arg-type]

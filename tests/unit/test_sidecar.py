@@ -134,6 +134,31 @@ def test_a_source_of_another_kind_costs_the_sidecar_alone(result: ExperimentResu
         saved_without_sidecar(caught.value, result)
 
 
+class BrokenAttributes:
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError("no attributes today")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        BrokenAttributes(),
+        pl.DataFrame({"gpu": pl.Series(["H100"], dtype=pl.Categorical)}),
+        pa.table({"gpu": pa.array(["H100"], pa.string_view()).dictionary_encode()}),
+    ],
+    ids=["attributes", "polars categorical", "dictionary of views"],
+)
+def test_a_source_that_the_encoder_cannot_take_costs_the_sidecar_at_most(
+    source: Any, result: ExperimentResult, tmp_path: Path
+) -> None:
+    try:
+        path = result.save(tmp_path, source)
+    except SidecarError as error:
+        saved_without_sidecar(error, result)
+    else:
+        assert pq.read_table(path.with_name("timeseries.parquet")).num_rows == 1
+
+
 def test_an_interrupt_in_a_source_leaves_nothing(result: ExperimentResult, tmp_path: Path) -> None:
     class Interrupting:
         def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:

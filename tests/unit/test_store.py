@@ -70,6 +70,7 @@ def test_a_store_can_be_pickled_compared_and_read(tmp_path: Path) -> None:
         (b'{"schema_version": "2.0", "experi', ResultCorruptError, "truncated"),
         (b'{"a": "\xff"}', ResultCorruptError, "not UTF-8: byte 7"),
         (b"not json", ResultCorruptError, "not JSON"),
+        (b"\xef\xbb\xbf{}", ResultCorruptError, "byte order mark"),
         (b"[" * 10_000 + b"]" * 10_000, ResultCorruptError, "recursion"),
         (b"[]", ResultError, "an array"),
         (b"null", ResultError, "null"),
@@ -186,6 +187,26 @@ def test_the_real_power_runs_come_back_with_their_traces(data: Path, tmp_path: P
         power = pq.read_table(path.with_name("timeseries.parquet"))["power_w"].to_pylist()
         energy = sum(power) / len(power) * loaded.total_inference_time_sec
         assert energy == pytest.approx(loaded.total_energy_j, rel=1e-5)
+
+
+def test_what_could_not_be_read_back_is_not_saved(
+    make_result: Callable[..., ExperimentResult], tmp_path: Path
+) -> None:
+    class Annotated(ExperimentResult):
+        note: str = "lost"
+
+    class Named(ExperimentResult):
+        pass
+
+    plain = make_result()
+    with pytest.raises(TypeError, match=r"fields that schema line 2\.0 does not have: note"):
+        Annotated(**dict(plain)).save(tmp_path)
+    with pytest.raises(TypeError, match="not dict"):
+        save_result({}, tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="total_tokens"):
+        plain.model_copy(update={"total_tokens": "many"}).save(tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert load_result(Named(**dict(plain)).save(tmp_path)) == plain
 
 
 def test_a_result_without_the_models_name_is_called_unknown(

@@ -25,13 +25,20 @@ def _fixed_offset(value: datetime) -> datetime:
 
     An offset of whole minutes stays as it is; any other becomes UTC, the same instant.
     """
+    if type(value) is not datetime:  # a subclass may hold more than ISO 8601 does: pandas has nanoseconds
+        value = datetime.combine(value.date(), value.timetz())
     offset = value.utcoffset()
     if offset is None:
         return value.replace(tzinfo=None, fold=0)
     if type(value.tzinfo) is timezone and not offset % _MINUTE:
         return value
     if offset % _MINUTE:
-        return value.astimezone(timezone.utc)
+        try:
+            return value.astimezone(timezone.utc)
+        except OverflowError:
+            raise ValueError(
+                "its offset is not of whole minutes, and in UTC its year is out of range"
+            ) from None
     return value.replace(tzinfo=timezone(offset), fold=0)
 
 

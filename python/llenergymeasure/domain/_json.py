@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
 __all__ = ["MAX_DEPTH", "MAX_DIGITS", "to_json_object", "to_json_value"]
 
@@ -43,7 +43,7 @@ def to_json_value(value: object) -> object:
     return _normalise(value, "", 0)
 
 
-def _normalise(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401, PLR0911 - one case a type
+def _normalise(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911 - one case a type
     kind = type(value)
     if kind is str:
         return value if value.isascii() else _text(value, where)
@@ -61,7 +61,13 @@ def _normalise(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401, PLR0
         return _object(value, where, depth)
     if kind in (list, tuple):
         return [_normalise(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
-    return _normalise(_simplify(value, where), where, depth + 1)
+    if isinstance(value, (set, frozenset)):
+        items = [_normalise(item, where, depth + 1) for item in value]
+        return sorted(items, key=lambda item: (type(item).__name__, str(item)))
+    simple = _simplify(value, where)
+    if type(simple) is kind:
+        raise _unrepresentable(where, f"is a {kind.__name__}, which JSON cannot represent")
+    return _normalise(simple, where, depth)
 
 
 def _object(value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
@@ -96,7 +102,7 @@ def _text(value: str, where: str) -> str:
     return value
 
 
-def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, C901, PLR0911 - one case a type
+def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one case a type
     """Take one step from a rich type towards one of JSON's own."""
     if isinstance(value, Enum):
         return value.value
@@ -112,15 +118,13 @@ def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, C901, PLR0911 - o
         return list(value)
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, (set, frozenset)):
-        return sorted(
-            (_normalise(item, where, 0) for item in value), key=lambda item: (str(type(item)), str(item))
-        )
-    if hasattr(value, "tolist"):  # scalars and arrays of numpy and torch
-        return value.tolist()
     try:
+        # Scalars and arrays of numpy and torch. Dates of numpy would come out as integers.
+        if hasattr(value, "tolist") and not isinstance(value, type):
+            kind = getattr(getattr(value, "dtype", None), "kind", "")
+            return (value.astype(str) if kind == "M" else value).tolist() if kind != "m" else value
         return to_jsonable_python(value, inf_nan_mode="strings")
-    except (PydanticSerializationError, ValueError):
+    except Exception:  # noqa: BLE001 - whatever a foreign type raises, the answer is the same
         raise _unrepresentable(where, f"is a {type(value).__name__}, which JSON cannot represent") from None
 
 

@@ -218,7 +218,7 @@ def compute_measurement_config_hash(config: BaseModel | Mapping[str, Any]) -> st
         ValueError: Something in it cannot be represented in JSON.
     """
     if isinstance(config, BaseModel):
-        config = config.model_dump(mode="json")
+        config = config.model_dump()
     if not isinstance(config, Mapping):
         msg = f"a configuration is a pydantic model or a mapping, not {type(config).__name__}"
         raise TypeError(msg)

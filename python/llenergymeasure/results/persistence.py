@@ -48,8 +48,11 @@ def _find_collision_free_dir(base: str | os.PathLike[str]) -> Path:
 
     Raises:
         PersistenceError: No directory could be made.
+        ValueError: The path ends in no name.
     """
     base = Path(base)
+    if base.name in ("", ".."):
+        raise ValueError(f"{str(base)!r} does not end in a name for a directory")
     return _store.claim(base.parent, base.name)
 
 

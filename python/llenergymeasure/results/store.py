@@ -90,18 +90,21 @@ class ResultStore:
             PersistenceError: The result was not saved (`committed` is false) or was saved, but its flush
                 failed (`committed` is true).
             SidecarError: The result is safe at `result_path`, its sidecar was not stored.
+            TypeError: It is no `ExperimentResult`, or one with fields that the schema does not have.
+            ValueError: A field was changed, past validation, to what the schema does not admit.
             KeyboardInterrupt: The save was interrupted before the commit, and nothing of it is there; or
                 after, and it is complete.
 
         Warns:
-            UserWarning: `timeseries_source` does not exist. The result was saved.
+            UserWarning: `timeseries_source` does not exist. The result was saved before the warning.
         """
-        encode = ExperimentResult.__pydantic_serializer__.to_json
-        record = encode(result, indent=2)
+        if type(result) is not ExperimentResult:
+            _check_kind(result)
+        record = _encode(result)
         beside = None
         if timeseries_source is not None:
             named = result.model_copy(update={"timeseries": _store.SIDECAR})
-            beside = encode(named, indent=2)
+            beside = _encode(named)
         path, sidecar_found = _store.save(
             self._root,
             directory_name(result),
@@ -142,7 +145,7 @@ class ResultStore:
         Warns:
             UserWarning: The sidecar is missing.
         """
-        return load_record(os.path.join(self._root, os.fspath(path)), missing_sidecar)  # noqa: PTH118
+        return load_record(os.path.join(self._root, os.fsdecode(path)), missing_sidecar)  # noqa: PTH118
 
 
 def load_record(path: str | os.PathLike[str], missing_sidecar: MissingSidecar) -> ExperimentResult:
@@ -150,7 +153,7 @@ def load_record(path: str | os.PathLike[str], missing_sidecar: MissingSidecar) -
     if missing_sidecar not in ("warn", "ignore", "error"):
         msg = f"missing_sidecar is 'warn', 'ignore' or 'error', not {missing_sidecar!r}"
         raise ValueError(msg)
-    file, content, has_sidecar = _store.read(os.fspath(path))
+    file, content, has_sidecar = _store.read(os.fsdecode(path))
     try:
         result = ExperimentResult.model_validate_json(content)
     except ValidationError as error:
@@ -173,9 +176,27 @@ def directory_name(result: ExperimentResult) -> str:
     return _store.directory_name(model, result.backend, time.strftime("%Y-%m-%dT%H-%M"))
 
 
+def _encode(result: ExperimentResult) -> bytes:
+    # A field that is not of its type would be written, and could not be read back.
+    return ExperimentResult.__pydantic_serializer__.to_json(result, indent=2, warnings="error")
+
+
+def _check_kind(result: object) -> None:
+    """Refuse what would not come back as it was."""
+    if not isinstance(result, ExperimentResult):
+        raise TypeError(f"what is saved is an ExperimentResult, not {type(result).__name__}")
+    extra = type(result).model_fields.keys() - ExperimentResult.model_fields.keys()
+    if extra:
+        names = ", ".join(sorted(extra))
+        raise TypeError(
+            f"{type(result).__name__} has fields that schema line {SCHEMA_VERSION} does not have: {names}; "
+            "keep them in effective_config"
+        )
+
+
 def _absolute(path: str | os.PathLike[str]) -> str:
     """Resolve a path against the working directory, without pathlib's microseconds."""
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     if os.path.isabs(path):  # noqa: PTH117
         return path
     try:
@@ -227,7 +248,7 @@ def _caller() -> int:
     """Return the `stacklevel`, in the calling function, of the first frame outside this package."""
     import inspect  # noqa: PLC0415 - slow to import, and only warnings need it
 
-    package = str(Path(__file__).parent.parent)
+    package = str(Path(__file__).parent.parent) + os.sep
     frame, level = inspect.currentframe(), 0
     while frame is not None and frame.f_code.co_filename.startswith(package):
         frame, level = frame.f_back, level + 1

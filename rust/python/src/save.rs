@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use llem_store::error::Error;
-use llem_store::root::Root;
-use llem_store::save::{Save, Saved, Sidecar};
+use llem_store::save::{Save, Saved, Sidecar, claim_in};
 use llem_store::sidecar::Source;
-use llem_store::{Durability, claim as claiming, durable, name};
+use llem_store::{Durability, durable, name};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyString;
 use pyo3_arrow::PyRecordBatchReader;
 
 use crate::errors::{sidecar_error, to_python};
@@ -66,25 +66,29 @@ pub fn save(
     }
 }
 
-/// A path or an Arrow stream. Whatever else it is must not keep the result from being saved, so it becomes a
-/// source that fails; only an interrupt comes out of here.
+/// A path or an Arrow stream. Whatever else it is, or however it fails, must not keep the result from being
+/// saved, so it becomes a source that fails; only an interrupt comes out of here.
 fn to_source(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
-    let read = if source.hasattr("__arrow_c_stream__")? {
-        source.extract::<PyRecordBatchReader>().and_then(PyRecordBatchReader::into_reader)
-    } else if let Ok(path) = source.extract::<PathBuf>() {
-        return Ok(Source::File(path));
-    } else {
-        let kind = source.get_type().qualname()?;
-        let reason =
-            format!("timeseries_source must be a path or an object with __arrow_c_stream__, not {kind}");
-        return Ok(Source::Failed(Error::NotASource { reason }));
-    };
-    match read {
-        Ok(reader) => Ok(Source::Arrow(reader)),
-        Err(error) if error.is_instance_of::<PyException>(py) => {
-            Ok(Source::Failed(Error::Stream { reason: error.to_string() }))
-        }
+    let failed = |reason| Ok(Source::Failed(Error::NotASource { reason }));
+    match read_source(source) {
+        Ok(Some(source)) => Ok(source),
+        Ok(None) => failed(format!(
+            "timeseries_source must be a path or a table with __arrow_c_stream__, not {}",
+            source.get_type().qualname().map_or_else(|_| "this".to_owned(), |name| name.to_string())
+        )),
+        Err(error) if error.is_instance_of::<PyException>(py) => failed(error.to_string()),
         Err(error) => Err(error),
+    }
+}
+
+fn read_source(source: &Bound<'_, PyAny>) -> PyResult<Option<Source>> {
+    if source.hasattr("__arrow_c_stream__")? {
+        let reader = source.extract::<PyRecordBatchReader>()?.into_reader()?;
+        Ok(Some(Source::Arrow(reader)))
+    } else if source.is_instance_of::<PyString>() || source.hasattr("__fspath__")? {
+        Ok(Some(Source::File(source.extract()?)))
+    } else {
+        Ok(None)
     }
 }
 
@@ -92,8 +96,7 @@ fn to_source(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
 #[pyfunction]
 pub fn claim(py: Python<'_>, parent: PathBuf, base: OsString) -> PyResult<PathBuf> {
     py.detach(|| {
-        let mut root = Root::open_or_make(&parent)?;
-        let mut claim = claiming::claim(root.dir(), &base)?;
+        let (mut root, mut claim) = claim_in(&parent, &base)?;
         claim.keep();
         root.keep();
         Ok(claim.dir().path().to_owned())

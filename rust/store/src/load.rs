@@ -47,6 +47,10 @@ pub fn diagnose(bytes: &[u8]) -> Option<String> {
     if bytes.is_empty() {
         return Some("the file is empty".into());
     }
+    if bytes.starts_with(b"\xef\xbb\xbf") || bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff")
+    {
+        return Some("it begins with a byte order mark: JSON is UTF-8 without one".into());
+    }
     let content = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let nuls = bytes.len() - content;
     if content == 0 {
@@ -115,6 +119,8 @@ mod tests {
         assert!(said(&[0; 9]).contains("nothing but NUL"));
         assert!(said(b"{\"a\": 1\0\0\0").contains("last 3 bytes are NUL"));
         assert!(said(b" \n").contains("white space"));
+        assert!(said(b"\xef\xbb\xbf{}").contains("byte order mark"));
+        assert!(said(b"\xff\xfe{\0}\0").contains("byte order mark"));
         for cut in ["{\"a\": [1,", "{\"a\": 1.", "{\"a\": -", "{\n\"a\": 1e", "{\"a\": tru"] {
             assert!(said(cut.as_bytes()).contains("truncated"), "{cut}");
         }

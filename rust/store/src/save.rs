@@ -74,7 +74,7 @@ pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> 
         Some((source, record)) => (Some(sidecar::check(source)), record),
         None => (None, record),
     };
-    let (mut root, mut claim) = claim_in(root, name)?;
+    let (mut root, mut claim) = claim_in(root, OsStr::new(name))?;
     let sidecar = store_sidecar(&mut claim, source, durability, interrupted)?;
     let record = if matches!(sidecar, Sidecar::Stored) { record_beside } else { record };
 
@@ -98,12 +98,12 @@ pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> 
     Ok(Saved { path, sidecar })
 }
 
-/// The output directory and a claimed directory in it.
-fn claim_in(root: &Path, name: &str) -> Result<(Root, Claim)> {
+/// Open an output directory, made where it is missing, and claim a directory in it.
+pub fn claim_in(root: &Path, name: &OsStr) -> Result<(Root, Claim)> {
     let mut attempts = 0;
     loop {
         let claimed = Root::open_or_make(root).and_then(|root| {
-            let claim = claim(root.dir(), OsStr::new(name))?;
+            let claim = claim(root.dir(), name)?;
             Ok((root, claim))
         });
         match claimed {

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fs::{File, FileTimes, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, Write};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -70,7 +71,13 @@ pub fn write(
     let mut pending = PendingFile::create(dir, TEMP.as_ref())?;
     let length = match source {
         Checked::File(mut source) => source.copy_into(&mut pending, interrupted)?,
-        Checked::Arrow(reader) => encode(reader, &mut pending, interrupted)?,
+        Checked::Arrow(reader) => {
+            // The encoder panics on types that it has no code for; that must not cost the result.
+            let encoded = AssertUnwindSafe(|| encode(reader, &mut pending, interrupted));
+            std::panic::catch_unwind(encoded).unwrap_or_else(|_| {
+                Err(Error::Stream { reason: "a column has a type that Parquet has no place for".into() })
+            })?
+        }
     };
     pending.seal(length, durability)?;
     pending.publish(SIDECAR.as_ref())
