@@ -4,13 +4,14 @@
 //! suffix that this process claimed under the name, or a gallop of existence probes. So the n-th save under
 //! one name costs O(log n) system calls in a fresh process and O(1) after that, on NFS without listing.
 
+use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::dir::Dir;
 use crate::error::{At, Error, Result, Step};
@@ -22,7 +23,7 @@ use crate::error::{At, Error, Result, Step};
 pub struct Claim {
     root: Arc<Dir>,
     name: OsString,
-    dir: Dir,
+    dir: Arc<Dir>,
     contents: Vec<&'static str>,
     kept: bool,
 }
@@ -30,7 +31,7 @@ pub struct Claim {
 impl Claim {
     /// The claimed directory.
     #[must_use]
-    pub fn dir(&self) -> &Dir {
+    pub fn dir(&self) -> &Arc<Dir> {
         &self.dir
     }
 
@@ -60,11 +61,13 @@ impl Drop for Claim {
 /// Claim `base`, or the first free one of `base_1`, `base_2`, ... in a directory.
 pub fn claim(root: &Arc<Dir>, base: &OsStr) -> Result<Claim> {
     let hint = Hint::of(root.path(), base);
-    let mut suffix = match hint.last() {
-        // A directory that was deleted since frees its name: begin anew.
-        Some(last) if root.is_taken(&suffixed(base, last)).unwrap_or(false) => last + 1,
-        _ => 0,
-    };
+    let (claim, suffix) = claim_from(root, base, hint.start(root, base))?;
+    hint.set(suffix);
+    Ok(claim)
+}
+
+/// Claim `base_n` for the first free n from `suffix` on, where 0 means `base` itself; returns n too.
+fn claim_from(root: &Arc<Dir>, base: &OsStr, mut suffix: u64) -> Result<(Claim, u64)> {
     let claim_error = |name: &OsStr, error| Error::io(Step::Claim, root.path().join(name), error);
     let name = loop {
         let name = suffixed(base, suffix);
@@ -77,12 +80,58 @@ pub fn claim(root: &Arc<Dir>, base: &OsStr) -> Result<Claim> {
             Err(error) => return Err(claim_error(&name, error)),
         }
     };
-    hint.set(suffix);
     match root.open_dir(&name) {
-        Ok(dir) => Ok(Claim { root: root.clone(), name, dir, contents: Vec::new(), kept: false }),
+        Ok(dir) => {
+            let claim = Claim { root: root.clone(), name, dir: Arc::new(dir), contents: Vec::new(), kept: false };
+            Ok((claim, suffix))
+        }
         Err(error) => {
             let _ = root.remove_dir(&name);
             Err(error).at(Step::Claim, || root.path().join(name))
+        }
+    }
+}
+
+/// The suffixes that the saves of a batch take, each without a look at the directory.
+///
+/// A number that somebody else took meanwhile costs one more look, as in [`claim`].
+#[derive(Debug, Default)]
+pub struct Names(Mutex<HashMap<OsString, u64>>);
+
+/// Names that are remembered; a sweep over more models begins anew with those that it meets again.
+const NAMES: usize = 4096;
+
+impl Names {
+    /// Claim the next free one of `base`, `base_1`, ...
+    pub fn claim(&self, root: &Arc<Dir>, base: &OsStr) -> Result<Claim> {
+        let hint = Hint::of(root.path(), base);
+        let next = self.take(base, || hint.start(root, base));
+        let (claim, suffix) = claim_from(root, base, next)?;
+        if suffix != next {
+            self.skip_to(base, suffix + 1);
+        }
+        hint.set(suffix);
+        Ok(claim)
+    }
+
+    fn take(&self, base: &OsStr, first: impl FnOnce() -> u64) -> u64 {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(next) = names.get_mut(base) {
+            *next += 1;
+            return *next - 1;
+        }
+        if names.len() >= NAMES {
+            names.clear();
+        }
+        let first = first();
+        names.insert(base.to_owned(), first + 1);
+        first
+    }
+
+    fn skip_to(&self, base: &OsStr, suffix: u64) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(next) = names.get_mut(base) {
+            *next = suffix.max(*next);
         }
     }
 }
@@ -136,6 +185,14 @@ impl Hint {
         let slot = &HINTS[(hash % SLOTS as u64) as usize];
         // Never zero, so that an empty slot matches no name.
         Self { slot, tag: (hash >> SUFFIX_BITS) | 1 }
+    }
+
+    /// Where to begin: after the last suffix, unless its directory was deleted since, which frees its name.
+    fn start(&self, root: &Dir, base: &OsStr) -> u64 {
+        match self.last() {
+            Some(last) if root.is_taken(&suffixed(base, last)).unwrap_or(false) => last + 1,
+            _ => 0,
+        }
     }
 
     fn last(&self) -> Option<u64> {
@@ -227,6 +284,35 @@ mod tests {
         });
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), 800);
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 800);
+    }
+
+    #[test]
+    fn a_batch_takes_its_names_in_order_and_steps_around_what_others_took() {
+        let (temp, root) = root();
+        for taken in ["b", "b_1", "b_4"] {
+            fs::create_dir(temp.path().join(taken)).unwrap();
+        }
+        let names = Names::default();
+        let mut claimed = || {
+            let mut claim = names.claim(&root, "b".as_ref()).unwrap();
+            claim.keep();
+            claim.name.to_str().unwrap().to_owned()
+        };
+        assert_eq!([claimed(), claimed(), claimed(), claimed()], ["b_2", "b_3", "b_5", "b_6"]);
+        fs::create_dir(temp.path().join("b_7")).unwrap();
+        assert_eq!(claimed(), "b_8");
+    }
+
+    #[test]
+    fn the_names_of_a_batch_are_claimed_without_probing_for_each() {
+        let (temp, root) = root();
+        let names = Names::default();
+        names.claim(&root, "b".as_ref()).unwrap().keep();
+        // Whoever probed would find these holes, and whoever listed would find the last.
+        for n in [3_u64, 4, 5] {
+            assert_eq!(names.take("c".as_ref(), || 3), n);
+        }
+        assert!(!temp.path().join("c_3").exists());
     }
 
     #[test]

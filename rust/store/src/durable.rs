@@ -12,6 +12,7 @@ use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::dir::{self, Dir};
 use crate::error::{At, Error, Result, Step};
@@ -27,18 +28,18 @@ pub enum Durability {
 
 /// A file under a temporary name. Dropped before it is published, it is removed.
 #[derive(Debug)]
-pub struct PendingFile<'d> {
-    dir: &'d Dir,
+pub struct PendingFile {
+    dir: Arc<Dir>,
     name: OsString,
     file: Option<File>,
     published: bool,
 }
 
-impl<'d> PendingFile<'d> {
+impl PendingFile {
     /// Create the temporary file; it must not exist.
-    pub fn create(dir: &'d Dir, name: &OsStr) -> Result<Self> {
+    pub fn create(dir: &Arc<Dir>, name: &OsStr) -> Result<Self> {
         let file = dir.create_new(name).at(Step::Create, || dir.path().join(name))?;
-        Ok(Self { dir, name: name.to_owned(), file: Some(file), published: false })
+        Ok(Self { dir: dir.clone(), name: name.to_owned(), file: Some(file), published: false })
     }
 
     /// Where the temporary file is.
@@ -47,12 +48,12 @@ impl<'d> PendingFile<'d> {
         self.dir.path().join(&self.name)
     }
 
-    /// The open file, until it is sealed.
+    /// The open file, until it is closed.
     pub fn file(&mut self) -> Result<&mut File> {
         let Self { dir, name, file, .. } = self;
         file.as_mut().ok_or_else(|| {
-            let sealed = io::Error::new(ErrorKind::InvalidInput, "the file is sealed");
-            Error::io(Step::Write, dir.path().join(name), sealed)
+            let closed = io::Error::new(ErrorKind::InvalidInput, "the file is closed");
+            Error::io(Step::Write, dir.path().join(name), closed)
         })
     }
 
@@ -62,28 +63,42 @@ impl<'d> PendingFile<'d> {
         written.at(Step::Write, || self.path())
     }
 
-    /// Check that the file has the length it should have, flush it, and close it.
-    pub fn seal(&mut self, length: u64, durability: Durability) -> Result<()> {
-        let Some(mut file) = self.file.take() else {
-            return Ok(());
-        };
+    /// Check that the file has the length it should have.
+    pub fn check_length(&mut self, length: u64) -> Result<()> {
         // Where the file ends by the kernel's account, not by the sum of what the writes reported.
-        let end = file.seek(SeekFrom::End(0)).at(Step::Write, || self.path())?;
-        if end != length {
-            let short = io::Error::new(
-                ErrorKind::WriteZero,
-                format!("{end} bytes are there where {length} were written"),
-            );
-            return Err(Error::io(Step::Write, self.path(), short));
+        let end = self.file()?.seek(SeekFrom::End(0));
+        let end = end.at(Step::Write, || self.path())?;
+        if end == length {
+            return Ok(());
         }
-        if durability == Durability::Durable {
-            file.sync_all().at(Step::Flush, || self.path())?;
-        }
-        dir::close(file).at(Step::Close, || self.path())
+        let said = format!("{end} bytes are there where {length} were written");
+        Err(Error::io(Step::Write, self.path(), io::Error::new(ErrorKind::WriteZero, said)))
     }
 
-    /// Rename the sealed file to a name that nothing has.
+    /// Flush the file to the device. A failure is final: what failed must be written anew, to another file.
+    pub fn flush(&mut self) -> Result<()> {
+        let flushed = self.file()?.sync_all();
+        flushed.at(Step::Flush, || self.path())
+    }
+
+    /// Close the file, and report what the close says.
+    pub fn close(&mut self) -> Result<()> {
+        let closed = self.file.take().map_or(Ok(()), dir::close);
+        closed.at(Step::Close, || self.path())
+    }
+
+    /// Check the file's length, flush it, and close it: what must precede its publication.
+    pub fn seal(&mut self, length: u64, durability: Durability) -> Result<()> {
+        self.check_length(length)?;
+        if durability == Durability::Durable {
+            self.flush()?;
+        }
+        self.close()
+    }
+
+    /// Close the file, where that is still to be done, and rename it to a name that nothing has.
     pub fn publish(mut self, name: &OsStr) -> Result<()> {
+        self.close()?;
         self.dir.publish(&self.name, name).at(Step::Commit, || self.dir.path().join(name))?;
         self.published = true;
         Ok(())
@@ -97,7 +112,7 @@ impl<'d> PendingFile<'d> {
     }
 }
 
-impl Drop for PendingFile<'_> {
+impl Drop for PendingFile {
     fn drop(&mut self) {
         if !self.published {
             let _ = self.dir.remove_file(&self.name);
@@ -113,7 +128,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
         return Err(Error::io(Step::Create, path, ErrorKind::InvalidInput.into()));
     };
     let parent = path.parent().unwrap_or(Path::new(""));
-    let dir = Dir::open(parent).at(Step::OpenOutputDir, || parent.to_owned())?;
+    let dir = Arc::new(Dir::open(parent).at(Step::OpenOutputDir, || parent.to_owned())?);
     let mut pending = create_unique(&dir)?;
     pending.write(content)?;
     pending.seal(content.len() as u64, Durability::Durable)?;
@@ -126,7 +141,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
 }
 
 /// A hidden temporary file under a name that no other writer of this directory has.
-fn create_unique(dir: &Dir) -> Result<PendingFile<'_>> {
+fn create_unique(dir: &Arc<Dir>) -> Result<PendingFile> {
     loop {
         let name = format!(".llem-{:016x}.tmp", RandomState::new().hash_one(std::process::id()));
         match PendingFile::create(dir, name.as_ref()) {
@@ -149,7 +164,7 @@ mod tests {
     #[test]
     fn a_file_appears_whole_under_its_name() {
         let temp = tempfile::tempdir().unwrap();
-        let dir = Dir::open(temp.path()).unwrap();
+        let dir = Arc::new(Dir::open(temp.path()).unwrap());
         let mut pending = PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap();
         pending.write(b"whole").unwrap();
         assert_eq!(names(temp.path()), [".x.tmp"]);
@@ -162,7 +177,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_published_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
-        let dir = Dir::open(temp.path()).unwrap();
+        let dir = Arc::new(Dir::open(temp.path()).unwrap());
         PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap().write(b"half").unwrap();
         assert!(names(temp.path()).is_empty());
     }
@@ -170,7 +185,7 @@ mod tests {
     #[test]
     fn a_file_of_the_wrong_length_is_not_sealed() {
         let temp = tempfile::tempdir().unwrap();
-        let dir = Dir::open(temp.path()).unwrap();
+        let dir = Arc::new(Dir::open(temp.path()).unwrap());
         let mut pending = PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap();
         pending.write(b"half").unwrap();
         let error = pending.seal(8, Durability::Relaxed).unwrap_err();

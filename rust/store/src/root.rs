@@ -70,10 +70,15 @@ impl Root {
     }
 
     /// Flush the directory, then the parent of each directory that had to be made, innermost first.
-    pub fn flush(&self) -> Result<()> {
+    ///
+    /// The parents of a root that is kept are flushed once.
+    pub fn flush(&mut self) -> Result<()> {
         let parents = self.made.iter().rev().map(|made| &made.parent);
         for dir in std::iter::once(&self.dir).chain(parents) {
             dir.sync().at(Step::FlushDirectory, || dir.path().to_owned())?;
+        }
+        if self.kept {
+            self.made.clear();
         }
         Ok(())
     }

@@ -18,8 +18,7 @@ use crate::sidecar::{self, Checked, Source};
 use crate::{RECORD, SIDECAR};
 
 const TEMP: &str = ".result.json.tmp";
-/// How often an output directory that vanishes between its opening and the claim is made again. Each time,
-/// another saver has given up on the directory that it had made, and removed it.
+/// How often an output directory that vanishes between its opening and the claim is made again.
 const VANISHED_ROOTS: u64 = 64;
 
 /// One result to save.
@@ -78,19 +77,17 @@ pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> 
     let sidecar = store_sidecar(&mut claim, source, durability, interrupted)?;
     let record = if matches!(sidecar, Sidecar::Stored) { record_beside } else { record };
 
-    let mut pending = PendingFile::create(claim.dir(), TEMP.as_ref())?;
-    pending.write(record)?;
+    let mut pending = write_record(&claim, record)?;
     pending.seal(record.len() as u64, durability)?;
     if interrupted() {
         return Err(Error::Interrupted);
     }
-    pending.publish(RECORD.as_ref())?;
-    claim.keep();
+    commit(&mut claim, pending)?;
     root.keep();
 
     let path = claim.dir().path().join(RECORD);
     if durability == Durability::Durable
-        && let Err(cause) = flush(&claim, &root)
+        && let Err(cause) = flush(&claim, &mut root)
     {
         let sidecar = if let Sidecar::Failed(error) = sidecar { Some(error.into()) } else { None };
         return Err(Error::Unconfirmed { result: path, cause: cause.into(), sidecar });
@@ -98,21 +95,41 @@ pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> 
     Ok(Saved { path, sidecar })
 }
 
+/// Write a record into a claimed directory, under a temporary name.
+pub(crate) fn write_record(claim: &Claim, record: &[u8]) -> Result<PendingFile> {
+    let mut pending = PendingFile::create(claim.dir(), TEMP.as_ref())?;
+    pending.write(record)?;
+    Ok(pending)
+}
+
+/// Give a record that was written, and flushed where it is to last, its name: from here on it is a result.
+pub(crate) fn commit(claim: &mut Claim, pending: PendingFile) -> Result<()> {
+    pending.publish(RECORD.as_ref())?;
+    claim.keep();
+    Ok(())
+}
+
 /// Open an output directory, made where it is missing, and claim a directory in it.
 pub fn claim_in(root: &Path, name: &OsStr) -> Result<(Root, Claim)> {
+    while_root_vanishes(|| {
+        let root = Root::open_or_make(root)?;
+        let claim = claim(root.dir(), name)?;
+        Ok((root, claim))
+    })
+}
+
+/// Try again where the output directory was removed between its opening and the claim: another saver has given
+/// up on the directory that it had made.
+pub(crate) fn while_root_vanishes<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let mut attempts = 0;
     loop {
-        let claimed = Root::open_or_make(root).and_then(|root| {
-            let claim = claim(root.dir(), name)?;
-            Ok((root, claim))
-        });
-        match claimed {
+        match attempt() {
             Err(error) if error.is_io(ErrorKind::NotFound) && attempts < VANISHED_ROOTS => {
                 attempts += 1;
                 // Longer each time, so that two savers that undo each other fall out of step.
                 thread::sleep(Duration::from_micros(10 * attempts));
             }
-            claimed => return claimed,
+            outcome => return outcome,
         }
     }
 }
@@ -128,7 +145,12 @@ fn store_sidecar(
     let stored = match source {
         None => return Ok(Sidecar::None),
         Some(Ok(None)) => return Ok(Sidecar::Missing),
-        Some(Ok(Some(source))) => sidecar::write(claim.dir(), source, durability, interrupted),
+        Some(Ok(Some(source))) => sidecar::write(claim.dir(), source, interrupted).and_then(|mut pending| {
+            if durability == Durability::Durable {
+                pending.flush()?;
+            }
+            sidecar::publish(pending)
+        }),
         Some(Err(error)) => Err(error),
     };
     match stored {
@@ -142,7 +164,7 @@ fn store_sidecar(
 }
 
 /// Flush the names that the commit made: the record's, the directory's, and those of the ancestors made.
-fn flush(claim: &Claim, root: &Root) -> Result<()> {
+fn flush(claim: &Claim, root: &mut Root) -> Result<()> {
     claim.dir().sync().at(Step::FlushDirectory, || claim.dir().path().to_owned())?;
     root.flush()
 }

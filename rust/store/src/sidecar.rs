@@ -5,6 +5,7 @@ use std::fs::{File, FileTimes, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use arrow_array::RecordBatchReader;
@@ -16,7 +17,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::SIDECAR;
 use crate::dir::Dir;
-use crate::durable::{Durability, PendingFile};
+use crate::durable::PendingFile;
 use crate::error::{At, Error, Result, Step};
 
 const TEMP: &str = ".timeseries.parquet.tmp";
@@ -61,13 +62,9 @@ pub fn check(source: Source) -> Result<Option<Checked>> {
     }
 }
 
-/// Put a checked source into a claimed directory as `timeseries.parquet`, whole or not at all.
-pub fn write(
-    dir: &Dir,
-    source: Checked,
-    durability: Durability,
-    interrupted: &dyn Fn() -> bool,
-) -> Result<()> {
+/// Write a checked source into a claimed directory, under a temporary name; the file is still to be flushed and
+/// published as `timeseries.parquet`.
+pub fn write(dir: &Arc<Dir>, source: Checked, interrupted: &dyn Fn() -> bool) -> Result<PendingFile> {
     let mut pending = PendingFile::create(dir, TEMP.as_ref())?;
     let length = match source {
         Checked::File(mut source) => source.copy_into(&mut pending, interrupted)?,
@@ -79,7 +76,12 @@ pub fn write(
             })?
         }
     };
-    pending.seal(length, durability)?;
+    pending.check_length(length)?;
+    Ok(pending)
+}
+
+/// Give a written sidecar its name.
+pub fn publish(pending: PendingFile) -> Result<()> {
     pending.publish(SIDECAR.as_ref())
 }
 
@@ -141,7 +143,7 @@ impl SourceFile {
     }
 
     /// Copy the file, sharing its blocks where the file system can, and keep its modification time.
-    fn copy_into(&mut self, pending: &mut PendingFile<'_>, interrupted: &dyn Fn() -> bool) -> Result<u64> {
+    fn copy_into(&mut self, pending: &mut PendingFile, interrupted: &dyn Fn() -> bool) -> Result<u64> {
         let temp = pending.path();
         let target = pending.file()?;
         if !reflink(&self.file, target) {
@@ -199,7 +201,7 @@ fn reflink(_source: &File, _target: &File) -> bool {
 /// Write record batches as Parquet; returns the length of the file.
 fn encode(
     reader: Box<dyn RecordBatchReader + Send>,
-    pending: &mut PendingFile<'_>,
+    pending: &mut PendingFile,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<u64> {
     let temp = pending.path();
@@ -287,8 +289,8 @@ mod tests {
     }
 
     fn write_into(path: &Path, source: Source) -> Result<()> {
-        let dir = Dir::open(path).unwrap();
-        write(&dir, check(source)?.unwrap(), Durability::Durable, &|| false)
+        let dir = Arc::new(Dir::open(path).unwrap());
+        publish(write(&dir, check(source)?.unwrap(), &|| false)?)
     }
 
     fn parquet_file(path: &Path) -> PathBuf {
@@ -358,8 +360,8 @@ mod tests {
         let source = parquet_file(&temp.path().join("source"));
         let checked = check(Source::File(source.clone())).unwrap().unwrap();
         File::options().append(true).open(&source).unwrap().write_all(b"more").unwrap();
-        let dir = Dir::open(temp.path()).unwrap();
-        let error = write(&dir, checked, Durability::Durable, &|| false).unwrap_err();
+        let dir = Arc::new(Dir::open(temp.path()).unwrap());
+        let error = write(&dir, checked, &|| false).unwrap_err();
         assert!(matches!(error, Error::SourceChanged { .. }), "{error}");
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
     }
@@ -377,8 +379,8 @@ mod tests {
     fn an_interrupt_stops_a_copy_and_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
         let checked = check(stream(vec![Ok(trace(3))])).unwrap().unwrap();
-        let dir = Dir::open(temp.path()).unwrap();
-        let error = write(&dir, checked, Durability::Durable, &|| true).unwrap_err();
+        let dir = Arc::new(Dir::open(temp.path()).unwrap());
+        let error = write(&dir, checked, &|| true).unwrap_err();
         assert!(matches!(error, Error::Interrupted));
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
     }
