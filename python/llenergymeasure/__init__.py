@@ -11,38 +11,43 @@ from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
 from llenergymeasure.errors import (
+    BulkSaveError,
     LLEMError,
     PersistenceError,
     ResultCorruptError,
     ResultError,
+    SaveInterrupted,
     SchemaVersionError,
     SidecarError,
 )
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
-    from llenergymeasure.results.persistence import load_result, save_result
+    from llenergymeasure.results.persistence import load_result, save_result, save_results
     from llenergymeasure.results.store import ResultStore
 
 __all__ = [
+    "BulkSaveError",
     "ExperimentResult",
     "LLEMError",
     "PersistenceError",
     "ResultCorruptError",
     "ResultError",
     "ResultStore",
+    "SaveInterrupted",
     "SchemaVersionError",
     "SidecarError",
     "__version__",
     "load_result",
     "save_result",
+    "save_results",
 ]
 
 __version__ = _store.VERSION
 
 # What needs pydantic's models is imported when it is first asked for, as pydantic does with its own. All of
 # it at once: a save makes no call but its own, so that no import can fail or be interrupted in its middle.
-_LAZY = frozenset({"ExperimentResult", "ResultStore", "load_result", "save_result"})
+_LAZY = frozenset({"ExperimentResult", "ResultStore", "load_result", "save_result", "save_results"})
 
 
 if not TYPE_CHECKING:  # to a type checker, a module with this function has every name

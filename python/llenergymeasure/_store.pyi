@@ -26,6 +26,40 @@ def read(path: str) -> tuple[str, bytes, bool]: ...
 def diagnose(content: bytes) -> str | None: ...
 
 @final
+class Bulk:
+    """Saves results in threads of its own; it belongs to the process that made it.
+
+    Raises:
+        PersistenceError: No thread could be started.
+    """
+
+    def __new__(
+        cls,
+        root: str,
+        *,
+        durable: bool,
+        max_results: int,
+        max_bytes: int,
+        many: bool,
+        engine: str | None = None,
+    ) -> Bulk: ...
+    def submit(
+        self,
+        ticket: int,
+        name: str,
+        record: bytes,
+        *,
+        source: TimeseriesSource | None = None,
+        record_beside: bytes | None = None,
+        interruptible: bool,
+    ) -> None: ...
+    def collect(self, outcomes: dict[int, str | Exception], missing: list[int], seconds: float) -> bool: ...
+    def close(self) -> None: ...
+    def join(self) -> None: ...
+    def cancel(self) -> None: ...
+    def in_place(self) -> list[tuple[int, str]]: ...
+
+@final
 class Timeseries:
     """A power trace in memory, in the usual columns of `timeseries.parquet`: one row a second and GPU.
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import errno as codes
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = [
+    "BulkSaveError",
     "LLEMError",
     "PersistenceError",
     "ResultCorruptError",
     "ResultError",
+    "SaveInterrupted",
     "SchemaVersionError",
     "SidecarError",
 ]
@@ -129,6 +134,58 @@ class SidecarError(PersistenceError):
         return f"the result itself is safe, without a sidecar, at {self.result_path}"
 
 
+class BulkSaveError(LLEMError):
+    """Some of many results were not saved as they should be.
+
+    Attributes:
+        saved: The path of each result that is safe, by its place in the input, from 0.
+        failed: The error of each of the others. A `PersistenceError` whose `committed` is true and
+            a `SidecarError` tell of a record that is there, at `result_path`.
+    """
+
+    def __init__(self, saved: dict[int, Path], failed: dict[int, Exception]) -> None:
+        """Take what became of every result."""
+        super().__init__(saved, failed)
+        self.saved = saved
+        self.failed = failed
+
+    def __str__(self) -> str:
+        """Say how many failed, and why the first of them did."""
+        total = len(self.saved) + len(self.failed)
+        index, error = next(iter(self.failed.items()))
+        said = f"{len(self.failed)} of {total} results failed; the first is no. {index}"
+        return f"{said}: {type(error).__name__}: {error}"
+
+
+class SaveInterrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of many saves. What was not in place yet was undone.
+
+    Attributes:
+        saved: The path of each result that is safe, by its place in the input, from 0.
+        failed: The error of each result that failed.
+        unconfirmed: The path of each result that is in place, or may be, and whose flush was not waited for:
+            look there before you save it again.
+    """
+
+    def __init__(
+        self, saved: dict[int, Path], failed: dict[int, Exception], unconfirmed: dict[int, Path]
+    ) -> None:
+        """Take what is known of every result that was begun."""
+        super().__init__(saved, failed, unconfirmed)
+        self.saved = saved
+        self.failed = failed
+        self.unconfirmed = unconfirmed
+
+    def __str__(self) -> str:
+        """Say how many are safe."""
+        text = f"interrupted: {len(self.saved)} results are safe"
+        if self.failed:
+            text += f", {len(self.failed)} failed"
+        if self.unconfirmed:
+            text += f", and whether {len(self.unconfirmed)} more are was not waited for"
+        return f"{text}; the others were not saved"
+
+
 _DOING = {
     "open_output_dir": "open the output directory",
     "make_output_dir": "make the output directory",
@@ -141,4 +198,5 @@ _DOING = {
     "commit": "rename to",
     "flush_directory": "flush the directory",
     "read": "read the result",
+    "start": "start a thread for the saves in",
 }

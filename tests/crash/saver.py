@@ -13,11 +13,11 @@ import json
 import os
 import resource
 import signal
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 from llenergymeasure import ExperimentResult, PersistenceError
-from llenergymeasure.results import store
 from llenergymeasure.results.timeseries import Timeseries
 
 PR_SET_PTRACER = 0x59616D61
@@ -44,7 +44,7 @@ def save(job: dict[str, Any], result: ExperimentResult) -> NoReturn:
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
     root = job["root"]
     if job["stamp"]:
-        store.time.strftime = lambda *_: job["stamp"]  # type: ignore[attr-defined]
+        time.strftime = lambda *_: job["stamp"]
     source: Any = job["source"]
     if source == "arrow":
         source = Timeseries(timestamp_s=[0.0] * ROWS, gpu_index=[0] * ROWS, power_w=[1.5] * ROWS)

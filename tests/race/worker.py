@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from llenergymeasure import ExperimentResult, PersistenceError
-from llenergymeasure.results import store
 
 PATIENCE = 30
 
@@ -41,7 +40,7 @@ class Report:
 def main(job: dict[str, Any]) -> None:
     results = [ExperimentResult.model_validate_json(text) for text in job["results"]]
     if job["stamp"]:
-        store.time.strftime = lambda *_: job["stamp"]  # type: ignore[attr-defined]
+        time.strftime = lambda *_: job["stamp"]
     for round_ in range(job["rounds"]):
         root = Path(job["root"].format(round=round_))
         gate = os.pipe()

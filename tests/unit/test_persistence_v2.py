@@ -4,7 +4,6 @@ import re
 import warnings
 from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -12,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from llenergymeasure import ExperimentResult
-from llenergymeasure.results import persistence, store
+from llenergymeasure.results import persistence
 from llenergymeasure.results.persistence import _atomic_write, _experiment_dir_name, _find_collision_free_dir
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ MINUTE = "2026-02-18T14-30"
 
 @pytest.fixture(autouse=True)
 def _one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "time", SimpleNamespace(strftime=lambda _: MINUTE))
+    monkeypatch.setattr("time.strftime", lambda _: MINUTE)
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.results._encoding import directory_name as _experiment_dir_name
+from llenergymeasure.results.bulk import Progress
 from llenergymeasure.results.store import MissingSidecar, ResultStore, TimeseriesSource, load_record
-from llenergymeasure.results.store import directory_name as _experiment_dir_name
 
 __all__ = [
     "ExperimentResult",
@@ -20,6 +22,7 @@ __all__ = [
     "_find_collision_free_dir",
     "load_result",
     "save_result",
+    "save_results",
 ]
 
 
@@ -32,6 +35,20 @@ def save_result(
 ) -> Path:
     """Save one result to a new directory in `output_dir`; see `ResultStore.save`."""
     return ResultStore(output_dir).save(result, timeseries_source, durable=durable)
+
+
+def save_results(
+    results: Iterable[ExperimentResult],
+    output_dir: str | os.PathLike[str],
+    *,
+    timeseries_sources: Iterable[TimeseriesSource | None] | None = None,
+    durable: bool = True,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Save many results to new directories in `output_dir`; see `ResultStore.save_many`."""
+    return ResultStore(output_dir).save_many(
+        results, timeseries_sources=timeseries_sources, durable=durable, progress=progress
+    )
 
 
 def load_result(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -15,8 +15,12 @@ from pydantic_core import from_json
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.errors import PersistenceError, ResultCorruptError, ResultError, SchemaVersionError
+from llenergymeasure.results import bulk
+from llenergymeasure.results._encoding import caller, encode
+from llenergymeasure.results.bulk import MAX_PENDING, Progress
+from llenergymeasure.results.writer import OnError, Writer
 
-__all__ = ["ArrowStream", "MissingSidecar", "ResultStore", "TimeseriesSource", "directory_name"]
+__all__ = ["ArrowStream", "MissingSidecar", "ResultStore", "TimeseriesSource"]
 
 
 class ArrowStream(Protocol):
@@ -40,6 +44,9 @@ class ResultStore:
         root: The directory. It is made, with its ancestors, by the first save. A relative path is resolved
             here, so that a later `os.chdir` moves no result.
     """
+
+    _engine: str | None = None
+    """`"fsync"` or `"syncfs"` makes every barrier of many saves that way, for tests and benches."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         """Take a directory, which need not exist yet."""
@@ -98,16 +105,10 @@ class ResultStore:
         Warns:
             UserWarning: `timeseries_source` does not exist. The result was saved before the warning.
         """
-        if type(result) is not ExperimentResult:
-            _check_kind(result)
-        record = _encode(result)
-        beside = None
-        if timeseries_source is not None:
-            named = result.model_copy(update={"timeseries": _store.SIDECAR})
-            beside = _encode(named)
+        name, record, beside = encode(result, sidecar=timeseries_source is not None)
         path, sidecar_found = _store.save(
             self._root,
-            directory_name(result),
+            name,
             record,
             source=timeseries_source,
             record_beside=beside,
@@ -119,9 +120,68 @@ class ResultStore:
                 f"timeseries source {os.fspath(timeseries_source)!r} does not exist; "  # type: ignore[arg-type]
                 f"the result was saved without a sidecar at {path}",
                 UserWarning,
-                stacklevel=_caller(),
+                stacklevel=caller(),
             )
         return Path(path)
+
+    def save_many(
+        self,
+        results: Iterable[ExperimentResult],
+        *,
+        timeseries_sources: Iterable[TimeseriesSource | None] | None = None,
+        durable: bool = True,
+        progress: Progress | None = None,
+    ) -> list[Path]:
+        """Save many results, each as `save` does, with flushes that they share.
+
+        Each result is atomic alone; together they are no transaction. What cannot be saved does not stop the
+        rest. Records are serialised while others are written, and no more are in memory than are under way.
+
+        Args:
+            results: Any iterable; a generator may be longer than memory.
+            timeseries_sources: A power trace for each result, or None; as long as `results`. A file must stay
+                as it is until this returns.
+            durable: Wait until all would survive a power cut.
+            progress: Called with the number of results that are done, and with how many there are in all, or
+                None where `results` has no length. An exception of it stops the saving as one of `results`
+                does: what was taken from `results` is saved first.
+
+        Returns:
+            The absolute paths of the `result.json` files, in the order of `results`.
+
+        Raises:
+            BulkSaveError: Some results were not saved as they should be; the others are, durably.
+            SaveInterrupted: Ctrl-C (it is a `KeyboardInterrupt`): what is durable, it says.
+            ValueError: `timeseries_sources` is not as long as `results`; where that shows only at the end,
+                the results before it are saved.
+
+        Warns:
+            UserWarning: Some sources do not exist. Those results were saved without a sidecar.
+        """
+        return bulk.save_many(
+            self._root, results, timeseries_sources, durable=durable, progress=progress, engine=self._engine
+        )
+
+    def writer(
+        self, *, durable: bool = True, max_pending: int = MAX_PENDING, on_error: OnError = "raise"
+    ) -> Writer:
+        """Open a writer that saves results in the background; see `Writer`.
+
+        Args:
+            durable: Resolve each future only when its result would survive a power cut.
+            max_pending: Results that may be under way; `submit` waits for room beyond that, or beyond 64 MiB
+                of records.
+            on_error: What to do with a result that cannot be saved, beside failing its future: `"raise"` it
+                from `flush` and from the end of the `with` block, `"ignore"` it, or call a function with the
+                result and the error, in the writer's own thread.
+
+        Raises:
+            PersistenceError: No thread could be started.
+            ValueError: `max_pending` is less than 1, or `on_error` none of these.
+        """
+        return Writer(
+            self._root, durable=durable, max_pending=max_pending, on_error=on_error, engine=self._engine
+        )
 
     def load(
         self, path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"
@@ -165,33 +225,8 @@ def load_record(path: str | os.PathLike[str], missing_sidecar: MissingSidecar) -
         if trouble is not None and missing_sidecar == "error":
             raise ResultError(trouble)
         if trouble is not None:
-            warnings.warn(trouble, UserWarning, stacklevel=_caller())
+            warnings.warn(trouble, UserWarning, stacklevel=caller())
     return result
-
-
-def directory_name(result: ExperimentResult) -> str:
-    """Name the directory of a result saved now: `{model_slug}_{backend}_{timestamp}`, in local time."""
-    model = result.effective_config.get("model")
-    model = "" if model is None else str(model)
-    return _store.directory_name(model, result.backend, time.strftime("%Y-%m-%dT%H-%M"))
-
-
-def _encode(result: ExperimentResult) -> bytes:
-    # A field that is not of its type would be written, and could not be read back.
-    return ExperimentResult.__pydantic_serializer__.to_json(result, indent=2, warnings="error")
-
-
-def _check_kind(result: object) -> None:
-    """Refuse what would not come back as it was."""
-    if not isinstance(result, ExperimentResult):
-        raise TypeError(f"what is saved is an ExperimentResult, not {type(result).__name__}")
-    extra = type(result).model_fields.keys() - ExperimentResult.model_fields.keys()
-    if extra:
-        names = ", ".join(sorted(extra))
-        raise TypeError(
-            f"{type(result).__name__} has fields that schema line {SCHEMA_VERSION} does not have: {names}; "
-            "keep them in effective_config"
-        )
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
@@ -242,14 +277,3 @@ def _reading_error(file: str, content: bytes, error: ValidationError) -> Excepti
         )
     details: list[Any] = error.errors(include_url=False)
     return ValidationError.from_exception_data(f"ExperimentResult read from {where}", details)
-
-
-def _caller() -> int:
-    """Return the `stacklevel`, in the calling function, of the first frame outside this package."""
-    import inspect  # noqa: PLC0415 - slow to import, and only warnings need it
-
-    package = str(Path(__file__).parent.parent) + os.sep
-    frame, level = inspect.currentframe(), 0
-    while frame is not None and frame.f_code.co_filename.startswith(package):
-        frame, level = frame.f_back, level + 1
-    return level

@@ -3,6 +3,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
 
+mod bulk;
 mod errors;
 mod load;
 mod save;
@@ -12,6 +13,8 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _store {
+    #[pymodule_export]
+    use crate::bulk::Bulk;
     #[pymodule_export]
     use crate::load::{diagnose, read};
     #[pymodule_export]

@@ -68,7 +68,7 @@ pub fn save(
 
 /// A path or an Arrow stream. Whatever else it is, or however it fails, must not keep the result from being
 /// saved, so it becomes a source that fails; only an interrupt comes out of here.
-fn to_source(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
+pub fn to_source(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
     let failed = |reason| Ok(Source::Failed(Error::NotASource { reason }));
     match read_source(source) {
         Ok(Some(source)) => Ok(source),

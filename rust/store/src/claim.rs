@@ -82,7 +82,8 @@ fn claim_from(root: &Arc<Dir>, base: &OsStr, mut suffix: u64) -> Result<(Claim, 
     };
     match root.open_dir(&name) {
         Ok(dir) => {
-            let claim = Claim { root: root.clone(), name, dir: Arc::new(dir), contents: Vec::new(), kept: false };
+            let claim =
+                Claim { root: root.clone(), name, dir: Arc::new(dir), contents: Vec::new(), kept: false };
             Ok((claim, suffix))
         }
         Err(error) => {

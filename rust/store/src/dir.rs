@@ -10,9 +10,23 @@ mod plain;
 mod unix;
 
 #[cfg(any(not(unix), feature = "plain-dir"))]
-pub use plain::{Dir, close};
+pub use plain::{Dir, FileSystem, close};
 #[cfg(all(unix, not(feature = "plain-dir")))]
-pub use unix::{Dir, close};
+pub use unix::{Dir, FileSystem, close};
+
+#[cfg(any(not(target_os = "linux"), feature = "plain-dir"))]
+mod no_file_system {
+    /// There is none.
+    #[derive(Debug)]
+    pub enum FileSystem {}
+
+    impl FileSystem {
+        /// Never called.
+        pub fn sync(&self) -> std::io::Result<()> {
+            match *self {}
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -73,6 +87,14 @@ mod tests {
         dir.open_dir("d".as_ref()).unwrap().sync().unwrap();
         dir.remove_dir("d".as_ref()).unwrap();
         assert!(!dir.is_taken("d".as_ref()).unwrap());
+    }
+
+    #[test]
+    fn a_file_system_that_is_flushed_as_a_whole_is_flushed() {
+        let (_temp, dir) = opened();
+        if let Some(file_system) = dir.file_system() {
+            file_system.sync().unwrap();
+        }
     }
 
     #[cfg(unix)]

@@ -33,6 +33,8 @@ pub enum Step {
     FlushDirectory,
     /// Reading a record.
     Read,
+    /// Starting the threads that save many results.
+    Start,
 }
 
 impl Step {
@@ -51,6 +53,7 @@ impl Step {
             Self::Commit => "commit",
             Self::FlushDirectory => "flush_directory",
             Self::Read => "read",
+            Self::Start => "start",
         }
     }
 }
@@ -128,6 +131,23 @@ pub enum Error {
 impl Error {
     pub(crate) fn io(step: Step, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Io { step, path: path.into(), source }
+    }
+
+    /// The same error of the system for another result that it befell.
+    pub(crate) fn copy(&self) -> Self {
+        match self {
+            Self::Io { step, path, source } => {
+                let source = match source.raw_os_error() {
+                    Some(code) => io::Error::from_raw_os_error(code),
+                    None => io::Error::new(source.kind(), source.to_string()),
+                };
+                Self::io(*step, path.clone(), source)
+            }
+            other => {
+                let path = other.path().unwrap_or(Path::new("")).to_owned();
+                Self::io(other.step(), path, io::Error::other(other.to_string()))
+            }
+        }
     }
 
     /// The operating system's code for the error, where it has one.

@@ -22,6 +22,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bulk;
 pub mod claim;
 pub mod dir;
 pub mod durable;

@@ -89,8 +89,7 @@ pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> 
     if durability == Durability::Durable
         && let Err(cause) = flush(&claim, &mut root)
     {
-        let sidecar = if let Sidecar::Failed(error) = sidecar { Some(error.into()) } else { None };
-        return Err(Error::Unconfirmed { result: path, cause: cause.into(), sidecar });
+        return Err(unconfirmed(path, cause, sidecar));
     }
     Ok(Saved { path, sidecar })
 }
@@ -107,6 +106,12 @@ pub(crate) fn commit(claim: &mut Claim, pending: PendingFile) -> Result<()> {
     pending.publish(RECORD.as_ref())?;
     claim.keep();
     Ok(())
+}
+
+/// The error for a result that is in place and whose flush failed.
+pub(crate) fn unconfirmed(result: PathBuf, cause: Error, sidecar: Sidecar) -> Error {
+    let sidecar = if let Sidecar::Failed(error) = sidecar { Some(error.into()) } else { None };
+    Error::Unconfirmed { result, cause: cause.into(), sidecar }
 }
 
 /// Open an output directory, made where it is missing, and claim a directory in it.

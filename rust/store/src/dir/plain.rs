@@ -6,6 +6,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+pub use super::no_file_system::FileSystem;
+
 /// A directory.
 #[derive(Debug)]
 pub struct Dir {
@@ -91,6 +93,14 @@ impl Dir {
     /// Flush the directory's entries, where the platform can: Windows has no flush for directories.
     pub fn sync(&self) -> io::Result<()> {
         if cfg!(windows) { Ok(()) } else { File::open(&self.path)?.sync_all() }
+    }
+}
+
+impl Dir {
+    /// Without descriptors, no file system is flushed as a whole.
+    #[must_use]
+    pub fn file_system(&self) -> Option<FileSystem> {
+        None
     }
 }
 

@@ -118,6 +118,62 @@ impl Dir {
     }
 }
 
+#[cfg(target_os = "linux")]
+impl Dir {
+    /// A descriptor of the file system that the directory is on, where one call flushes all of it and reports
+    /// what went wrong since the descriptor was opened.
+    ///
+    /// Known of ext4, xfs and btrfs, since Linux 5.17. An overlay flushes, but keeps to itself the errors of
+    /// the file system under it; FUSE answers at once and does nothing.
+    #[must_use]
+    pub fn file_system(&self) -> Option<FileSystem> {
+        const EXT4: u64 = 0xEF53;
+        const XFS: u64 = 0x5846_5342;
+        const BTRFS: u64 = 0x9123_683E;
+        let kind = rustix::fs::fstatfs(&self.fd).ok()?.f_type;
+        #[allow(clippy::cast_sign_loss, reason = "a magic number, in a type that differs between platforms")]
+        let known = [EXT4, XFS, BTRFS].contains(&(kind as u64 & 0xFFFF_FFFF));
+        if !known || kernel() < (5, 17) {
+            return None;
+        }
+        rustix::fs::openat(&self.fd, ".", OPEN_DIR, Mode::empty()).ok().map(FileSystem)
+    }
+}
+
+/// A file system that can be flushed as a whole.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub struct FileSystem(OwnedFd);
+
+#[cfg(target_os = "linux")]
+impl FileSystem {
+    /// Flush everything on the file system. As with [`Dir::sync`], a failure is final.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(retry_on_intr(|| rustix::fs::syncfs(&self.0))?)
+    }
+}
+
+/// The kernel's version, `(6, 1)` for `6.1.0-18-amd64`.
+#[cfg(target_os = "linux")]
+fn kernel() -> (u32, u32) {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub use super::no_file_system::FileSystem;
+
+#[cfg(not(target_os = "linux"))]
+impl Dir {
+    /// No file system is known to be flushed as a whole, errors and all, on this platform.
+    #[must_use]
+    pub fn file_system(&self) -> Option<FileSystem> {
+        None
+    }
+}
+
 /// Close a file and report what the close says: quotas and network file systems may speak up only here.
 pub fn close(file: File) -> io::Result<()> {
     match nix::unistd::close(OwnedFd::from(file)) {

@@ -1,0 +1,183 @@
+"""Many results at once: `ResultStore.save_many`."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sized
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from llenergymeasure import _store
+from llenergymeasure.errors import BulkSaveError, SaveInterrupted
+from llenergymeasure.results._encoding import caller, encode
+
+if TYPE_CHECKING:
+    from llenergymeasure.domain.experiment import ExperimentResult
+    from llenergymeasure.results.store import TimeseriesSource
+
+__all__ = ["MAX_BYTES", "MAX_PENDING", "Progress", "save_many"]
+
+Progress: TypeAlias = "Callable[[int, int | None], object]"
+
+MAX_PENDING = 1024
+"""Results that are under way at once."""
+MAX_BYTES = 64 << 20
+"""And the bytes of their records."""
+
+_PATIENCE = 0.15
+"""Seconds that an interrupted save waits for what is under way."""
+_NAMED = 10
+"""Results that a warning names."""
+_LOOK = 0.05
+"""Seconds between two looks at whether a signal has come."""
+
+
+def save_many(  # noqa: PLR0913 - the method has them all
+    root: str,
+    results: Iterable[ExperimentResult],
+    timeseries_sources: Iterable[TimeseriesSource | None] | None,
+    *,
+    durable: bool,
+    progress: Progress | None,
+    engine: str | None,
+) -> list[Path]:
+    """Save results to one directory; see `ResultStore.save_many`."""
+    total = len(results) if isinstance(results, Sized) else None
+    pairs = _pairs(results, timeseries_sources, total)
+    run = _Run(root, total, durable=durable, progress=progress, engine=engine)
+    try:
+        try:
+            for index, (result, source) in enumerate(pairs):
+                run.submit(index, result, source)
+            run.finish()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            # Whatever the iterable or the callback raised: what was given is saved first.
+            run.finish(quietly=True)
+            raise
+    except KeyboardInterrupt as interrupt:
+        raise run.interrupted() from interrupt
+    return run.paths()
+
+
+class _Run:
+    """One call of `save_many`: what it has submitted, and what became of it."""
+
+    def __init__(
+        self, root: str, total: int | None, *, durable: bool, progress: Progress | None, engine: str | None
+    ) -> None:
+        self._total = total
+        self._progress = progress
+        self._told = 0
+        self._submitted = 0
+        self._outcomes: dict[int, str | Exception] = {}
+        self._missing: list[int] = []
+        self._interruptible = threading.current_thread() is threading.main_thread()
+        self._engine = _store.Bulk(
+            root, durable=durable, max_results=MAX_PENDING, max_bytes=MAX_BYTES, many=True, engine=engine
+        )
+
+    def submit(self, index: int, result: ExperimentResult, source: TimeseriesSource | None) -> None:
+        """Hand over a result; what is wrong with it alone is an outcome, too."""
+        self._submitted = index + 1
+        try:
+            name, record, beside = encode(result, sidecar=source is not None)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            self._outcomes[index] = error
+        else:
+            self._engine.submit(
+                index,
+                name,
+                record,
+                source=source,
+                record_beside=beside,
+                interruptible=self._interruptible,
+            )
+        self._collect(0.0)
+
+    def finish(self, *, quietly: bool = False) -> None:
+        """Wait until everything that was submitted has its outcome."""
+        if quietly:
+            self._progress = None
+        self._engine.close()
+        while self._collect(_LOOK):
+            continue
+        self._engine.join()
+
+    def _collect(self, seconds: float) -> bool:
+        more = self._engine.collect(self._outcomes, self._missing, seconds)
+        if self._progress is not None and len(self._outcomes) > self._told:
+            self._told = len(self._outcomes)
+            self._progress(self._told, self._total)
+        return more
+
+    def interrupted(self) -> SaveInterrupted:
+        """Stop, and tell what is durable."""
+        self._progress = None
+        self._engine.cancel()
+        until = time.monotonic() + _PATIENCE
+        while (left := until - time.monotonic()) > 0:
+            if not self._collect(left):
+                self._engine.join()
+                break
+        in_place = self._engine.in_place()
+        self._collect(0.0)
+        saved, failed = self._split()
+        unconfirmed = {index: Path(path) for index, path in in_place if index not in self._outcomes}
+        return SaveInterrupted(saved, failed, unconfirmed)
+
+    def paths(self) -> list[Path]:
+        """Return where the results are, in order; raise what failed."""
+        if len(self._outcomes) != self._submitted or any(
+            isinstance(outcome, Exception) for outcome in self._outcomes.values()
+        ):
+            saved, failed = self._split()
+            with contextlib.suppress(UserWarning):
+                self._warn_of_missing()
+            raise BulkSaveError(saved, failed)
+        # Out of the one as they go into the other: never all of them twice.
+        paths = [Path(str(self._outcomes.pop(index))) for index in range(self._submitted)]
+        self._warn_of_missing()
+        return paths
+
+    def _split(self) -> tuple[dict[int, Path], dict[int, Exception]]:
+        saved: dict[int, Path] = {}
+        failed: dict[int, Exception] = {}
+        for index, outcome in sorted(self._outcomes.items()):
+            if isinstance(outcome, Exception):
+                failed[index] = outcome
+            else:
+                saved[index] = Path(outcome)
+        return saved, failed
+
+    def _warn_of_missing(self) -> None:
+        if not self._missing:
+            return
+        indices = ", ".join(map(str, sorted(self._missing)[:_NAMED]))
+        more = ", ..." if len(self._missing) > _NAMED else ""
+        warnings.warn(
+            f"{len(self._missing)} of {self._submitted} timeseries sources do not exist; those results were "
+            f"saved without a sidecar: {indices}{more}",
+            UserWarning,
+            stacklevel=caller(),
+        )
+
+
+def _pairs(
+    results: Iterable[ExperimentResult],
+    sources: Iterable[TimeseriesSource | None] | None,
+    total: int | None,
+) -> Iterator[tuple[ExperimentResult, TimeseriesSource | None]]:
+    """Pair each result with its source."""
+    if sources is None:
+        return zip(results, itertools.repeat(None), strict=False)
+    if isinstance(sources, (str, bytes)):
+        raise TypeError(f"timeseries_sources is one source for each result, not the string {sources!r}")
+    if total is not None and isinstance(sources, Sized) and len(sources) != total:
+        raise ValueError(f"timeseries_sources has {len(sources)} entries for {total} results")
+    return zip(results, sources, strict=True)

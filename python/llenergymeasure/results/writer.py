@@ -1,0 +1,314 @@
+"""Results saved in the background: `ResultStore.writer`."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from llenergymeasure import _store
+from llenergymeasure.errors import BulkSaveError
+from llenergymeasure.results._encoding import caller, encode
+from llenergymeasure.results.bulk import MAX_BYTES
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from llenergymeasure.domain.experiment import ExperimentResult
+    from llenergymeasure.results.store import TimeseriesSource
+
+__all__ = ["OnError", "Writer"]
+
+OnError: TypeAlias = "Literal['raise', 'ignore'] | Callable[[ExperimentResult, Exception], object]"
+
+_THREAD = "llem-writer"
+_LOOK = 0.1
+"""Seconds between two looks at whether the interpreter is about to exit."""
+
+
+class Writer:
+    """Saves results in the background.
+
+    `submit` returns at once with a future; the future resolves to the path of `result.json` when that would
+    survive a power cut. All threads of the process may submit. A disk that is slower than they are makes
+    `submit` wait instead of filling memory.
+
+    Use it in a `with` block: leaving the block waits for everything that was submitted. A writer that nobody
+    closes still saves all of it, at the exit of the interpreter at the latest. It belongs to the process that
+    opened it; a child opens its own.
+
+        with ResultStore("results").writer() as writer:
+            for result in sweep():
+                writer.submit(result)
+
+    In a coroutine, `await asyncio.wrap_future(writer.submit(result))`.
+    """
+
+    def __init__(
+        self, root: str, *, durable: bool, max_pending: int, on_error: OnError, engine: str | None
+    ) -> None:
+        """Open it: see `ResultStore.writer`."""
+        if max_pending < 1:
+            raise ValueError(f"max_pending is at least 1, not {max_pending}")
+        if on_error not in ("raise", "ignore") and not callable(on_error):
+            raise ValueError(f"on_error is 'raise', 'ignore' or a function, not {on_error!r}")
+        self._root = root
+        self._process = os.getpid()
+        bulk = _store.Bulk(
+            root, durable=durable, max_results=max_pending, max_bytes=MAX_BYTES, many=False, engine=engine
+        )
+        self._desk = _Desk(bulk, on_error)
+        self._thread = threading.Thread(target=self._desk.serve, name=_THREAD)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        """Name the directory and what is under way."""
+        state = "closed" if self._desk.closed else f"{len(self._desk.under_way)} under way"
+        return f"<Writer of {self._root!r}, {state}>"
+
+    def submit(
+        self, result: ExperimentResult, timeseries_source: TimeseriesSource | None = None
+    ) -> Future[Path]:
+        """Hand over a result, and return a future of the path of its `result.json`.
+
+        The result is read before this returns, the sidecar's source after it: a file must stay as it is until
+        the future resolves. The future fails as `ResultStore.save` would; it cannot be cancelled.
+
+        Raises:
+            ValueError: The writer is closed.
+            RuntimeError: It belongs to another process.
+            KeyboardInterrupt: Ctrl-C while it waited for room; the result was not taken.
+
+        Warns:
+            UserWarning: `timeseries_source` does not exist; the result is saved without a sidecar.
+        """
+        self._check_process()
+        missing = isinstance(timeseries_source, (str, os.PathLike)) and not os.path.lexists(timeseries_source)
+        future = self._desk.submit(result, None if missing else timeseries_source)
+        if missing:
+            warnings.warn(
+                f"timeseries source {os.fspath(timeseries_source)!r} does not exist; "  # type: ignore[arg-type]
+                "the result is saved without a sidecar",
+                UserWarning,
+                stacklevel=caller(),
+            )
+        return future
+
+    def flush(self) -> None:
+        """Wait until everything that was submitted before is durable, or has failed.
+
+        Raises:
+            BulkSaveError: Something failed since the last flush. Results are numbered by their submission to
+                this writer, from 0; `saved` has those since the last flush.
+            RuntimeError: The writer belongs to another process, or a callback of a future called this and
+                would wait for itself.
+        """
+        self._check_process()
+        self._desk.wait()
+        self._desk.raise_failures()
+
+    def close(self) -> None:
+        """Flush, and stop; a closed writer takes nothing more. Closing it again does nothing.
+
+        Raises:
+            BulkSaveError: As `flush`.
+            RuntimeError: As `flush`.
+        """
+        self._check_process()
+        self._desk.close()
+        self._desk.wait()
+        self._thread.join()
+        self._desk.raise_failures()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close. An exception of the block goes before what failed to be saved."""
+        try:
+            self.close()
+        except (BulkSaveError, RuntimeError) as trouble:
+            if error is None:
+                raise
+            if hasattr(error, "add_note"):  # from Python 3.11 on
+                error.add_note(f"and the writer: {trouble}")
+
+    def __del__(self) -> None:
+        """Finish what was submitted to a writer that nobody closed."""
+        desk: _Desk | None = self.__dict__.get("_desk")
+        if desk is None or desk.closed or os.getpid() != self._process:
+            return
+        desk.close(orphaned=True)
+        warnings.warn(f"unclosed writer of {self._root!r}", ResourceWarning, source=self, stacklevel=2)
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                f"this writer belongs to process {self._process}; open another one in this process: "
+                f"ResultStore({self._root!r}).writer()"
+            )
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    future: Future[Path]
+    result: ExperimentResult | None
+    """For whoever is told of its failure."""
+
+
+class _Desk:
+    """Where results are handed in and futures resolved: what the writer shares with its thread."""
+
+    def __init__(self, bulk: _store.Bulk, on_error: OnError) -> None:
+        self._bulk = bulk
+        self._on_error = on_error
+        self._news = threading.Condition()
+        self._tickets = 0
+        self._handing_in = 0
+        self._orphaned = False
+        self._thread: int | None = None
+        # Since the last flush, by their tickets.
+        self._saved: dict[int, str] = {}
+        self._failed: dict[int, Exception] = {}
+        self.under_way: dict[int, _UnderWay] = {}
+        self.closed = False
+
+    def submit(self, result: ExperimentResult, source: TimeseriesSource | None) -> Future[Path]:
+        """Encode a result, and hand it to the engine."""
+        future: Future[Path] = Future()
+        future.set_running_or_notify_cancel()
+        with self._news:
+            if self.closed:
+                raise ValueError("the writer is closed")
+            ticket = self._tickets
+            self._tickets += 1
+            self._handing_in += 1
+            self.under_way[ticket] = _UnderWay(future, result if callable(self._on_error) else None)
+        try:
+            self._hand_in(ticket, result, source)
+        except BaseException:
+            self.under_way.pop(ticket, None)
+            raise
+        finally:
+            with self._news:
+                self._handing_in -= 1
+                if self.closed:
+                    self._news.notify_all()
+        return future
+
+    def _hand_in(self, ticket: int, result: ExperimentResult, source: TimeseriesSource | None) -> None:
+        try:
+            name, record, beside = encode(result, sidecar=source is not None)
+        except Exception as error:  # noqa: BLE001 - it is the future that fails
+            self._settle({ticket: error}, [])
+            return
+        self._bulk.submit(
+            ticket,
+            name,
+            record,
+            source=source,
+            record_beside=beside,
+            interruptible=threading.current_thread() is threading.main_thread(),
+        )
+
+    def wait(self) -> None:
+        """Wait until everything that was submitted before is settled."""
+        if threading.get_ident() == self._thread:
+            raise RuntimeError("a callback of a future cannot wait for its own writer")
+        with self._news:
+            mark = self._tickets
+            while next(iter(self.under_way), mark) < mark:
+                self._news.wait()
+
+    def raise_failures(self) -> None:
+        """Raise what failed since the last time."""
+        with self._news:
+            saved, self._saved = self._saved, {}
+            failed, self._failed = self._failed, {}
+        if failed:
+            paths = {ticket: Path(path) for ticket, path in sorted(saved.items())}
+            raise BulkSaveError(paths, dict(sorted(failed.items())))
+
+    def close(self, *, orphaned: bool = False) -> None:
+        """Take no more."""
+        with self._news:
+            self.closed = True
+            self._orphaned = self._orphaned or orphaned
+            while self._handing_in:
+                self._news.wait()
+        self._bulk.close()
+
+    def serve(self) -> None:
+        """Resolve futures until the writer is closed and all are; what the writer's thread does."""
+        self._thread = threading.get_ident()
+        more = True
+        while more:
+            outcomes: dict[int, str | Exception] = {}
+            missing: list[int] = []
+            more = self._bulk.collect(outcomes, missing, _LOOK)
+            if outcomes:
+                self._settle(outcomes, missing)
+            elif not self.closed and _is_last_thread():
+                self.close(orphaned=True)
+        self._bulk.join()
+        if self._orphaned:
+            self.raise_failures()
+
+    def _settle(self, outcomes: dict[int, str | Exception], missing: list[int]) -> None:
+        for ticket, outcome in outcomes.items():
+            entry = self.under_way[ticket]
+            trouble = outcome if isinstance(outcome, Exception) else None
+            if ticket in missing:
+                trouble = _warn_of_vanished(ticket, outcome)
+            if trouble is not None:
+                self._fail(ticket, entry, trouble)
+                entry.future.set_exception(trouble)
+            else:
+                if self._on_error == "raise":
+                    self._saved[ticket] = str(outcome)
+                entry.future.set_result(Path(str(outcome)))
+        with self._news:
+            for ticket in outcomes:
+                del self.under_way[ticket]
+            self._news.notify_all()
+
+    def _fail(self, ticket: int, entry: _UnderWay, error: Exception) -> None:
+        if self._on_error == "raise":
+            self._failed[ticket] = error
+        elif entry.result is not None and callable(self._on_error):
+            try:
+                self._on_error(entry.result, error)
+            except Exception as raised:  # noqa: BLE001 - whoever flushes hears of it
+                self._failed[ticket] = raised
+
+
+def _warn_of_vanished(ticket: int, path: str | Exception) -> Exception | None:
+    """Warn that a source was there at the submit and not later; return the warning where it is an error."""
+    try:
+        warnings.warn(
+            f"the timeseries source of result no. {ticket} does not exist any more; "
+            f"the result was saved without a sidecar at {path}",
+            UserWarning,
+            stacklevel=2,
+        )
+    except UserWarning as warning:
+        return warning
+    return None
+
+
+def _is_last_thread() -> bool:
+    """Whether the interpreter exits as soon as writers let it."""
+    if threading.main_thread().is_alive():
+        return False
+    others = (thread for thread in threading.enumerate() if not thread.daemon)
+    return all(thread.name == _THREAD for thread in others if thread is not threading.main_thread())

@@ -1,0 +1,159 @@
+//! Many results saved in threads that know nothing of Python.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use llem_store::bulk::{self, Engine, Finished, Job, Options};
+use llem_store::save::{Saved, Sidecar};
+use llem_store::{Durability, Error};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::errors::{sidecar_error, to_python};
+use crate::save::to_source;
+
+/// An engine that saves results in threads of its own; it belongs to the process that made it.
+#[pyclass(frozen, module = "llenergymeasure._store")]
+pub struct Bulk {
+    /// None once it is dropped.
+    engine: Option<bulk::Bulk>,
+    process: u32,
+}
+
+#[pymethods]
+impl Bulk {
+    #[new]
+    #[pyo3(signature = (root, *, durable, max_results, max_bytes, many, engine=None))]
+    fn new(
+        py: Python<'_>,
+        root: PathBuf,
+        durable: bool,
+        max_results: usize,
+        max_bytes: usize,
+        many: bool,
+        engine: Option<&str>,
+    ) -> PyResult<Self> {
+        let durability = if durable { Durability::Durable } else { Durability::Relaxed };
+        let engine = match engine {
+            None => None,
+            Some("fsync") => Some(Engine::Fsync),
+            Some("syncfs") => Some(Engine::Syncfs),
+            Some(other) => {
+                return Err(PyValueError::new_err(format!("engine is 'fsync' or 'syncfs', not {other:?}")));
+            }
+        };
+        let options = Options { durability, engine, results: max_results, bytes: max_bytes, many };
+        let engine = py.detach(|| bulk::Bulk::start(root, options)).map_err(|error| to_python(py, &error))?;
+        Ok(Self { engine: Some(engine), process: std::process::id() })
+    }
+
+    #[pyo3(signature = (ticket, name, record, *, source=None, record_beside=None, interruptible))]
+    #[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
+    fn submit(
+        &self,
+        py: Python<'_>,
+        ticket: u64,
+        name: String,
+        record: &[u8],
+        source: Option<&Bound<'_, PyAny>>,
+        record_beside: Option<&[u8]>,
+        interruptible: bool,
+    ) -> PyResult<()> {
+        let engine = self.engine()?;
+        let source = source.map(|source| to_source(py, source)).transpose()?;
+        let sidecar = source.map(|source| (source, record_beside.unwrap_or(record).to_vec()));
+        let job = Job { name, record: record.to_vec(), sidecar };
+        let mut raised = None;
+        let mut interrupted = || {
+            raised = interruptible.then(|| Python::attach(|py| py.check_signals().err())).flatten();
+            raised.is_some()
+        };
+        let submitted = py.detach(|| engine.submit(ticket, job, &mut interrupted));
+        submitted.map_err(|error| raised.unwrap_or_else(|| to_python(py, &error)))
+    }
+
+    /// Put what became of results into `outcomes`, by their tickets: the path, or the error. The tickets of
+    /// those whose sidecar's source does not exist go into `missing`. False when no more will come.
+    ///
+    /// All of it is there when this returns, so that no signal can get between the two.
+    fn collect(
+        &self,
+        py: Python<'_>,
+        outcomes: &Bound<'_, PyDict>,
+        missing: &Bound<'_, PyList>,
+        seconds: f64,
+    ) -> PyResult<bool> {
+        let engine = self.engine()?;
+        let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let Finished { outcomes: finished, over } = py.detach(|| engine.finished(time));
+        for (ticket, outcome) in finished {
+            match outcome {
+                Ok(Saved { path, sidecar: Sidecar::Failed(error) }) => {
+                    outcomes.set_item(ticket, sidecar_error(&error, &path).into_value(py))?;
+                }
+                Ok(Saved { path, sidecar }) => {
+                    outcomes.set_item(ticket, path.into_os_string())?;
+                    if matches!(sidecar, Sidecar::Missing) {
+                        missing.append(ticket)?;
+                    }
+                }
+                // Undone because the caller stopped: there is nothing to tell of it.
+                Err(Error::Interrupted) => {}
+                Err(error) => outcomes.set_item(ticket, to_python(py, &error).into_value(py))?,
+            }
+        }
+        Ok(!over)
+    }
+
+    /// Take no more; what was submitted is finished.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let engine = self.engine()?;
+        py.detach(|| engine.close());
+        Ok(())
+    }
+
+    /// Close, and wait for the threads to end.
+    fn join(&self, py: Python<'_>) -> PyResult<()> {
+        let engine = self.engine()?;
+        py.detach(|| engine.join());
+        Ok(())
+    }
+
+    /// Take no more, and undo what is not in place yet.
+    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        let engine = self.engine()?;
+        py.detach(|| engine.cancel());
+        Ok(())
+    }
+
+    /// The results that are in place, and not known to be durable.
+    fn in_place(&self) -> PyResult<Vec<(u64, OsString)>> {
+        let places = self.engine()?.in_place();
+        Ok(places.into_iter().map(|(ticket, path)| (ticket, path.into_os_string())).collect())
+    }
+}
+
+impl Bulk {
+    /// The engine, in the process that has its threads.
+    fn engine(&self) -> PyResult<&bulk::Bulk> {
+        self.engine.as_ref().filter(|_| self.process == std::process::id()).ok_or_else(|| {
+            PyRuntimeError::new_err(format!(
+                "this writer belongs to process {}, and its threads did not come along into the fork; \
+                 open another one here: ResultStore(...).writer()",
+                self.process
+            ))
+        })
+    }
+}
+
+impl Drop for Bulk {
+    fn drop(&mut self) {
+        // In a fork, a lock of it may be held by a thread that is not there, and what it holds is the parent's
+        // to undo.
+        if self.process != std::process::id() {
+            std::mem::forget(self.engine.take());
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! Many results: the steps of one save, with flushes that many share.
+//!
+//! A few threads stage results: each claims a directory and writes its files under temporary names. One of them
+//! at a time leads: it takes what is staged, makes a barrier (everything written is on the device), gives the
+//! staged files their names, and at the next barrier, when those names are on the device too, acknowledges
+//! them. So each result lies between two barriers, as in a single save it lies between two flushes; the second
+//! barrier of one batch is the first of the next, and staging goes on meanwhile.
+//!
+//! Each result is atomic alone; a batch is no transaction.
+
+mod barrier;
+mod batch;
+mod queue;
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+pub use barrier::Engine;
+use barrier::{Gate, barrier};
+use batch::{Committed, NotStaged, OpenRoot, Staged};
+use queue::{Next, Queue};
+
+use crate::claim::Claim;
+use crate::durable::Durability;
+use crate::error::{Error, Result, Step};
+use crate::save::{Saved, while_root_vanishes};
+use crate::sidecar::Source;
+
+/// Threads: one leads, the others stage.
+const THREADS: usize = 3;
+/// How often somebody who waits looks whether to go on waiting.
+const LOOK: Duration = Duration::from_millis(50);
+/// Outcomes that a waiting caller is woken for while more are under way.
+const WORTH_WAKING: usize = 32;
+
+/// One result to save.
+pub struct Job {
+    /// The name of the result's directory; `_1`, `_2`, ... are appended where it is taken.
+    pub name: String,
+    /// The bytes of `result.json`.
+    pub record: Vec<u8>,
+    /// The sidecar, and the record as it reads beside one.
+    pub sidecar: Option<(Source, Vec<u8>)>,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Job {
+    fn size(&self) -> usize {
+        self.record.len() + self.sidecar.as_ref().map_or(0, |(_, beside)| beside.len())
+    }
+}
+
+/// How results are saved.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether to wait for the device.
+    pub durability: Durability,
+    /// Which engine makes the barriers; `None` for whichever is faster at the moment.
+    pub engine: Option<Engine>,
+    /// Results that may be under way, before another must wait.
+    pub results: usize,
+    /// And the bytes of their records. One that is larger goes alone.
+    pub bytes: usize,
+    /// Whether the first of many is coming, so that it need not be hurried through on its own.
+    pub many: bool,
+}
+
+/// Saves results in threads of its own.
+///
+/// Dropped, it finishes what was submitted and tells nobody.
+#[derive(Debug)]
+pub struct Bulk {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What became of results since the last look.
+#[derive(Debug)]
+pub struct Finished {
+    /// Tickets, and what became of each.
+    pub outcomes: Vec<(u64, Result<Saved>)>,
+    /// Whether nothing more will come: the engine is closed, and all that was submitted is accounted for.
+    pub over: bool,
+}
+
+impl Bulk {
+    /// Start the threads. The output directory is made by the first result.
+    pub fn start(root: PathBuf, options: Options) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            gate: Gate::new(options.engine),
+            durable: options.durability == Durability::Durable,
+            root: Mutex::new(None),
+            cancelled: AtomicBool::new(false),
+            queue: Mutex::new(Queue::new(options)),
+            work: Condvar::new(),
+            news: Condvar::new(),
+            room: Condvar::new(),
+            path: root,
+        });
+        let mut threads = Vec::new();
+        for n in 0..THREADS {
+            let worker = shared.clone();
+            match thread::Builder::new().name(format!("llem-bulk-{n}")).spawn(move || worker.serve()) {
+                Ok(thread) => threads.push(thread),
+                Err(error) if threads.is_empty() => return Err(Error::io(Step::Start, &shared.path, error)),
+                Err(_) => break,
+            }
+        }
+        Ok(Self { shared, threads: Mutex::new(threads) })
+    }
+
+    /// Hand over a result under a ticket of the caller's; waits while too many are under way.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`] where `interrupted` says so while it waits, or the engine is closed; the result
+    /// is then not taken.
+    pub fn submit(&self, ticket: u64, job: Job, interrupted: &mut dyn FnMut() -> bool) -> Result<()> {
+        let mut queue = self.shared.lock();
+        if queue.closed {
+            return Err(Error::Interrupted);
+        }
+        if !queue.has_room(job.size()) {
+            // Until it pays to come back: not once for each result that is finished.
+            while !queue.has_ample_room(job.size()) {
+                queue = wait(&self.shared.room, queue, Some(LOOK));
+                drop(queue);
+                if interrupted() {
+                    return Err(Error::Interrupted);
+                }
+                queue = self.shared.lock();
+            }
+        }
+        queue.push(ticket, job);
+        drop(queue);
+        self.shared.work.notify_one();
+        Ok(())
+    }
+
+    /// What became of results since the last call; waits up to `timeout` for some.
+    #[must_use]
+    pub fn finished(&self, timeout: Duration) -> Finished {
+        let mut queue = self.shared.lock();
+        let until = Instant::now() + timeout;
+        while queue.outcomes.is_empty() && !queue.is_over() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            queue = wait(&self.shared.news, queue, Some(left));
+        }
+        Finished { outcomes: std::mem::take(&mut queue.outcomes), over: queue.is_over() }
+    }
+
+    /// Take no more; what was submitted is finished.
+    pub fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.work.notify_all();
+        self.shared.news.notify_all();
+    }
+
+    /// Take no more, and undo what is not in place yet; what is in place is still flushed.
+    pub fn cancel(&self) {
+        self.shared.cancelled.store(true, Ordering::Relaxed);
+        self.shared.lock().abandon_waiting();
+        self.close();
+    }
+
+    /// The results that are in place, or may be at any moment, and are not acknowledged yet.
+    #[must_use]
+    pub fn in_place(&self) -> Vec<(u64, PathBuf)> {
+        self.shared.lock().in_place()
+    }
+
+    /// Close, and wait for the threads to end.
+    pub fn join(&self) {
+        self.close();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // Nothing to learn: what a panic cost is among the outcomes.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Bulk {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    durable: bool,
+    gate: Gate,
+    root: Mutex<Option<Arc<OpenRoot>>>,
+    cancelled: AtomicBool,
+    queue: Mutex<Queue>,
+    /// Told when there may be something to stage or to flush.
+    work: Condvar,
+    /// Told when results are finished.
+    news: Condvar,
+    /// Told when more results may come.
+    room: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// What each thread does.
+    fn serve(&self) {
+        let mut queue = self.lock();
+        loop {
+            match queue.next() {
+                Next::Stage(ticket, job) => {
+                    drop(queue);
+                    let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, job)));
+                    queue = self.lock();
+                    queue.staging -= 1;
+                    if done.is_err() {
+                        self.disown(&mut queue, [ticket]);
+                    }
+                    self.tell(&queue);
+                }
+                Next::Lead(staged, committed) => {
+                    drop(queue);
+                    let tickets: Vec<u64> = staged
+                        .iter()
+                        .map(|result| result.ticket)
+                        .chain(committed.iter().map(|result| result.ticket))
+                        .collect();
+                    let done = catch_unwind(AssertUnwindSafe(|| self.lead(staged, committed)));
+                    queue = self.lock();
+                    queue.led = None;
+                    match done {
+                        Ok(committed) => queue.committed = committed,
+                        Err(_) => self.disown(&mut queue, tickets),
+                    }
+                    self.tell(&queue);
+                    self.work.notify_all();
+                }
+                Next::Wait(time) => queue = wait(&self.work, queue, time),
+                Next::End => {
+                    self.work.notify_all();
+                    self.news.notify_all();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Write a result's files; without flushes to wait for, it is in place at once.
+    fn stage(&self, ticket: u64, job: Job) {
+        match Staged::new(ticket, job, |name| self.claim(name), &|| self.is_cancelled()) {
+            Ok(staged) if self.durable => self.lock().stage(staged),
+            Ok(staged) => {
+                let (ticket, committed) = staged.publish(self.durable);
+                let outcome = committed.and_then(|committed| committed.finish().1);
+                self.lock().finish(ticket, outcome);
+            }
+            Err(NotStaged { error, job }) => {
+                let mut queue = self.lock();
+                match job {
+                    Some(job) if is_out_of_descriptors(&error) && queue.others_in_hand() > 0 => {
+                        queue.take_back(ticket, *job);
+                    }
+                    _ => queue.finish(ticket, Err(error)),
+                }
+            }
+        }
+    }
+
+    /// Make a barrier for what is staged and what is in place; acknowledge the one, and give the other its names.
+    fn lead(&self, mut staged: Vec<Staged>, mut committed: Vec<Committed>) -> Vec<Committed> {
+        if self.is_cancelled() {
+            self.undo(std::mem::take(&mut staged));
+        }
+        barrier(&self.gate, &mut staged, &mut committed);
+        // Descriptors are closed outside the lock.
+        let acknowledged: Vec<_> = committed.into_iter().map(Committed::finish).collect();
+        let mut queue = self.lock();
+        for (ticket, outcome) in acknowledged {
+            queue.finish(ticket, outcome);
+        }
+        if !self.is_cancelled() {
+            queue.expect_in_place(&staged);
+        }
+        self.tell(&queue);
+        drop(queue);
+        if self.is_cancelled() {
+            self.undo(std::mem::take(&mut staged));
+        }
+        let mut in_place = Vec::with_capacity(staged.len());
+        for staged in staged {
+            match staged.publish(self.durable) {
+                (_, Ok(committed)) => in_place.push(committed),
+                (ticket, Err(error)) => self.lock().finish(ticket, Err(error)),
+            }
+        }
+        in_place
+    }
+
+    fn undo(&self, staged: Vec<Staged>) {
+        for staged in staged {
+            let ticket = staged.ticket;
+            drop(staged);
+            self.lock().finish(ticket, Err(Error::Interrupted));
+        }
+    }
+
+    /// Claim a directory, in the output directory that is open already or in one that is opened or made now.
+    fn claim(&self, name: &str) -> Result<(Arc<OpenRoot>, Claim)> {
+        while_root_vanishes(|| {
+            let root = {
+                let mut open = self.root.lock().unwrap_or_else(PoisonError::into_inner);
+                match &*open {
+                    Some(root) => root.clone(),
+                    None => open.insert(Arc::new(OpenRoot::open_or_make(&self.path)?)).clone(),
+                }
+            };
+            match root.claim(name) {
+                Ok(claim) => Ok((root, claim)),
+                Err(error) => {
+                    if error.is_io(ErrorKind::NotFound) {
+                        let mut open = self.root.lock().unwrap_or_else(PoisonError::into_inner);
+                        open.take_if(|open| Arc::ptr_eq(open, &root));
+                    }
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    /// Account for results that a panic has cost: none may be waited for in vain.
+    fn disown(&self, queue: &mut Queue, tickets: impl IntoIterator<Item = u64>) {
+        for ticket in tickets {
+            let cause = io::Error::other("the store failed in a way that was not foreseen");
+            queue.lose(ticket, Error::io(Step::Flush, &self.path, cause));
+        }
+    }
+
+    /// Wake whoever waits for what has happened.
+    fn tell(&self, queue: &Queue) {
+        if queue.outcomes.len() >= WORTH_WAKING || (queue.is_idle() && !queue.outcomes.is_empty()) {
+            self.news.notify_all();
+        }
+        if queue.has_ample_room(0) {
+            self.room.notify_all();
+        }
+    }
+}
+
+fn is_out_of_descriptors(error: &Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    cfg!(unix) && matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
+/// Wait to be told, or for a time.
+fn wait<'q>(told: &Condvar, queue: MutexGuard<'q, Queue>, time: Option<Duration>) -> MutexGuard<'q, Queue> {
+    match time {
+        Some(time) => told.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner).0,
+        None => told.wait(queue).unwrap_or_else(PoisonError::into_inner),
+    }
+}

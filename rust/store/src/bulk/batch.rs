@@ -1,0 +1,287 @@
+//! The results of a batch, between the steps that each takes alone.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Job;
+use super::barrier::Flush;
+use crate::RECORD;
+use crate::claim::{Claim, Names};
+use crate::dir::{Dir, FileSystem};
+use crate::durable::PendingFile;
+use crate::error::{At, Error, Result, Step};
+use crate::root::Root;
+use crate::save::{Saved, Sidecar, commit, unconfirmed, write_record};
+use crate::sidecar::{self, Checked, Source};
+
+/// The output directory, open for many saves.
+#[derive(Debug)]
+pub(super) struct OpenRoot {
+    root: Mutex<Root>,
+    dir: Arc<Dir>,
+    names: Names,
+    /// Opened before anything was written, so that it reports every error since; nobody else uses it.
+    pub(super) file_system: Option<FileSystem>,
+}
+
+impl OpenRoot {
+    pub(super) fn open_or_make(path: &Path) -> Result<Self> {
+        let root = Root::open_or_make(path)?;
+        let dir = root.dir().clone();
+        Ok(Self { file_system: dir.file_system(), root: Mutex::new(root), dir, names: Names::default() })
+    }
+
+    pub(super) fn claim(&self, name: &str) -> Result<Claim> {
+        self.names.claim(&self.dir, OsStr::new(name))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(super) fn flush(&self) -> Result<()> {
+        self.root.lock().unwrap_or_else(PoisonError::into_inner).flush()
+    }
+
+    fn keep(&self) {
+        self.root.lock().unwrap_or_else(PoisonError::into_inner).keep();
+    }
+}
+
+/// A result whose files are written in a directory of its own, under temporary names.
+///
+/// Dropped before it is published, it leaves nothing.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub(super) ticket: u64,
+    pub(super) root: Arc<OpenRoot>,
+    /// The first flush of its files that failed.
+    fate: Result<()>,
+    // Before the claim, so that it is dropped before it: a directory is removed when it is empty.
+    record: Option<PendingFile>,
+    sidecar: Option<PendingFile>,
+    became: Sidecar,
+    claim: Claim,
+    alone: Vec<u8>,
+    beside: Vec<u8>,
+    /// Where the sidecar can be had again.
+    source: Option<PathBuf>,
+}
+
+/// A job that could not be staged, given back where it is still whole.
+pub(super) struct NotStaged {
+    pub(super) error: Error,
+    pub(super) job: Option<Box<Job>>,
+}
+
+impl From<Error> for NotStaged {
+    fn from(error: Error) -> Self {
+        Self { error, job: None }
+    }
+}
+
+impl Staged {
+    /// Check the sidecar, claim a directory, and write the files.
+    pub(super) fn new(
+        ticket: u64,
+        job: Job,
+        claim: impl FnOnce(&str) -> Result<(Arc<OpenRoot>, Claim)>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Self, NotStaged> {
+        let Job { name, record, sidecar } = job;
+        let (source, beside) = match sidecar {
+            Some((source, beside)) => (Some(source), beside),
+            None => (None, Vec::new()),
+        };
+        let path = match &source {
+            Some(Source::File(path)) => Some(path.clone()),
+            _ => None,
+        };
+        let checked = source.map(sidecar::check);
+        let (root, claim) = match claim(&name) {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                let sidecar = match (path, checked) {
+                    (Some(path), _) => Some(Source::File(path)),
+                    (_, Some(Ok(Some(Checked::Arrow(reader))))) => Some(Source::Arrow(reader)),
+                    (_, Some(Err(error))) => Some(Source::Failed(error)),
+                    _ => None,
+                };
+                let sidecar = sidecar.map(|source| (source, beside));
+                return Err(NotStaged { error, job: Some(Box::new(Job { name, record, sidecar })) });
+            }
+        };
+        let (sidecar, became) = match checked {
+            None => (None, Sidecar::None),
+            Some(checked) => write_sidecar(&claim, checked, interrupted)?,
+        };
+        let mut staged = Self {
+            ticket,
+            root,
+            fate: Ok(()),
+            record: None,
+            sidecar,
+            became,
+            claim,
+            alone: record,
+            beside,
+            source: path,
+        };
+        staged.write_record()?;
+        Ok(staged)
+    }
+
+    /// Bytes that wait for the device.
+    pub(super) fn size(&self) -> u64 {
+        (self.alone.len() + self.beside.len()) as u64
+    }
+
+    /// Where the record will be.
+    pub(super) fn path(&self) -> PathBuf {
+        self.claim.dir().path().join(RECORD)
+    }
+
+    fn write_record(&mut self) -> Result<()> {
+        self.record = None;
+        let content = if self.sidecar.is_some() { &self.beside } else { &self.alone };
+        let mut record = write_record(&self.claim, content)?;
+        record.check_length(content.len() as u64)?;
+        self.record = Some(record);
+        Ok(())
+    }
+
+    /// Go on without the sidecar, with the record as it reads alone; its file is new, and is flushed here.
+    fn give_up_sidecar(&mut self, error: Error) -> Result<()> {
+        self.sidecar = None;
+        self.became = Sidecar::Failed(error);
+        self.write_record()?;
+        self.flush_record()
+    }
+
+    fn flush_record(&mut self) -> Result<()> {
+        self.record.as_mut().map_or(Ok(()), PendingFile::flush)
+    }
+
+    fn flush_files(&mut self) -> Result<()> {
+        match self.sidecar.as_mut().map(PendingFile::flush) {
+            Some(Err(error)) => self.give_up_sidecar(error),
+            _ => self.flush_record(),
+        }
+    }
+
+    fn rewrite_files(&mut self, why: &Error) -> Result<()> {
+        if self.sidecar.take().is_some() {
+            let Some(path) = self.source.clone() else {
+                return Err(why.copy());
+            };
+            let checked = sidecar::check(Source::File(path));
+            (self.sidecar, self.became) = write_sidecar(&self.claim, checked, &|| false)?;
+        }
+        self.write_record()
+    }
+
+    /// Write the files anew, to other files: what the device did not take is not in the old ones any more.
+    pub(super) fn rewrite(&mut self, why: &Error) {
+        self.fate = self.rewrite_files(why);
+    }
+
+    /// Give the files their names: from here on it is a result.
+    pub(super) fn publish(mut self, durable: bool) -> (u64, Result<Committed>) {
+        (self.ticket, self.try_publish(durable).map(|()| self.into_committed()))
+    }
+
+    fn try_publish(&mut self, durable: bool) -> Result<()> {
+        std::mem::replace(&mut self.fate, Ok(()))?;
+        if let Some(sidecar) = self.sidecar.take() {
+            match sidecar::publish(sidecar) {
+                Ok(()) => {
+                    self.claim.holds(crate::SIDECAR);
+                    self.became = Sidecar::Stored;
+                }
+                Err(error) if durable => self.give_up_sidecar(error)?,
+                Err(error) => {
+                    self.became = Sidecar::Failed(error);
+                    self.write_record()?;
+                }
+            }
+        }
+        if let Some(record) = self.record.take() {
+            commit(&mut self.claim, record)?;
+            self.root.keep();
+        }
+        Ok(())
+    }
+
+    fn into_committed(self) -> Committed {
+        Committed {
+            ticket: self.ticket,
+            root: self.root,
+            fate: Ok(()),
+            claim: self.claim,
+            sidecar: self.became,
+        }
+    }
+}
+
+impl Flush for Staged {
+    fn flush(&mut self) {
+        if self.fate.is_ok() {
+            self.fate = self.flush_files();
+        }
+    }
+}
+
+/// Write a sidecar beside a record that is still to come; what is wrong with it is no reason not to.
+fn write_sidecar(
+    claim: &Claim,
+    checked: Result<Option<Checked>>,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<(Option<PendingFile>, Sidecar)> {
+    let written = match checked {
+        Ok(None) => return Ok((None, Sidecar::Missing)),
+        Ok(Some(source)) => sidecar::write(claim.dir(), source, interrupted),
+        Err(error) => Err(error),
+    };
+    match written {
+        Ok(pending) => Ok((Some(pending), Sidecar::Stored)),
+        Err(Error::Interrupted) => Err(Error::Interrupted),
+        Err(error) => Ok((None, Sidecar::Failed(error))),
+    }
+}
+
+/// A result that is in place; whether it survives a power cut is for the next barrier to say.
+#[derive(Debug)]
+pub(super) struct Committed {
+    pub(super) ticket: u64,
+    pub(super) root: Arc<OpenRoot>,
+    fate: Result<()>,
+    claim: Claim,
+    sidecar: Sidecar,
+}
+
+impl Committed {
+    /// Note that a flush which this result relied on has failed.
+    pub(super) fn doubt(&mut self, cause: &Error) {
+        if self.fate.is_ok() {
+            self.fate = Err(cause.copy());
+        }
+    }
+
+    /// What is to be told of it.
+    pub(super) fn finish(self) -> (u64, Result<Saved>) {
+        let path = self.claim.dir().path().join(RECORD);
+        let outcome = match (self.fate, self.sidecar) {
+            (Ok(()), sidecar) => Ok(Saved { path, sidecar }),
+            (Err(cause), sidecar) => Err(unconfirmed(path, cause, sidecar)),
+        };
+        (self.ticket, outcome)
+    }
+}
+
+impl Flush for Committed {
+    fn flush(&mut self) {
+        let dir = self.claim.dir();
+        self.fate = dir.sync().at(Step::FlushDirectory, || dir.path().to_owned());
+    }
+}

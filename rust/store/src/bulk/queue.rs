@@ -1,0 +1,222 @@
+//! What is under way, and what is to be done next.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::batch::{Committed, Staged};
+use super::{Job, Options};
+use crate::error::{Error, Result};
+use crate::save::{Saved, Sidecar, unconfirmed};
+
+/// Results that a leader does not wait beyond.
+const BATCH: usize = 256;
+/// And their bytes.
+const BATCH_BYTES: u64 = 16 << 20;
+/// How long a leader waits for another result after the last one.
+const LINGER: Duration = Duration::from_micros(150);
+/// How long a staged result waits for those that are being staged.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// Descriptors of a result that is staged: its directory and its files.
+const DESCRIPTORS: usize = 3;
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    options: Options,
+    /// Results that may be in hand at once: that there are descriptors for.
+    most_in_hand: usize,
+    waiting: VecDeque<(u64, Job)>,
+    /// Results that threads are staging.
+    pub(super) staging: usize,
+    staged: Vec<Staged>,
+    staged_since: Option<Instant>,
+    /// Results that the leader has, where there is one.
+    pub(super) led: Option<usize>,
+    pub(super) committed: Vec<Committed>,
+    pub(super) outcomes: Vec<(u64, Result<Saved>)>,
+    /// Every result that was submitted and is not finished, and their bytes.
+    under_way: HashMap<u64, UnderWay>,
+    bytes: usize,
+    /// The last result that arrived found nothing under way: nobody is known to follow it.
+    alone: bool,
+    arrived: Option<Instant>,
+    pub(super) closed: bool,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    size: usize,
+    /// Where the record is in place, or may be at any moment.
+    path: Option<PathBuf>,
+}
+
+/// What a thread does next.
+pub(super) enum Next {
+    Stage(u64, Job),
+    Lead(Vec<Staged>, Vec<Committed>),
+    /// Wait to be told; so long at most.
+    Wait(Option<Duration>),
+    End,
+}
+
+impl Queue {
+    pub(super) fn new(options: Options) -> Self {
+        Self {
+            options,
+            most_in_hand: (descriptors() / 2 / DESCRIPTORS).max(1),
+            waiting: VecDeque::new(),
+            staging: 0,
+            staged: Vec::new(),
+            staged_since: None,
+            led: None,
+            committed: Vec::new(),
+            outcomes: Vec::new(),
+            under_way: HashMap::new(),
+            bytes: 0,
+            alone: false,
+            arrived: None,
+            closed: false,
+        }
+    }
+
+    pub(super) fn has_room(&self, size: usize) -> bool {
+        self.fits(size, self.options.results, self.options.bytes)
+    }
+
+    /// Whether so much is finished that a caller who found no room should come back.
+    pub(super) fn has_ample_room(&self, size: usize) -> bool {
+        let Options { results, bytes, .. } = self.options;
+        self.fits(size, results - results / 4, bytes - bytes / 4)
+    }
+
+    fn fits(&self, size: usize, results: usize, bytes: usize) -> bool {
+        self.under_way.is_empty() || (self.under_way.len() < results && self.bytes + size <= bytes)
+    }
+
+    pub(super) fn push(&mut self, ticket: u64, job: Job) {
+        self.alone = self.under_way.is_empty() && !self.options.many;
+        self.arrived = Some(Instant::now());
+        self.bytes += job.size();
+        self.under_way.insert(ticket, UnderWay { size: job.size(), path: None });
+        self.waiting.push_back((ticket, job));
+    }
+
+    /// Put back a result for which there were no descriptors, until others have given theirs back.
+    pub(super) fn take_back(&mut self, ticket: u64, job: Job) {
+        self.most_in_hand = self.others_in_hand().max(1);
+        self.waiting.push_front((ticket, job));
+    }
+
+    pub(super) fn stage(&mut self, staged: Staged) {
+        self.staged_since.get_or_insert_with(Instant::now);
+        self.staged.push(staged);
+    }
+
+    /// Note that staged results are about to be given their names.
+    pub(super) fn expect_in_place(&mut self, staged: &[Staged]) {
+        for staged in staged {
+            if let Some(result) = self.under_way.get_mut(&staged.ticket) {
+                result.path = Some(staged.path());
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self, ticket: u64, outcome: Result<Saved>) {
+        if let Some(UnderWay { size, .. }) = self.under_way.remove(&ticket) {
+            self.bytes -= size;
+            self.outcomes.push((ticket, outcome));
+        }
+    }
+
+    /// Finish a result of which no more is known than how far it had come.
+    pub(super) fn lose(&mut self, ticket: u64, error: Error) {
+        let path = self.under_way.get(&ticket).and_then(|result| result.path.clone());
+        let error = match path {
+            Some(path) => unconfirmed(path, error, Sidecar::None),
+            None => error,
+        };
+        self.finish(ticket, Err(error));
+    }
+
+    pub(super) fn abandon_waiting(&mut self) {
+        for (ticket, _) in std::mem::take(&mut self.waiting) {
+            self.finish(ticket, Err(Error::Interrupted));
+        }
+    }
+
+    pub(super) fn in_place(&self) -> Vec<(u64, PathBuf)> {
+        let under_way = self.under_way.iter();
+        under_way.filter_map(|(ticket, result)| Some((*ticket, result.path.clone()?))).collect()
+    }
+
+    /// Whether nothing is left to stage.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.staging == 0
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.closed && self.under_way.is_empty()
+    }
+
+    fn in_hand(&self) -> usize {
+        self.staging + self.staged.len() + self.committed.len() + self.led.unwrap_or(0)
+    }
+
+    /// Results in hand beside the one that asks.
+    pub(super) fn others_in_hand(&self) -> usize {
+        self.in_hand() - 1
+    }
+
+    pub(super) fn next(&mut self) -> Next {
+        let due = self.until_barrier();
+        if due == Some(Duration::ZERO) {
+            let (staged, committed) = (std::mem::take(&mut self.staged), std::mem::take(&mut self.committed));
+            self.staged_since = None;
+            self.led = Some(staged.len() + committed.len());
+            return Next::Lead(staged, committed);
+        }
+        if self.in_hand() < self.most_in_hand
+            && let Some((ticket, job)) = self.waiting.pop_front()
+        {
+            self.staging += 1;
+            return Next::Stage(ticket, job);
+        }
+        if self.is_over() { Next::End } else { Next::Wait(due) }
+    }
+
+    /// How long until a barrier should be made, as things are; `None` where there is nothing to make one for, or
+    /// one is being made.
+    fn until_barrier(&self) -> Option<Duration> {
+        if self.led.is_some() || (self.staged.is_empty() && self.committed.is_empty()) {
+            return None;
+        }
+        let bytes = || self.staged.iter().map(Staged::size).sum::<u64>();
+        if self.staged.len() >= BATCH || bytes() >= BATCH_BYTES {
+            return Some(Duration::ZERO);
+        }
+        let can_stage = !self.waiting.is_empty() && self.in_hand() < self.most_in_hand;
+        if can_stage || self.staging > 0 {
+            return Some(left(PATIENCE, self.staged_since.or(self.arrived)));
+        }
+        if self.alone || self.closed || !self.waiting.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        Some(left(LINGER, self.arrived))
+    }
+}
+
+fn left(most: Duration, since: Option<Instant>) -> Duration {
+    since.map_or(Duration::ZERO, |since| most.saturating_sub(since.elapsed()))
+}
+
+/// Descriptors that the process may have.
+#[cfg(unix)]
+fn descriptors() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.and_then(|limit| limit.try_into().ok()).unwrap_or(usize::MAX)
+}
+
+#[cfg(not(unix))]
+fn descriptors() -> usize {
+    512
+}
