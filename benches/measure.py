@@ -10,13 +10,13 @@ from typing import TypeAlias
 
 from rich.table import Table
 
-__all__ = ["Contender", "Row", "Times", "interleave", "median_us", "show"]
+__all__ = ["Contender", "Row", "Times", "interleave", "median_us", "named", "show"]
 
-Contender: TypeAlias = "Callable[[], float]"
-"""Measures itself for one round; returns microseconds an operation."""
+Contender: TypeAlias = "Callable[[], dict[str, float]]"
+"""Measures itself for one round, or several that take turns; returns microseconds an operation, by name."""
 
 Times: TypeAlias = "dict[str, list[float]]"
-"""By contender, microseconds an operation in each round."""
+"""By name, microseconds an operation in each round."""
 
 
 @dataclass(frozen=True)
@@ -85,18 +85,24 @@ def median_us(operation: Callable[[], object], count: int) -> float:
     return statistics.median(times) / 1000
 
 
-def interleave(contenders: dict[str, Contender], rounds: int) -> Times:
+def interleave(contenders: Iterable[Contender], rounds: int) -> Times:
     """Measure each contender once a round, in an order that turns round every time: A B C, C B A, ...
 
     A slow stretch of the machine then falls on all contenders of a round, and cancels in its ratios.
     """
-    times: Times = {name: [] for name in contenders}
-    names = list(contenders)
+    times: Times = {}
+    order = list(contenders)
     for _ in range(rounds):
-        for name in names:
-            times[name].append(contenders[name]())
-        names.reverse()
+        for contender in order:
+            for name, us in contender().items():
+                times.setdefault(name, []).append(us)
+        order.reverse()
     return times
+
+
+def named(name: str, us: Callable[[], float]) -> Contender:
+    """Make a contender of one measurement."""
+    return lambda: {name: us()}
 
 
 def show(title: str, rows: Iterable[Row]) -> Table:

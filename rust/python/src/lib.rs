@@ -5,6 +5,7 @@
 
 mod bulk;
 mod errors;
+mod floor;
 mod load;
 mod save;
 mod timeseries;
@@ -15,6 +16,8 @@ use pyo3::prelude::*;
 mod _store {
     #[pymodule_export]
     use crate::bulk::Bulk;
+    #[pymodule_export]
+    use crate::floor::floor;
     #[pymodule_export]
     use crate::load::{diagnose, read};
     #[pymodule_export]

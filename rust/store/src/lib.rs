@@ -27,6 +27,7 @@ pub mod claim;
 pub mod dir;
 pub mod durable;
 pub mod error;
+pub mod floor;
 pub mod load;
 pub mod name;
 pub mod root;

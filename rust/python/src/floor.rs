@@ -1,0 +1,24 @@
+//! The floor of the benchmarks.
+
+use std::path::PathBuf;
+
+use llem_store::Durability;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+
+/// Save as nothing can save for less, `count` times; returns the nanoseconds of each: see `llem_store::floor`.
+#[pyfunction]
+#[pyo3(signature = (root, record, *, start, count, durable))]
+pub fn floor(
+    py: Python<'_>,
+    root: PathBuf,
+    record: PyBackedBytes,
+    start: u64,
+    count: u64,
+    durable: bool,
+) -> PyResult<Vec<u128>> {
+    let durability = if durable { Durability::Durable } else { Durability::Relaxed };
+    let suffixes = start..start.saturating_add(count);
+    let times = py.detach(|| llem_store::floor::floor(&root, &record, suffixes, durability))?;
+    Ok(times.iter().map(std::time::Duration::as_nanos).collect())
+}

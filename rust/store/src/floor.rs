@@ -1,0 +1,73 @@
+//! What the system calls of a save cost, in plain std: the floor that the benchmarks stand on.
+//!
+//! It knows the next name and probes for none, checks nothing and cleans nothing up: no store can do less.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::{Durability, RECORD};
+
+/// As long as a real name, since the names fill the directory.
+const BASE: &str = "meta-llama-llama-3.1-8b_vllm_2026-02-18T14-30";
+
+/// Save a record under each suffix of a range, one after the other, and tell how long each save took.
+///
+/// The directories are `base`, `base_1`, ..., of which none may exist yet.
+pub fn floor(
+    root: &Path,
+    record: &[u8],
+    suffixes: Range<u64>,
+    durability: Durability,
+) -> io::Result<Vec<Duration>> {
+    suffixes
+        .map(|suffix| {
+            let begin = Instant::now();
+            save(root, suffix, record, durability)?;
+            Ok(begin.elapsed())
+        })
+        .collect()
+}
+
+fn save(root: &Path, suffix: u64, record: &[u8], durability: Durability) -> io::Result<()> {
+    let dir = if suffix == 0 { root.join(BASE) } else { root.join(format!("{BASE}_{suffix}")) };
+    fs::create_dir(&dir)?;
+    let temp = dir.join(".result.json.tmp");
+    let mut file = File::create_new(&temp)?;
+    file.write_all(record)?;
+    if durability == Durability::Durable {
+        file.sync_all()?;
+    }
+    drop(file);
+    fs::rename(&temp, dir.join(RECORD))?;
+    if durability == Durability::Durable {
+        File::open(&dir)?.sync_all()?;
+        File::open(root)?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_suffix_of_the_range_is_saved_and_timed() {
+        let temp = tempfile::tempdir().unwrap();
+        for (suffixes, durability) in [(0..1, Durability::Relaxed), (1..3, Durability::Durable)] {
+            let count = suffixes.clone().count();
+            let times = floor(temp.path(), b"record", suffixes, durability).unwrap();
+            assert_eq!(times.len(), count);
+            assert!(times.iter().all(|time| !time.is_zero()));
+        }
+        for name in [BASE.to_owned(), format!("{BASE}_1"), format!("{BASE}_2")] {
+            let dir = temp.path().join(name);
+            assert_eq!(fs::read(dir.join(RECORD)).unwrap(), b"record");
+            assert_eq!(fs::read_dir(dir).unwrap().count(), 1);
+        }
+        let error = floor(temp.path(), b"record", 2..4, Durability::Relaxed).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    }
+}
