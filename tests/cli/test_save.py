@@ -45,10 +45,11 @@ def run_patched(patch: str, *args: str, cwd: Path) -> subprocess.CompletedProces
     """Run the program after some lines of Python that stand for a misfortune."""
     code = f"""
 import os, signal, sys
+from concurrent.futures import Future
 from llenergymeasure.cli import main
 from llenergymeasure.errors import PersistenceError
-from llenergymeasure.results.store import ResultStore
-save = ResultStore.save
+from llenergymeasure.results.writer import Writer
+submit = Writer.submit
 {patch}
 sys.exit(main())
 """
@@ -517,9 +518,11 @@ def test_a_flush_that_failed_is_a_failure_of_a_result_that_is_there(tmp_path: Pa
     (tmp_path / "x.jsonl").write_text(lines(1))
     patch = """
 def failing(self, *args):
-    path = save(self, *args)
-    raise PersistenceError(5, "Input/output error", path.parent, "flush_directory", path)
-ResultStore.save = failing
+    path = submit(self, *args).result()
+    future = Future()
+    future.set_exception(PersistenceError(5, "Input/output error", path.parent, "flush_directory", path))
+    return future
+Writer.submit = failing
 """
     done = run_patched(patch, "save", "x.jsonl", "-o", "out", "--json", cwd=tmp_path)
     report = json.loads(done.stdout)
@@ -559,11 +562,11 @@ def test_ctrl_c_in_the_middle_of_a_save_counts_that_result(
 def interrupted(self, *args):
     if "{moment}" == "before":
         os.kill(os.getpid(), signal.SIGINT)
-    path = save(self, *args)
+    future = submit(self, *args)
     if "{moment}" == "after":
         os.kill(os.getpid(), signal.SIGINT)
-    return path
-ResultStore.save = interrupted
+    return future
+Writer.submit = interrupted
 """
     done = run_patched(patch, "save", "x.jsonl", "-o", "out", "--json", cwd=tmp_path)
     report = json.loads(done.stdout)

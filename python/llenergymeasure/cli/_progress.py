@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["Bar", "progress_bar"]
 
 
+_DRAW_EVERY = 0.05
+"""Seconds; rich takes longer to be told of a result than the store takes to save it."""
+_RATE_OVER = 2.0
+"""Seconds that the rate is taken over."""
+
+
 class Bar:
     """A progress bar, or the absence of one; lines about what happens are written above it."""
 
@@ -22,13 +30,29 @@ class Bar:
         """Take the bar that rich draws, if there is one."""
         self._progress = progress
         self._task = task
+        self._done = 0.0
         self._saved = 0
+        # When the bar was drawn lately, and how many were saved then.
+        self._drawn = deque([(time.monotonic(), 0)])
 
     def advance(self, by: float, *, saved: int = 0) -> None:
         """Move on by a part of the total, and count what was saved."""
-        if self._progress is not None and self._task is not None:
-            self._saved += saved
-            self._progress.update(self._task, advance=by, saved=self._saved)
+        self._done += by
+        self._saved += saved
+        if self._progress is not None and time.monotonic() - self._drawn[-1][0] >= _DRAW_EVERY:
+            self.draw()
+
+    def draw(self) -> None:
+        """Show how far it is, and how fast it was lately."""
+        if self._progress is None or self._task is None:
+            return
+        now = time.monotonic()
+        self._drawn.append((now, self._saved))
+        while now - self._drawn[1][0] > _RATE_OVER:
+            self._drawn.popleft()
+        began, before = self._drawn[0]
+        rate = (self._saved - before) / max(now - began, _DRAW_EVERY)
+        self._progress.update(self._task, completed=self._done, saved=self._saved, rate=rate)
 
     def note(self, line: str) -> None:
         """Write a line to standard error."""
@@ -60,6 +84,7 @@ def progress_bar(label: str, total: float | None, *, wanted: bool = True) -> Ite
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[saved]:,} saved"),
+        TextColumn("{task.fields[rate]:,.0f}/s"),
         TimeElapsedColumn(),
         console=console,
         transient=True,
@@ -68,4 +93,8 @@ def progress_bar(label: str, total: float | None, *, wanted: bool = True) -> Ite
         redirect_stderr=False,
     )
     with progress:
-        yield Bar(progress, progress.add_task(label, total=total, saved=0))
+        bar = Bar(progress, progress.add_task(label, total=total, saved=0, rate=0.0))
+        try:
+            yield bar
+        finally:
+            bar.draw()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import warnings
+from collections import deque
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +33,8 @@ from llenergymeasure.results.store import ResultStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from llenergymeasure.results.writer import Writer
 
 __all__ = ["save"]
 
@@ -96,6 +101,9 @@ def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
         except KeyboardInterrupt:
             run.tally.interrupted = True
     run.finish(as_json=as_json, quiet=quiet)
+    if run.tally.under_way:
+        # The user would not wait for them a moment ago, and the end of the interpreter would.
+        os._exit(run.status)
     return run.status
 
 
@@ -161,6 +169,7 @@ class _Tally:
     failed: int = 0
     without_sidecar: int = 0
     unconfirmed: int = 0
+    under_way: int = 0
     bytes: int = 0
     seconds: float = 0.0
     results_per_second: float = 0.0
@@ -178,6 +187,9 @@ class _Run:
         self._store = ResultStore(output_dir)
         self._print_paths = print_paths
         self._began = time.perf_counter()
+        # Records in the order of the input, each with what will become of it.
+        self._line: deque[tuple[Record | Trouble, Future[Path]]] = deque()
+        self._lock = threading.RLock()
         self.tally = _Tally(output_dir)
 
     @property
@@ -188,32 +200,59 @@ class _Run:
         return 1 if self.tally.failures else 0
 
     def save_all(self, records: Iterable[Record | Trouble], bar: Bar, interrupt: Interrupt) -> None:
-        """Save what can be saved, and tell what cannot."""
-        for record in records:
-            if isinstance(record, Record):
-                with interrupt.step():
-                    saved = self._save(record, bar)
-                bar.advance(len(record.content), saved=saved)
-            elif record.loss:
-                self._fail(bar, record, record.message)
-            else:
-                self.warn(bar, f"{record.place}: {record.message}")
-
-    def _save(self, record: Record, bar: Bar) -> bool:
+        """Save what can be saved, and tell what cannot; an interrupt waits for what was begun."""
+        writer = self._store.writer(on_error="ignore")
         try:
-            path = self._store.save(parse(record), record.sidecar)
-        except NotAResultError as error:
-            self._fail(bar, record, str(error))
+            try:
+                for record in records:
+                    with interrupt.step():
+                        self._take(record, writer, bar)
+            finally:
+                writer.close()
+        finally:
+            with self._lock:
+                self.tally.under_way = len(self._line)
+
+    def _take(self, record: Record | Trouble, writer: Writer, bar: Bar) -> None:
+        """Begin to save a record; what becomes of it is told in the order of the input."""
+        future: Future[Path] = Future()
+        if isinstance(record, Record):
+            try:
+                future = writer.submit(parse(record), record.sidecar)
+            except NotAResultError as error:
+                future.set_exception(error)
+        elif record.loss:
+            future.set_exception(NotAResultError(record.message))
+        else:
+            self.warn(bar, f"{record.place}: {record.message}")
+            return
+        with self._lock:
+            self._line.append((record, future))
+        future.add_done_callback(lambda _: self._tell(bar))
+
+    def _tell(self, bar: Bar) -> None:
+        """Tell of each record whose turn it is; called in the thread that finished one."""
+        with self._lock:
+            while self._line and self._line[0][1].done():
+                record, future = self._line.popleft()
+                saved = self._account(record, future, bar)
+                if isinstance(record, Record):
+                    bar.advance(len(record.content), saved=saved)
+
+    def _account(self, record: Record | Trouble, future: Future[Path], bar: Bar) -> bool:
+        error = future.exception()
+        if error is None:
+            self._saved(future.result())
+            return True
+        path = error.result_path if isinstance(error, PersistenceError) else None
+        saved = None if path is None else self._saved(Path(path))
+        self._fail(bar, record, str(error), saved)
+        if saved is None:
             return False
-        except PersistenceError as error:
-            saved = None if error.result_path is None else self._saved(Path(error.result_path))
-            self._fail(bar, record, str(error), saved)
-            if saved is not None and isinstance(error, SidecarError):
-                self.tally.without_sidecar += 1
-            elif saved is not None:
-                self.tally.unconfirmed += 1
-            return saved is not None
-        self._saved(path)
+        if isinstance(error, SidecarError):
+            self.tally.without_sidecar += 1
+        else:
+            self.tally.unconfirmed += 1
         return True
 
     def _saved(self, path: Path) -> str:
@@ -264,6 +303,7 @@ class _Run:
             (tally.failed, "not saved"),
             (tally.without_sidecar, "without its sidecar"),
             (tally.unconfirmed, "whose flush failed"),
+            (tally.under_way, "under way when it was told not to wait"),
         ):
             if count:
                 text += f"; {count:,} {what}"

@@ -64,7 +64,7 @@ class Writer:
         bulk = _store.Bulk(
             root, durable=durable, max_results=max_pending, max_bytes=MAX_BYTES, many=False, engine=engine
         )
-        self._desk = _Desk(bulk, on_error)
+        self._desk = _Desk(bulk, max_pending, on_error)
         self._thread = threading.Thread(target=self._desk.serve, name=_THREAD)
         self._thread.start()
 
@@ -90,7 +90,7 @@ class Writer:
             UserWarning: `timeseries_source` does not exist; the result is saved without a sidecar.
         """
         self._check_process()
-        missing = isinstance(timeseries_source, (str, os.PathLike)) and not os.path.lexists(timeseries_source)
+        missing = isinstance(timeseries_source, (str, os.PathLike)) and _is_missing(timeseries_source)
         future = self._desk.submit(result, None if missing else timeseries_source)
         if missing:
             warnings.warn(
@@ -169,14 +169,17 @@ class _UnderWay:
 class _Desk:
     """Where results are handed in and futures resolved: what the writer shares with its thread."""
 
-    def __init__(self, bulk: _store.Bulk, on_error: OnError) -> None:
+    def __init__(self, bulk: _store.Bulk, max_pending: int, on_error: OnError) -> None:
         self._bulk = bulk
+        self._max_pending = max_pending
         self._on_error = on_error
         self._news = threading.Condition()
         self._tickets = 0
         self._handing_in = 0
         self._orphaned = False
         self._thread: int | None = None
+        # What the engine never saw, for the thread to tell of.
+        self._refused: dict[int, str | Exception] = {}
         # Since the last flush, by their tickets.
         self._saved: dict[int, str] = {}
         self._failed: dict[int, Exception] = {}
@@ -184,33 +187,45 @@ class _Desk:
         self.closed = False
 
     def submit(self, result: ExperimentResult, source: TimeseriesSource | None) -> Future[Path]:
-        """Encode a result, and hand it to the engine."""
+        """Encode a result, and hand it to the engine; waits for room."""
         future: Future[Path] = Future()
         future.set_running_or_notify_cancel()
         with self._news:
+            self._wait_for_room()
             if self.closed:
                 raise ValueError("the writer is closed")
             ticket = self._tickets
             self._tickets += 1
             self._handing_in += 1
             self.under_way[ticket] = _UnderWay(future, result if callable(self._on_error) else None)
+        taken = False
         try:
             self._hand_in(ticket, result, source)
-        except BaseException:
-            self.under_way.pop(ticket, None)
-            raise
+            taken = True
         finally:
             with self._news:
                 self._handing_in -= 1
-                if self.closed:
+                if not taken:
+                    self.under_way.pop(ticket, None)
+                if self.closed or not taken:
                     self._news.notify_all()
         return future
+
+    def _wait_for_room(self) -> None:
+        # The thread that makes room does not wait for it: a callback may submit.
+        if len(self.under_way) < self._max_pending or threading.get_ident() == self._thread:
+            return
+        # Until it pays to come back: not once for each result that is finished.
+        ample = self._max_pending - max(1, self._max_pending // 4)
+        while len(self.under_way) > ample and not self.closed:
+            self._news.wait()
 
     def _hand_in(self, ticket: int, result: ExperimentResult, source: TimeseriesSource | None) -> None:
         try:
             name, record, beside = encode(result, sidecar=source is not None)
         except Exception as error:  # noqa: BLE001 - it is the future that fails
-            self._settle({ticket: error}, [])
+            self._refused[ticket] = error
+            self._bulk.nudge()
             return
         self._bulk.submit(
             ticket,
@@ -256,6 +271,8 @@ class _Desk:
             outcomes: dict[int, str | Exception] = {}
             missing: list[int] = []
             more = self._bulk.collect(outcomes, missing, _LOOK)
+            while self._refused:
+                outcomes.update([self._refused.popitem()])
             if outcomes:
                 self._settle(outcomes, missing)
             elif not self.closed and _is_last_thread():
@@ -290,6 +307,17 @@ class _Desk:
                 self._on_error(entry.result, error)
             except Exception as raised:  # noqa: BLE001 - whoever flushes hears of it
                 self._failed[ticket] = raised
+
+
+def _is_missing(path: str | os.PathLike[str]) -> bool:
+    """Whether there is no such file; what cannot be looked at is the store's to judge."""
+    try:
+        os.stat(path)  # noqa: PTH116 - any path-like
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _warn_of_vanished(ticket: int, path: str | Exception) -> Exception | None:

@@ -107,6 +107,12 @@ impl Bulk {
         Ok(!over)
     }
 
+    /// Let a `collect` that waits return.
+    fn nudge(&self) -> PyResult<()> {
+        self.engine()?.nudge();
+        Ok(())
+    }
+
     /// Take no more; what was submitted is finished.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let engine = self.engine()?;

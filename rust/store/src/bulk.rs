@@ -153,14 +153,21 @@ impl Bulk {
     pub fn finished(&self, timeout: Duration) -> Finished {
         let mut queue = self.shared.lock();
         let until = Instant::now() + timeout;
-        while queue.outcomes.is_empty() && !queue.is_over() {
+        while queue.outcomes.is_empty() && !queue.is_over() && !queue.nudged {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
             queue = wait(&self.shared.news, queue, Some(left));
         }
+        queue.nudged = false;
         Finished { outcomes: std::mem::take(&mut queue.outcomes), over: queue.is_over() }
+    }
+
+    /// Let a caller that waits in [`Bulk::finished`], or the next one, return at once.
+    pub fn nudge(&self) {
+        self.shared.lock().nudged = true;
+        self.shared.news.notify_all();
     }
 
     /// Take no more; what was submitted is finished.
@@ -231,7 +238,11 @@ impl Shared {
         loop {
             match queue.next() {
                 Next::Stage(ticket, job) => {
+                    let idle = queue.others_in_hand() == 0;
                     drop(queue);
+                    if idle {
+                        self.check_root();
+                    }
                     let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, job)));
                     queue = self.lock();
                     queue.staging -= 1;
@@ -288,8 +299,15 @@ impl Shared {
         }
     }
 
+    /// Forget an output directory that was moved away: what is saved from now on belongs where the path leads.
+    fn check_root(&self) {
+        let mut open = self.root.lock().unwrap_or_else(PoisonError::into_inner);
+        open.take_if(|root| !root.is_at(&self.path));
+    }
+
     /// Make a barrier for what is staged and what is in place; acknowledge the one, and give the other its names.
     fn lead(&self, mut staged: Vec<Staged>, mut committed: Vec<Committed>) -> Vec<Committed> {
+        self.check_root();
         if self.is_cancelled() {
             self.undo(std::mem::take(&mut staged));
         }

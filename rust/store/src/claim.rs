@@ -294,7 +294,7 @@ mod tests {
             fs::create_dir(temp.path().join(taken)).unwrap();
         }
         let names = Names::default();
-        let mut claimed = || {
+        let claimed = || {
             let mut claim = names.claim(&root, "b".as_ref()).unwrap();
             claim.keep();
             claim.name.to_str().unwrap().to_owned()

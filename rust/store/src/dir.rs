@@ -90,6 +90,12 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_knows_where_it_is() {
+        let (temp, dir) = opened();
+        assert!(dir.is_at(temp.path()) && !dir.is_at(&temp.path().join("elsewhere")));
+    }
+
+    #[test]
     fn a_file_system_that_is_flushed_as_a_whole_is_flushed() {
         let (_temp, dir) = opened();
         if let Some(file_system) = dir.file_system() {

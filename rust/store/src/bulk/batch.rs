@@ -40,6 +40,11 @@ impl OpenRoot {
         self.dir.path()
     }
 
+    /// Whether a path still leads here.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.dir.is_at(path)
+    }
+
     pub(super) fn flush(&self) -> Result<()> {
         self.root.lock().unwrap_or_else(PoisonError::into_inner).flush()
     }

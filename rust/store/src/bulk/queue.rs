@@ -41,6 +41,8 @@ pub(super) struct Queue {
     alone: bool,
     arrived: Option<Instant>,
     pub(super) closed: bool,
+    /// A caller that waits for outcomes is to return without.
+    pub(super) nudged: bool,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl Queue {
             alone: false,
             arrived: None,
             closed: false,
+            nudged: false,
         }
     }
 
@@ -201,7 +204,7 @@ impl Queue {
         if self.alone || self.closed || !self.waiting.is_empty() {
             return Some(Duration::ZERO);
         }
-        Some(left(LINGER, self.arrived))
+        Some(left(if self.options.many { PATIENCE } else { LINGER }, self.arrived))
     }
 }
 

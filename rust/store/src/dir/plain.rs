@@ -30,6 +30,12 @@ impl Dir {
         &self.path
     }
 
+    /// Whether a path leads to this directory.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.path == path
+    }
+
     /// Make a directory; fails with `AlreadyExists` whatever has the name.
     pub fn make_dir(&self, name: &OsStr) -> io::Result<()> {
         fs::create_dir(self.path.join(name))

@@ -101,9 +101,17 @@ impl Dir {
     }
 
     fn inode(&self, name: &OsStr) -> io::Result<(u64, u64)> {
-        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        #[allow(clippy::useless_conversion, reason = "the types differ between platforms")]
-        Ok((stat.st_dev.try_into().unwrap_or(u64::MAX), stat.st_ino.into()))
+        Ok(identity(&rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    /// Whether a path leads to this directory.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let target = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        match (rustix::fs::fstat(&self.fd), rustix::fs::stat(target)) {
+            (Ok(here), Ok(there)) => identity(&here) == identity(&there),
+            _ => false,
+        }
     }
 
     /// Rename a file over whatever has the name.
@@ -172,6 +180,11 @@ impl Dir {
     pub fn file_system(&self) -> Option<FileSystem> {
         None
     }
+}
+
+#[allow(clippy::useless_conversion, reason = "the types differ between platforms")]
+fn identity(stat: &rustix::fs::Stat) -> (u64, u64) {
+    (stat.st_dev.try_into().unwrap_or(u64::MAX), stat.st_ino.into())
 }
 
 /// Close a file and report what the close says: quotas and network file systems may speak up only here.
