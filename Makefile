@@ -4,6 +4,8 @@ PYTHON ?= python3
 WHEEL_ENV := .venv-wheel
 TEST_ENV := .venv-test
 DEMO_ENV := .venv-demo
+PEERS_ENV := .venv-peers
+PUBLISHED_ENV := .venv-peers-0.7.0
 PIP := -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find rust python Cargo.toml Cargo.lock pyproject.toml README.md LICENSE -type f \
 	-not -path '*/__pycache__/*')
@@ -13,7 +15,7 @@ ifneq ($(shell uname -s),Linux)
 MANYLINUX :=
 endif
 
-.PHONY: demo test wheel rust-test python-test lint format bench lock clean help
+.PHONY: demo test wheel rust-test python-test lint format bench bench-bulk bench-peers lock clean help
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -30,7 +32,7 @@ python-test: .make/test-env
 	LLEM_TEST_INSTALLED=1 $(TEST_ENV)/bin/python -m pytest
 
 rust-test:
-	cargo test --locked --package llem-store --package llem-floor
+	cargo test --locked --package llem-store
 	cargo test --locked --package llem-store --lib --features plain-dir
 
 lint: .make/test-env ## clippy, rustfmt, ruff, mypy, stubtest
@@ -47,8 +49,13 @@ format: .make/test-env ## rewrite the sources in their house style
 	$(TEST_ENV)/bin/ruff format
 
 bench: .make/test-env ## measure saving and loading against the floor and a plain Python store (ARGS="--json out.json")
-	cargo build --locked --release --package llem-floor
-	$(TEST_ENV)/bin/python benches/bench.py --floor target/release/llem-floor $(ARGS)
+	$(TEST_ENV)/bin/python benches/bench.py $(ARGS)
+
+bench-bulk: .make/test-env ## measure saving many at once, on fresh disks where root is to be had (ARGS="--disk ext4:5 --long")
+	$(TEST_ENV)/bin/python benches/bulk.py $(ARGS)
+
+bench-peers: .make/peers-env .make/published-env ## measure beside MLflow, Sacred, signac, SQLite and others (ARGS="--rounds 3")
+	PYTHONPATH=benches $(PEERS_ENV)/bin/python -m peers.run --published $(PUBLISHED_ENV)/bin/python $(ARGS)
 
 lock: ## pin the development dependencies anew
 	$(PYTHON) $(PIP) uv
@@ -78,3 +85,19 @@ clean: ## remove everything that was built
 	$(PYTHON) -m venv $(DEMO_ENV)
 	$(DEMO_ENV)/bin/python $(PIP) dist/*.whl
 	@touch $@
+
+# A peer that cannot be installed is absent from the run, and tried again at the next.
+.make/peers-env: .make/wheel benches/peers/requirements.txt
+	rm -rf $(PEERS_ENV)
+	$(PYTHON) -m venv $(PEERS_ENV)
+	$(PEERS_ENV)/bin/python $(PIP) --constraint benches/peers/requirements.txt setuptools dist/*.whl
+	@touch $@
+	for peer in mlflow-skinny sacred signac atomicwrites; do \
+		$(PEERS_ENV)/bin/python $(PIP) --constraint benches/peers/requirements.txt $$peer || rm -f $@; \
+	done
+
+.make/published-env: benches/peers/requirements-0.7.0.txt
+	@mkdir -p .make
+	rm -rf $(PUBLISHED_ENV)
+	$(PYTHON) -m venv $(PUBLISHED_ENV)
+	if $(PUBLISHED_ENV)/bin/python $(PIP) --requirement $<; then touch $@; fi

@@ -151,10 +151,10 @@ class BulkSaveError(LLEMError):
 
     def __str__(self) -> str:
         """Say how many failed, and why the first of them did."""
-        total = len(self.saved) + len(self.failed)
-        index, error = next(iter(self.failed.items()))
-        said = f"{len(self.failed)} of {total} results failed; the first is no. {index}"
-        return f"{said}: {type(error).__name__}: {error}"
+        said = f"{len(self.failed)} of {len(self.saved) + len(self.failed)} results failed"
+        for index, error in self.failed.items():
+            return f"{said}; the first is no. {index}: {type(error).__name__}: {error}"
+        return said
 
 
 class SaveInterrupted(KeyboardInterrupt):

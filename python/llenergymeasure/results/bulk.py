@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from llenergymeasure import _store
+from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import BulkSaveError, SaveInterrupted
 from llenergymeasure.results._encoding import caller, encode
 
 if TYPE_CHECKING:
-    from llenergymeasure.domain.experiment import ExperimentResult
     from llenergymeasure.results.store import TimeseriesSource
 
 __all__ = ["MAX_BYTES", "MAX_PENDING", "Progress", "save_many"]
@@ -174,6 +174,8 @@ def _pairs(
     total: int | None,
 ) -> Iterator[tuple[ExperimentResult, TimeseriesSource | None]]:
     """Pair each result with its source."""
+    if isinstance(results, ExperimentResult):
+        raise TypeError("results is an iterable of results; to save one, use save")
     if sources is None:
         return zip(results, itertools.repeat(None), strict=False)
     if isinstance(sources, (str, bytes)):

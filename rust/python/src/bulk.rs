@@ -7,11 +7,11 @@ use std::time::Duration;
 use llem_store::bulk::{self, Engine, Finished, Job, Options};
 use llem_store::save::{Saved, Sidecar};
 use llem_store::{Durability, Error};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::errors::{sidecar_error, to_python};
+use crate::errors::{is_ours, sidecar_error, to_python};
 use crate::save::to_source;
 
 /// An engine that saves results in threads of its own; it belongs to the process that made it.
@@ -88,10 +88,12 @@ impl Bulk {
         let engine = self.engine()?;
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let Finished { outcomes: finished, over } = py.detach(|| engine.finished(time));
+        let mut raised = None;
         for (ticket, outcome) in finished {
             match outcome {
                 Ok(Saved { path, sidecar: Sidecar::Failed(error) }) => {
-                    outcomes.set_item(ticket, sidecar_error(&error, &path).into_value(py))?;
+                    let value = exception(py, || sidecar_error(&error, &path), &mut raised);
+                    outcomes.set_item(ticket, value)?;
                 }
                 Ok(Saved { path, sidecar }) => {
                     outcomes.set_item(ticket, path.into_os_string())?;
@@ -101,10 +103,12 @@ impl Bulk {
                 }
                 // Undone because the caller stopped: there is nothing to tell of it.
                 Err(Error::Interrupted) => {}
-                Err(error) => outcomes.set_item(ticket, to_python(py, &error).into_value(py))?,
+                Err(error) => {
+                    outcomes.set_item(ticket, exception(py, || to_python(py, &error), &mut raised))?;
+                }
             }
         }
-        Ok(!over)
+        raised.map_or(Ok(!over), Err)
     }
 
     /// Let a `collect` that waits return.
@@ -152,6 +156,19 @@ impl Bulk {
             ))
         })
     }
+}
+
+/// Make an exception, whose constructor is Python's: what a signal handler raises in there is kept for later.
+fn exception(py: Python<'_>, make: impl Fn() -> PyErr, raised: &mut Option<PyErr>) -> Py<PyBaseException> {
+    // Handlers that raise do so once for each signal.
+    for _ in 0..100 {
+        let error = make();
+        if is_ours(py, &error) {
+            return error.into_value(py);
+        }
+        *raised = Some(error);
+    }
+    PyRuntimeError::new_err("the save failed, and so did the making of its error").into_value(py)
 }
 
 impl Drop for Bulk {

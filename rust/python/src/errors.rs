@@ -38,6 +38,11 @@ pub fn sidecar_error(error: &Error, result: &Path) -> PyErr {
     classes::SidecarError::new_err(arguments(error, Some(result)))
 }
 
+/// Whether an exception came out as it was meant to: making it runs Python code, and in it signal handlers.
+pub fn is_ours(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<classes::PersistenceError>(py)
+}
+
 type Arguments = (i32, String, Option<PathBuf>, &'static str, Option<PathBuf>);
 
 fn arguments(error: &Error, result: Option<&Path>) -> Arguments {

@@ -179,8 +179,11 @@ impl Bulk {
 
     /// Take no more, and undo what is not in place yet; what is in place is still flushed.
     pub fn cancel(&self) {
+        let mut queue = self.shared.lock();
+        // Under the lock: what is given its name after this is not, or is known to be.
         self.shared.cancelled.store(true, Ordering::Relaxed);
-        self.shared.lock().abandon_waiting();
+        queue.abandon_waiting();
+        drop(queue);
         self.close();
     }
 
@@ -238,12 +241,12 @@ impl Shared {
         loop {
             match queue.next() {
                 Next::Stage(ticket, job) => {
-                    let idle = queue.others_in_hand() == 0;
+                    let others = queue.others_in_hand() > 0;
                     drop(queue);
-                    if idle {
+                    if !others {
                         self.check_root();
                     }
-                    let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, job)));
+                    let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, job, others)));
                     queue = self.lock();
                     queue.staging -= 1;
                     if done.is_err() {
@@ -279,23 +282,18 @@ impl Shared {
     }
 
     /// Write a result's files; without flushes to wait for, it is in place at once.
-    fn stage(&self, ticket: u64, job: Job) {
-        match Staged::new(ticket, job, |name| self.claim(name), &|| self.is_cancelled()) {
+    fn stage(&self, ticket: u64, job: Job, others: bool) {
+        match Staged::new(ticket, job, others, |name| self.claim(name), &|| self.is_cancelled()) {
             Ok(staged) if self.durable => self.lock().stage(staged),
             Ok(staged) => {
-                let (ticket, committed) = staged.publish(self.durable);
-                let outcome = committed.and_then(|committed| committed.finish().1);
-                self.lock().finish(ticket, outcome);
-            }
-            Err(NotStaged { error, job }) => {
-                let mut queue = self.lock();
-                match job {
-                    Some(job) if is_out_of_descriptors(&error) && queue.others_in_hand() > 0 => {
-                        queue.take_back(ticket, *job);
-                    }
-                    _ => queue.finish(ticket, Err(error)),
+                for (ticket, outcome) in self.publish(vec![staged]).into_iter().map(Committed::finish) {
+                    self.lock().finish(ticket, outcome);
                 }
             }
+            Err(NotStaged { error, job }) => match job {
+                Some(job) => self.lock().take_back(ticket, *job),
+                None => self.lock().finish(ticket, Err(error)),
+            },
         }
     }
 
@@ -318,14 +316,21 @@ impl Shared {
         for (ticket, outcome) in acknowledged {
             queue.finish(ticket, outcome);
         }
-        if !self.is_cancelled() {
-            queue.expect_in_place(&staged);
-        }
         self.tell(&queue);
         drop(queue);
+        self.publish(staged)
+    }
+
+    /// Give staged files their names, unless that is not wanted any more.
+    fn publish(&self, staged: Vec<Staged>) -> Vec<Committed> {
+        let mut queue = self.lock();
         if self.is_cancelled() {
-            self.undo(std::mem::take(&mut staged));
+            drop(queue);
+            self.undo(staged);
+            return Vec::new();
         }
+        queue.expect_in_place(&staged);
+        drop(queue);
         let mut in_place = Vec::with_capacity(staged.len());
         for staged in staged {
             match staged.publish(self.durable) {
@@ -384,12 +389,6 @@ impl Shared {
             self.room.notify_all();
         }
     }
-}
-
-fn is_out_of_descriptors(error: &Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    cfg!(unix) && matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 /// Wait to be told, or for a time.

@@ -160,6 +160,13 @@ impl Error {
         }
     }
 
+    /// Whether the process, or the system, has no more descriptors to give.
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        const ENFILE: i32 = 23;
+        const EMFILE: i32 = 24;
+        cfg!(unix) && matches!(self.raw_os_error(), Some(ENFILE | EMFILE))
+    }
+
     /// The step that failed.
     #[must_use]
     pub fn step(&self) -> Step {

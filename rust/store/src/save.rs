@@ -150,12 +150,14 @@ fn store_sidecar(
     let stored = match source {
         None => return Ok(Sidecar::None),
         Some(Ok(None)) => return Ok(Sidecar::Missing),
-        Some(Ok(Some(source))) => sidecar::write(claim.dir(), source, interrupted).and_then(|mut pending| {
-            if durability == Durability::Durable {
-                pending.flush()?;
-            }
-            sidecar::publish(pending)
-        }),
+        Some(Ok(source @ Some(_))) => {
+            sidecar::write(claim.dir(), &mut { source }, interrupted).and_then(|mut pending| {
+                if durability == Durability::Durable {
+                    pending.flush()?;
+                }
+                sidecar::publish(pending)
+            })
+        }
         Some(Err(error)) => Err(error),
     };
     match stored {

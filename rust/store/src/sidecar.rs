@@ -64,17 +64,24 @@ pub fn check(source: Source) -> Result<Option<Checked>> {
 
 /// Write a checked source into a claimed directory, under a temporary name; the file is still to be flushed and
 /// published as `timeseries.parquet`.
-pub fn write(dir: &Arc<Dir>, source: Checked, interrupted: &dyn Fn() -> bool) -> Result<PendingFile> {
+///
+/// The source is taken when there is a file to write it to.
+pub fn write(
+    dir: &Arc<Dir>,
+    source: &mut Option<Checked>,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<PendingFile> {
     let mut pending = PendingFile::create(dir, TEMP.as_ref())?;
-    let length = match source {
-        Checked::File(mut source) => source.copy_into(&mut pending, interrupted)?,
-        Checked::Arrow(reader) => {
+    let length = match source.take() {
+        Some(Checked::File(mut source)) => source.copy_into(&mut pending, interrupted)?,
+        Some(Checked::Arrow(reader)) => {
             // The encoder panics on types that it has no code for; that must not cost the result.
             let encoded = AssertUnwindSafe(|| encode(reader, &mut pending, interrupted));
             std::panic::catch_unwind(encoded).unwrap_or_else(|_| {
                 Err(Error::Stream { reason: "a column has a type that Parquet has no place for".into() })
             })?
         }
+        None => return Err(Error::NotASource { reason: "the source was read before".into() }),
     };
     pending.check_length(length)?;
     Ok(pending)
@@ -290,7 +297,7 @@ mod tests {
 
     fn write_into(path: &Path, source: Source) -> Result<()> {
         let dir = Arc::new(Dir::open(path).unwrap());
-        publish(write(&dir, check(source)?.unwrap(), &|| false)?)
+        publish(write(&dir, &mut check(source)?, &|| false)?)
     }
 
     fn parquet_file(path: &Path) -> PathBuf {
@@ -358,10 +365,10 @@ mod tests {
     fn a_source_that_changes_is_not_copied() {
         let temp = tempfile::tempdir().unwrap();
         let source = parquet_file(&temp.path().join("source"));
-        let checked = check(Source::File(source.clone())).unwrap().unwrap();
+        let mut checked = check(Source::File(source.clone())).unwrap();
         File::options().append(true).open(&source).unwrap().write_all(b"more").unwrap();
         let dir = Arc::new(Dir::open(temp.path()).unwrap());
-        let error = write(&dir, checked, &|| false).unwrap_err();
+        let error = write(&dir, &mut checked, &|| false).unwrap_err();
         assert!(matches!(error, Error::SourceChanged { .. }), "{error}");
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
     }
@@ -378,9 +385,9 @@ mod tests {
     #[test]
     fn an_interrupt_stops_a_copy_and_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
-        let checked = check(stream(vec![Ok(trace(3))])).unwrap().unwrap();
+        let mut checked = check(stream(vec![Ok(trace(3))])).unwrap();
         let dir = Arc::new(Dir::open(temp.path()).unwrap());
-        let error = write(&dir, checked, &|| true).unwrap_err();
+        let error = write(&dir, &mut checked, &|| true).unwrap_err();
         assert!(matches!(error, Error::Interrupted));
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
     }

@@ -74,67 +74,35 @@ pub(super) struct Staged {
     source: Option<PathBuf>,
 }
 
-/// A job that could not be staged, given back where it is still whole.
+/// A job that could not be staged, given back where it is still whole and may be yet.
 pub(super) struct NotStaged {
     pub(super) error: Error,
     pub(super) job: Option<Box<Job>>,
 }
 
-impl From<Error> for NotStaged {
-    fn from(error: Error) -> Self {
-        Self { error, job: None }
-    }
-}
-
 impl Staged {
     /// Check the sidecar, claim a directory, and write the files.
+    ///
+    /// Where `others` have descriptors that they will give back, a job for which there are none is given back.
     pub(super) fn new(
         ticket: u64,
         job: Job,
+        others: bool,
         claim: impl FnOnce(&str) -> Result<(Arc<OpenRoot>, Claim)>,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Self, NotStaged> {
-        let Job { name, record, sidecar } = job;
-        let (source, beside) = match sidecar {
-            Some((source, beside)) => (Some(source), beside),
-            None => (None, Vec::new()),
-        };
-        let path = match &source {
-            Some(Source::File(path)) => Some(path.clone()),
-            _ => None,
-        };
-        let checked = source.map(sidecar::check);
-        let (root, claim) = match claim(&name) {
-            Ok(claimed) => claimed,
-            Err(error) => {
-                let sidecar = match (path, checked) {
-                    (Some(path), _) => Some(Source::File(path)),
-                    (_, Some(Ok(Some(Checked::Arrow(reader))))) => Some(Source::Arrow(reader)),
-                    (_, Some(Err(error))) => Some(Source::Failed(error)),
-                    _ => None,
-                };
-                let sidecar = sidecar.map(|source| (source, beside));
-                return Err(NotStaged { error, job: Some(Box::new(Job { name, record, sidecar })) });
+        let mut draft = Draft::new(job);
+        match draft.write(others, claim, interrupted) {
+            Ok(Written { record, sidecar, became, root, claim }) => {
+                let Draft { record: alone, beside, path: source, .. } = draft;
+                let record = Some(record);
+                Ok(Self { ticket, root, fate: Ok(()), record, sidecar, became, claim, alone, beside, source })
             }
-        };
-        let (sidecar, became) = match checked {
-            None => (None, Sidecar::None),
-            Some(checked) => write_sidecar(&claim, checked, interrupted)?,
-        };
-        let mut staged = Self {
-            ticket,
-            root,
-            fate: Ok(()),
-            record: None,
-            sidecar,
-            became,
-            claim,
-            alone: record,
-            beside,
-            source: path,
-        };
-        staged.write_record()?;
-        Ok(staged)
+            Err(error) => {
+                let again = others && error.is_out_of_descriptors();
+                Err(NotStaged { job: if again { draft.into_job() } else { None }, error })
+            }
+        }
     }
 
     /// Bytes that wait for the device.
@@ -177,11 +145,14 @@ impl Staged {
 
     fn rewrite_files(&mut self, why: &Error) -> Result<()> {
         if self.sidecar.take().is_some() {
-            let Some(path) = self.source.clone() else {
-                return Err(why.copy());
+            (self.sidecar, self.became) = match &self.source {
+                Some(path) => {
+                    let checked = sidecar::check(Source::File(path.clone()));
+                    write_sidecar(&self.claim, &mut Some(checked), false, &|| false)?
+                }
+                // A stream is read once.
+                None => (None, Sidecar::Failed(why.copy())),
             };
-            let checked = sidecar::check(Source::File(path));
-            (self.sidecar, self.became) = write_sidecar(&self.claim, checked, &|| false)?;
         }
         self.write_record()
     }
@@ -237,20 +208,89 @@ impl Flush for Staged {
     }
 }
 
-/// Write a sidecar beside a record that is still to come; what is wrong with it is no reason not to.
+/// A job on its way to being staged; until its stream is read, it can be a job again.
+struct Draft {
+    name: String,
+    record: Vec<u8>,
+    beside: Vec<u8>,
+    path: Option<PathBuf>,
+    checked: Option<Result<Option<Checked>>>,
+}
+
+struct Written {
+    record: PendingFile,
+    sidecar: Option<PendingFile>,
+    became: Sidecar,
+    root: Arc<OpenRoot>,
+    claim: Claim,
+}
+
+impl Draft {
+    fn new(Job { name, record, sidecar }: Job) -> Self {
+        let (source, beside) = sidecar.unzip();
+        let path = match &source {
+            Some(Source::File(path)) => Some(path.clone()),
+            _ => None,
+        };
+        Self { name, record, beside: beside.unwrap_or_default(), path, checked: source.map(sidecar::check) }
+    }
+
+    fn into_job(self) -> Option<Box<Job>> {
+        let source = match (self.path, self.checked) {
+            (Some(path), _) => Some(Source::File(path)),
+            (None, None) => None,
+            (None, Some(Ok(Some(Checked::Arrow(reader))))) => Some(Source::Arrow(reader)),
+            (None, Some(Err(error))) => Some(Source::Failed(error)),
+            (None, Some(Ok(_))) => return None,
+        };
+        let sidecar = source.map(|source| (source, self.beside));
+        Some(Box::new(Job { name: self.name, record: self.record, sidecar }))
+    }
+
+    fn write(
+        &mut self,
+        others: bool,
+        claim: impl FnOnce(&str) -> Result<(Arc<OpenRoot>, Claim)>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Written> {
+        if let Some(Err(error)) = &self.checked
+            && others
+            && error.is_out_of_descriptors()
+        {
+            return Err(error.copy());
+        }
+        let (root, claim) = claim(&self.name)?;
+        let (sidecar, became) = write_sidecar(&claim, &mut self.checked, others, interrupted)?;
+        let content = if sidecar.is_some() { &self.beside } else { &self.record };
+        let mut record = write_record(&claim, content)?;
+        record.check_length(content.len() as u64)?;
+        Ok(Written { record, sidecar, became, root, claim })
+    }
+}
+
+/// Write a sidecar beside a record that is still to come; what is wrong with it is no reason not to, unless
+/// that is a want of descriptors that `others` will give back.
 fn write_sidecar(
     claim: &Claim,
-    checked: Result<Option<Checked>>,
+    checked: &mut Option<Result<Option<Checked>>>,
+    others: bool,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<(Option<PendingFile>, Sidecar)> {
-    let written = match checked {
-        Ok(None) => return Ok((None, Sidecar::Missing)),
-        Ok(Some(source)) => sidecar::write(claim.dir(), source, interrupted),
-        Err(error) => Err(error),
+    let written = match checked.take() {
+        None => return Ok((None, Sidecar::None)),
+        Some(Ok(None)) => return Ok((None, Sidecar::Missing)),
+        Some(Ok(Some(source))) => {
+            let mut source = Some(source);
+            let written = sidecar::write(claim.dir(), &mut source, interrupted);
+            *checked = Some(Ok(source));
+            written
+        }
+        Some(Err(error)) => Err(error),
     };
     match written {
         Ok(pending) => Ok((Some(pending), Sidecar::Stored)),
         Err(Error::Interrupted) => Err(Error::Interrupted),
+        Err(error) if others && error.is_out_of_descriptors() => Err(error),
         Err(error) => Ok((None, Sidecar::Failed(error))),
     }
 }

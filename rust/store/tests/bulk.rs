@@ -1,0 +1,222 @@
+//! Many results, from the jobs to what lies on disk.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use llem_store::bulk::{Bulk, Engine, Job, Options};
+use llem_store::save::{Saved, Sidecar};
+use llem_store::sidecar::Source;
+use llem_store::timeseries::Columns;
+use llem_store::{Durability, Error};
+
+use arrow_array::{RecordBatch, RecordBatchIterator};
+
+const ENGINES: [Option<Engine>; 3] = [None, Some(Engine::Fsync), Some(Engine::Syncfs)];
+
+fn options(engine: Option<Engine>) -> Options {
+    Options { durability: Durability::Durable, engine, results: 1024, bytes: 64 << 20, many: true }
+}
+
+fn job(name: &str, record: impl Into<Vec<u8>>) -> Job {
+    Job { name: name.to_owned(), record: record.into(), sidecar: None }
+}
+
+fn trace() -> Source {
+    let batch = RecordBatch::try_from(Columns::default()).unwrap();
+    let schema = batch.schema();
+    Source::Arrow(Box::new(RecordBatchIterator::new([Ok(batch)], schema)))
+}
+
+fn all(bulk: &Bulk) -> HashMap<u64, Result<Saved, Error>> {
+    let mut outcomes = HashMap::new();
+    loop {
+        let finished = bulk.finished(Duration::from_secs(30));
+        assert!(finished.over || !finished.outcomes.is_empty(), "the engine hangs");
+        for (ticket, outcome) in finished.outcomes {
+            assert!(outcomes.insert(ticket, outcome).is_none(), "{ticket} was told twice");
+        }
+        if finished.over {
+            return outcomes;
+        }
+    }
+}
+
+fn files(path: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap().path();
+        if entry.is_dir() { found.extend(files(&entry)) } else { found.push(entry) }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn every_job_is_a_directory_with_its_own_bytes() {
+    for engine in ENGINES {
+        for durability in [Durability::Durable, Durability::Relaxed] {
+            let temp = tempfile::tempdir().unwrap();
+            let root = temp.path().join("a/b");
+            let bulk = Bulk::start(root.clone(), Options { durability, ..options(engine) }).unwrap();
+            assert!(!root.exists(), "nothing is made before there is a result");
+            for ticket in 0..700 {
+                let name = format!("name-{}", ticket % 3);
+                bulk.submit(ticket, job(&name, ticket.to_string()), &mut || false).unwrap();
+            }
+            bulk.close();
+            let outcomes = all(&bulk);
+            bulk.join();
+            assert_eq!(outcomes.len(), 700);
+            for (ticket, outcome) in outcomes {
+                assert_eq!(fs::read(outcome.unwrap().path).unwrap(), ticket.to_string().into_bytes());
+            }
+            assert_eq!(files(&root).len(), 700);
+        }
+    }
+}
+
+#[test]
+fn a_result_that_stands_alone_is_finished_without_another_coming() {
+    let temp = tempfile::tempdir().unwrap();
+    for many in [true, false] {
+        let bulk = Bulk::start(temp.path().to_owned(), Options { many, ..options(None) }).unwrap();
+        for ticket in 0..3 {
+            bulk.submit(ticket, job("base", "{}"), &mut || false).unwrap();
+            let finished = bulk.finished(Duration::from_secs(30));
+            assert_eq!((finished.outcomes.len(), finished.over), (1, false));
+        }
+    }
+}
+
+#[test]
+fn a_job_too_many_waits_and_can_be_called_off() {
+    let temp = tempfile::tempdir().unwrap();
+    let few = Options { results: 1, ..options(None) };
+    let bulk = Bulk::start(temp.path().to_owned(), few).unwrap();
+    let mut refused = 0;
+    for ticket in 0..50 {
+        match bulk.submit(ticket, job("base", vec![b'x'; 1 << 20]), &mut || true) {
+            Ok(()) => {}
+            Err(Error::Interrupted) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    bulk.close();
+    assert!(matches!(bulk.submit(50, job("base", "{}"), &mut || false), Err(Error::Interrupted)));
+    assert_eq!(all(&bulk).len() + refused, 50);
+    assert!(refused > 0);
+}
+
+#[test]
+fn one_that_is_larger_than_the_bound_goes_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let bulk = Bulk::start(temp.path().to_owned(), Options { bytes: 10, ..options(None) }).unwrap();
+    for ticket in 0..3 {
+        bulk.submit(ticket, job("base", vec![b'x'; 1000]), &mut || false).unwrap();
+    }
+    bulk.close();
+    assert!(all(&bulk).values().all(Result::is_ok));
+}
+
+#[test]
+fn sidecars_are_stored_and_what_is_wrong_with_one_costs_no_record() {
+    let temp = tempfile::tempdir().unwrap();
+    let not_parquet = temp.path().join("not.parquet");
+    fs::write(&not_parquet, "x").unwrap();
+    for engine in ENGINES {
+        let root = temp.path().join(format!("{engine:?}"));
+        let bulk = Bulk::start(root.clone(), options(engine)).unwrap();
+        let sources = [trace(), Source::File(temp.path().join("absent")), Source::File(not_parquet.clone())];
+        for (ticket, source) in (0..).zip(sources) {
+            let sidecar = Some((source, b"beside".to_vec()));
+            bulk.submit(ticket, Job { sidecar, ..job("base", "alone") }, &mut || false).unwrap();
+        }
+        bulk.close();
+        let mut outcomes = all(&bulk);
+        let mut saved = |ticket| {
+            let Saved { path, sidecar } = outcomes.remove(&ticket).unwrap().unwrap();
+            let stored = path.with_file_name("timeseries.parquet").exists();
+            (sidecar, fs::read(path).unwrap(), stored)
+        };
+        assert!(matches!(saved(0), (Sidecar::Stored, record, true) if record == b"beside"));
+        assert!(matches!(saved(1), (Sidecar::Missing, record, false) if record == b"alone"));
+        assert!(matches!(saved(2), (Sidecar::Failed(_), record, false) if record == b"alone"));
+        assert_eq!(files(&root).len(), 4);
+    }
+}
+
+#[test]
+fn an_output_directory_that_goes_away_is_made_again() {
+    let temp = tempfile::tempdir().unwrap();
+    let root = temp.path().join("root");
+    let bulk = Bulk::start(root.clone(), Options { many: false, ..options(None) }).unwrap();
+    for (ticket, moved) in (0..).zip(["", "moved", "removed", ""]) {
+        bulk.submit(ticket, job("base", "{}"), &mut || false).unwrap();
+        let path = bulk.finished(Duration::from_secs(30)).outcomes.remove(0).1.unwrap().path;
+        assert!(path.starts_with(&root) && path.exists(), "{ticket}");
+        match moved {
+            "moved" => fs::rename(&root, temp.path().join(moved)).unwrap(),
+            "removed" => fs::remove_dir_all(&root).unwrap(),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_saved_fails_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let bulk = Bulk::start(temp.path().to_owned(), options(None)).unwrap();
+    for ticket in 0..100 {
+        let name = if ticket % 10 == 0 { "x".repeat(300) } else { "base".to_owned() };
+        bulk.submit(ticket, job(&name, "{}"), &mut || false).unwrap();
+    }
+    bulk.close();
+    let outcomes = all(&bulk);
+    for (ticket, outcome) in &outcomes {
+        assert_eq!(outcome.is_err(), ticket % 10 == 0, "{outcome:?}");
+    }
+    assert_eq!((outcomes.len(), files(temp.path()).len()), (100, 90));
+}
+
+#[test]
+fn cancelling_undoes_what_is_not_in_place_and_accounts_for_the_rest() {
+    for durability in [Durability::Durable, Durability::Relaxed] {
+        let temp = tempfile::tempdir().unwrap();
+        let bulk = Bulk::start(temp.path().to_owned(), Options { durability, ..options(None) }).unwrap();
+        for ticket in 0..900 {
+            bulk.submit(ticket, job("base", "{}"), &mut || false).unwrap();
+        }
+        bulk.cancel();
+        let outcomes = all(&bulk);
+        bulk.join();
+        assert!(bulk.in_place().is_empty());
+        let saved = outcomes.values().filter(|outcome| outcome.is_ok()).count();
+        assert!(outcomes.values().all(|outcome| matches!(outcome, Ok(_) | Err(Error::Interrupted))));
+        assert_eq!((outcomes.len(), files(temp.path()).len()), (900, saved));
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), saved, "no empty directory is left");
+    }
+}
+
+#[test]
+fn threads_that_submit_to_one_engine_lose_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let few = Options { results: 20, many: false, ..options(None) };
+    let bulk = Bulk::start(temp.path().to_owned(), few).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8_u64 {
+            let bulk = &bulk;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    bulk.submit(thread * 100 + n, job("base", "{}"), &mut || false).unwrap();
+                }
+            });
+        }
+    });
+    bulk.close();
+    assert!(all(&bulk).values().all(Result::is_ok));
+    assert_eq!(files(temp.path()).len(), 800);
+}
