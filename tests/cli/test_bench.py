@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llenergymeasure.cli import _disk
+from llenergymeasure.cli._contenders import contenders
+from llenergymeasure.cli._figures import Figures, Report
+from llenergymeasure.cli._plot import draw
 from llenergymeasure.cli._record import encode, result_of_size, smallest_size
 from llenergymeasure.domain.experiment import ExperimentResult
 
@@ -80,8 +83,9 @@ def mounted(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _disk
 # What is measured
 
 
-def test_json_is_one_document_with_every_way_beside_its_floor(llem: Run, quick: Path) -> None:
-    done = llem("bench", "--results", "20", "--json", "--dir", quick)
+def test_json_is_one_document_with_every_way_beside_its_floor(llem: Run, tmp_path: Path, quick: Path) -> None:
+    picture = () if find_spec("matplotlib") is None else ("--plot", "OUT.PNG")
+    done = llem("bench", "--results", "20", "--json", "--dir", quick, *picture)
     report = json.loads(done.stdout)
     ways = {
         (way["name"], way["durable"], way["batch"], way["threads"], way["processes"])
@@ -109,8 +113,9 @@ def test_json_is_one_document_with_every_way_beside_its_floor(llem: Run, quick: 
     assert report["results"] == 20
     assert report["record_bytes"] == 9000
     assert report["disk"]["directory"] == str(quick)
-    assert report["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert list(quick.iterdir()) == []
+    for name in picture[1:]:
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
 @pytest.mark.parametrize("beyond_the_smallest", [0, 1, 35, 36, 7000, 100_001])
@@ -170,68 +175,73 @@ def test_mountinfo_is_read_with_its_optional_fields_and_escapes(
     assert mount == _disk.Mount("xfs", "/dev/disk one", "/mü a\\b", "rw,noatime", "rw,attr2")
 
 
-def test_a_real_tmpfs_is_told_above_the_table(llem: Run, quick: Path) -> None:
-    if (mount := _disk.mount_of(quick)) is None or mount.kind != "tmpfs":
-        pytest.skip("there is no tmpfs")
-    done = llem("bench", "--results", "1", "--dir", quick)
-    told, table = done.stdout.index("This is a tmpfs"), done.stdout.index("µs/result")
-    assert done.returncode == 0
-    assert told < table
-    assert list(quick.iterdir()) == []
-
-
-def test_a_flush_that_is_too_quick_for_a_device_is_told(quick: Path) -> None:
-    patch = "from llenergymeasure.cli import _disk\n_disk.flush_us = lambda _: 3.0"
-    done = run_patched(patch, "--results", "1", "--dir", ".", cwd=quick)
-    assert "A flush takes 3.0 µs: it does not reach a device.\n" in done.stdout
+def test_a_flush_that_is_too_quick_for_a_device_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mounted("0 8:1 / /x rw - xfs /dev/sda2 rw", monkeypatch, tmp_path)
+    monkeypatch.setattr(_disk, "flush_us", lambda _: 3.0)
+    disk = _disk.describe(tmp_path)
+    assert disk.doubts == ["A flush takes 3.0 µs: it does not reach a device."]
+    assert not disk.flush_reaches_device
 
 
 # What is shown
 
 
-def test_the_table_fits_eighty_columns_and_is_plain_in_a_pipe(llem: Run, quick: Path) -> None:
-    done = llem("bench", "--results", "20", "--dir", quick)
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0
-    assert done.stderr == ""
-    assert "\x1b" not in done.stdout
+def test_the_table_fits_eighty_columns_and_the_progress_is_on_the_terminal_alone(
+    terminal: Terminal, quick: Path
+) -> None:
+    status, out, seen = terminal("bench", "--results", "20", "--dir", str(quick))
+    lines = out.splitlines()
+    assert status == 0
+    assert list(quick.iterdir()) == []
+    assert "Measuring" in seen
+    assert "Measuring" not in out
+    assert "\x1b" not in out
     assert max(map(len, lines)) <= 80
-    for label in ("file system", "options", "one flush", "one record   9,000 bytes", "versions"):
+    for label in ("directory", "file system", "options", "one flush", "one record   9,000 bytes", "versions"):
         assert any(line.startswith(f"  {label}") for line in lines)
     for label, count in (("floor + dump", 2), ("save ", 2), ("save_many", 6), ("writer", 5), ("load", 1)):
         assert sum(line.startswith(f"  {label}") for line in lines) == count
     assert any(line.startswith("  4 processes, a writer each") for line in lines)
+    mount = _disk.mount_of(quick)
+    if mount and mount.kind == "tmpfs":
+        assert 0 < out.index("This is a tmpfs: ") < out.index("µs/result")
 
 
-def test_a_terminal_shows_progress_and_the_table_goes_to_standard_output(
-    terminal: Terminal, quick: Path
-) -> None:
-    status, out, seen = terminal("bench", "--results", "1", "--dir", str(quick))
-    assert status == 0
-    assert "Measuring" in seen
-    assert "Measuring" not in out
-    assert "save_many" in out
-    assert list(quick.iterdir()) == []
+def some_report() -> Report:
+    """Make up a report."""
+    ways = [contender.way for contender in contenders(1000)]
+    figures = Figures({way: [number + 1.0, number + 2.0, number + 3.0] for number, way in enumerate(ways)})
+    mount = _disk.Mount("xfs", "/dev/sda2", "/x", "rw", "rw")
+    return Report(Path("/x"), _disk.Disk(mount, 500.0, []), 9000, 1000, figures)
+
+
+def test_a_report_has_the_machine_and_the_disk_for_programs() -> None:
+    report = some_report().as_json()
+    assert report["disk"] == {
+        "directory": "/x",
+        "file_system": "xfs",
+        "device": "/dev/sda2",
+        "mount_point": "/x",
+        "mount_options": "rw",
+        "super_options": "rw",
+        "flush_us": 500.0,
+        "flush_reaches_device": True,
+    }
+    assert report["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
 
 
 @needs_matplotlib
-@pytest.mark.parametrize("name", ["out.svg", "OUT.PNG"])
-def test_the_plot_is_a_picture_with_every_curve_named(
-    llem: Run, tmp_path: Path, quick: Path, name: str
-) -> None:
-    done = llem("bench", "--results", "2", "--dir", quick, "--plot", name)
-    content = (tmp_path / name).read_bytes()
-    assert (done.returncode, done.stderr) == (0, "")
-    if name.endswith(".PNG"):
-        assert content.startswith(b"\x89PNG\r\n\x1a\n")
-        return
+def test_the_plot_names_every_curve_its_units_and_its_place() -> None:
+    drawn = draw(some_report(), "svg").decode()
     curves = ("save_many, durable", "writer, durable", "save_many, not durable")
     levels = ("save, durable", "save, not durable", "durable floor + dump", "floor + dump")
     units = ("time per result (µs)", "batch size (results of one call, or between two flushes of a writer)")
     for label in (*curves, *levels, *units):
         # It draws letters as shapes, and says what they are in comments.
-        assert f"<!-- {label} -->" in content.decode()
-    assert "records of 9.00 kB -->" in content.decode()
+        assert f"<!-- {label} -->" in drawn
+    assert "<!-- Saving results on xfs (/dev/sda2), records of 9.00 kB -->" in drawn
 
 
 # What goes wrong
@@ -266,12 +276,7 @@ def test_a_size_that_is_too_small_is_told_with_the_smallest(llem: Run) -> None:
 
 
 def test_without_matplotlib_a_plot_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
-    patch = """
-import importlib.util
-find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "matplotlib" else find(name, *rest)
-"""
-    done = run_patched(patch, "--plot", "out.svg", cwd=tmp_path)
+    done = run_patched('sys.modules["matplotlib"] = None', "--plot", "out.svg", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "llem bench: --plot needs matplotlib: pip install 'llenergymeasure[plot]'\n"
     assert list(tmp_path.iterdir()) == []
@@ -314,7 +319,6 @@ def test_a_disk_that_does_not_take_the_record_ends_it_in_one_sentence(llem: Run,
     [
         (signal.SIGINT, 130, b"llem bench: interrupted\n"),
         (signal.SIGTERM, 143, b""),
-        (signal.SIGHUP, 129, b""),
     ],
 )
 def test_a_signal_ends_it_and_leaves_no_file_and_no_process(

@@ -9,6 +9,7 @@ import typer
 import llenergymeasure
 from llenergymeasure import _store
 from llenergymeasure.cli._console import ERR, OUT, UsageError, printable
+from llenergymeasure.cli.bench import bench
 from llenergymeasure.cli.demo import demo
 from llenergymeasure.cli.save import save
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command("save")(save)
 app.command("demo")(demo)
+app.command("bench")(bench)
 
 # Typer raises the exceptions of the click that it carries inside, or of click itself: by version.
 _PARSER_ERROR: type[Any] = next(

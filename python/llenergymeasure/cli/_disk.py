@@ -1,0 +1,187 @@
+"""The disk under a directory: its file system, what a flush costs there, and what a flush is worth."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+import shutil
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Disk", "Mount", "describe", "doubt_of_kind", "flush_us", "mount_of", "room", "write_out"]
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "rootfs", "hugetlbfs"})
+_NETWORK = frozenset(
+    {
+        *("9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fhgfs", "glusterfs", "gpfs"),
+        *("lustre", "ncpfs", "nfs", "nfs4", "orangefs", "panfs", "pvfs2", "smb3", "smbfs", "vboxsf"),
+        *("virtiofs", "vmhgfs", "wekafs"),
+    }
+)
+_UNBARRED = frozenset({"nobarrier", "barrier=0"})
+_VOLATILE = frozenset({"volatile", "fsync=volatile"})
+_FLUSHES = 20
+IMPLAUSIBLE_US = 50
+"""A flush that takes less wrote to no device: the fastest ones need longer for a journal's commit."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A line of mountinfo: one file system in one place."""
+
+    kind: str
+    device: str
+    point: str
+    options: str
+    super_options: str
+
+    def __str__(self) -> str:
+        """Read as `ext4 on /dev/sda1, rw,relatime; rw`."""
+        return f"{self.kind} on {self.device}, {self.options}; {self.super_options}"
+
+    @property
+    def all_options(self) -> set[str]:
+        """The options of this place and those of the file system."""
+        return {*self.options.split(","), *self.super_options.split(",")}
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What a directory is on; `mount` is None where the system does not tell."""
+
+    mount: Mount | None
+    flush_us: float
+    doubts: list[str]
+
+    @property
+    def flush_reaches_device(self) -> bool:
+        """Whether a flush takes as long as a device needs at the least."""
+        return self.flush_us >= IMPLAUSIBLE_US
+
+
+def describe(directory: Path) -> Disk:
+    """Describe what a directory is on; some flushes are made in it, of a file that stays."""
+    mount = mount_of(directory)
+    disk = Disk(mount, flush_us(directory), _doubts(directory, mount))
+    if not disk.flush_reaches_device:
+        disk.doubts.insert(0, f"A flush takes {disk.flush_us:.1f} µs: it does not reach a device.")
+    return disk
+
+
+def mount_of(directory: Path) -> Mount | None:
+    """Find the mount that a directory is on; None where the system does not tell."""
+    try:
+        number = _mount_number(directory)
+        lines = _MOUNTS.read_bytes().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        left, _, right = line.partition(b" - ")
+        identifier, _, _, _, point, options, *_ = left.split(b" ")
+        if identifier == number:
+            kind, device, super_options = [*right.split(b" ", 2), b"", b""][:3]
+            return Mount(*map(_unescaped, (kind, device, point, options, super_options)))
+    return None
+
+
+def flush_us(directory: Path, count: int = _FLUSHES) -> float:
+    """Measure one fsync: the median, in microseconds, over appends of 4 KiB to a file that stays there."""
+    times = []
+    with (directory / "flushed").open("wb", buffering=0) as file:
+        for _ in range(count):
+            file.write(bytes(4096))
+            begin = time.perf_counter_ns()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter_ns() - begin)
+    return statistics.median(times) / 1000
+
+
+def doubt_of_kind(kind: str) -> str | None:
+    """Say of a type of file system that durability figures mean something else there; None if they do not."""
+    if kind in _MEMORY:
+        return f"This is a {kind}: a flush costs nothing here and keeps nothing. Choose a --dir on a disk."
+    if kind in _NETWORK:
+        return f"This is a network mount ({kind}): a flush costs and keeps what its server makes of it."
+    if kind == "fuse" or kind.startswith("fuse."):
+        return (
+            f"This is a FUSE mount ({kind}): a flush costs and keeps what the program behind it makes of it."
+        )
+    return None
+
+
+def room(directory: Path) -> tuple[int, int | None]:
+    """Return how many bytes and files a directory has room for; None where nothing limits the files."""
+    if not hasattr(os, "statvfs"):  # Windows
+        return shutil.disk_usage(directory).free, None
+    free = os.statvfs(directory)
+    # btrfs and others that make inodes as they need them have a total of 0.
+    return free.f_bavail * free.f_frsize, free.f_favail if free.f_files else None
+
+
+def write_out(directory: Path) -> None:
+    """Write out all that is dirty on a directory's file system, so that no later flush pays for it."""
+    try:
+        syncfs = ctypes.CDLL(None).syncfs
+    except (AttributeError, OSError, TypeError):
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        syncfs(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _mount_number(directory: Path) -> bytes | None:
+    """Return the number of a directory's mount in mountinfo, as the kernel itself resolved it."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        about = Path(f"/proc/self/fdinfo/{descriptor}").read_bytes()
+    finally:
+        os.close(descriptor)
+    found = re.search(rb"^mnt_id:\s*(\d+)$", about, re.MULTILINE)
+    return found and found[1]
+
+
+def _unescaped(field: bytes) -> str:
+    r"""Decode a field of mountinfo, in which a space is `\040`."""
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), field))
+
+
+def _doubts(directory: Path, mount: Mount | None) -> list[str]:
+    """List what makes durability figures mean something else than on a local, journalled disk."""
+    if mount is None:
+        return [f"What the directory is on is unknown: this {platform.system()} does not tell."]
+    doubts = []
+    of_kind = doubt_of_kind(mount.kind)
+    if of_kind:
+        doubts.append(of_kind)
+    if mount.kind == "overlay" and mount.all_options & _VOLATILE:
+        doubts.append(
+            "This overlay is mounted volatile: it leaves out every flush, and a power cut loses it."
+        )
+    if mount.all_options & _UNBARRED:
+        doubts.append("This is mounted without barriers: a flush ends in the device's volatile cache.")
+    if "sync" in mount.all_options:
+        doubts.append(
+            "This is mounted sync: every write is flushed, also where durability was not asked for."
+        )
+    if mount.kind == "ext4" and _journal_is_missing(directory):
+        doubts.append(
+            "This ext4 has no journal: there is none to commit many results at once, and files are slow to "
+            "make for minutes after many were deleted, as by a run before this one."
+        )
+    return doubts
+
+
+def _journal_is_missing(directory: Path) -> bool:
+    number = directory.stat().st_dev
+    try:
+        name = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve(strict=True).name
+        return Path(f"/sys/fs/ext4/{name}/journal_task").read_text(encoding="ascii").strip() == "<none>"
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,54 @@
+"""A temporary directory that is removed however the command ends, short of SIGKILL."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["workplace"]
+
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+@contextmanager
+def workplace(parent: Path) -> Iterator[Path]:
+    """Give the body a directory of its own inside `parent`, which must be there.
+
+    SIGTERM and SIGHUP end the body with a `SystemExit` of 128 and their number, Ctrl-C with its
+    `KeyboardInterrupt`; none of the three stops the removal.
+
+    Raises:
+        OSError: The directory cannot be made or removed.
+    """
+    before = {number: signal.getsignal(number) for number in (*_ENDING, signal.SIGINT)}
+    # What the process was told to ignore, by nohup or a shell's &, it goes on ignoring.
+    heeded = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    made = None
+    try:
+        for number in _ENDING:
+            if number in heeded:
+                signal.signal(number, _leave)
+        made = Path(tempfile.mkdtemp(prefix=".llem-bench-", dir=parent))
+        with suppress(OSError):  # a commit may come in between; nothing else depends on it
+            (made / ".gitignore").write_text("*\n", encoding="utf-8")
+        yield made
+    finally:
+        for number in heeded:
+            signal.signal(number, signal.SIG_IGN)
+        try:
+            if made is not None:
+                shutil.rmtree(made)
+        finally:
+            for number, handler in heeded.items():
+                signal.signal(number, handler)
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
