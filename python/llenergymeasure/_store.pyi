@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, final
 
 from llenergymeasure.results.store import TimeseriesSource
 
@@ -28,11 +28,7 @@ def diagnose(content: bytes) -> str | None: ...
 
 @final
 class Bulk:
-    """Saves results in threads of its own; it belongs to the process that made it.
-
-    Raises:
-        PersistenceError: No thread could be started.
-    """
+    """Saves results in threads of its own; it belongs to the process that made it."""
 
     def __new__(
         cls,
@@ -53,9 +49,14 @@ class Bulk:
         source: TimeseriesSource | None = None,
         record_beside: bytes | None = None,
         interruptible: bool,
+        under_way: dict[int, Any] | None = None,
+        entry: object = None,
+        patient: bool = False,
     ) -> None: ...
+    def refuse(self, ticket: int, error: Exception, under_way: dict[int, Any], entry: object) -> None: ...
     def collect(self, outcomes: dict[int, str | Exception], missing: list[int], seconds: float) -> bool: ...
-    def nudge(self) -> None: ...
+    def settle(self, tickets: list[int]) -> None: ...
+    def wait_settled(self, mark: int, interruptible: bool) -> None: ...
     def close(self) -> None: ...
     def join(self) -> None: ...
     def cancel(self) -> None: ...

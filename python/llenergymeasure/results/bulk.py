@@ -9,11 +9,11 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.errors import BulkSaveError, SaveInterrupted
+from llenergymeasure.errors import BulkSaveError, PersistenceError, SaveInterrupted
 from llenergymeasure.results._encoding import caller, encode
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def save_many(  # noqa: PLR0913 - the method has them all
             # Whatever the iterable or the callback raised: what was given is saved first.
             run.finish(quietly=True)
             raise
+        return run.paths()
     except KeyboardInterrupt as interrupt:
         raise run.interrupted() from interrupt
-    return run.paths()
 
 
 class _Run:
@@ -75,7 +75,8 @@ class _Run:
         self._progress = progress
         self._told = 0
         self._submitted = 0
-        self._outcomes: dict[int, str | Exception] = {}
+        self._outcomes: dict[int, Any] = {}
+        """A path as a string, or the error."""
         self._missing: list[int] = []
         self._interruptible = threading.current_thread() is threading.main_thread()
         self._engine = _store.Bulk(
@@ -88,8 +89,9 @@ class _Run:
         try:
             name, record, beside = encode(result, sidecar=source is not None)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
-            self._outcomes[index] = error
-        else:
+            self._outcomes[index] = error.with_traceback(None)  # which would keep the caller's frames
+            return
+        try:
             self._engine.submit(
                 index,
                 name,
@@ -98,6 +100,8 @@ class _Run:
                 record_beside=beside,
                 interruptible=self._interruptible,
             )
+        except PersistenceError as error:  # no thread could be started
+            self._outcomes[index] = error
         self._collect(0.0)
 
     def finish(self, *, quietly: bool = False) -> None:
@@ -140,10 +144,11 @@ class _Run:
             with contextlib.suppress(UserWarning):
                 self._warn_of_missing()
             raise BulkSaveError(saved, failed)
-        # Out of the one as they go into the other: never all of them twice.
-        paths = [Path(str(self._outcomes.pop(index))) for index in range(self._submitted)]
+        outcomes = self._outcomes
+        for index, path in outcomes.items():
+            outcomes[index] = Path(path)  # in the place of the string: never all of them twice
         self._warn_of_missing()
-        return paths
+        return [outcomes[index] for index in range(self._submitted)]
 
     def _split(self) -> tuple[dict[int, Path], dict[int, Exception]]:
         saved: dict[int, Path] = {}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from llenergymeasure import _store
-from llenergymeasure.errors import BulkSaveError
+from llenergymeasure.errors import BulkSaveError, PersistenceError
 from llenergymeasure.results._encoding import caller, encode
 from llenergymeasure.results.bulk import MAX_BYTES
 
@@ -64,9 +66,13 @@ class Writer:
         bulk = _store.Bulk(
             root, durable=durable, max_results=max_pending, max_bytes=MAX_BYTES, many=False, engine=engine
         )
-        self._desk = _Desk(bulk, max_pending, on_error)
+        self._desk = _Desk(bulk, on_error)
         self._thread = threading.Thread(target=self._desk.serve, name=_THREAD)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._desk.close()
+            raise PersistenceError(errno.EAGAIN, str(error), root, "start") from error
 
     def __repr__(self) -> str:
         """Name the directory and what is under way."""
@@ -159,28 +165,27 @@ class Writer:
             )
 
 
-@dataclass(frozen=True)
-class _UnderWay:
+class _UnderWay(NamedTuple):
     future: Future[Path]
     result: ExperimentResult | None
     """For whoever is told of its failure."""
 
 
 class _Desk:
-    """Where results are handed in and futures resolved: what the writer shares with its thread."""
+    """Where results are handed in and futures resolved: what the writer shares with its thread.
 
-    def __init__(self, bulk: _store.Bulk, max_pending: int, on_error: OnError) -> None:
+    A signal may raise between any two steps of the caller's. What must not be torn apart is one call of the
+    engine.
+    """
+
+    def __init__(self, bulk: _store.Bulk, on_error: OnError) -> None:
         self._bulk = bulk
-        self._max_pending = max_pending
         self._on_error = on_error
-        self._news = threading.Condition()
-        self._tickets = 0
-        self._handing_in = 0
+        self._tickets = itertools.count()
         self._orphaned = False
         self._thread: int | None = None
-        # What the engine never saw, for the thread to tell of.
-        self._refused: dict[int, str | Exception] = {}
         # Since the last flush, by their tickets.
+        self._tally = threading.Lock()
         self._saved: dict[int, str] = {}
         self._failed: dict[int, Exception] = {}
         self.under_way: dict[int, _UnderWay] = {}
@@ -188,66 +193,42 @@ class _Desk:
 
     def submit(self, result: ExperimentResult, source: TimeseriesSource | None) -> Future[Path]:
         """Encode a result, and hand it to the engine; waits for room."""
+        if self.closed:
+            raise ValueError("the writer is closed")
         future: Future[Path] = Future()
         future.set_running_or_notify_cancel()
-        with self._news:
-            self._wait_for_room()
-            if self.closed:
-                raise ValueError("the writer is closed")
-            ticket = self._tickets
-            self._tickets += 1
-            self._handing_in += 1
-            self.under_way[ticket] = _UnderWay(future, result if callable(self._on_error) else None)
-        taken = False
-        try:
-            self._hand_in(ticket, result, source)
-            taken = True
-        finally:
-            with self._news:
-                self._handing_in -= 1
-                if not taken:
-                    self.under_way.pop(ticket, None)
-                if self.closed or not taken:
-                    self._news.notify_all()
-        return future
-
-    def _wait_for_room(self) -> None:
-        # The thread that makes room does not wait for it: a callback may submit.
-        if len(self.under_way) < self._max_pending or threading.get_ident() == self._thread:
-            return
-        # Until it pays to come back: not once for each result that is finished.
-        ample = self._max_pending - max(1, self._max_pending // 4)
-        while len(self.under_way) > ample and not self.closed:
-            self._news.wait()
-
-    def _hand_in(self, ticket: int, result: ExperimentResult, source: TimeseriesSource | None) -> None:
+        entry = _UnderWay(future, result if callable(self._on_error) else None)
+        ticket = next(self._tickets)
         try:
             name, record, beside = encode(result, sidecar=source is not None)
         except Exception as error:  # noqa: BLE001 - it is the future that fails
-            self._refused[ticket] = error
-            self._bulk.nudge()
-            return
+            # Its traceback would keep the writer, and whatever the caller has, alive.
+            self._bulk.refuse(ticket, error.with_traceback(None), self.under_way, entry)
+            return future
         self._bulk.submit(
             ticket,
             name,
             record,
             source=source,
             record_beside=beside,
-            interruptible=threading.current_thread() is threading.main_thread(),
+            interruptible=_is_main_thread(),
+            under_way=self.under_way,
+            entry=entry,
+            # The thread that makes room does not wait for it: a callback may submit.
+            patient=threading.get_ident() != self._thread,
         )
+        return future
 
     def wait(self) -> None:
         """Wait until everything that was submitted before is settled."""
         if threading.get_ident() == self._thread:
-            raise RuntimeError("a callback of a future cannot wait for its own writer")
-        with self._news:
-            mark = self._tickets
-            while next(iter(self.under_way), mark) < mark:
-                self._news.wait()
+            raise RuntimeError("a callback cannot wait for its own writer")
+        mark = max(self.under_way.copy(), default=-1) + 1
+        self._bulk.wait_settled(mark, _is_main_thread())
 
     def raise_failures(self) -> None:
         """Raise what failed since the last time."""
-        with self._news:
+        with self._tally:
             saved, self._saved = self._saved, {}
             failed, self._failed = self._failed, {}
         if failed:
@@ -256,11 +237,8 @@ class _Desk:
 
     def close(self, *, orphaned: bool = False) -> None:
         """Take no more."""
-        with self._news:
-            self.closed = True
-            self._orphaned = self._orphaned or orphaned
-            while self._handing_in:
-                self._news.wait()
+        self.closed = True
+        self._orphaned = self._orphaned or orphaned
         self._bulk.close()
 
     def serve(self) -> None:
@@ -271,42 +249,50 @@ class _Desk:
             outcomes: dict[int, str | Exception] = {}
             missing: list[int] = []
             more = self._bulk.collect(outcomes, missing, _LOOK)
-            while self._refused:
-                outcomes.update([self._refused.popitem()])
-            if outcomes:
-                self._settle(outcomes, missing)
-            elif not self.closed and _is_last_thread():
+            for ticket, outcome in outcomes.items():
+                self._tell(ticket, outcome, vanished=ticket in missing)
+            self._bulk.settle(list(outcomes))
+            if not outcomes and not self.closed and _is_last_thread():
                 self.close(orphaned=True)
         self._bulk.join()
         if self._orphaned:
             self.raise_failures()
 
-    def _settle(self, outcomes: dict[int, str | Exception], missing: list[int]) -> None:
-        for ticket, outcome in outcomes.items():
-            entry = self.under_way[ticket]
-            trouble = outcome if isinstance(outcome, Exception) else None
-            if ticket in missing:
-                trouble = _warn_of_vanished(ticket, outcome)
-            if trouble is not None:
-                self._fail(ticket, entry, trouble)
-                entry.future.set_exception(trouble)
-            else:
+    def _tell(self, ticket: int, outcome: str | Exception, *, vanished: bool) -> None:
+        future, result = self.under_way[ticket]
+        trouble = outcome if isinstance(outcome, Exception) else None
+        if vanished:
+            trouble = _warn_of_vanished(ticket, outcome)
+        try:
+            if trouble is None:
                 if self._on_error == "raise":
-                    self._saved[ticket] = str(outcome)
-                entry.future.set_result(Path(str(outcome)))
-        with self._news:
-            for ticket in outcomes:
-                del self.under_way[ticket]
-            self._news.notify_all()
+                    with self._tally:
+                        self._saved[ticket] = str(outcome)
+                future.set_result(Path(str(outcome)))
+            else:
+                self._fail(ticket, result, trouble)
+                future.set_exception(trouble)
+        except BaseException:  # noqa: BLE001 - of a callback; others wait for their futures
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+        finally:
+            del self.under_way[ticket]
 
-    def _fail(self, ticket: int, entry: _UnderWay, error: Exception) -> None:
-        if self._on_error == "raise":
-            self._failed[ticket] = error
-        elif entry.result is not None and callable(self._on_error):
+    def _fail(self, ticket: int, result: ExperimentResult | None, error: Exception) -> None:
+        if callable(self._on_error) and result is not None:
             try:
-                self._on_error(entry.result, error)
-            except Exception as raised:  # noqa: BLE001 - whoever flushes hears of it
-                self._failed[ticket] = raised
+                self._on_error(result, error)
+            except BaseException as raised:  # noqa: BLE001 - whoever flushes hears of it; a thread cannot exit
+                error = raised if isinstance(raised, Exception) else error
+            else:
+                return
+        elif self._on_error == "ignore":
+            return
+        with self._tally:
+            self._failed[ticket] = error
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _is_missing(path: str | os.PathLike[str]) -> bool:

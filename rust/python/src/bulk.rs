@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use llem_store::bulk::{self, Engine, Finished, Job, Options};
+use llem_store::bulk::{self, Engine, Finished, Job, Options, Patience};
 use llem_store::save::{Saved, Sidecar};
 use llem_store::{Durability, Error};
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyValueError};
@@ -19,6 +20,8 @@ use crate::save::to_source;
 pub struct Bulk {
     /// None once it is dropped.
     engine: Option<bulk::Bulk>,
+    /// Errors of results that the engine never saw.
+    refused: Mutex<Vec<(u64, Py<PyAny>)>>,
     process: u32,
 }
 
@@ -27,7 +30,6 @@ impl Bulk {
     #[new]
     #[pyo3(signature = (root, *, durable, max_results, max_bytes, many, engine=None))]
     fn new(
-        py: Python<'_>,
         root: PathBuf,
         durable: bool,
         max_results: usize,
@@ -45,11 +47,14 @@ impl Bulk {
             }
         };
         let options = Options { durability, engine, results: max_results, bytes: max_bytes, many };
-        let engine = py.detach(|| bulk::Bulk::start(root, options)).map_err(|error| to_python(py, &error))?;
-        Ok(Self { engine: Some(engine), process: std::process::id() })
+        let engine = Some(bulk::Bulk::new(root, options));
+        Ok(Self { engine, refused: Mutex::default(), process: std::process::id() })
     }
 
-    #[pyo3(signature = (ticket, name, record, *, source=None, record_beside=None, interruptible))]
+    /// Hand over a result, and put `entry` into `under_way` under its ticket, both or neither: a signal handler
+    /// runs before or after, not between.
+    #[pyo3(signature = (ticket, name, record, *, source=None, record_beside=None, interruptible,
+                        under_way=None, entry=None, patient=false))]
     #[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
     fn submit(
         &self,
@@ -60,18 +65,44 @@ impl Bulk {
         source: Option<&Bound<'_, PyAny>>,
         record_beside: Option<&[u8]>,
         interruptible: bool,
+        under_way: Option<&Bound<'_, PyDict>>,
+        entry: Option<&Bound<'_, PyAny>>,
+        patient: bool,
     ) -> PyResult<()> {
         let engine = self.engine()?;
         let source = source.map(|source| to_source(py, source)).transpose()?;
         let sidecar = source.map(|source| (source, record_beside.unwrap_or(record).to_vec()));
         let job = Job { name, record: record.to_vec(), sidecar };
-        let mut raised = None;
-        let mut interrupted = || {
-            raised = interruptible.then(|| Python::attach(|py| py.check_signals().err())).flatten();
-            raised.is_some()
-        };
-        let submitted = py.detach(|| engine.submit(ticket, job, &mut interrupted));
-        submitted.map_err(|error| raised.unwrap_or_else(|| to_python(py, &error)))
+        let patience = if patient { Patience::UntilSettled } else { Patience::UntilFinished };
+        if let Some(under_way) = under_way {
+            under_way.set_item(ticket, entry)?;
+        }
+        let mut signals = Signals::new(interruptible);
+        let submitted = py.detach(|| engine.submit(ticket, job, patience, &mut || signals.came()));
+        if submitted.is_err()
+            && let Some(under_way) = under_way
+        {
+            under_way.del_item(ticket)?;
+        }
+        submitted.map_err(|error| signals.raised.unwrap_or_else(|| not_taken(py, &error)))
+    }
+
+    /// Account for a result that could not even be handed over: `collect` tells its error.
+    fn refuse(
+        &self,
+        py: Python<'_>,
+        ticket: u64,
+        error: Py<PyAny>,
+        under_way: &Bound<'_, PyDict>,
+        entry: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let engine = self.engine()?;
+        // Held until the error is there: whoever is woken by the engine looks for it.
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        engine.refuse(ticket).map_err(|error| not_taken(py, &error))?;
+        under_way.set_item(ticket, entry)?;
+        refused.push((ticket, error));
+        Ok(())
     }
 
     /// Put what became of results into `outcomes`, by their tickets: the path, or the error. The tickets of
@@ -88,6 +119,10 @@ impl Bulk {
         let engine = self.engine()?;
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let Finished { outcomes: finished, over } = py.detach(|| engine.finished(time));
+        let refused = std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner));
+        for (ticket, error) in refused {
+            outcomes.set_item(ticket, error)?;
+        }
         let mut raised = None;
         for (ticket, outcome) in finished {
             match outcome {
@@ -111,10 +146,19 @@ impl Bulk {
         raised.map_or(Ok(!over), Err)
     }
 
-    /// Let a `collect` that waits return.
-    fn nudge(&self) -> PyResult<()> {
-        self.engine()?.nudge();
+    /// Note that whoever waits for these results has been told.
+    fn settle(&self, py: Python<'_>, tickets: Vec<u64>) -> PyResult<()> {
+        let engine = self.engine()?;
+        py.detach(|| engine.settle(&tickets));
         Ok(())
+    }
+
+    /// Wait until every result whose ticket is below `mark` is settled.
+    fn wait_settled(&self, py: Python<'_>, mark: u64, interruptible: bool) -> PyResult<()> {
+        let engine = self.engine()?;
+        let mut signals = Signals::new(interruptible);
+        let waited = py.detach(|| engine.wait_settled(mark, &mut || signals.came()));
+        waited.map_err(|error| signals.raised.unwrap_or_else(|| to_python(py, &error)))
     }
 
     /// Take no more; what was submitted is finished.
@@ -155,6 +199,32 @@ impl Bulk {
                 self.process
             ))
         })
+    }
+}
+
+/// What a signal handler raised while a caller waited; Python runs handlers in the main thread alone.
+struct Signals {
+    interruptible: bool,
+    raised: Option<PyErr>,
+}
+
+impl Signals {
+    fn new(interruptible: bool) -> Self {
+        Self { interruptible, raised: None }
+    }
+
+    fn came(&mut self) -> bool {
+        if self.interruptible {
+            self.raised = Python::attach(|py| py.check_signals().err());
+        }
+        self.raised.is_some()
+    }
+}
+
+fn not_taken(py: Python<'_>, error: &Error) -> PyErr {
+    match error {
+        Error::Closed => PyValueError::new_err("the writer is closed"),
+        error => to_python(py, error),
     }
 }
 

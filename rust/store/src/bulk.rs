@@ -32,8 +32,6 @@ use crate::error::{Error, Result, Step};
 use crate::save::{Saved, while_root_vanishes};
 use crate::sidecar::Source;
 
-/// Threads: one leads, the others stage.
-const THREADS: usize = 3;
 /// How often somebody who waits looks whether to go on waiting.
 const LOOK: Duration = Duration::from_millis(50);
 /// Outcomes that a waiting caller is woken for while more are under way.
@@ -72,8 +70,17 @@ pub struct Options {
     pub results: usize,
     /// And the bytes of their records. One that is larger goes alone.
     pub bytes: usize,
-    /// Whether the first of many is coming, so that it need not be hurried through on its own.
+    /// Whether one caller hands over many and waits for all: none need be hurried, or is settled on its own.
     pub many: bool,
+}
+
+/// How long a caller waits for room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Until enough of the results before are finished.
+    UntilFinished,
+    /// Until it has also been told, by [`Bulk::settle`], what became of them.
+    UntilSettled,
 }
 
 /// Saves results in threads of its own.
@@ -95,8 +102,9 @@ pub struct Finished {
 }
 
 impl Bulk {
-    /// Start the threads. The output directory is made by the first result.
-    pub fn start(root: PathBuf, options: Options) -> Result<Self> {
+    /// An engine for one output directory, which its first result makes; so does it start the threads.
+    #[must_use]
+    pub fn new(root: PathBuf, options: Options) -> Self {
         let shared = Arc::new(Shared {
             gate: Gate::new(options.engine),
             durable: options.durability == Durability::Durable,
@@ -108,43 +116,68 @@ impl Bulk {
             room: Condvar::new(),
             path: root,
         });
-        let mut threads = Vec::new();
-        for n in 0..THREADS {
-            let worker = shared.clone();
-            match thread::Builder::new().name(format!("llem-bulk-{n}")).spawn(move || worker.serve()) {
-                Ok(thread) => threads.push(thread),
-                Err(error) if threads.is_empty() => return Err(Error::io(Step::Start, &shared.path, error)),
-                Err(_) => break,
-            }
-        }
-        Ok(Self { shared, threads: Mutex::new(threads) })
+        Self { shared, threads: Mutex::new(Vec::new()) }
     }
 
     /// Hand over a result under a ticket of the caller's; waits while too many are under way.
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`] where `interrupted` says so while it waits, or the engine is closed; the result
-    /// is then not taken.
-    pub fn submit(&self, ticket: u64, job: Job, interrupted: &mut dyn FnMut() -> bool) -> Result<()> {
+    /// [`Error::Interrupted`] where `interrupted` says so while it waits; [`Error::Closed`]; and where not one
+    /// thread could be started. The result is then not taken.
+    pub fn submit(
+        &self,
+        ticket: u64,
+        job: Job,
+        patience: Patience,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<()> {
         let mut queue = self.shared.lock();
-        if queue.closed {
-            return Err(Error::Interrupted);
-        }
-        if !queue.has_room(job.size()) {
+        if !queue.closed && !queue.has_room(job.size(), patience) {
             // Until it pays to come back: not once for each result that is finished.
-            while !queue.has_ample_room(job.size()) {
-                queue = wait(&self.shared.room, queue, Some(LOOK));
-                drop(queue);
-                if interrupted() {
-                    return Err(Error::Interrupted);
-                }
-                queue = self.shared.lock();
+            while !queue.closed && !queue.has_ample_room(job.size(), patience) {
+                queue = self.shared.wait_for_room(queue, interrupted)?;
             }
+        }
+        if queue.closed {
+            return Err(Error::Closed);
+        }
+        if queue.wants_thread() {
+            self.start_thread(&mut queue)?;
         }
         queue.push(ticket, job);
         drop(queue);
         self.shared.work.notify_one();
+        Ok(())
+    }
+
+    fn start_thread(&self, queue: &mut Queue) -> Result<()> {
+        let worker = self.shared.clone();
+        let named = thread::Builder::new().name(format!("llem-bulk-{}", queue.threads));
+        match named.spawn(move || worker.serve()) {
+            Ok(thread) => {
+                queue.threads += 1;
+                self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+                Ok(())
+            }
+            Err(error) if queue.threads == 0 => Err(Error::io(Step::Start, &self.shared.path, error)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Account for a result that was refused before it came here: it, too, is told of and settled.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub fn refuse(&self, ticket: u64) -> Result<()> {
+        let mut queue = self.shared.lock();
+        if queue.closed {
+            return Err(Error::Closed);
+        }
+        queue.unsettled.insert(ticket);
+        queue.refused += 1;
+        self.shared.news.notify_all();
         Ok(())
     }
 
@@ -153,21 +186,37 @@ impl Bulk {
     pub fn finished(&self, timeout: Duration) -> Finished {
         let mut queue = self.shared.lock();
         let until = Instant::now() + timeout;
-        while queue.outcomes.is_empty() && !queue.is_over() && !queue.nudged {
+        while queue.outcomes.is_empty() && queue.refused == 0 && !queue.is_over() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
             queue = wait(&self.shared.news, queue, Some(left));
         }
-        queue.nudged = false;
+        queue.refused = 0;
         Finished { outcomes: std::mem::take(&mut queue.outcomes), over: queue.is_over() }
     }
 
-    /// Let a caller that waits in [`Bulk::finished`], or the next one, return at once.
-    pub fn nudge(&self) {
-        self.shared.lock().nudged = true;
-        self.shared.news.notify_all();
+    /// Note that those who wait for results have been told what became of them, which makes room for others.
+    pub fn settle(&self, tickets: &[u64]) {
+        let mut queue = self.shared.lock();
+        for ticket in tickets {
+            queue.unsettled.remove(ticket);
+        }
+        self.shared.room.notify_all();
+    }
+
+    /// Wait until every result whose ticket is below `mark` is settled.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`] where `interrupted` says so.
+    pub fn wait_settled(&self, mark: u64, interrupted: &mut dyn FnMut() -> bool) -> Result<()> {
+        let mut queue = self.shared.lock();
+        while queue.unsettled.first().is_some_and(|first| *first < mark) {
+            queue = self.shared.wait_for_room(queue, interrupted)?;
+        }
+        Ok(())
     }
 
     /// Take no more; what was submitted is finished.
@@ -175,6 +224,7 @@ impl Bulk {
         self.shared.lock().closed = true;
         self.shared.work.notify_all();
         self.shared.news.notify_all();
+        self.shared.room.notify_all();
     }
 
     /// Take no more, and undo what is not in place yet; what is in place is still flushed.
@@ -235,6 +285,16 @@ impl Shared {
         self.cancelled.load(Ordering::Relaxed)
     }
 
+    /// Wait for a change that may make room, and look whether to go on waiting.
+    fn wait_for_room<'q>(
+        &'q self,
+        queue: MutexGuard<'q, Queue>,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<MutexGuard<'q, Queue>> {
+        drop(wait(&self.room, queue, Some(LOOK)));
+        if interrupted() { Err(Error::Interrupted) } else { Ok(self.lock()) }
+    }
+
     /// What each thread does.
     fn serve(&self) {
         let mut queue = self.lock();
@@ -271,8 +331,14 @@ impl Shared {
                     self.tell(&queue);
                     self.work.notify_all();
                 }
-                Next::Wait(time) => queue = wait(&self.work, queue, time),
+                Next::Wait(time) => {
+                    queue.idle += 1;
+                    queue = wait(&self.work, queue, time);
+                    queue.idle -= 1;
+                }
                 Next::End => {
+                    // Whoever keeps the engine for its outcomes keeps no directory open.
+                    *self.root.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     self.work.notify_all();
                     self.news.notify_all();
                     return;
@@ -385,7 +451,7 @@ impl Shared {
         if queue.outcomes.len() >= WORTH_WAKING || (queue.is_idle() && !queue.outcomes.is_empty()) {
             self.news.notify_all();
         }
-        if queue.has_ample_room(0) {
+        if queue.has_ample_room(0, Patience::UntilFinished) {
             self.room.notify_all();
         }
     }

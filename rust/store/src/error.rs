@@ -126,6 +126,9 @@ pub enum Error {
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// An engine for many results was closed before.
+    #[error("closed")]
+    Closed,
 }
 
 impl Error {
@@ -174,7 +177,9 @@ impl Error {
             Self::Io { step, .. } => *step,
             Self::Unconfirmed { cause, .. } => cause.step(),
             Self::NotParquet { .. } | Self::NotAFile { .. } | Self::NotASource { .. } => Step::ReadSource,
-            Self::SourceChanged { .. } | Self::Stream { .. } | Self::Interrupted => Step::Write,
+            Self::SourceChanged { .. } | Self::Stream { .. } | Self::Interrupted | Self::Closed => {
+                Step::Write
+            }
         }
     }
 
@@ -187,7 +192,7 @@ impl Error {
             | Self::NotAFile { path }
             | Self::SourceChanged { path } => Some(path),
             Self::Unconfirmed { cause, .. } => cause.path(),
-            Self::Stream { .. } | Self::NotASource { .. } | Self::Interrupted => None,
+            Self::Stream { .. } | Self::NotASource { .. } | Self::Interrupted | Self::Closed => None,
         }
     }
 

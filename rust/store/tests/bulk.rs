@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use llem_store::bulk::{Bulk, Engine, Job, Options};
+use llem_store::bulk::{Bulk, Engine, Job, Options, Patience};
 use llem_store::save::{Saved, Sidecar};
 use llem_store::sidecar::Source;
 use llem_store::timeseries::Columns;
@@ -29,6 +29,10 @@ fn trace() -> Source {
     let batch = RecordBatch::try_from(Columns::default()).unwrap();
     let schema = batch.schema();
     Source::Arrow(Box::new(RecordBatchIterator::new([Ok(batch)], schema)))
+}
+
+fn submit(bulk: &Bulk, ticket: u64, job: Job, interrupted: bool) -> Result<(), Error> {
+    bulk.submit(ticket, job, Patience::UntilFinished, &mut || interrupted)
 }
 
 fn all(bulk: &Bulk) -> HashMap<u64, Result<Saved, Error>> {
@@ -61,11 +65,11 @@ fn every_job_is_a_directory_with_its_own_bytes() {
         for durability in [Durability::Durable, Durability::Relaxed] {
             let temp = tempfile::tempdir().unwrap();
             let root = temp.path().join("a/b");
-            let bulk = Bulk::start(root.clone(), Options { durability, ..options(engine) }).unwrap();
+            let bulk = Bulk::new(root.clone(), Options { durability, ..options(engine) });
             assert!(!root.exists(), "nothing is made before there is a result");
             for ticket in 0..700 {
                 let name = format!("name-{}", ticket % 3);
-                bulk.submit(ticket, job(&name, ticket.to_string()), &mut || false).unwrap();
+                submit(&bulk, ticket, job(&name, ticket.to_string()), false).unwrap();
             }
             bulk.close();
             let outcomes = all(&bulk);
@@ -83,9 +87,9 @@ fn every_job_is_a_directory_with_its_own_bytes() {
 fn a_result_that_stands_alone_is_finished_without_another_coming() {
     let temp = tempfile::tempdir().unwrap();
     for many in [true, false] {
-        let bulk = Bulk::start(temp.path().to_owned(), Options { many, ..options(None) }).unwrap();
+        let bulk = Bulk::new(temp.path().to_owned(), Options { many, ..options(None) });
         for ticket in 0..3 {
-            bulk.submit(ticket, job("base", "{}"), &mut || false).unwrap();
+            submit(&bulk, ticket, job("base", "{}"), false).unwrap();
             let finished = bulk.finished(Duration::from_secs(30));
             assert_eq!((finished.outcomes.len(), finished.over), (1, false));
         }
@@ -96,17 +100,17 @@ fn a_result_that_stands_alone_is_finished_without_another_coming() {
 fn a_job_too_many_waits_and_can_be_called_off() {
     let temp = tempfile::tempdir().unwrap();
     let few = Options { results: 1, ..options(None) };
-    let bulk = Bulk::start(temp.path().to_owned(), few).unwrap();
+    let bulk = Bulk::new(temp.path().to_owned(), few);
     let mut refused = 0;
     for ticket in 0..50 {
-        match bulk.submit(ticket, job("base", vec![b'x'; 1 << 20]), &mut || true) {
+        match submit(&bulk, ticket, job("base", vec![b'x'; 1 << 20]), true) {
             Ok(()) => {}
             Err(Error::Interrupted) => refused += 1,
             Err(error) => panic!("{error}"),
         }
     }
     bulk.close();
-    assert!(matches!(bulk.submit(50, job("base", "{}"), &mut || false), Err(Error::Interrupted)));
+    assert!(matches!(submit(&bulk, 50, job("base", "{}"), false), Err(Error::Closed)));
     assert_eq!(all(&bulk).len() + refused, 50);
     assert!(refused > 0);
 }
@@ -114,9 +118,9 @@ fn a_job_too_many_waits_and_can_be_called_off() {
 #[test]
 fn one_that_is_larger_than_the_bound_goes_alone() {
     let temp = tempfile::tempdir().unwrap();
-    let bulk = Bulk::start(temp.path().to_owned(), Options { bytes: 10, ..options(None) }).unwrap();
+    let bulk = Bulk::new(temp.path().to_owned(), Options { bytes: 10, ..options(None) });
     for ticket in 0..3 {
-        bulk.submit(ticket, job("base", vec![b'x'; 1000]), &mut || false).unwrap();
+        submit(&bulk, ticket, job("base", vec![b'x'; 1000]), false).unwrap();
     }
     bulk.close();
     assert!(all(&bulk).values().all(Result::is_ok));
@@ -129,11 +133,11 @@ fn sidecars_are_stored_and_what_is_wrong_with_one_costs_no_record() {
     fs::write(&not_parquet, "x").unwrap();
     for engine in ENGINES {
         let root = temp.path().join(format!("{engine:?}"));
-        let bulk = Bulk::start(root.clone(), options(engine)).unwrap();
+        let bulk = Bulk::new(root.clone(), options(engine));
         let sources = [trace(), Source::File(temp.path().join("absent")), Source::File(not_parquet.clone())];
         for (ticket, source) in (0..).zip(sources) {
             let sidecar = Some((source, b"beside".to_vec()));
-            bulk.submit(ticket, Job { sidecar, ..job("base", "alone") }, &mut || false).unwrap();
+            submit(&bulk, ticket, Job { sidecar, ..job("base", "alone") }, false).unwrap();
         }
         bulk.close();
         let mut outcomes = all(&bulk);
@@ -153,9 +157,9 @@ fn sidecars_are_stored_and_what_is_wrong_with_one_costs_no_record() {
 fn an_output_directory_that_goes_away_is_made_again() {
     let temp = tempfile::tempdir().unwrap();
     let root = temp.path().join("root");
-    let bulk = Bulk::start(root.clone(), Options { many: false, ..options(None) }).unwrap();
+    let bulk = Bulk::new(root.clone(), Options { many: false, ..options(None) });
     for (ticket, moved) in (0..).zip(["", "moved", "removed", ""]) {
-        bulk.submit(ticket, job("base", "{}"), &mut || false).unwrap();
+        submit(&bulk, ticket, job("base", "{}"), false).unwrap();
         let path = bulk.finished(Duration::from_secs(30)).outcomes.remove(0).1.unwrap().path;
         assert!(path.starts_with(&root) && path.exists(), "{ticket}");
         match moved {
@@ -169,10 +173,10 @@ fn an_output_directory_that_goes_away_is_made_again() {
 #[test]
 fn what_cannot_be_saved_fails_alone() {
     let temp = tempfile::tempdir().unwrap();
-    let bulk = Bulk::start(temp.path().to_owned(), options(None)).unwrap();
+    let bulk = Bulk::new(temp.path().to_owned(), options(None));
     for ticket in 0..100 {
         let name = if ticket % 10 == 0 { "x".repeat(300) } else { "base".to_owned() };
-        bulk.submit(ticket, job(&name, "{}"), &mut || false).unwrap();
+        submit(&bulk, ticket, job(&name, "{}"), false).unwrap();
     }
     bulk.close();
     let outcomes = all(&bulk);
@@ -186,9 +190,9 @@ fn what_cannot_be_saved_fails_alone() {
 fn cancelling_undoes_what_is_not_in_place_and_accounts_for_the_rest() {
     for durability in [Durability::Durable, Durability::Relaxed] {
         let temp = tempfile::tempdir().unwrap();
-        let bulk = Bulk::start(temp.path().to_owned(), Options { durability, ..options(None) }).unwrap();
+        let bulk = Bulk::new(temp.path().to_owned(), Options { durability, ..options(None) });
         for ticket in 0..900 {
-            bulk.submit(ticket, job("base", "{}"), &mut || false).unwrap();
+            submit(&bulk, ticket, job("base", "{}"), false).unwrap();
         }
         bulk.cancel();
         let outcomes = all(&bulk);
@@ -205,13 +209,13 @@ fn cancelling_undoes_what_is_not_in_place_and_accounts_for_the_rest() {
 fn threads_that_submit_to_one_engine_lose_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let few = Options { results: 20, many: false, ..options(None) };
-    let bulk = Bulk::start(temp.path().to_owned(), few).unwrap();
+    let bulk = Bulk::new(temp.path().to_owned(), few);
     std::thread::scope(|scope| {
         for thread in 0..8_u64 {
             let bulk = &bulk;
             scope.spawn(move || {
                 for n in 0..100 {
-                    bulk.submit(thread * 100 + n, job("base", "{}"), &mut || false).unwrap();
+                    submit(bulk, thread * 100 + n, job("base", "{}"), false).unwrap();
                 }
             });
         }
@@ -219,4 +223,21 @@ fn threads_that_submit_to_one_engine_lose_nothing() {
     bulk.close();
     assert!(all(&bulk).values().all(Result::is_ok));
     assert_eq!(files(temp.path()).len(), 800);
+}
+
+#[test]
+fn a_patient_caller_waits_until_what_came_before_is_settled() {
+    let temp = tempfile::tempdir().unwrap();
+    let few = Options { results: 2, many: false, ..options(None) };
+    let bulk = Bulk::new(temp.path().to_owned(), few);
+    let patiently = |ticket| bulk.submit(ticket, job("base", "{}"), Patience::UntilSettled, &mut || true);
+    patiently(0).unwrap();
+    bulk.refuse(1).unwrap();
+    while bulk.finished(Duration::from_secs(30)).outcomes.is_empty() {}
+    assert!(matches!(patiently(2), Err(Error::Interrupted)), "finished, but not settled");
+    submit(&bulk, 2, job("base", "{}"), true).unwrap();
+    assert!(matches!(bulk.wait_settled(2, &mut || true), Err(Error::Interrupted)));
+    bulk.settle(&[0, 1]);
+    bulk.wait_settled(2, &mut || true).unwrap();
+    patiently(3).unwrap();
 }

@@ -1,14 +1,16 @@
 //! What is under way, and what is to be done next.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::batch::{Committed, Staged};
-use super::{Job, Options};
+use super::{Job, Options, Patience};
 use crate::error::{Error, Result};
 use crate::save::{Saved, Sidecar, unconfirmed};
 
+/// Threads: one leads, the others stage.
+const THREADS: usize = 3;
 /// Results that a leader does not wait beyond.
 const BATCH: usize = 256;
 /// And their bytes.
@@ -41,8 +43,13 @@ pub(super) struct Queue {
     alone: bool,
     arrived: Option<Instant>,
     pub(super) closed: bool,
-    /// A caller that waits for outcomes is to return without.
-    pub(super) nudged: bool,
+    /// Results whose callers have not been told what became of them, where they are told one by one.
+    pub(super) unsettled: BTreeSet<u64>,
+    /// Results that never came here, and that nobody has asked about yet.
+    pub(super) refused: usize,
+    /// Threads there are, and those that have nothing to do.
+    pub(super) threads: usize,
+    pub(super) idle: usize,
 }
 
 #[derive(Debug)]
@@ -78,22 +85,34 @@ impl Queue {
             alone: false,
             arrived: None,
             closed: false,
-            nudged: false,
+            unsettled: BTreeSet::new(),
+            refused: 0,
+            threads: 0,
+            idle: 0,
         }
     }
 
-    pub(super) fn has_room(&self, size: usize) -> bool {
-        self.fits(size, self.options.results, self.options.bytes)
+    pub(super) fn has_room(&self, size: usize, patience: Patience) -> bool {
+        self.fits(size, patience, self.options.results, self.options.bytes)
     }
 
     /// Whether so much is finished that a caller who found no room should come back.
-    pub(super) fn has_ample_room(&self, size: usize) -> bool {
+    pub(super) fn has_ample_room(&self, size: usize, patience: Patience) -> bool {
         let Options { results, bytes, .. } = self.options;
-        self.fits(size, results - results / 4, bytes - bytes / 4)
+        self.fits(size, patience, results - results / 4, bytes - bytes / 4)
     }
 
-    fn fits(&self, size: usize, results: usize, bytes: usize) -> bool {
-        self.under_way.is_empty() || (self.under_way.len() < results && self.bytes + size <= bytes)
+    fn fits(&self, size: usize, patience: Patience, results: usize, bytes: usize) -> bool {
+        let pending = match patience {
+            Patience::UntilSettled => self.unsettled.len(),
+            Patience::UntilFinished => self.under_way.len(),
+        };
+        pending == 0 || (pending < results && self.bytes + size <= bytes)
+    }
+
+    /// Whether another thread would find something to do that nobody else does.
+    pub(super) fn wants_thread(&self) -> bool {
+        self.threads < THREADS && self.idle <= self.waiting.len()
     }
 
     pub(super) fn push(&mut self, ticket: u64, job: Job) {
@@ -101,6 +120,9 @@ impl Queue {
         self.arrived = Some(Instant::now());
         self.bytes += job.size();
         self.under_way.insert(ticket, UnderWay { size: job.size(), path: None });
+        if !self.options.many {
+            self.unsettled.insert(ticket);
+        }
         self.waiting.push_back((ticket, job));
     }
 
