@@ -12,7 +12,7 @@ use crate::save::{Saved, Sidecar, unconfirmed};
 /// Threads: one leads, the others stage.
 const THREADS: usize = 3;
 /// Results that a leader does not wait beyond.
-const BATCH: usize = 256;
+const BATCH: usize = 128;
 /// And their bytes.
 const BATCH_BYTES: u64 = 16 << 20;
 /// How long a leader waits for another result after the last one.
