@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pyarrow as pa
 
 from llenergymeasure import (
+    BulkSaveError,
     ExperimentResult,
     LLEMError,
     PersistenceError,
     ResultStore,
+    SaveInterrupted,
     SidecarError,
     load_result,
     save_result,
+    save_results,
 )
 from llenergymeasure.domain.experiment import AggregatedResult, compute_measurement_config_hash
 from llenergymeasure.results.timeseries import Timeseries
@@ -29,6 +35,29 @@ def save(result: ExperimentResult, trace: Timeseries, table: pa.Table) -> list[P
         save_result(result, "results", timeseries_source=table),
         store.save(result, trace, durable=True),
     ]
+
+
+def save_many(results: Iterator[ExperimentResult], trace: Timeseries) -> list[Path]:
+    store = ResultStore("results")
+    try:
+        return [
+            *store.save_many(results, timeseries_sources=[trace, None, "x.parquet"], durable=False),
+            *save_results(results, "results", progress=lambda done, total: print(done, total)),
+        ]
+    except BulkSaveError as error:
+        return list(error.saved.values()) if error.failed[0] else []
+    except SaveInterrupted as interrupt:
+        return [*interrupt.saved.values(), *interrupt.unconfirmed.values()]
+
+
+async def write(results: list[ExperimentResult], trace: Timeseries) -> Path:
+    def log(result: ExperimentResult, error: Exception) -> None:
+        print(result.experiment_id, error)
+
+    with ResultStore("results").writer(max_pending=10, on_error=log) as writer:
+        futures: list[Future[Path]] = [writer.submit(result, trace) for result in results]
+        writer.flush()
+        return await asyncio.wrap_future(futures[0])
 
 
 def load(path: Path) -> ExperimentResult:
@@ -54,3 +83,5 @@ def wrong(result: ExperimentResult) -> None:
     result.save(42)  # type: ignore[arg-type]
     result.save("results", 42)  # type: ignore[arg-type]
     load_result("x", missing_sidecar="explode")  # type: ignore[arg-type]
+    save_results(result, "results")  # type: ignore[arg-type]
+    ResultStore("results").writer(on_error="explode")  # type: ignore[arg-type]

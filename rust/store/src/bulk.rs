@@ -10,32 +10,25 @@
 
 mod barrier;
 mod batch;
+mod engine;
 mod queue;
 
 use std::fmt;
-use std::io::{self, ErrorKind};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub use barrier::Engine;
-use barrier::{Gate, barrier};
-use batch::{Committed, NotStaged, OpenRoot, Staged};
-use queue::{Next, Queue};
+use barrier::Gate;
+use engine::{Shared, wait};
+use queue::Queue;
 
-use crate::claim::Claim;
 use crate::durable::Durability;
 use crate::error::{Error, Result, Step};
-use crate::save::{Saved, while_root_vanishes};
+use crate::save::Saved;
 use crate::sidecar::Source;
-
-/// How often somebody who waits looks whether to go on waiting.
-const LOOK: Duration = Duration::from_millis(50);
-/// Outcomes that a waiting caller is woken for while more are under way.
-const WORTH_WAKING: usize = 32;
 
 /// One result to save.
 pub struct Job {
@@ -257,210 +250,5 @@ impl Bulk {
 impl Drop for Bulk {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-#[derive(Debug)]
-struct Shared {
-    path: PathBuf,
-    durable: bool,
-    gate: Gate,
-    root: Mutex<Option<Arc<OpenRoot>>>,
-    cancelled: AtomicBool,
-    queue: Mutex<Queue>,
-    /// Told when there may be something to stage or to flush.
-    work: Condvar,
-    /// Told when results are finished.
-    news: Condvar,
-    /// Told when more results may come.
-    room: Condvar,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-
-    /// Wait for a change that may make room, and look whether to go on waiting.
-    fn wait_for_room<'q>(
-        &'q self,
-        queue: MutexGuard<'q, Queue>,
-        interrupted: &mut dyn FnMut() -> bool,
-    ) -> Result<MutexGuard<'q, Queue>> {
-        drop(wait(&self.room, queue, Some(LOOK)));
-        if interrupted() { Err(Error::Interrupted) } else { Ok(self.lock()) }
-    }
-
-    /// What each thread does.
-    fn serve(&self) {
-        let mut queue = self.lock();
-        loop {
-            match queue.next() {
-                Next::Stage(ticket, job) => {
-                    let others = queue.others_in_hand() > 0;
-                    drop(queue);
-                    if !others {
-                        self.check_root();
-                    }
-                    let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, job, others)));
-                    queue = self.lock();
-                    queue.staging -= 1;
-                    if done.is_err() {
-                        self.disown(&mut queue, [ticket]);
-                    }
-                    self.tell(&queue);
-                }
-                Next::Lead(staged, committed) => {
-                    drop(queue);
-                    let tickets: Vec<u64> = staged
-                        .iter()
-                        .map(|result| result.ticket)
-                        .chain(committed.iter().map(|result| result.ticket))
-                        .collect();
-                    let done = catch_unwind(AssertUnwindSafe(|| self.lead(staged, committed)));
-                    queue = self.lock();
-                    queue.led = None;
-                    match done {
-                        Ok(committed) => queue.committed = committed,
-                        Err(_) => self.disown(&mut queue, tickets),
-                    }
-                    self.tell(&queue);
-                    self.work.notify_all();
-                }
-                Next::Wait(time) => {
-                    queue.idle += 1;
-                    queue = wait(&self.work, queue, time);
-                    queue.idle -= 1;
-                }
-                Next::End => {
-                    // Whoever keeps the engine for its outcomes keeps no directory open.
-                    *self.root.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                    self.work.notify_all();
-                    self.news.notify_all();
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Write a result's files; without flushes to wait for, it is in place at once.
-    fn stage(&self, ticket: u64, job: Job, others: bool) {
-        match Staged::new(ticket, job, others, |name| self.claim(name), &|| self.is_cancelled()) {
-            Ok(staged) if self.durable => self.lock().stage(staged),
-            Ok(staged) => {
-                for (ticket, outcome) in self.publish(vec![staged]).into_iter().map(Committed::finish) {
-                    self.lock().finish(ticket, outcome);
-                }
-            }
-            Err(NotStaged { error, job }) => match job {
-                Some(job) => self.lock().take_back(ticket, *job),
-                None => self.lock().finish(ticket, Err(error)),
-            },
-        }
-    }
-
-    /// Forget an output directory that was moved away: what is saved from now on belongs where the path leads.
-    fn check_root(&self) {
-        let mut open = self.root.lock().unwrap_or_else(PoisonError::into_inner);
-        open.take_if(|root| !root.is_at(&self.path));
-    }
-
-    /// Make a barrier for what is staged and what is in place; acknowledge the one, and give the other its names.
-    fn lead(&self, mut staged: Vec<Staged>, mut committed: Vec<Committed>) -> Vec<Committed> {
-        self.check_root();
-        if self.is_cancelled() {
-            self.undo(std::mem::take(&mut staged));
-        }
-        barrier(&self.gate, &mut staged, &mut committed);
-        // Descriptors are closed outside the lock.
-        let acknowledged: Vec<_> = committed.into_iter().map(Committed::finish).collect();
-        let mut queue = self.lock();
-        for (ticket, outcome) in acknowledged {
-            queue.finish(ticket, outcome);
-        }
-        self.tell(&queue);
-        drop(queue);
-        self.publish(staged)
-    }
-
-    /// Give staged files their names, unless that is not wanted any more.
-    fn publish(&self, staged: Vec<Staged>) -> Vec<Committed> {
-        let mut queue = self.lock();
-        if self.is_cancelled() {
-            drop(queue);
-            self.undo(staged);
-            return Vec::new();
-        }
-        queue.expect_in_place(&staged);
-        drop(queue);
-        let mut in_place = Vec::with_capacity(staged.len());
-        for staged in staged {
-            match staged.publish(self.durable) {
-                (_, Ok(committed)) => in_place.push(committed),
-                (ticket, Err(error)) => self.lock().finish(ticket, Err(error)),
-            }
-        }
-        in_place
-    }
-
-    fn undo(&self, staged: Vec<Staged>) {
-        for staged in staged {
-            let ticket = staged.ticket;
-            drop(staged);
-            self.lock().finish(ticket, Err(Error::Interrupted));
-        }
-    }
-
-    /// Claim a directory, in the output directory that is open already or in one that is opened or made now.
-    fn claim(&self, name: &str) -> Result<(Arc<OpenRoot>, Claim)> {
-        while_root_vanishes(|| {
-            let root = {
-                let mut open = self.root.lock().unwrap_or_else(PoisonError::into_inner);
-                match &*open {
-                    Some(root) => root.clone(),
-                    None => open.insert(Arc::new(OpenRoot::open_or_make(&self.path)?)).clone(),
-                }
-            };
-            match root.claim(name) {
-                Ok(claim) => Ok((root, claim)),
-                Err(error) => {
-                    if error.is_io(ErrorKind::NotFound) {
-                        let mut open = self.root.lock().unwrap_or_else(PoisonError::into_inner);
-                        open.take_if(|open| Arc::ptr_eq(open, &root));
-                    }
-                    Err(error)
-                }
-            }
-        })
-    }
-
-    /// Account for results that a panic has cost: none may be waited for in vain.
-    fn disown(&self, queue: &mut Queue, tickets: impl IntoIterator<Item = u64>) {
-        for ticket in tickets {
-            let cause = io::Error::other("the store failed in a way that was not foreseen");
-            queue.lose(ticket, Error::io(Step::Flush, &self.path, cause));
-        }
-    }
-
-    /// Wake whoever waits for what has happened.
-    fn tell(&self, queue: &Queue) {
-        if queue.outcomes.len() >= WORTH_WAKING || (queue.is_idle() && !queue.outcomes.is_empty()) {
-            self.news.notify_all();
-        }
-        if queue.has_ample_room(0, Patience::UntilFinished) {
-            self.room.notify_all();
-        }
-    }
-}
-
-/// Wait to be told, or for a time.
-fn wait<'q>(told: &Condvar, queue: MutexGuard<'q, Queue>, time: Option<Duration>) -> MutexGuard<'q, Queue> {
-    match time {
-        Some(time) => told.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner).0,
-        None => told.wait(queue).unwrap_or_else(PoisonError::into_inner),
     }
 }
