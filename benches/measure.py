@@ -30,11 +30,19 @@ class Row:
     ours_us: list[float] = field(default_factory=list)
     against_us: list[float] = field(default_factory=list)
     doubtful: bool = False
+    at_least: bool = False
+    """Whether the target is the least that the figure should be."""
 
     @classmethod
     def ratio(cls, metric: str, ours: list[float], against: list[float], target: float | None = None) -> Row:
         """Compare two contenders, round by round."""
         return cls(metric, [a / b for a, b in zip(ours, against, strict=True)], "x", target, ours, against)
+
+    @classmethod
+    def faster(cls, metric: str, ours: list[float], than: list[float], target: float | None = None) -> Row:
+        """Say round by round how many times faster ours are, which should be so many times at least."""
+        times = [b / a for a, b in zip(ours, than, strict=True)]
+        return cls(metric, times, "x", target, ours, than, at_least=True)
 
     @property
     def median(self) -> float:
@@ -52,7 +60,9 @@ class Row:
     @property
     def met(self) -> bool | None:
         """Whether the median is within the target; None where there is no target."""
-        return None if self.target is None else self.median <= self.target
+        if self.target is None:
+            return None
+        return self.median >= self.target if self.at_least else self.median <= self.target
 
     def doubted(self, word: str) -> Row:
         """Withhold the verdict, where the metric has the word in it."""
@@ -68,6 +78,7 @@ class Row:
             "quartiles": [low, high],
             "range": [min(self.samples), max(self.samples)],
             "target": self.target,
+            "at_least": self.at_least,
             "met": self.met,
             "samples": self.samples,
             "ours_us": self.ours_us,
@@ -119,7 +130,7 @@ def show(title: str, rows: Iterable[Row]) -> Table:
             row.metric,
             _figure(row.median, row.unit),
             " - ".join(f"{quartile:.2f}" for quartile in row.quartiles) if len(row.samples) > 1 else "",
-            "" if row.target is None else f"≤ {_figure(row.target, row.unit)}",
+            "" if row.target is None else f"{'≥' if row.at_least else '≤'} {_figure(row.target, row.unit)}",
             _verdict(row),
             *(f"{statistics.median(times):.0f}" if times else "" for times in (row.ours_us, row.against_us)),
         )
