@@ -76,7 +76,8 @@ class _Run:
         self._told = 0
         self._submitted = 0
         self._outcomes: dict[int, Any] = {}
-        """A path as a string, or the error."""
+        """A path, as a string or made, or the error."""
+        self._made = 0
         self._missing: list[int] = []
         self._interruptible = threading.current_thread() is threading.main_thread()
         self._engine = _store.Bulk(
@@ -110,7 +111,7 @@ class _Run:
             self._progress = None
         self._engine.close()
         while self._collect(_LOOK):
-            continue
+            self._make_paths()
         self._engine.join()
 
     def _collect(self, seconds: float) -> bool:
@@ -119,6 +120,15 @@ class _Run:
             self._told = len(self._outcomes)
             self._progress(self._told, self._total)
         return more
+
+    def _make_paths(self) -> None:
+        """Turn strings into paths, in their place, as far as all before them are there."""
+        outcomes, index = self._outcomes, self._made
+        while isinstance(outcome := outcomes.get(index), (str, Exception)):
+            if isinstance(outcome, str):
+                outcomes[index] = Path(outcome)
+            index += 1
+        self._made = index
 
     def interrupted(self) -> SaveInterrupted:
         """Stop, and tell what is durable."""
@@ -144,11 +154,9 @@ class _Run:
             with contextlib.suppress(UserWarning):
                 self._warn_of_missing()
             raise BulkSaveError(saved, failed)
-        outcomes = self._outcomes
-        for index, path in outcomes.items():
-            outcomes[index] = Path(path)  # in the place of the string: never all of them twice
+        self._make_paths()
         self._warn_of_missing()
-        return [outcomes[index] for index in range(self._submitted)]
+        return [self._outcomes[index] for index in range(self._submitted)]
 
     def _split(self) -> tuple[dict[int, Path], dict[int, Exception]]:
         saved: dict[int, Path] = {}

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Job;
 use super::barrier::Flush;
@@ -21,6 +21,8 @@ pub(super) struct OpenRoot {
     root: Mutex<Root>,
     dir: Arc<Dir>,
     names: Names,
+    /// The flush that failed: what was new then may be lost, whatever another flush says.
+    failed: OnceLock<Error>,
     /// Opened before anything was written, so that it reports every error since; nobody else uses it.
     pub(super) file_system: Option<FileSystem>,
 }
@@ -29,7 +31,13 @@ impl OpenRoot {
     pub(super) fn open_or_make(path: &Path) -> Result<Self> {
         let root = Root::open_or_make(path)?;
         let dir = root.dir().clone();
-        Ok(Self { file_system: dir.file_system(), root: Mutex::new(root), dir, names: Names::default() })
+        Ok(Self {
+            file_system: dir.file_system(),
+            root: Mutex::new(root),
+            dir,
+            names: Names::default(),
+            failed: AtomicBool::new(false),
+        })
     }
 
     pub(super) fn claim(&self, name: &str) -> Result<Claim> {
@@ -46,7 +54,19 @@ impl OpenRoot {
     }
 
     pub(super) fn flush(&self) -> Result<()> {
-        self.root.lock().unwrap_or_else(PoisonError::into_inner).flush()
+        if let Some(error) = self.failed.get() {
+            return Err(error.copy());
+        }
+        self.root.lock().unwrap_or_else(PoisonError::into_inner).flush().map_err(|error| {
+            let copy = error.copy();
+            let _ = self.failed.set(error);
+            copy
+        })
+    }
+
+    /// Whether a flush of it has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.get().is_some()
     }
 
     fn keep(&self) {
@@ -83,23 +103,23 @@ pub(super) struct NotStaged {
 impl Staged {
     /// Check the sidecar, claim a directory, and write the files.
     ///
-    /// Where `others` have descriptors that they will give back, a job for which there are none is given back.
+    /// A job for which there are no descriptors is given back, unless this is its last try.
     pub(super) fn new(
         ticket: u64,
         job: Job,
-        others: bool,
+        last_try: bool,
         claim: impl FnOnce(&str) -> Result<(Arc<OpenRoot>, Claim)>,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Self, NotStaged> {
         let mut draft = Draft::new(job);
-        match draft.write(others, claim, interrupted) {
+        match draft.write(last_try, claim, interrupted) {
             Ok(Written { record, sidecar, became, root, claim }) => {
                 let Draft { record: alone, beside, path: source, .. } = draft;
                 let record = Some(record);
                 Ok(Self { ticket, root, fate: Ok(()), record, sidecar, became, claim, alone, beside, source })
             }
             Err(error) => {
-                let again = others && error.is_out_of_descriptors();
+                let again = !last_try && error.is_out_of_descriptors();
                 Err(NotStaged { job: if again { draft.into_job() } else { None }, error })
             }
         }
@@ -148,7 +168,7 @@ impl Staged {
             (self.sidecar, self.became) = match &self.source {
                 Some(path) => {
                     let checked = sidecar::check(Source::File(path.clone()));
-                    write_sidecar(&self.claim, &mut Some(checked), false, &|| false)?
+                    write_sidecar(&self.claim, &mut Some(checked), true, &|| false)?
                 }
                 // A stream is read once.
                 None => (None, Sidecar::Failed(why.copy())),
@@ -249,18 +269,18 @@ impl Draft {
 
     fn write(
         &mut self,
-        others: bool,
+        last_try: bool,
         claim: impl FnOnce(&str) -> Result<(Arc<OpenRoot>, Claim)>,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Written> {
         if let Some(Err(error)) = &self.checked
-            && others
+            && !last_try
             && error.is_out_of_descriptors()
         {
             return Err(error.copy());
         }
         let (root, claim) = claim(&self.name)?;
-        let (sidecar, became) = write_sidecar(&claim, &mut self.checked, others, interrupted)?;
+        let (sidecar, became) = write_sidecar(&claim, &mut self.checked, last_try, interrupted)?;
         let content = if sidecar.is_some() { &self.beside } else { &self.record };
         let mut record = write_record(&claim, content)?;
         record.check_length(content.len() as u64)?;
@@ -269,11 +289,11 @@ impl Draft {
 }
 
 /// Write a sidecar beside a record that is still to come; what is wrong with it is no reason not to, unless
-/// that is a want of descriptors that `others` will give back.
+/// that is a want of descriptors and there is another try.
 fn write_sidecar(
     claim: &Claim,
     checked: &mut Option<Result<Option<Checked>>>,
-    others: bool,
+    last_try: bool,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<(Option<PendingFile>, Sidecar)> {
     let written = match checked.take() {
@@ -290,7 +310,7 @@ fn write_sidecar(
     match written {
         Ok(pending) => Ok((Some(pending), Sidecar::Stored)),
         Err(Error::Interrupted) => Err(Error::Interrupted),
-        Err(error) if others && error.is_out_of_descriptors() => Err(error),
+        Err(error) if !last_try && error.is_out_of_descriptors() => Err(error),
         Err(error) => Ok((None, Sidecar::Failed(error))),
     }
 }

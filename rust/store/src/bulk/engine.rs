@@ -48,10 +48,14 @@ impl Shared {
     /// Wait for a change that may make room, and look whether to go on waiting.
     pub(super) fn wait_for_room<'q>(
         &'q self,
-        queue: MutexGuard<'q, Queue>,
+        mut queue: MutexGuard<'q, Queue>,
         interrupted: &mut dyn FnMut() -> bool,
     ) -> Result<MutexGuard<'q, Queue>> {
-        drop(wait(&self.room, queue, Some(LOOK)));
+        queue.crowd += 1;
+        self.work.notify_one();
+        queue = wait(&self.room, queue, Some(LOOK));
+        queue.crowd -= 1;
+        drop(queue);
         if interrupted() { Err(Error::Interrupted) } else { Ok(self.lock()) }
     }
 
@@ -60,13 +64,12 @@ impl Shared {
         let mut queue = self.lock();
         loop {
             match queue.next() {
-                Next::Stage(ticket, job) => {
-                    let others = queue.others_in_hand() > 0;
+                Next::Stage { ticket, job, first } => {
                     drop(queue);
-                    if !others {
+                    if first {
                         self.check_root();
                     }
-                    let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, job, others)));
+                    let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, job)));
                     queue = self.lock();
                     queue.staging -= 1;
                     if done.is_err() {
@@ -108,34 +111,44 @@ impl Shared {
     }
 
     /// Write a result's files; without flushes to wait for, it is in place at once.
-    fn stage(&self, ticket: u64, job: Job, others: bool) {
-        match Staged::new(ticket, job, others, |name| self.claim(name), &|| self.is_cancelled()) {
-            Ok(staged) if self.durable => self.lock().stage(staged),
-            Ok(staged) => {
-                for (ticket, outcome) in self.publish(vec![staged]).into_iter().map(Committed::finish) {
-                    self.lock().finish(ticket, outcome);
+    fn stage(&self, ticket: u64, mut job: Job) {
+        let mut last_try = false;
+        loop {
+            let claim = |name: &str| self.claim(name);
+            match Staged::new(ticket, job, last_try, claim, &|| self.is_cancelled()) {
+                Ok(staged) if self.durable => return self.lock().stage(staged),
+                Ok(staged) => {
+                    for (ticket, outcome) in self.publish(vec![staged]).into_iter().map(Committed::finish) {
+                        self.lock().finish(ticket, outcome);
+                    }
+                    return;
+                }
+                Err(NotStaged { error, job: None }) => return self.lock().finish(ticket, Err(error)),
+                Err(NotStaged { job: Some(again), .. }) => {
+                    let mut queue = self.lock();
+                    if queue.others_in_hand() > 0 {
+                        return queue.take_back(ticket, *again);
+                    }
+                    (job, last_try) = (*again, true);
                 }
             }
-            Err(NotStaged { error, job }) => match job {
-                Some(job) => self.lock().take_back(ticket, *job),
-                None => self.lock().finish(ticket, Err(error)),
-            },
         }
     }
 
-    /// Forget an output directory that was moved away: what is saved from now on belongs where the path leads.
+    /// Forget an output directory that was moved away, since what is saved from now on belongs where the path
+    /// leads, and one whose flush has failed, since the next flush of that descriptor would not know.
     fn check_root(&self) {
         let mut open = self.root.lock().unwrap_or_else(PoisonError::into_inner);
-        open.take_if(|root| !root.is_at(&self.path));
+        open.take_if(|root| root.has_failed() || !root.is_at(&self.path));
     }
 
     /// Make a barrier for what is staged and what is in place; acknowledge the one, and give the other its names.
     fn lead(&self, mut staged: Vec<Staged>, mut committed: Vec<Committed>) -> Vec<Committed> {
-        self.check_root();
         if self.is_cancelled() {
             self.undo(std::mem::take(&mut staged));
         }
         barrier(&self.gate, &mut staged, &mut committed);
+        self.check_root();
         // Descriptors are closed outside the lock.
         let acknowledged: Vec<_> = committed.into_iter().map(Committed::finish).collect();
         let mut queue = self.lock();

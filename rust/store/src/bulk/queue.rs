@@ -27,7 +27,7 @@ pub(super) struct Queue {
     options: Options,
     /// Results that may be in hand at once: that there are descriptors for.
     most_in_hand: usize,
-    waiting: VecDeque<(u64, Job)>,
+    waiting: VecDeque<Waiting>,
     /// Results that threads are staging.
     pub(super) staging: usize,
     staged: Vec<Staged>,
@@ -45,11 +45,21 @@ pub(super) struct Queue {
     pub(super) closed: bool,
     /// Results whose callers have not been told what became of them, where they are told one by one.
     pub(super) unsettled: BTreeSet<u64>,
+    /// Callers that wait for room, or for all before them: nothing comes from them meanwhile.
+    pub(super) crowd: usize,
     /// Results that never came here, and that nobody has asked about yet.
     pub(super) refused: usize,
     /// Threads there are, and those that have nothing to do.
     pub(super) threads: usize,
     pub(super) idle: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    job: Job,
+    /// Nothing was under way when it came.
+    first: bool,
 }
 
 #[derive(Debug)]
@@ -61,7 +71,11 @@ struct UnderWay {
 
 /// What a thread does next.
 pub(super) enum Next {
-    Stage(u64, Job),
+    Stage {
+        ticket: u64,
+        job: Job,
+        first: bool,
+    },
     Lead(Vec<Staged>, Vec<Committed>),
     /// Wait to be told; so long at most.
     Wait(Option<Duration>),
@@ -86,6 +100,7 @@ impl Queue {
             arrived: None,
             closed: false,
             unsettled: BTreeSet::new(),
+            crowd: 0,
             refused: 0,
             threads: 0,
             idle: 0,
@@ -116,20 +131,21 @@ impl Queue {
     }
 
     pub(super) fn push(&mut self, ticket: u64, job: Job) {
-        self.alone = self.under_way.is_empty() && !self.options.many;
+        let first = self.under_way.is_empty();
+        self.alone = first && !self.options.many;
         self.arrived = Some(Instant::now());
         self.bytes += job.size();
         self.under_way.insert(ticket, UnderWay { size: job.size(), path: None });
         if !self.options.many {
             self.unsettled.insert(ticket);
         }
-        self.waiting.push_back((ticket, job));
+        self.waiting.push_back(Waiting { ticket, job, first });
     }
 
     /// Put back a result for which there were no descriptors, until others have given theirs back.
     pub(super) fn take_back(&mut self, ticket: u64, job: Job) {
         self.most_in_hand = self.others_in_hand().max(1);
-        self.waiting.push_front((ticket, job));
+        self.waiting.push_front(Waiting { ticket, job, first: false });
     }
 
     pub(super) fn stage(&mut self, staged: Staged) {
@@ -164,8 +180,8 @@ impl Queue {
     }
 
     pub(super) fn abandon_waiting(&mut self) {
-        for (ticket, _) in std::mem::take(&mut self.waiting) {
-            self.finish(ticket, Err(Error::Interrupted));
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.finish(waiting.ticket, Err(Error::Interrupted));
         }
     }
 
@@ -201,10 +217,10 @@ impl Queue {
             return Next::Lead(staged, committed);
         }
         if self.in_hand() < self.most_in_hand
-            && let Some((ticket, job)) = self.waiting.pop_front()
+            && let Some(Waiting { ticket, job, first }) = self.waiting.pop_front()
         {
             self.staging += 1;
-            return Next::Stage(ticket, job);
+            return Next::Stage { ticket, job, first };
         }
         if self.is_over() { Next::End } else { Next::Wait(due) }
     }
@@ -223,7 +239,7 @@ impl Queue {
         if can_stage || self.staging > 0 {
             return Some(left(PATIENCE, self.staged_since.or(self.arrived)));
         }
-        if self.alone || self.closed || !self.waiting.is_empty() {
+        if self.alone || self.closed || self.crowd > 0 || !self.waiting.is_empty() {
             return Some(Duration::ZERO);
         }
         Some(left(if self.options.many { PATIENCE } else { LINGER }, self.arrived))
