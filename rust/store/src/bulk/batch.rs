@@ -36,7 +36,7 @@ impl OpenRoot {
             root: Mutex::new(root),
             dir,
             names: Names::default(),
-            failed: AtomicBool::new(false),
+            failed: OnceLock::new(),
         })
     }
 
