@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["save"]
 
+_PATIENCE = 0.15
+"""Seconds that a user waits who will not wait."""
+
 
 def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
     files: Annotated[
@@ -208,8 +211,12 @@ class _Run:
                     with interrupt.step():
                         self._take(record, writer, bar)
             finally:
-                writer.close()
+                with interrupt.step():
+                    writer.close()
         finally:
+            if self._line:
+                # Told twice. What is not in place is undone as far as that is quick.
+                writer._abandon(_PATIENCE)  # noqa: SLF001 - nobody else gives up on results
             with self._lock:
                 self.tally.under_way = len(self._line)
 

@@ -56,9 +56,11 @@ def save_many(  # noqa: PLR0913 - the method has them all
             run.finish()
         except KeyboardInterrupt:
             raise
-        except BaseException:
+        except BaseException as error:
             # Whatever the iterable or the callback raised: what was given is saved first.
             run.finish(quietly=True)
+            if hasattr(error, "add_note"):  # from Python 3.11 on
+                error.add_note(run.summary())
             raise
         return run.paths()
     except KeyboardInterrupt as interrupt:
@@ -157,6 +159,13 @@ class _Run:
         self._make_paths()
         self._warn_of_missing()
         return [self._outcomes[index] for index in range(self._submitted)]
+
+    def summary(self) -> str:
+        """Say what became of everything that was submitted."""
+        saved, failed = self._split()
+        if failed:
+            return f"before that, {BulkSaveError(saved, failed)}"
+        return f"before that, {len(saved)} results were saved"
 
     def _split(self) -> tuple[dict[int, Path], dict[int, Exception]]:
         saved: dict[int, Path] = {}

@@ -133,6 +133,11 @@ class Writer:
         self._thread.join()
         self._desk.raise_failures()
 
+    def _abandon(self, seconds: float) -> None:
+        """Undo what is not in place yet, and wait for that, but not longer."""
+        self._desk.abandon()
+        self._thread.join(seconds)
+
     def __enter__(self) -> Self:
         """Return itself."""
         return self
@@ -183,7 +188,7 @@ class _Desk:
         self._on_error = on_error
         self._tickets = itertools.count()
         self._orphaned = False
-        self._thread: int | None = None
+        self._thread: threading.Thread | None = None
         # Since the last flush, by their tickets.
         self._tally = threading.Lock()
         self._saved: dict[int, str] = {}
@@ -215,13 +220,13 @@ class _Desk:
             under_way=self.under_way,
             entry=entry,
             # The thread that makes room does not wait for it: a callback may submit.
-            patient=threading.get_ident() != self._thread,
+            patient=threading.current_thread() is not self._thread,
         )
         return future
 
     def wait(self) -> None:
         """Wait until everything that was submitted before is settled."""
-        if threading.get_ident() == self._thread:
+        if threading.current_thread() is self._thread:
             raise RuntimeError("a callback cannot wait for its own writer")
         mark = max(self.under_way.copy(), default=-1) + 1
         self._bulk.wait_settled(mark, _is_main_thread())
@@ -241,9 +246,14 @@ class _Desk:
         self._orphaned = self._orphaned or orphaned
         self._bulk.close()
 
+    def abandon(self) -> None:
+        """Take no more, and undo what is not in place yet."""
+        self.closed = True
+        self._bulk.cancel()
+
     def serve(self) -> None:
         """Resolve futures until the writer is closed and all are; what the writer's thread does."""
-        self._thread = threading.get_ident()
+        self._thread = threading.current_thread()
         more = True
         while more:
             outcomes: dict[int, str | Exception] = {}
@@ -261,9 +271,9 @@ class _Desk:
     def _tell(self, ticket: int, outcome: str | Exception, *, vanished: bool) -> None:
         future, result = self.under_way[ticket]
         trouble = outcome if isinstance(outcome, Exception) else None
-        if vanished:
-            trouble = _warn_of_vanished(ticket, outcome)
         try:
+            if vanished:
+                trouble = _warn_of_vanished(ticket, outcome)
             if trouble is None:
                 if self._on_error == "raise":
                     with self._tally:
@@ -308,6 +318,7 @@ def _is_missing(path: str | os.PathLike[str]) -> bool:
 
 def _warn_of_vanished(ticket: int, path: str | Exception) -> Exception | None:
     """Warn that a source was there at the submit and not later; return the warning where it is an error."""
+    # Whoever shows the warning may fail, too; that is no failure of the result.
     try:
         warnings.warn(
             f"the timeseries source of result no. {ticket} does not exist any more; "
@@ -317,6 +328,8 @@ def _warn_of_vanished(ticket: int, path: str | Exception) -> Exception | None:
         )
     except UserWarning as warning:
         return warning
+    except Exception:  # noqa: BLE001
+        return None
     return None
 
 

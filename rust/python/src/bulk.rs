@@ -70,9 +70,10 @@ impl Bulk {
         patient: bool,
     ) -> PyResult<()> {
         let engine = self.engine()?;
+        let weight = source.map_or(0, weight);
         let source = source.map(|source| to_source(py, source)).transpose()?;
         let sidecar = source.map(|source| (source, record_beside.unwrap_or(record).to_vec()));
-        let job = Job { name, record: record.to_vec(), sidecar };
+        let job = Job { name, record: record.to_vec(), sidecar, weight };
         let patience = if patient { Patience::UntilSettled } else { Patience::UntilFinished };
         if let Some(under_way) = under_way {
             under_way.set_item(ticket, entry)?;
@@ -200,6 +201,16 @@ impl Bulk {
             ))
         })
     }
+}
+
+/// Bytes that a table keeps in memory until it is written, by its own account; a guess where it gives none.
+fn weight(source: &Bound<'_, PyAny>) -> usize {
+    const GUESS: usize = 1 << 20;
+    if !source.hasattr("__arrow_c_stream__").unwrap_or(false) {
+        return 0;
+    }
+    let told = source.getattr("nbytes").and_then(|bytes| bytes.extract()); // pyarrow, arro3, our own
+    told.or_else(|_| source.call_method0("estimated_size")?.extract()).unwrap_or(GUESS) // polars
 }
 
 /// What a signal handler raised while a caller waited; Python runs handlers in the main thread alone.

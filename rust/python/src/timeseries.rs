@@ -59,6 +59,11 @@ impl Timeseries {
         Ok(to_stream_pycapsule(py, Box::new(stream), requested_schema)?)
     }
 
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.0.get_array_memory_size()
+    }
+
     fn __len__(&self) -> usize {
         self.0.num_rows()
     }

@@ -38,6 +38,8 @@ pub struct Job {
     pub record: Vec<u8>,
     /// The sidecar, and the record as it reads beside one.
     pub sidecar: Option<(Source, Vec<u8>)>,
+    /// Bytes that the sidecar's source keeps in memory.
+    pub weight: usize,
 }
 
 impl fmt::Debug for Job {
@@ -48,7 +50,7 @@ impl fmt::Debug for Job {
 
 impl Job {
     fn size(&self) -> usize {
-        self.record.len() + self.sidecar.as_ref().map_or(0, |(_, beside)| beside.len())
+        self.weight + self.record.len() + self.sidecar.as_ref().map_or(0, |(_, beside)| beside.len())
     }
 }
 
@@ -61,7 +63,7 @@ pub struct Options {
     pub engine: Option<Engine>,
     /// Results that may be under way, before another must wait.
     pub results: usize,
-    /// And the bytes of their records. One that is larger goes alone.
+    /// And the bytes that they keep in memory. One that is larger goes alone.
     pub bytes: usize,
     /// Whether one caller hands over many and waits for all: none need be hurried, or is settled on its own.
     pub many: bool,

@@ -77,10 +77,16 @@ impl Root {
         for dir in std::iter::once(&self.dir).chain(parents) {
             dir.sync().at(Step::FlushDirectory, || dir.path().to_owned())?;
         }
+        self.check_alive()?;
         if self.kept {
             self.made.clear();
         }
         Ok(())
+    }
+
+    /// Fail where the file system has stopped taking changes, whatever a flush said.
+    pub fn check_alive(&self) -> Result<()> {
+        self.dir.check_alive().at(Step::FlushDirectory, || self.dir.path().to_owned())
     }
 
     /// Leave what was made where it is.

@@ -22,7 +22,7 @@ fn options(engine: Option<Engine>) -> Options {
 }
 
 fn job(name: &str, record: impl Into<Vec<u8>>) -> Job {
-    Job { name: name.to_owned(), record: record.into(), sidecar: None }
+    Job { name: name.to_owned(), record: record.into(), sidecar: None, weight: 0 }
 }
 
 fn trace() -> Source {

@@ -12,7 +12,7 @@ use std::thread;
 
 use super::batch::{Committed, OpenRoot, Staged};
 use crate::dir::FileSystem;
-use crate::error::{Error, Step};
+use crate::error::{At, Step};
 
 /// How a barrier is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,9 +79,9 @@ pub(super) fn barrier(gate: &Gate, staged: &mut [Staged], committed: &mut [Commi
     let Some(file_system) = file_system else {
         return flush_each(&roots, staged, committed);
     };
-    if let Err(error) = file_system.sync() {
+    let synced = file_system.sync().at(Step::Flush, || roots[0].path().to_owned());
+    if let Err(error) = synced.and_then(|()| roots[0].check_alive()) {
         gate.failed.store(true, Ordering::Relaxed);
-        let error = Error::io(Step::Flush, roots[0].path(), error);
         for result in committed {
             result.doubt(&error);
         }

@@ -54,19 +54,28 @@ impl OpenRoot {
     }
 
     pub(super) fn flush(&self) -> Result<()> {
+        self.unless_failed(Root::flush)
+    }
+
+    pub(super) fn check_alive(&self) -> Result<()> {
+        self.unless_failed(|root| root.check_alive())
+    }
+
+    fn unless_failed(&self, flush: impl FnOnce(&mut Root) -> Result<()>) -> Result<()> {
         if let Some(error) = self.failed.get() {
             return Err(error.copy());
         }
-        self.root.lock().unwrap_or_else(PoisonError::into_inner).flush().map_err(|error| {
+        flush(&mut self.root.lock().unwrap_or_else(PoisonError::into_inner)).map_err(|error| {
             let copy = error.copy();
             let _ = self.failed.set(error);
             copy
         })
     }
 
-    /// Whether a flush of it has failed.
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.get().is_some()
+    /// Whether another descriptor of the directory may be trusted again: its own flush has failed, and not that
+    /// of a parent, which a descriptor opened later knows nothing of.
+    pub(super) fn is_spent(&self) -> bool {
+        self.failed.get().is_some_and(|error| error.path() == Some(self.path()))
     }
 
     fn keep(&self) {
@@ -233,6 +242,7 @@ struct Draft {
     name: String,
     record: Vec<u8>,
     beside: Vec<u8>,
+    weight: usize,
     path: Option<PathBuf>,
     checked: Option<Result<Option<Checked>>>,
 }
@@ -246,13 +256,14 @@ struct Written {
 }
 
 impl Draft {
-    fn new(Job { name, record, sidecar }: Job) -> Self {
+    fn new(Job { name, record, sidecar, weight }: Job) -> Self {
         let (source, beside) = sidecar.unzip();
         let path = match &source {
             Some(Source::File(path)) => Some(path.clone()),
             _ => None,
         };
-        Self { name, record, beside: beside.unwrap_or_default(), path, checked: source.map(sidecar::check) }
+        let beside = beside.unwrap_or_default();
+        Self { name, record, beside, weight, path, checked: source.map(sidecar::check) }
     }
 
     fn into_job(self) -> Option<Box<Job>> {
@@ -264,7 +275,7 @@ impl Draft {
             (None, Some(Ok(_))) => return None,
         };
         let sidecar = source.map(|source| (source, self.beside));
-        Some(Box::new(Job { name: self.name, record: self.record, sidecar }))
+        Some(Box::new(Job { name: self.name, record: self.record, sidecar, weight: self.weight }))
     }
 
     fn write(

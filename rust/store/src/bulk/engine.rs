@@ -86,7 +86,7 @@ impl Shared {
                         .collect();
                     let done = catch_unwind(AssertUnwindSafe(|| self.lead(staged, committed)));
                     queue = self.lock();
-                    queue.led = None;
+                    queue.end_batch();
                     match done {
                         Ok(committed) => queue.committed = committed,
                         Err(_) => self.disown(&mut queue, tickets),
@@ -139,7 +139,7 @@ impl Shared {
     /// leads, and one whose flush has failed, since the next flush of that descriptor would not know.
     fn check_root(&self) {
         let mut open = self.root.lock().unwrap_or_else(PoisonError::into_inner);
-        open.take_if(|root| root.has_failed() || !root.is_at(&self.path));
+        open.take_if(|root| root.is_spent() || !root.is_at(&self.path));
     }
 
     /// Make a barrier for what is staged and what is in place; acknowledge the one, and give the other its names.
@@ -154,6 +154,9 @@ impl Shared {
         let mut queue = self.lock();
         for (ticket, outcome) in acknowledged {
             queue.finish(ticket, outcome);
+        }
+        if !queue.outcomes.is_empty() {
+            self.news.notify_all();
         }
         self.tell(&queue);
         drop(queue);

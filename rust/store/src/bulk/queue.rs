@@ -25,15 +25,16 @@ const DESCRIPTORS: usize = 3;
 #[derive(Debug)]
 pub(super) struct Queue {
     options: Options,
-    /// Results that may be in hand at once: that there are descriptors for.
+    /// Results that may be in hand at once: that there are descriptors for, lately and at all.
     most_in_hand: usize,
+    most_ever: usize,
     waiting: VecDeque<Waiting>,
     /// Results that threads are staging.
     pub(super) staging: usize,
     staged: Vec<Staged>,
     staged_since: Option<Instant>,
     /// Results that the leader has, where there is one.
-    pub(super) led: Option<usize>,
+    led: Option<usize>,
     pub(super) committed: Vec<Committed>,
     pub(super) outcomes: Vec<(u64, Result<Saved>)>,
     /// Every result that was submitted and is not finished, and their bytes.
@@ -84,9 +85,11 @@ pub(super) enum Next {
 
 impl Queue {
     pub(super) fn new(options: Options) -> Self {
+        let most = (descriptors() / 2 / DESCRIPTORS).max(1);
         Self {
             options,
-            most_in_hand: (descriptors() / 2 / DESCRIPTORS).max(1),
+            most_in_hand: most,
+            most_ever: most,
             waiting: VecDeque::new(),
             staging: 0,
             staged: Vec::new(),
@@ -146,6 +149,12 @@ impl Queue {
     pub(super) fn take_back(&mut self, ticket: u64, job: Job) {
         self.most_in_hand = self.others_in_hand().max(1);
         self.waiting.push_front(Waiting { ticket, job, first: false });
+    }
+
+    /// End a batch; others may have given descriptors back meanwhile.
+    pub(super) fn end_batch(&mut self) {
+        self.led = None;
+        self.most_in_hand = self.most_in_hand.saturating_mul(2).min(self.most_ever);
     }
 
     pub(super) fn stage(&mut self, staged: Staged) {
@@ -216,13 +225,20 @@ impl Queue {
             self.led = Some(staged.len() + committed.len());
             return Next::Lead(staged, committed);
         }
-        if self.in_hand() < self.most_in_hand
+        if self.may_stage()
             && let Some(Waiting { ticket, job, first }) = self.waiting.pop_front()
         {
             self.staging += 1;
             return Next::Stage { ticket, job, first };
         }
         if self.is_over() { Next::End } else { Next::Wait(due) }
+    }
+
+    /// Whether a thread may stage another result: there are descriptors for it, and a thread is left to lead, since
+    /// a result may take as long to stage as its stream likes.
+    fn may_stage(&self) -> bool {
+        let leaderless = self.led.is_none() && !(self.staged.is_empty() && self.committed.is_empty());
+        self.in_hand() < self.most_in_hand && !(leaderless && self.staging + 1 >= THREADS)
     }
 
     /// How long until a barrier should be made, as things are; `None` where there is nothing to make one for, or
@@ -235,7 +251,7 @@ impl Queue {
         if self.staged.len() >= BATCH || bytes() >= BATCH_BYTES {
             return Some(Duration::ZERO);
         }
-        let can_stage = !self.waiting.is_empty() && self.in_hand() < self.most_in_hand;
+        let can_stage = !self.waiting.is_empty() && self.may_stage();
         if can_stage || self.staging > 0 {
             return Some(left(PATIENCE, self.staged_since.or(self.arrived)));
         }

@@ -127,7 +127,45 @@ impl Dir {
 }
 
 #[cfg(target_os = "linux")]
+const EXT4: u64 = 0xEF53;
+#[cfg(target_os = "linux")]
+const XFS: u64 = 0x5846_5342;
+#[cfg(target_os = "linux")]
+const BTRFS: u64 = 0x9123_683E;
+
+#[cfg(target_os = "linux")]
 impl Dir {
+    /// Ask whether the file system still takes changes, after a flush that found nothing to do.
+    ///
+    /// When the device fails in a commit that somebody else waited for, ext4 and btrfs abort and stop, and a
+    /// flush that comes later has nothing to commit and says that all is well. A change does meet the abort:
+    /// the first one starts a transaction, which makes ext4 notice, and the second is refused.
+    pub fn check_alive(&self) -> io::Result<()> {
+        use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+        if !matches!(self.magic(), Some(EXT4 | BTRFS)) {
+            return Ok(());
+        }
+        let touch = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+        };
+        for _ in 0..2 {
+            // Any other error, such as a directory that is not ours to touch, tells nothing.
+            if let Err(error @ (Errno::IO | Errno::ROFS)) =
+                retry_on_intr(|| rustix::fs::futimens(&self.fd, &touch))
+            {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The kind of the file system.
+    fn magic(&self) -> Option<u64> {
+        #[allow(clippy::cast_sign_loss, reason = "a magic number, in a type that differs between platforms")]
+        rustix::fs::fstatfs(&self.fd).ok().map(|status| status.f_type as u64 & 0xFFFF_FFFF)
+    }
+
     /// A descriptor of the file system that the directory is on, where one call flushes all of it and reports
     /// what went wrong since the descriptor was opened.
     ///
@@ -135,13 +173,7 @@ impl Dir {
     /// the file system under it; FUSE answers at once and does nothing.
     #[must_use]
     pub fn file_system(&self) -> Option<FileSystem> {
-        const EXT4: u64 = 0xEF53;
-        const XFS: u64 = 0x5846_5342;
-        const BTRFS: u64 = 0x9123_683E;
-        let kind = rustix::fs::fstatfs(&self.fd).ok()?.f_type;
-        #[allow(clippy::cast_sign_loss, reason = "a magic number, in a type that differs between platforms")]
-        let known = [EXT4, XFS, BTRFS].contains(&(kind as u64 & 0xFFFF_FFFF));
-        if !known || kernel() < (5, 17) {
+        if !matches!(self.magic(), Some(EXT4 | XFS | BTRFS)) || kernel() < (5, 17) {
             return None;
         }
         rustix::fs::openat(&self.fd, ".", OPEN_DIR, Mode::empty()).ok().map(FileSystem)
@@ -175,6 +207,11 @@ pub use super::no_file_system::FileSystem;
 
 #[cfg(not(target_os = "linux"))]
 impl Dir {
+    /// Nothing is known to be asked on this platform.
+    pub fn check_alive(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// No file system is known to be flushed as a whole, errors and all, on this platform.
     #[must_use]
     pub fn file_system(&self) -> Option<FileSystem> {
