@@ -58,12 +58,12 @@ class Outcome:
 class Saver:
     """Forks a fresh process for each save."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, script: str = "saver.py") -> None:
         self._scratch = scratch
         self._runs = 0
-        script = Path(__file__).with_name("saver.py")
+        script = str(Path(__file__).with_name(script))
         self._process = subprocess.Popen(
-            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
 
     def save(
@@ -81,13 +81,10 @@ class Saver:
 
         With `only`, no other call than those on this path is traced or fails.
         """
-        stderr, log = self._scratch / f"{self._runs}.err", self._scratch / f"{self._runs}.log"
-        self._runs += 1
         job = {
             "result": result.model_dump_json(),
             "root": str(root),
             "source": None if source is None else str(source),
-            "stderr": str(stderr),
             "durable": True,
             "stamp": None,
             "warm": 0,
@@ -99,7 +96,20 @@ class Saver:
             "uid": None,
             **options,
         }
-        self._send(json.dumps(job).encode() + b"\n")
+        return self.run(job, trace=trace, inject=inject, only=only)
+
+    def run(
+        self,
+        job: dict[str, object],
+        *,
+        trace: bool = False,
+        inject: tuple[str, ...] = (),
+        only: Path | None = None,
+    ) -> Outcome:
+        """Do a job in a fresh process; see `save`."""
+        stderr, log = self._scratch / f"{self._runs}.err", self._scratch / f"{self._runs}.log"
+        self._runs += 1
+        self._send(json.dumps({**job, "stderr": str(stderr)}).encode() + b"\n")
         child = int(self._receive())
         tracer = None
         if trace or inject:
@@ -195,6 +205,59 @@ def traced(saver: Saver, result: ExperimentResult, tmp_path_factory: pytest.Temp
     if probe.kind != "PersistenceError":
         pytest.skip("strace does not inject errors here")
     return saver
+
+
+@pytest.fixture(scope="session")
+def bulk(traced: Saver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Outcome]]:
+    """Save many results in a fresh process, traced; see `bulk_saver.py` for the options."""
+    assert traced
+    saver = Saver(tmp_path_factory.mktemp("bulk"), "bulk_saver.py")
+
+    def bulk(root: Path, *, inject: tuple[str, ...] = (), **job: object) -> Outcome:
+        return saver.run({"root": str(root), **job}, trace=True, inject=inject)
+
+    yield bulk
+    saver.close()
+
+
+@dataclass(frozen=True)
+class Span:
+    """One system call of a process with threads, and the lines of the trace where it begins and ends."""
+
+    name: str
+    arguments: str
+    answer: str
+    injected: bool
+    begins: int
+    ends: int
+
+
+BEGUN = re.compile(r"^(\d+) +(\w+)\((.*?)(?:<unfinished \.\.\.>|\) += (\S+).*)$")
+RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)\) += (\S+)")
+INJECTED = "(INJECTED)"
+
+
+def spans_of(trace: str) -> list[Span]:
+    found: list[Span] = []
+    open_: dict[str, tuple[str, str, int]] = {}
+    for n, line in enumerate(trace.splitlines()):
+        if (resumed := RESUMED.match(line)) is not None:
+            task, name, rest, answer = resumed.groups()
+            begun_name, arguments, begins = open_.pop(task, (name, "", 0))
+            found.append(Span(begun_name, (arguments + rest).rstrip(), answer, INJECTED in line, begins, n))
+        elif (begun := BEGUN.match(line)) is not None:
+            task, name, arguments, answer = begun.groups()
+            if answer is None:
+                open_[task] = (name, arguments.rstrip(), n)
+            else:
+                found.append(Span(name, arguments, answer, INJECTED in line, n, n))
+    return sorted(found, key=lambda span: span.begins)
+
+
+@pytest.fixture(scope="session")
+def spans() -> Callable[[str], list[Span]]:
+    """The system calls of a trace of many threads, in the order in which they began."""
+    return spans_of
 
 
 @pytest.fixture(scope="session")

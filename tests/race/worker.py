@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from llenergymeasure import ExperimentResult, PersistenceError
+from llenergymeasure import ExperimentResult, PersistenceError, ResultStore
 
 PATIENCE = 30
 
@@ -101,6 +101,37 @@ def save_in_threads(
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def save_many(
+    report: Report, number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
+) -> None:
+    which = number % len(results)
+    sources = [job["source"]] * job["saves"]
+    paths = ResultStore(root).save_many(
+        (results[which] for _ in sources), timeseries_sources=sources, durable=job["durable"]
+    )
+    report.saved += [(str(path), which) for path in paths]
+
+
+def write(
+    report: Report, number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
+) -> None:
+    """Save through one writer, from several threads."""
+    which = number % len(results)
+    futures = []
+    with ResultStore(root).writer(durable=job["durable"], max_pending=job.get("max_pending", 64)) as writer:
+
+        def submit() -> None:
+            for _ in range(job["saves"]):
+                futures.append(writer.submit(results[which], job["source"]))  # noqa: PERF401 - as they come
+
+        threads = [threading.Thread(target=submit) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    report.saved += [(str(future.result(0)), which) for future in futures]
 
 
 def fail(
@@ -219,6 +250,8 @@ def save_in_the_child(
 ROLES = {
     "save": save_all,
     "threads": save_in_threads,
+    "many": save_many,
+    "writer": write,
     "fail": fail,
     "interrupt": be_interrupted,
     "read": read_all,

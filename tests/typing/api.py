@@ -39,10 +39,11 @@ def save(result: ExperimentResult, trace: Timeseries, table: pa.Table) -> list[P
 
 def save_many(results: Iterator[ExperimentResult], trace: Timeseries) -> list[Path]:
     store = ResultStore("results")
+    counts: list[tuple[int, int | None]] = []
     try:
         return [
             *store.save_many(results, timeseries_sources=[trace, None, "x.parquet"], durable=False),
-            *save_results(results, "results", progress=lambda done, total: print(done, total)),
+            *save_results(results, "results", progress=lambda done, total: counts.append((done, total))),
         ]
     except BulkSaveError as error:
         return list(error.saved.values()) if error.failed[0] else []
@@ -51,10 +52,12 @@ def save_many(results: Iterator[ExperimentResult], trace: Timeseries) -> list[Pa
 
 
 async def write(results: list[ExperimentResult], trace: Timeseries) -> Path:
-    def log(result: ExperimentResult, error: Exception) -> None:
-        print(result.experiment_id, error)
+    failed: dict[str, Exception] = {}
 
-    with ResultStore("results").writer(max_pending=10, on_error=log) as writer:
+    def note(result: ExperimentResult, error: Exception) -> None:
+        failed[result.experiment_id] = error
+
+    with ResultStore("results").writer(max_pending=10, on_error=note) as writer:
         futures: list[Future[Path]] = [writer.submit(result, trace) for result in results]
         writer.flush()
         return await asyncio.wrap_future(futures[0])

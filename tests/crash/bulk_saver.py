@@ -1,0 +1,208 @@
+"""A process that forks a fresh process for each job of many results, so that strace can be attached.
+
+Run as a script, it speaks as `saver.py` does. With a job as its only argument, it does that one itself, and
+prints a line for every result that is acknowledged before it prints the outcome.
+
+A job is a dictionary: `root`, and what it changes of `JOB`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NoReturn
+
+from llenergymeasure import BulkSaveError, ExperimentResult, PersistenceError, ResultStore, SaveInterrupted
+from llenergymeasure.results import bulk, writer
+from llenergymeasure.results.timeseries import Timeseries
+
+PR_SET_PTRACER = 0x59616D61
+JOB: dict[str, Any] = {
+    "how": "save_many",
+    "count": 20,
+    "engine": None,
+    "durable": True,
+    "stamp": None,
+    "padding": 4000,
+    "sources": [],  # paths, "arrow" and None, taken in turn
+    "max_pending": 1024,
+    "pause_at": None,  # a number of results after which the generator goes on giving nothing
+    "acks": False,
+    "max_bytes": None,
+    "one_by_one": False,  # each is waited for before the next is submitted
+    "pid": False,
+}
+STARTED = datetime(2026, 2, 18, 14, 30, tzinfo=timezone.utc)
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        job = {**JOB, **json.loads(sys.argv[1])}
+        prepare(job)
+        tell(perform(job))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        # Whatever is loaded at the first save is loaded before any is traced.
+        perform({**JOB, "root": scratch, "count": 2, "sources": ["arrow"]})
+        perform({**JOB, "root": scratch, "count": 2, "how": "writer"})
+    while line := os.read(0, 1 << 20):
+        job = {**JOB, **json.loads(line)}
+        child = os.fork()
+        if child == 0:
+            serve(job)
+        tell(os.waitpid(child, 0)[1])
+
+
+def tell(what: object) -> None:
+    # No call that may be made to fail.
+    os.writev(1, [json.dumps(what).encode() + b"\n"])
+
+
+def serve(job: dict[str, Any]) -> NoReturn:
+    os.dup2(os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    # Where only a parent may trace, anyone may trace this one; the kernel may not know the call.
+    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
+    prepare(job)
+    tell(os.getpid())  # only now, so that a tracer sees nothing of the preparation
+    os.read(0, 1)
+    os.getppid()  # where the save begins, for a reader of the trace
+    outcome = perform(job)
+    os.getppid()  # where it ends
+    tell(outcome)
+    os._exit(0)
+
+
+def prepare(job: dict[str, Any]) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if job["stamp"]:
+        time.strftime = lambda *_: job["stamp"]
+    if job["max_bytes"] is not None:
+        bulk.MAX_BYTES = vars(writer)["MAX_BYTES"] = job["max_bytes"]
+    if job["pid"]:
+        tell(os.getpid())
+
+
+def result(number: int, padding: int) -> ExperimentResult:
+    return ExperimentResult(
+        experiment_id=f"{number}",
+        measurement_config_hash="0123456789abcdef",
+        measurement_methodology="total",
+        total_tokens=1000,
+        total_energy_j=12.5,
+        total_inference_time_sec=3.25,
+        avg_tokens_per_second=307.7,
+        avg_energy_per_token_j=0.0125,
+        total_flops=0.0,
+        start_time=STARTED,
+        end_time=STARTED,
+        effective_config={"model": "org/Model", "padding": "x" * padding},
+    )
+
+
+def generate(job: dict[str, Any]) -> Iterator[ExperimentResult]:
+    for number in range(job["count"]):
+        if number == job["pause_at"]:
+            while True:
+                time.sleep(0.01)
+        yield result(number, job["padding"])
+
+
+def sources(job: dict[str, Any]) -> list[Any] | None:
+    if not job["sources"]:
+        return None
+    trace = Timeseries(timestamp_s=[0.0] * 3, gpu_index=[0] * 3, power_w=[1.5] * 3)
+    given = (job["sources"][n % len(job["sources"])] for n in range(job["count"]))
+    return [trace if source == "arrow" else source for source in given]
+
+
+def perform(job: dict[str, Any]) -> dict[str, Any]:
+    """Do the job, and say what became of it; times are of the clock that all processes share."""
+    store = ResultStore(job["root"])
+    store._engine = job["engine"]
+    said: dict[str, Any] = {"kind": "saved", "failed": {}, "most": 0}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        said["saved"] = save_many(store, job) if job["how"] == "save_many" else write(store, job, said)
+    except BulkSaveError as error:
+        said |= {"kind": "BulkSaveError", "saved": paths(error.saved), "failed": facts(error.failed)}
+    except SaveInterrupted as error:
+        said |= {"kind": "SaveInterrupted", "saved": paths(error.saved), "failed": facts(error.failed)}
+        said["unconfirmed"] = paths(error.unconfirmed)
+    except BaseException as error:  # noqa: BLE001 - whatever came out is what is tested
+        said |= {"kind": type(error).__name__, "message": str(error)}
+    said["over"] = time.monotonic()
+    said["grown"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
+    return said
+
+
+def save_many(store: ResultStore, job: dict[str, Any]) -> dict[int, str]:
+    def progress(done: int, _: int | None) -> None:
+        # For a reader of the trace, and for one of the output.
+        os.access(f"/progress/{done}", os.F_OK)
+        if job["acks"]:
+            tell(done)
+
+    saved = store.save_many(
+        generate(job), timeseries_sources=sources(job), durable=job["durable"], progress=progress
+    )
+    return paths(dict(enumerate(saved)))
+
+
+def write(store: ResultStore, job: dict[str, Any], said: dict[str, Any]) -> dict[int, str]:
+    given = sources(job) or [None] * job["count"]
+    futures: list[Future[Path]] = []
+
+    def acknowledge(future: Future[Path]) -> None:
+        if future.exception() is None:
+            path = future.result()
+            os.access(f"/acknowledged/{path.parent.name}", os.F_OK)
+            if job["acks"]:
+                tell(str(path))
+
+    try:
+        with store.writer(durable=job["durable"], max_pending=job["max_pending"]) as opened:
+            for result_, source in zip(generate(job), given, strict=True):
+                future = opened.submit(result_, source)
+                future.add_done_callback(acknowledge)
+                futures.append(future)
+                if job["one_by_one"]:
+                    future.exception()
+                said["most"] = max(said["most"], sum(not future.done() for future in futures))
+    finally:
+        said["submitted"] = len(futures)
+        said["done"] = sum(future.done() for future in futures)
+        with contextlib.suppress(Exception):
+            good = {n: future.result(0) for n, future in enumerate(futures) if not future.exception(0)}
+            said["saved"] = paths(good)
+    return paths({n: future.result(0) for n, future in enumerate(futures)})
+
+
+def paths(saved: dict[int, Path]) -> dict[int, str]:
+    return {index: str(path) for index, path in saved.items()}
+
+
+def facts(failed: dict[int, Exception]) -> dict[int, Any]:
+    return {
+        index: {
+            "kind": type(error).__name__,
+            "message": str(error),
+            **{name: getattr(error, name, None) for name in ("errno", "step", "committed", "result_path")},
+        }
+        for index, error in failed.items()
+        if isinstance(error, (PersistenceError, Exception))
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""A system call of many saves fails: every result is accounted for, and the disk agrees with what is said."""
+
+from __future__ import annotations
+
+import errno as codes
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llenergymeasure import ExperimentResult
+
+if TYPE_CHECKING:
+    Bulk = Callable[..., Any]
+    Outcome = Any
+    Span = Any
+    Spans = Callable[[str], list[Any]]
+
+COUNT = 12
+CALLS = ("mkdirat", "openat", "write", "lseek", "fsync", "syncfs", "renameat2", "close")
+FLUSHES = ("fsync", "syncfs")
+ALWAYS = ("fsync", "syncfs", "renameat2", "mkdirat")
+"""Calls that nobody but the store makes, so that all of them may fail."""
+
+
+def flushed_twice(spans: list[Span]) -> list[str]:
+    """Files and directories whose flush failed, and that were flushed again.
+
+    It is told by their paths; a file that is made anew under the same path has been created in between.
+    """
+    failed: set[str] = set()
+    again = []
+    for span in spans:
+        if span.name == "openat" and "O_EXCL" in span.arguments and span.answer[:1].isdigit():
+            failed.discard(span.answer.partition("<")[2].rstrip(">"))
+        if span.name == "fsync":
+            path = span.arguments.partition("<")[2].rstrip(">")
+            if path in failed:
+                again.append(path)
+            if span.answer != "0":
+                failed.add(path)
+    return again
+
+
+def check(
+    root: Path, outcome: Outcome, spans: list[Span], *, sidecars: bool = True
+) -> tuple[set[int], set[int], set[int]]:
+    """Check that what is said is there; return what is saved, unconfirmed and without its sidecar."""
+    assert not outcome.stderr, outcome.stderr
+    assert outcome.kind in ("saved", "BulkSaveError"), outcome
+    saved = {int(n): Path(path) for n, path in outcome.said["saved"].items()}
+    failed = {int(n): error for n, error in outcome.said["failed"].items()}
+    assert sorted([*saved, *failed]) == list(range(COUNT))
+    committed = {n: Path(error["result_path"]) for n, error in failed.items() if error["committed"]}
+    for n, error in failed.items():
+        assert error["kind"] in ("PersistenceError", "SidecarError"), error
+        assert error["errno"], error
+        assert error["committed"] == (error["result_path"] is not None), (n, error)
+    records = saved | committed
+    assert len(set(records.values())) == len(records)
+    expected = []
+    for n, record in records.items():
+        result = ExperimentResult.from_json(record, missing_sidecar="error")
+        assert result.experiment_id == str(n)
+        expected += [record.parent, record]
+        if result.timeseries is not None:
+            sidecar = record.with_name("timeseries.parquet")
+            content = sidecar.read_bytes()
+            assert content[:4] == content[-4:] == b"PAR1"
+            expected.append(sidecar)
+        has_sidecar = sidecars and n % 3 != 0 and failed.get(n, {}).get("kind") != "SidecarError"
+        if n not in failed:
+            assert (result.timeseries is not None) == has_sidecar, n
+    there = sorted(root.rglob("*")) if root.exists() else []
+    assert there == sorted(expected)
+    assert flushed_twice(spans) == []
+    without = {n for n, error in failed.items() if error["kind"] == "SidecarError"}
+    return set(saved), set(committed) - without, without
+
+
+@pytest.fixture
+def sources(parquet: Path) -> list[str | None]:
+    """What the results have beside them, in turn."""
+    return [None, str(parquet), "arrow"]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [*((name, "EIO") for name in CALLS), *((name, "ENOSPC") for name in ("mkdirat", "openat", "write"))],
+)
+@pytest.mark.parametrize("engine", ["fsync", "syncfs"])
+def test_a_call_that_fails_costs_no_more_than_is_said(
+    bulk: Bulk,
+    spans: Spans,
+    tmp_path: Path,
+    sources: list[str | None],
+    engine: str,
+    name: str,
+    error: str,
+) -> None:
+    for when in ("1", "2", "4", "1..4", *(["1+"] if name in ALWAYS else [])):
+        root = tmp_path / when
+        root.mkdir()
+        inject = (f"{name}:error={error}:when={when}",)
+        outcome = bulk(root, engine=engine, count=COUNT, sources=sources, inject=inject)
+        calls = spans(outcome.trace)
+        saved, unconfirmed, _ = check(root, outcome, calls)
+        hit = [span for span in calls if span.name == name and span.injected]
+        for trouble in outcome.said["failed"].values():
+            assert trouble["errno"] == getattr(codes, error), (inject, trouble)
+        if not hit:
+            assert len(saved) == COUNT
+        if name not in FLUSHES:
+            assert not unconfirmed, inject
+        if name == "syncfs" and hit and when == "1":
+            # What was not in place yet is written anew and flushed one by one.
+            assert any(span.name == "fsync" for span in calls)
+
+
+@pytest.mark.parametrize("how", ["save_many", "writer"])
+def test_a_first_barrier_that_fails_is_made_again_with_new_files(
+    bulk: Bulk, spans: Spans, tmp_path: Path, sources: list[str | None], how: str
+) -> None:
+    outcome = bulk(
+        tmp_path, how=how, engine="syncfs", count=COUNT, sources=sources, inject=("syncfs:error=EIO:when=1",)
+    )
+    calls = spans(outcome.trace)
+    if not any(span.name == "syncfs" for span in calls):
+        pytest.skip("this file system is never flushed as a whole")
+    saved, unconfirmed, without = check(tmp_path, outcome, calls)
+    assert not unconfirmed
+    # A stream is read once: its result is saved without it.
+    assert saved >= {n for n in range(COUNT) if n % 3 != 2}
+    assert without <= {n for n in range(COUNT) if n % 3 == 2}
+    (failed, *others) = [span for span in calls if span.name == "syncfs"]
+    assert not others, "whose error it was, a syncfs does not say: it is not asked again"
+    for n in saved:
+        record = Path(outcome.said["saved"][str(n)])
+        (rename,) = (
+            span
+            for span in calls
+            if span.name == "renameat2" and f'<{record.parent}>, "result.json"' in span.arguments
+        )
+        temp = record.with_name(".result.json.tmp")
+        made = [s for s in calls if s.name == "openat" and s.answer.endswith(f"<{temp}>")]
+        (flush,) = (span for span in calls if span.name == "fsync" and f"<{temp}>" in span.arguments)
+        assert made[-1].ends < flush.begins <= flush.ends < rename.begins
+        if made[0].begins < failed.begins:
+            assert len(made) == 2
+            assert made[-1].begins > failed.ends
+
+
+def test_a_second_barrier_that_fails_is_told_of_and_not_made_again(
+    bulk: Bulk, spans: Spans, tmp_path: Path
+) -> None:
+    inject = ("syncfs:error=EIO:when=2+",)
+    outcome = bulk(tmp_path, how="writer", engine="syncfs", count=1, inject=inject)
+    calls = spans(outcome.trace)
+    if not any(span.name == "syncfs" for span in calls):
+        pytest.skip("this file system is never flushed as a whole")
+    (error,) = outcome.said["failed"].values()
+    assert error["committed"]
+    assert error["errno"] == codes.EIO
+    record = Path(error["result_path"])
+    assert ExperimentResult.from_json(record).experiment_id == "0"
+    assert sorted(tmp_path.rglob("*")) == [record.parent, record]
+
+
+@pytest.mark.parametrize("engine", ["fsync", "syncfs"])
+def test_a_flush_of_one_result_that_fails_is_told_as_a_single_save_tells_it(
+    bulk: Bulk, spans: Spans, tmp_path: Path, engine: str
+) -> None:
+    for n in range(1, 5):
+        root = tmp_path / f"{n}"
+        root.mkdir()
+        # Of one thread, or of several: the counts are each thread's own.
+        inject = (f"fsync:error=EIO:when={n}+", f"syncfs:error=EIO:when={n}+")
+        outcome = bulk(root, how="writer", engine=engine, count=1, inject=inject)
+        calls = spans(outcome.trace)
+        renamed = any(span.name == "renameat2" for span in calls)
+        for error in outcome.said["failed"].values():
+            assert (error["errno"], error["committed"]) == (codes.EIO, renamed)
+        assert bool(outcome.said["failed"]) == any(span.injected for span in calls if renamed) or not renamed
+        assert len(list(root.glob("*/result.json"))) == renamed
+        assert flushed_twice(calls) == []
+
+
+def test_an_output_directory_whose_flush_failed_is_opened_anew_before_it_is_relied_on_again(
+    bulk: Bulk, spans: Spans, tmp_path: Path
+) -> None:
+    met = False
+    for when in range(1, 8):
+        root = tmp_path / f"{when}"
+        root.mkdir()
+        inject = (f"fsync:error=EIO:when={when}",)
+        outcome = bulk(root, how="writer", engine="fsync", one_by_one=True, count=COUNT, inject=inject)
+        calls = spans(outcome.trace)
+        check(root, outcome, [], sidecars=False)
+        flushes = [span for span in calls if span.name == "fsync" and span.arguments.endswith(f"<{root}>")]
+        opened = [
+            span for span in calls if span.name in ("open", "openat") and span.answer.endswith(f"<{root}>")
+        ]
+        for failed, after in itertools.pairwise(flushes):
+            if failed.injected:
+                met = True
+                assert any(failed.ends < span.begins < after.begins for span in opened), inject
+    assert met
+
+
+@pytest.mark.parametrize("error", ["EINTR"])
+@pytest.mark.parametrize("name", ["mkdirat", "openat", "write", "fsync", "syncfs", "close"])
+@pytest.mark.parametrize("engine", ["fsync", "syncfs"])
+def test_an_interrupted_call_is_made_again(
+    bulk: Bulk,
+    tmp_path: Path,
+    sources: list[str | None],
+    engine: str,
+    name: str,
+    error: str,
+) -> None:
+    for when in ("1", "3"):
+        root = tmp_path / when
+        root.mkdir()
+        inject = (f"{name}:error={error}:when={when}",)
+        outcome = bulk(root, engine=engine, count=COUNT, sources=sources, inject=inject)
+        saved, *_ = check(root, outcome, [])
+        assert len(saved) == COUNT, inject
+
+
+@pytest.mark.parametrize("error", ["EINVAL", "ENOSYS"])
+def test_a_file_system_without_a_rename_that_refuses_to_replace_is_linked_on(
+    bulk: Bulk, tmp_path: Path, sources: list[str | None], error: str
+) -> None:
+    outcome = bulk(tmp_path, count=COUNT, sources=sources, inject=(f"renameat2:error={error}",))
+    saved, *_ = check(tmp_path, outcome, [])
+    assert len(saved) == COUNT
+
+
+@pytest.mark.parametrize("answer", [0, 1])
+def test_a_write_that_claims_what_it_did_not_do_is_caught_before_the_commit(
+    bulk: Bulk, tmp_path: Path, sources: list[str | None], answer: int
+) -> None:
+    for when in ("1", "2", "3..9"):
+        root = tmp_path / when
+        root.mkdir()
+        outcome = bulk(root, count=COUNT, sources=sources, inject=(f"write:retval={answer}:when={when}",))
+        if outcome.kind == "saved":
+            pytest.fail(f"nobody noticed that write {when} wrote nothing")
+        assert {error["step"] for error in outcome.said["failed"].values()} == {"write"}
+        _, unconfirmed, _ = check(root, outcome, [])
+        assert not unconfirmed

@@ -1,0 +1,214 @@
+"""The order of the system calls of many saves: nothing is acknowledged before the device has it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    Bulk = Callable[..., Any]
+    Span = Any
+    Spans = Callable[[str], list[Any]]
+
+ENGINES = ["fsync", "syncfs"]
+FLUSHES = ("fsync", "fdatasync", "sync", "syncfs", "sync_file_range")
+SLOW = ("fsync:delay_exit=30000", "syncfs:delay_exit=30000")
+"""Flushes that take long enough for others to gather behind them, as on a laptop's disk."""
+
+
+class Trace:
+    """What the calls of many saves did, by what they did it to."""
+
+    def __init__(self, root: Path, spans: list[Span]) -> None:
+        self.root = root
+        self.spans = spans
+        self.syncfs = [span for span in spans if span.name == "syncfs"]
+        self.root_flushes = self.flushes(root)
+        self.marks = [span for span in spans if span.name == "getppid"]
+
+    def flushes(self, path: Path) -> list[Span]:
+        return [span for span in self.spans if span.name == "fsync" and span.arguments.endswith(f"<{path}>")]
+
+    def writes(self, path: Path) -> list[Span]:
+        names = ("write", "copy_file_range", "ioctl", "pwrite64", "sendfile")
+        return [span for span in self.spans if span.name in names and f"<{path}>" in span.arguments]
+
+    def rename(self, path: Path) -> Span:
+        (found,) = (
+            span
+            for span in self.spans
+            if span.name == "renameat2"
+            and f"<{path.parent}>" in span.arguments
+            and f'"{path.name}"' in span.arguments
+        )
+        assert found.answer == "0"
+        assert found.arguments.endswith("RENAME_NOREPLACE")
+        return found
+
+    def mark(self, kind: str, what: object) -> Span:
+        (found,) = (span for span in self.spans if f'"/{kind}/{what}"' in span.arguments)
+        return found
+
+    def barrier(self, after: Span, before: int, *paths: Path) -> bool:
+        """Whether each of these was flushed after a call and before a line, on its own or with everything."""
+
+        def within(flushes: list[Span]) -> bool:
+            return any(
+                after.ends < flush.begins and flush.ends < before and flush.answer == "0" for flush in flushes
+            )
+
+        return within(self.syncfs) or all(within(self.flushes(path)) for path in paths)
+
+    def assert_safe(self, record: Path, by: int) -> None:
+        """A result was flushed before its rename, and its names between that and a line."""
+        temp = record.with_name(".result.json.tmp")
+        rename = self.rename(record)
+        (*_, written) = self.writes(temp)
+        assert self.barrier(written, rename.begins, temp), f"{record} was renamed before it was flushed"
+        assert self.barrier(rename, by, record.parent, self.root), f"{record} was acknowledged too early"
+        if record.with_name("timeseries.parquet").exists():
+            temp = record.with_name(".timeseries.parquet.tmp")
+            named = self.rename(record.with_name("timeseries.parquet"))
+            (*_, written) = self.writes(temp)
+            assert self.barrier(written, named.begins, temp)
+            assert named.ends < rename.begins
+
+
+@pytest.mark.parametrize("kinds", ["plain", "mixed"])
+@pytest.mark.parametrize("engine", [*ENGINES, None])
+def test_no_future_resolves_before_its_flushes(
+    bulk: Bulk, spans: Spans, tmp_path: Path, parquet: Path, engine: str | None, kinds: str
+) -> None:
+    root = tmp_path / "out"
+    root.mkdir()
+    sources = [None, str(parquet), "arrow"] if kinds == "mixed" else []
+    outcome = bulk(root, how="writer", engine=engine, count=60, sources=sources)
+    assert outcome.kind == "saved", outcome
+    trace = Trace(root, spans(outcome.trace))
+    assert len(outcome.said["saved"]) == 60
+    for path in map(Path, outcome.said["saved"].values()):
+        trace.assert_safe(path, by=trace.mark("acknowledged", path.parent.name).begins)
+    if engine == "syncfs" and trace.syncfs:
+        assert not [span for span in trace.spans if span.name == "fsync"]
+
+
+@pytest.mark.parametrize("engine", [*ENGINES, None])
+def test_nothing_counts_as_done_before_its_flushes(
+    bulk: Bulk, spans: Spans, tmp_path: Path, engine: str | None
+) -> None:
+    root = tmp_path / "out"
+    root.mkdir()
+    outcome = bulk(root, engine=engine, count=80, inject=SLOW)
+    assert outcome.kind == "saved", outcome
+    trace = Trace(root, spans(outcome.trace))
+    records = [Path(path) for path in outcome.said["saved"].values()]
+    for record in records:
+        trace.assert_safe(record, by=trace.marks[1].begins)
+
+    def safe(record: Path, by: int) -> bool:
+        return trace.barrier(trace.rename(record), by, record.parent, root)
+
+    told = re.findall(r'"/progress/(\d+)"', outcome.trace)
+    assert told[-1] == "80"
+    for done in set(told):
+        by = trace.mark("progress", done).begins
+        assert sum(safe(record, by) for record in records) >= int(done)
+
+
+@pytest.mark.parametrize("how", ["save_many", "writer"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_output_directory_is_flushed_for_a_batch_and_not_for_each_result(
+    bulk: Bulk, spans: Spans, tmp_path: Path, how: str, engine: str
+) -> None:
+    root = tmp_path / "out"
+    root.mkdir()
+    outcome = bulk(root, how=how, engine=engine, count=200, inject=SLOW)
+    assert outcome.kind == "saved", outcome
+    trace = Trace(root, spans(outcome.trace))
+    renames = sorted(trace.rename(Path(path)).ends for path in outcome.said["saved"].values())
+    assert len(renames) == 200
+    barriers = trace.root_flushes or trace.syncfs
+    assert 1 <= len(barriers) <= 50
+    # None of them without a name that is new since the one before: but for a syncfs, which flushes files too.
+    if engine == "fsync":
+        before = 0
+        for flush in barriers:
+            assert any(before < rename < flush.begins for rename in renames)
+            before = flush.begins
+
+
+def test_every_file_and_directory_is_flushed_once(bulk: Bulk, spans: Spans, tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    root.mkdir()
+    outcome = bulk(root, engine="fsync", count=60)
+    trace = Trace(root, spans(outcome.trace))
+    for record in map(Path, outcome.said["saved"].values()):
+        assert len(trace.flushes(record.with_name(".result.json.tmp"))) == 1
+        assert len(trace.flushes(record.parent)) == 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_parents_of_an_output_directory_that_was_made_are_flushed_once(
+    bulk: Bulk, spans: Spans, tmp_path: Path, engine: str
+) -> None:
+    root = tmp_path / "a" / "b" / "out"
+    outcome = bulk(root, engine=engine, count=60)
+    assert outcome.kind == "saved"
+    trace = Trace(root, spans(outcome.trace))
+    first = min((trace.rename(Path(path)) for path in outcome.said["saved"].values()), key=lambda s: s.begins)
+    parents = [root.parent, root.parent.parent, tmp_path]
+    assert trace.barrier(first, trace.marks[1].begins, *parents)
+    for parent in parents:
+        assert len(trace.flushes(parent)) == (0 if trace.syncfs else 1)
+
+
+@pytest.mark.parametrize("how", ["save_many", "writer"])
+@pytest.mark.parametrize("engine", [*ENGINES, None])
+def test_saves_that_are_not_durable_flush_nothing(
+    bulk: Bulk, spans: Spans, tmp_path: Path, parquet: Path, how: str, engine: str | None
+) -> None:
+    root = tmp_path / "a" / "out"
+    sources = [None, str(parquet), "arrow"]
+    outcome = bulk(root, how=how, engine=engine, count=30, durable=False, sources=sources)
+    assert outcome.kind == "saved", outcome
+    assert [span.name for span in spans(outcome.trace) if span.name in FLUSHES] == []
+    assert len(list(root.glob("*/result.json"))) == 30
+    assert len(list(root.glob("*/timeseries.parquet"))) == 20
+
+
+STAMP = "2026-01-01T00-00"
+NAME = f"org-model_pytorch_{STAMP}"
+
+
+@pytest.mark.parametrize("how", ["save_many", "writer"])
+@pytest.mark.parametrize("taken", [0, 500])
+def test_names_are_claimed_without_a_look_for_each(
+    bulk: Bulk, spans: Spans, tmp_path: Path, how: str, taken: int
+) -> None:
+    looks = {}
+    for count in (20, 200):
+        root = tmp_path / str(count)
+        for n in range(taken):
+            (root / (f"{NAME}_{n}" if n else NAME)).mkdir(parents=True)
+        outcome = bulk(root, how=how, count=count, durable=False, stamp=STAMP)
+        assert outcome.kind == "saved"
+        numbers = sorted(
+            int(Path(path).parent.name[len(NAME) + 1 :] or 0) for path in outcome.said["saved"].values()
+        )
+        assert numbers == list(range(taken, taken + count))
+        calls = spans(outcome.trace)
+        stats = ("stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2")
+        looks[count] = sum(
+            span.name in stats and f'"{NAME}' in span.arguments and f"<{root}>" in span.arguments
+            for span in calls
+        )
+        made = sum(span.name == "mkdirat" and f'"{NAME}' in span.arguments for span in calls)
+        assert count <= made <= count + 8
+    # Each of a few threads looks for where to begin; a look for each result would be 180 more.
+    assert looks[200] <= looks[20] + 60
+    assert looks[200] <= 8 * math.log2(taken + 1) + 16
