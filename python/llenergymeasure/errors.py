@@ -158,7 +158,7 @@ class BulkSaveError(LLEMError):
 
 
 class SaveInterrupted(KeyboardInterrupt):
-    """Ctrl-C in the middle of many saves. What was not in place yet was undone.
+    """Ctrl-C in the middle of many saves. What was not in place yet was undone, or is being undone.
 
     Attributes:
         saved: The path of each result that is safe, by its place in the input, from 0.

@@ -141,6 +141,9 @@ class _Run:
             if not self._collect(left):
                 self._engine.join()
                 break
+        else:
+            # The interpreter waits for it at its exit: what is under way may be a stream that runs Python.
+            threading.Thread(target=self._engine.join, name="llem-undo").start()
         in_place = self._engine.in_place()
         self._collect(0.0)
         saved, failed = self._split()

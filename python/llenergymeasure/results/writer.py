@@ -44,7 +44,8 @@ class Writer:
 
     Use it in a `with` block: leaving the block waits for everything that was submitted. A writer that nobody
     closes still saves all of it, at the exit of the interpreter at the latest. It belongs to the process that
-    opened it; a child opens its own.
+    opened it; a child opens its own. Between two flushes it remembers the name of each directory it made,
+    some 200 bytes, for the error that the next flush may raise.
 
         with ResultStore("results").writer() as writer:
             for result in sweep():
@@ -66,7 +67,7 @@ class Writer:
         bulk = _store.Bulk(
             root, durable=durable, max_results=max_pending, max_bytes=MAX_BYTES, many=False, engine=engine
         )
-        self._desk = _Desk(bulk, on_error)
+        self._desk = _Desk(root, bulk, on_error)
         self._thread = threading.Thread(target=self._desk.serve, name=_THREAD)
         try:
             self._thread.start()
@@ -183,13 +184,14 @@ class _Desk:
     engine.
     """
 
-    def __init__(self, bulk: _store.Bulk, on_error: OnError) -> None:
+    def __init__(self, root: str, bulk: _store.Bulk, on_error: OnError) -> None:
+        self._root = root
         self._bulk = bulk
         self._on_error = on_error
         self._tickets = itertools.count()
         self._orphaned = False
         self._thread: threading.Thread | None = None
-        # Since the last flush, by their tickets.
+        # Since the last flush, by their tickets; of what is saved, the directory's name.
         self._tally = threading.Lock()
         self._saved: dict[int, str] = {}
         self._failed: dict[int, Exception] = {}
@@ -204,11 +206,21 @@ class _Desk:
         future.set_running_or_notify_cancel()
         entry = _UnderWay(future, result if callable(self._on_error) else None)
         ticket = next(self._tickets)
+        interruptible = threading.current_thread() is threading.main_thread()
+        # The thread that makes room does not wait for it: a callback may submit.
+        patient = threading.current_thread() is not self._thread
         try:
             name, record, beside = encode(result, sidecar=source is not None)
         except Exception as error:  # noqa: BLE001 - it is the future that fails
             # Its traceback would keep the writer, and whatever the caller has, alive.
-            self._bulk.refuse(ticket, error.with_traceback(None), self.under_way, entry)
+            self._bulk.refuse(
+                ticket,
+                error.with_traceback(None),
+                interruptible=interruptible,
+                under_way=self.under_way,
+                entry=entry,
+                patient=patient,
+            )
             return future
         self._bulk.submit(
             ticket,
@@ -216,11 +228,10 @@ class _Desk:
             record,
             source=source,
             record_beside=beside,
-            interruptible=_is_main_thread(),
+            interruptible=interruptible,
             under_way=self.under_way,
             entry=entry,
-            # The thread that makes room does not wait for it: a callback may submit.
-            patient=threading.current_thread() is not self._thread,
+            patient=patient,
         )
         return future
 
@@ -229,7 +240,7 @@ class _Desk:
         if threading.current_thread() is self._thread:
             raise RuntimeError("a callback cannot wait for its own writer")
         mark = max(self.under_way.copy(), default=-1) + 1
-        self._bulk.wait_settled(mark, _is_main_thread())
+        self._bulk.wait_settled(mark, threading.current_thread() is threading.main_thread())
 
     def raise_failures(self) -> None:
         """Raise what failed since the last time."""
@@ -237,7 +248,7 @@ class _Desk:
             saved, self._saved = self._saved, {}
             failed, self._failed = self._failed, {}
         if failed:
-            paths = {ticket: Path(path) for ticket, path in sorted(saved.items())}
+            paths = {ticket: Path(self._root, name, _store.RECORD) for ticket, name in sorted(saved.items())}
             raise BulkSaveError(paths, dict(sorted(failed.items())))
 
     def close(self, *, orphaned: bool = False) -> None:
@@ -275,10 +286,11 @@ class _Desk:
             if vanished:
                 trouble = _warn_of_vanished(ticket, outcome)
             if trouble is None:
+                path = Path(str(outcome))
                 if self._on_error == "raise":
                     with self._tally:
-                        self._saved[ticket] = str(outcome)
-                future.set_result(Path(str(outcome)))
+                        self._saved[ticket] = path.parent.name
+                future.set_result(path)
             else:
                 self._fail(ticket, result, trouble)
                 future.set_exception(trouble)
@@ -299,10 +311,6 @@ class _Desk:
             return
         with self._tally:
             self._failed[ticket] = error
-
-
-def _is_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 def _is_missing(path: str | os.PathLike[str]) -> bool:

@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use llem_store::bulk::{self, Engine, Finished, Job, Options, Patience};
 use llem_store::save::{Saved, Sidecar};
 use llem_store::{Durability, Error};
-use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyBaseException, PyException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -70,7 +70,7 @@ impl Bulk {
         patient: bool,
     ) -> PyResult<()> {
         let engine = self.engine()?;
-        let weight = source.map_or(0, weight);
+        let weight = source.map(weight).transpose()?.unwrap_or(0);
         let source = source.map(|source| to_source(py, source)).transpose()?;
         let sidecar = source.map(|source| (source, record_beside.unwrap_or(record).to_vec()));
         let job = Job { name, record: record.to_vec(), sidecar, weight };
@@ -89,21 +89,30 @@ impl Bulk {
     }
 
     /// Account for a result that could not even be handed over: `collect` tells its error.
+    #[pyo3(signature = (ticket, error, *, interruptible, under_way, entry, patient))]
+    #[allow(clippy::too_many_arguments, reason = "as submit")]
     fn refuse(
         &self,
         py: Python<'_>,
         ticket: u64,
         error: Py<PyAny>,
+        interruptible: bool,
         under_way: &Bound<'_, PyDict>,
         entry: &Bound<'_, PyAny>,
+        patient: bool,
     ) -> PyResult<()> {
         let engine = self.engine()?;
-        // Held until the error is there: whoever is woken by the engine looks for it.
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        engine.refuse(ticket).map_err(|error| not_taken(py, &error))?;
         under_way.set_item(ticket, entry)?;
-        refused.push((ticket, error));
-        Ok(())
+        // There before the engine tells of it.
+        self.lock_refused().push((ticket, error));
+        let patience = if patient { Patience::UntilSettled } else { Patience::UntilFinished };
+        let mut signals = Signals::new(interruptible);
+        let refused = py.detach(|| engine.refuse(ticket, patience, &mut || signals.came()));
+        if refused.is_err() {
+            self.lock_refused().retain(|(other, _)| *other != ticket);
+            under_way.del_item(ticket)?;
+        }
+        refused.map_err(|error| signals.raised.unwrap_or_else(|| not_taken(py, &error)))
     }
 
     /// Put what became of results into `outcomes`, by their tickets: the path, or the error. The tickets of
@@ -120,7 +129,7 @@ impl Bulk {
         let engine = self.engine()?;
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let Finished { outcomes: finished, over } = py.detach(|| engine.finished(time));
-        let refused = std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner));
+        let refused = std::mem::take(&mut *self.lock_refused());
         for (ticket, error) in refused {
             outcomes.set_item(ticket, error)?;
         }
@@ -191,6 +200,10 @@ impl Bulk {
 }
 
 impl Bulk {
+    fn lock_refused(&self) -> MutexGuard<'_, Vec<(u64, Py<PyAny>)>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The engine, in the process that has its threads.
     fn engine(&self) -> PyResult<&bulk::Bulk> {
         self.engine.as_ref().filter(|_| self.process == std::process::id()).ok_or_else(|| {
@@ -204,13 +217,21 @@ impl Bulk {
 }
 
 /// Bytes that a table keeps in memory until it is written, by its own account; a guess where it gives none.
-fn weight(source: &Bound<'_, PyAny>) -> usize {
+fn weight(source: &Bound<'_, PyAny>) -> PyResult<usize> {
     const GUESS: usize = 1 << 20;
-    if !source.hasattr("__arrow_c_stream__").unwrap_or(false) {
-        return 0;
+    let told = || -> PyResult<usize> {
+        if !source.hasattr("__arrow_c_stream__")? {
+            return Ok(0);
+        }
+        match source.getattr_opt("nbytes")? {
+            Some(bytes) => bytes.extract(), // pyarrow, arro3, our own
+            None => source.call_method0("estimated_size")?.extract(), // polars
+        }
+    };
+    match told() {
+        Err(error) if error.is_instance_of::<PyException>(source.py()) => Ok(GUESS),
+        told => told,
     }
-    let told = source.getattr("nbytes").and_then(|bytes| bytes.extract()); // pyarrow, arro3, our own
-    told.or_else(|_| source.call_method0("estimated_size")?.extract()).unwrap_or(GUESS) // polars
 }
 
 /// What a signal handler raised while a caller waited; Python runs handlers in the main thread alone.

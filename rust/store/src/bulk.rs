@@ -16,7 +16,7 @@ mod queue;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,8 @@ impl fmt::Debug for Job {
 
 impl Job {
     fn size(&self) -> usize {
-        self.weight + self.record.len() + self.sidecar.as_ref().map_or(0, |(_, beside)| beside.len())
+        let records = self.record.len() + self.sidecar.as_ref().map_or(0, |(_, beside)| beside.len());
+        records.saturating_add(self.weight)
     }
 }
 
@@ -127,16 +128,7 @@ impl Bulk {
         patience: Patience,
         interrupted: &mut dyn FnMut() -> bool,
     ) -> Result<()> {
-        let mut queue = self.shared.lock();
-        if !queue.closed && !queue.has_room(job.size(), patience) {
-            // Until it pays to come back: not once for each result that is finished.
-            while !queue.closed && !queue.has_ample_room(job.size(), patience) {
-                queue = self.shared.wait_for_room(queue, interrupted)?;
-            }
-        }
-        if queue.closed {
-            return Err(Error::Closed);
-        }
+        let mut queue = self.wait_for_room(job.size(), patience, interrupted)?;
         if queue.wants_thread() {
             self.start_thread(&mut queue)?;
         }
@@ -160,20 +152,39 @@ impl Bulk {
         }
     }
 
-    /// Account for a result that was refused before it came here: it, too, is told of and settled.
+    /// Account for a result that was refused before it came here: it waits for room, and is told of and settled
+    /// as others are.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`].
-    pub fn refuse(&self, ticket: u64) -> Result<()> {
-        let mut queue = self.shared.lock();
-        if queue.closed {
-            return Err(Error::Closed);
-        }
+    /// As [`Bulk::submit`].
+    pub fn refuse(
+        &self,
+        ticket: u64,
+        patience: Patience,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<()> {
+        let mut queue = self.wait_for_room(0, patience, interrupted)?;
         queue.unsettled.insert(ticket);
         queue.refused += 1;
         self.shared.news.notify_all();
         Ok(())
+    }
+
+    fn wait_for_room(
+        &self,
+        size: usize,
+        patience: Patience,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<MutexGuard<'_, Queue>> {
+        let mut queue = self.shared.lock();
+        if !queue.closed && !queue.has_room(size, patience) {
+            // Until it pays to come back: not once for each result that is finished.
+            while !queue.closed && !queue.has_ample_room(size, patience) {
+                queue = self.shared.wait_for_room(queue, interrupted)?;
+            }
+        }
+        if queue.closed { Err(Error::Closed) } else { Ok(queue) }
     }
 
     /// What became of results since the last call; waits up to `timeout` for some.

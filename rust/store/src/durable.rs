@@ -133,7 +133,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     pending.write(content)?;
     pending.seal(content.len() as u64, Durability::Durable)?;
     pending.replace(name)?;
-    dir.sync().map_err(|source| Error::Unconfirmed {
+    dir.sync().and_then(|()| dir.check_alive()).map_err(|source| Error::Unconfirmed {
         result: path.to_owned(),
         cause: Error::io(Step::FlushDirectory, parent, source).into(),
         sidecar: None,

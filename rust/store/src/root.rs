@@ -84,6 +84,12 @@ impl Root {
         Ok(())
     }
 
+    /// Whether parents of directories that had to be made are still to be flushed.
+    #[must_use]
+    pub fn owes_flushes(&self) -> bool {
+        !self.made.is_empty()
+    }
+
     /// Fail where the file system has stopped taking changes, whatever a flush said.
     pub fn check_alive(&self) -> Result<()> {
         self.dir.check_alive().at(Step::FlushDirectory, || self.dir.path().to_owned())

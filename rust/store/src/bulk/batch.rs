@@ -72,10 +72,11 @@ impl OpenRoot {
         })
     }
 
-    /// Whether another descriptor of the directory may be trusted again: its own flush has failed, and not that
-    /// of a parent, which a descriptor opened later knows nothing of.
+    /// Whether another descriptor of the directory may be trusted again: a flush of this one has failed, and no
+    /// parent is left unflushed, which a descriptor opened later would know nothing of.
     pub(super) fn is_spent(&self) -> bool {
-        self.failed.get().is_some_and(|error| error.path() == Some(self.path()))
+        self.failed.get().is_some()
+            && !self.root.lock().unwrap_or_else(PoisonError::into_inner).owes_flushes()
     }
 
     fn keep(&self) {

@@ -125,19 +125,20 @@ impl Queue {
             Patience::UntilSettled => self.unsettled.len(),
             Patience::UntilFinished => self.under_way.len(),
         };
-        pending == 0 || (pending < results && self.bytes + size <= bytes)
+        pending == 0 || (pending < results && self.bytes.saturating_add(size) <= bytes)
     }
 
-    /// Whether another thread would find something to do that nobody else does.
+    /// Whether one more result needs another thread: to stage it, or to be left to lead.
     pub(super) fn wants_thread(&self) -> bool {
-        self.threads < THREADS && self.idle <= self.waiting.len()
+        let busy = self.staging + usize::from(self.led.is_some());
+        self.threads < THREADS && (self.idle <= self.waiting.len() || busy + 1 >= self.threads)
     }
 
     pub(super) fn push(&mut self, ticket: u64, job: Job) {
         let first = self.under_way.is_empty();
         self.alone = first && !self.options.many;
         self.arrived = Some(Instant::now());
-        self.bytes += job.size();
+        self.bytes = self.bytes.saturating_add(job.size());
         self.under_way.insert(ticket, UnderWay { size: job.size(), path: None });
         if !self.options.many {
             self.unsettled.insert(ticket);
@@ -173,7 +174,7 @@ impl Queue {
 
     pub(super) fn finish(&mut self, ticket: u64, outcome: Result<Saved>) {
         if let Some(UnderWay { size, .. }) = self.under_way.remove(&ticket) {
-            self.bytes -= size;
+            self.bytes = self.bytes.saturating_sub(size);
             self.outcomes.push((ticket, outcome));
         }
     }
@@ -238,7 +239,8 @@ impl Queue {
     /// a result may take as long to stage as its stream likes.
     fn may_stage(&self) -> bool {
         let leaderless = self.led.is_none() && !(self.staged.is_empty() && self.committed.is_empty());
-        self.in_hand() < self.most_in_hand && !(leaderless && self.staging + 1 >= THREADS)
+        self.in_hand() < self.most_in_hand
+            && !(leaderless && self.threads > 1 && self.staging + 1 >= self.threads)
     }
 
     /// How long until a barrier should be made, as things are; `None` where there is nothing to make one for, or

@@ -132,17 +132,22 @@ const EXT4: u64 = 0xEF53;
 const XFS: u64 = 0x5846_5342;
 #[cfg(target_os = "linux")]
 const BTRFS: u64 = 0x9123_683E;
+#[cfg(target_os = "linux")]
+const F2FS: u64 = 0xF2F5_2010;
+#[cfg(target_os = "linux")]
+const OVERLAY: u64 = 0x794C_7630;
 
 #[cfg(target_os = "linux")]
 impl Dir {
     /// Ask whether the file system still takes changes, after a flush that found nothing to do.
     ///
-    /// When the device fails in a commit that somebody else waited for, ext4 and btrfs abort and stop, and a
-    /// flush that comes later has nothing to commit and says that all is well. A change does meet the abort:
-    /// the first one starts a transaction, which makes ext4 notice, and the second is refused.
+    /// When the device fails in a commit that somebody else waited for, a file system aborts and stops, and a
+    /// flush that comes later has nothing to commit and says that all is well (seen on ext4, xfs and btrfs). A
+    /// change does meet the abort: the first one starts a transaction, which makes ext4 notice, and the second
+    /// is refused. Network file systems are not asked: it would cost two messages.
     pub fn check_alive(&self) -> io::Result<()> {
         use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
-        if !matches!(self.magic(), Some(EXT4 | BTRFS)) {
+        if !matches!(self.magic(), Some(EXT4 | XFS | BTRFS | F2FS | OVERLAY)) {
             return Ok(());
         }
         let touch = Timestamps {
