@@ -40,6 +40,7 @@ class Bulk:
         many: bool,
         engine: str | None = None,
     ) -> Bulk: ...
+    def next_ticket(self) -> int: ...
     def submit(
         self,
         ticket: int,

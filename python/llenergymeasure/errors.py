@@ -103,6 +103,11 @@ class PersistenceError(LLEMError, OSError):
 
     @property
     def _outcome(self) -> str:
+        if self.committed and self.errno == codes.EROFS:
+            return (
+                f"the result is in place at {self.result_path}, but the file system takes no more changes, "
+                "and it may be gone when that is mounted again; save it elsewhere"
+            )
         if self.committed:
             return (
                 f"the result is whole at {self.result_path}, but whether it survives a power cut is unknown; "
@@ -182,7 +187,7 @@ class SaveInterrupted(KeyboardInterrupt):
         if self.failed:
             text += f", {len(self.failed)} failed"
         if self.unconfirmed:
-            text += f", and whether {len(self.unconfirmed)} more are was not waited for"
+            text += f", {len(self.unconfirmed)} more are in place and not known to survive a power cut"
         return f"{text}; the others were not saved"
 
 

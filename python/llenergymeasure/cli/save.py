@@ -193,6 +193,7 @@ class _Run:
         # Records in the order of the input, each with what will become of it.
         self._line: deque[tuple[Record | Trouble, Future[Path]]] = deque()
         self._lock = threading.RLock()
+        self._gave_up = False
         self.tally = _Tally(output_dir)
 
     @property
@@ -216,6 +217,7 @@ class _Run:
         finally:
             if self._line:
                 # Told twice. What is not in place is undone as far as that is quick.
+                self._gave_up = True
                 writer._abandon(_PATIENCE)  # noqa: SLF001 - nobody else gives up on results
             with self._lock:
                 self.tally.under_way = len(self._line)
@@ -240,7 +242,7 @@ class _Run:
     def _tell(self, bar: Bar) -> None:
         """Tell of each record whose turn it is; called in the thread that finished one."""
         with self._lock:
-            while self._line and self._line[0][1].done():
+            while self._line and self._line[0][1].done() and not self._gave_up:
                 record, future = self._line.popleft()
                 saved = self._account(record, future, bar)
                 if isinstance(record, Record):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import sys
 import threading
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -31,7 +30,7 @@ __all__ = ["OnError", "Writer"]
 OnError: TypeAlias = "Literal['raise', 'ignore'] | Callable[[ExperimentResult, Exception], object]"
 
 _THREAD = "llem-writer"
-_LOOK = 0.1
+_LOOK = 0.5
 """Seconds between two looks at whether the interpreter is about to exit."""
 
 
@@ -91,7 +90,8 @@ class Writer:
         Raises:
             ValueError: The writer is closed.
             RuntimeError: It belongs to another process.
-            KeyboardInterrupt: Ctrl-C while it waited for room; the result was not taken.
+            KeyboardInterrupt: Ctrl-C. While this waited for room, the result was not taken; at its very end,
+                it was, and is saved.
 
         Warns:
             UserWarning: `timeseries_source` does not exist; the result is saved without a sidecar.
@@ -129,9 +129,14 @@ class Writer:
             RuntimeError: As `flush`.
         """
         self._check_process()
-        self._desk.close()
-        self._desk.wait()
-        self._thread.join()
+        try:
+            self._desk.close()
+            self._desk.wait()
+            self._thread.join()
+        except BaseException:
+            # Whoever does not wait any more is told by the thread what fails after that.
+            self._desk.orphaned = True
+            raise
         self._desk.raise_failures()
 
     def _abandon(self, seconds: float) -> None:
@@ -188,15 +193,14 @@ class _Desk:
         self._root = root
         self._bulk = bulk
         self._on_error = on_error
-        self._tickets = itertools.count()
-        self._orphaned = False
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
         # Since the last flush, by their tickets; of what is saved, the directory's name.
-        self._tally = threading.Lock()
         self._saved: dict[int, str] = {}
         self._failed: dict[int, Exception] = {}
         self.under_way: dict[int, _UnderWay] = {}
         self.closed = False
+        self.orphaned = False
 
     def submit(self, result: ExperimentResult, source: TimeseriesSource | None) -> Future[Path]:
         """Encode a result, and hand it to the engine; waits for room."""
@@ -205,7 +209,7 @@ class _Desk:
         future: Future[Path] = Future()
         future.set_running_or_notify_cancel()
         entry = _UnderWay(future, result if callable(self._on_error) else None)
-        ticket = next(self._tickets)
+        ticket = self._bulk.next_ticket()
         interruptible = threading.current_thread() is threading.main_thread()
         # The thread that makes room does not wait for it: a callback may submit.
         patient = threading.current_thread() is not self._thread
@@ -244,7 +248,7 @@ class _Desk:
 
     def raise_failures(self) -> None:
         """Raise what failed since the last time."""
-        with self._tally:
+        with self._lock:
             saved, self._saved = self._saved, {}
             failed, self._failed = self._failed, {}
         if failed:
@@ -254,7 +258,7 @@ class _Desk:
     def close(self, *, orphaned: bool = False) -> None:
         """Take no more."""
         self.closed = True
-        self._orphaned = self._orphaned or orphaned
+        self.orphaned = self.orphaned or orphaned
         self._bulk.close()
 
     def abandon(self) -> None:
@@ -275,8 +279,12 @@ class _Desk:
             self._bulk.settle(list(outcomes))
             if not outcomes and not self.closed and _is_last_thread():
                 self.close(orphaned=True)
+        for future, _ in self.under_way.values():  # given up
+            future.set_exception(CancelledError())
+        self._bulk.settle(list(self.under_way))
+        self.under_way.clear()
         self._bulk.join()
-        if self._orphaned:
+        if self.orphaned:
             self.raise_failures()
 
     def _tell(self, ticket: int, outcome: str | Exception, *, vanished: bool) -> None:
@@ -288,7 +296,7 @@ class _Desk:
             if trouble is None:
                 path = Path(str(outcome))
                 if self._on_error == "raise":
-                    with self._tally:
+                    with self._lock:
                         self._saved[ticket] = path.parent.name
                 future.set_result(path)
             else:
@@ -309,7 +317,7 @@ class _Desk:
                 return
         elif self._on_error == "ignore":
             return
-        with self._tally:
+        with self._lock:
             self._failed[ticket] = error
 
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::save::to_source;
 pub struct Bulk {
     /// None once it is dropped.
     engine: Option<bulk::Bulk>,
+    tickets: AtomicU64,
     /// Errors of results that the engine never saw.
     refused: Mutex<Vec<(u64, Py<PyAny>)>>,
     process: u32,
@@ -48,7 +50,13 @@ impl Bulk {
         };
         let options = Options { durability, engine, results: max_results, bytes: max_bytes, many };
         let engine = Some(bulk::Bulk::new(root, options));
-        Ok(Self { engine, refused: Mutex::default(), process: std::process::id() })
+        let tickets = AtomicU64::new(0);
+        Ok(Self { engine, tickets, refused: Mutex::default(), process: std::process::id() })
+    }
+
+    /// A ticket that nobody has had.
+    fn next_ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Hand over a result, and put `entry` into `under_way` under its ticket, both or neither: a signal handler
@@ -103,16 +111,15 @@ impl Bulk {
     ) -> PyResult<()> {
         let engine = self.engine()?;
         under_way.set_item(ticket, entry)?;
-        // There before the engine tells of it.
-        self.lock_refused().push((ticket, error));
         let patience = if patient { Patience::UntilSettled } else { Patience::UntilFinished };
         let mut signals = Signals::new(interruptible);
-        let refused = py.detach(|| engine.refuse(ticket, patience, &mut || signals.came()));
-        if refused.is_err() {
-            self.lock_refused().retain(|(other, _)| *other != ticket);
+        if let Err(refused) = py.detach(|| engine.refuse(ticket, patience, &mut || signals.came())) {
             under_way.del_item(ticket)?;
+            return Err(signals.raised.unwrap_or_else(|| not_taken(py, &refused)));
         }
-        refused.map_err(|error| signals.raised.unwrap_or_else(|| not_taken(py, &error)))
+        self.lock_refused().push((ticket, error));
+        py.detach(|| engine.refused());
+        Ok(())
     }
 
     /// Put what became of results into `outcomes`, by their tickets: the path, or the error. The tickets of
@@ -193,8 +200,9 @@ impl Bulk {
     }
 
     /// The results that are in place, and not known to be durable.
-    fn in_place(&self) -> PyResult<Vec<(u64, OsString)>> {
-        let places = self.engine()?.in_place();
+    fn in_place(&self, py: Python<'_>) -> PyResult<Vec<(u64, OsString)>> {
+        let engine = self.engine()?;
+        let places = py.detach(|| engine.in_place());
         Ok(places.into_iter().map(|(ticket, path)| (ticket, path.into_os_string())).collect())
     }
 }

@@ -30,6 +30,9 @@ use crate::error::{Error, Result, Step};
 use crate::save::Saved;
 use crate::sidecar::Source;
 
+/// Longer than anybody waits.
+const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// One result to save.
 pub struct Job {
     /// The name of the result's directory; `_1`, `_2`, ... are appended where it is taken.
@@ -66,7 +69,8 @@ pub struct Options {
     pub results: usize,
     /// And the bytes that they keep in memory. One that is larger goes alone.
     pub bytes: usize,
-    /// Whether one caller hands over many and waits for all: none need be hurried, or is settled on its own.
+    /// Whether one caller hands over many and waits for all of them. Then a barrier may wait 20 ms for another
+    /// result, and room is made by what is finished; [`Bulk::settle`] is not called.
     pub many: bool,
 }
 
@@ -152,8 +156,8 @@ impl Bulk {
         }
     }
 
-    /// Account for a result that was refused before it came here: it waits for room, and is told of and settled
-    /// as others are.
+    /// Account for a result that was refused before it came here: it waits for room, and is to be settled as
+    /// others are. The caller notes why, and then calls [`Bulk::refused`].
     ///
     /// # Errors
     ///
@@ -166,9 +170,16 @@ impl Bulk {
     ) -> Result<()> {
         let mut queue = self.wait_for_room(0, patience, interrupted)?;
         queue.unsettled.insert(ticket);
-        queue.refused += 1;
-        self.shared.news.notify_all();
+        queue.refusing += 1;
         Ok(())
+    }
+
+    /// Let whoever waits in [`Bulk::finished`] look why a result was refused.
+    pub fn refused(&self) {
+        let mut queue = self.shared.lock();
+        queue.refusing -= 1;
+        queue.refused = true;
+        self.shared.news.notify_all();
     }
 
     fn wait_for_room(
@@ -191,15 +202,15 @@ impl Bulk {
     #[must_use]
     pub fn finished(&self, timeout: Duration) -> Finished {
         let mut queue = self.shared.lock();
-        let until = Instant::now() + timeout;
-        while queue.outcomes.is_empty() && queue.refused == 0 && !queue.is_over() {
+        let until = Instant::now() + timeout.min(LONG);
+        while queue.outcomes.is_empty() && !queue.refused && !queue.is_over() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
             queue = wait(&self.shared.news, queue, Some(left));
         }
-        queue.refused = 0;
+        queue.refused = false;
         Finished { outcomes: std::mem::take(&mut queue.outcomes), over: queue.is_over() }
     }
 
@@ -238,8 +249,9 @@ impl Bulk {
         let mut queue = self.shared.lock();
         // Under the lock: what is given its name after this is not, or is known to be.
         self.shared.cancelled.store(true, Ordering::Relaxed);
-        queue.abandon_waiting();
+        let abandoned = queue.abandon_waiting();
         drop(queue);
+        drop(abandoned);
         self.close();
     }
 

@@ -32,6 +32,7 @@ pub struct PendingFile {
     dir: Arc<Dir>,
     name: OsString,
     file: Option<File>,
+    length: u64,
     published: bool,
 }
 
@@ -39,7 +40,7 @@ impl PendingFile {
     /// Create the temporary file; it must not exist.
     pub fn create(dir: &Arc<Dir>, name: &OsStr) -> Result<Self> {
         let file = dir.create_new(name).at(Step::Create, || dir.path().join(name))?;
-        Ok(Self { dir: dir.clone(), name: name.to_owned(), file: Some(file), published: false })
+        Ok(Self { dir: dir.clone(), name: name.to_owned(), file: Some(file), length: 0, published: false })
     }
 
     /// Where the temporary file is.
@@ -69,10 +70,17 @@ impl PendingFile {
         let end = self.file()?.seek(SeekFrom::End(0));
         let end = end.at(Step::Write, || self.path())?;
         if end == length {
+            self.length = length;
             return Ok(());
         }
         let said = format!("{end} bytes are there where {length} were written");
         Err(Error::io(Step::Write, self.path(), io::Error::new(ErrorKind::WriteZero, said)))
+    }
+
+    /// The length that was checked last.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
     }
 
     /// Flush the file to the device. A failure is final: what failed must be written anew, to another file.

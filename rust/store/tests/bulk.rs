@@ -233,6 +233,7 @@ fn a_patient_caller_waits_until_what_came_before_is_settled() {
     let patiently = |ticket| bulk.submit(ticket, job("base", "{}"), Patience::UntilSettled, &mut || true);
     patiently(0).unwrap();
     bulk.refuse(1, Patience::UntilSettled, &mut || true).unwrap();
+    bulk.refused();
     while bulk.finished(Duration::from_secs(30)).outcomes.is_empty() {}
     assert!(matches!(patiently(2), Err(Error::Interrupted)), "finished, but not settled");
     submit(&bulk, 2, job("base", "{}"), true).unwrap();

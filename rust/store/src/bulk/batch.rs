@@ -137,7 +137,7 @@ impl Staged {
 
     /// Bytes that wait for the device.
     pub(super) fn size(&self) -> u64 {
-        (self.alone.len() + self.beside.len()) as u64
+        self.record.iter().chain(&self.sidecar).map(PendingFile::length).sum()
     }
 
     /// Where the record will be.

@@ -17,8 +17,8 @@ const BATCH: usize = 128;
 const BATCH_BYTES: u64 = 16 << 20;
 /// How long a leader waits for another result after the last one.
 const LINGER: Duration = Duration::from_micros(150);
-/// How long a staged result waits for those that are being staged.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a staged result waits for others, at most.
+const HOLD: Duration = Duration::from_millis(20);
 /// Descriptors of a result that is staged: its directory and its files.
 const DESCRIPTORS: usize = 3;
 
@@ -48,15 +48,17 @@ pub(super) struct Queue {
     pub(super) unsettled: BTreeSet<u64>,
     /// Callers that wait for room, or for all before them: nothing comes from them meanwhile.
     pub(super) crowd: usize,
-    /// Results that never came here, and that nobody has asked about yet.
-    pub(super) refused: usize,
+    /// Results that never came here: that callers are still to note, and whether any were noted since the last
+    /// look.
+    pub(super) refusing: usize,
+    pub(super) refused: bool,
     /// Threads there are, and those that have nothing to do.
     pub(super) threads: usize,
     pub(super) idle: usize,
 }
 
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     ticket: u64,
     job: Job,
     /// Nothing was under way when it came.
@@ -104,7 +106,8 @@ impl Queue {
             closed: false,
             unsettled: BTreeSet::new(),
             crowd: 0,
-            refused: 0,
+            refusing: 0,
+            refused: false,
             threads: 0,
             idle: 0,
         }
@@ -182,6 +185,7 @@ impl Queue {
     /// Finish a result of which no more is known than how far it had come.
     pub(super) fn lose(&mut self, ticket: u64, error: Error) {
         let path = self.under_way.get(&ticket).and_then(|result| result.path.clone());
+        let path = path.filter(|path| path.exists());
         let error = match path {
             Some(path) => unconfirmed(path, error, Sidecar::None),
             None => error,
@@ -189,10 +193,14 @@ impl Queue {
         self.finish(ticket, Err(error));
     }
 
-    pub(super) fn abandon_waiting(&mut self) {
-        for waiting in std::mem::take(&mut self.waiting) {
+    /// Give up what nobody has begun; whoever drops it does so without the lock, since a stream may want another
+    /// lock for that.
+    pub(super) fn abandon_waiting(&mut self) -> VecDeque<Waiting> {
+        let abandoned = std::mem::take(&mut self.waiting);
+        for waiting in &abandoned {
             self.finish(waiting.ticket, Err(Error::Interrupted));
         }
+        abandoned
     }
 
     pub(super) fn in_place(&self) -> Vec<(u64, PathBuf)> {
@@ -206,7 +214,7 @@ impl Queue {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.closed && self.under_way.is_empty()
+        self.closed && self.under_way.is_empty() && self.refusing == 0
     }
 
     fn in_hand(&self) -> usize {
@@ -255,12 +263,12 @@ impl Queue {
         }
         let can_stage = !self.waiting.is_empty() && self.may_stage();
         if can_stage || self.staging > 0 {
-            return Some(left(PATIENCE, self.staged_since.or(self.arrived)));
+            return Some(left(HOLD, self.staged_since.or(self.arrived)));
         }
         if self.alone || self.closed || self.crowd > 0 || !self.waiting.is_empty() {
             return Some(Duration::ZERO);
         }
-        Some(left(if self.options.many { PATIENCE } else { LINGER }, self.arrived))
+        Some(left(if self.options.many { HOLD } else { LINGER }, self.arrived))
     }
 }
 
