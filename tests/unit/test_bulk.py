@@ -775,8 +775,8 @@ def test_an_interrupt_survives_a_worker_process() -> None:
         (
             SaveInterrupted({0: Path("a")}, {1: TypeError()}, {2: Path("b")}),
             (
-                "interrupted: 1 results are safe, 1 failed, and whether 1 more are was not waited for; "
-                "the others were not saved"
+                "interrupted: 1 results are safe, 1 failed, 1 more are in place and not known to survive a "
+                "power cut; the others were not saved"
             ),
         ),
     ],
