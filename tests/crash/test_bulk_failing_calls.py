@@ -209,6 +209,27 @@ def test_an_output_directory_whose_flush_failed_is_opened_anew_before_it_is_reli
     assert met
 
 
+def test_nothing_is_acknowledged_below_a_parent_that_was_never_flushed(
+    bulk: Bulk, spans: Spans, tmp_path: Path
+) -> None:
+    failures = 0
+    for when in range(1, 8):
+        top = tmp_path / f"{when}"
+        top.mkdir()
+        root = top / "a" / "b"
+        inject = (f"fsync:error=EIO:when={when}",)
+        outcome = bulk(root, how="writer", engine="fsync", one_by_one=True, count=COUNT, inject=inject)
+        flushed = {
+            span.arguments.partition("<")[2].rstrip(">")
+            for span in spans(outcome.trace)
+            if span.name == "fsync" and not span.injected
+        }
+        failures += bool(outcome.said["failed"])
+        if outcome.said["saved"]:
+            assert {str(top), str(top / "a"), str(root)} <= flushed, inject
+    assert failures
+
+
 @pytest.mark.parametrize("error", ["EINTR"])
 @pytest.mark.parametrize("name", ["mkdirat", "openat", "write", "fsync", "syncfs", "close"])
 @pytest.mark.parametrize("engine", ["fsync", "syncfs"])

@@ -17,10 +17,11 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pyarrow as pa
 import pytest
 
 from llenergymeasure import BulkSaveError, ExperimentResult, PersistenceError, ResultStore, SidecarError
@@ -883,3 +884,99 @@ def test_what_failed_in_a_writer_that_nobody_closed_is_told(
     (error,) = told
     assert isinstance(error, BulkSaveError)
     assert isinstance(error.failed[0], TypeError)
+
+
+# Streams that take their time.
+
+
+class Live:
+    """A stream that gives its rows when it is told to."""
+
+    def __init__(self, go: threading.Event, nbytes: int = 0) -> None:
+        self.nbytes = nbytes
+        self._go = go
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        schema = pa.schema([("power_w", pa.float32())])
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            assert self._go.wait(HANG), "nobody told the stream to go on"
+            yield pa.record_batch([pa.array([250.0], pa.float32())], schema=schema)
+
+        return pa.RecordBatchReader.from_batches(schema, batches()).__arrow_c_stream__(requested_schema)
+
+
+def test_no_result_waits_for_the_streams_of_others(make_result: Make, store: ResultStore) -> None:
+    plain_is_safe = threading.Event()
+    first, plain, *others = several(make_result, 6)
+    with store.writer() as writer:
+        live = [writer.submit(first, Live(plain_is_safe))]
+        future = writer.submit(plain)
+        future.add_done_callback(lambda _: plain_is_safe.set())
+        live += [writer.submit(other, Live(plain_is_safe)) for other in others]
+        assert future.result(HANG).exists()
+    assert all(each.result().with_name("timeseries.parquet").exists() for each in live)
+
+
+def test_tables_push_back_by_what_they_weigh(make_result: Make, store: ResultStore) -> None:
+    go, submitted = threading.Event(), []
+    results = several(make_result, 6)
+    with store.writer() as writer:
+
+        def submit() -> None:
+            for result in results:
+                submitted.append(writer.submit(result, Live(go, nbytes=40 << 20)))  # noqa: PERF401 - watched
+
+        thread = threading.Thread(target=submit)
+        thread.start()
+        wait_for(lambda: len(submitted) == 1)
+        thread.join(0.3)
+        assert len(submitted) == 1, "two of these are more than may be in memory"
+        go.set()
+        thread.join()
+    assert on_disk_with_sidecars(store.root) == ids(results)
+
+
+def on_disk_with_sidecars(root: Path) -> list[str]:
+    sidecars = sorted(root.glob("*/timeseries.parquet"))
+    return ids([ExperimentResult.from_json(path.parent) for path in sidecars])
+
+
+def test_what_cannot_be_serialised_waits_for_room_too(store: ResultStore) -> None:
+    go, submitted = threading.Event(), []
+
+    def listen(_: object, error: Exception) -> None:
+        assert isinstance(error, TypeError)
+        assert go.wait(HANG)
+
+    with store.writer(max_pending=4, on_error=listen) as writer:
+
+        def submit() -> None:
+            for _ in range(20):
+                submitted.append(writer.submit("no result"))  # type: ignore[arg-type]  # noqa: PERF401
+
+        thread = threading.Thread(target=submit)
+        thread.start()
+        wait_for(lambda: len(submitted) == 4)
+        thread.join(0.3)
+        assert len(submitted) == 4
+        go.set()
+        thread.join()
+    assert len(submitted) == 20
+
+
+def test_a_writer_that_is_given_up_ends_and_resolves_every_future(
+    make_result: Make, store: ResultStore
+) -> None:
+    go = threading.Event()
+    writer = store.writer()
+    futures = [writer.submit(result, Live(go)) for result in several(make_result, 20)]
+    writer._abandon(0)
+    go.set()
+    kinds = {type(future.exception(HANG)) for future in futures}
+    assert kinds <= {type(None), CancelledError}
+    assert CancelledError in kinds
+    wait_for(lambda: threads() == [])
+    saved = [future.result() for future in futures if future.exception() is None]
+    assert len(on_disk_with_sidecars(store.root)) == len(saved)
+    assert len(list(store.root.glob("*"))) == len(saved)
