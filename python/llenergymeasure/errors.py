@@ -157,13 +157,19 @@ class BulkSaveError(LLEMError):
     def __str__(self) -> str:
         """Say how many failed, and why the first of them did."""
         said = f"{len(self.failed)} of {len(self.saved) + len(self.failed)} results failed"
+        there = sum(isinstance(error, PersistenceError) and error.committed for error in self.failed.values())
+        if there:
+            said += f" ({there} of them on disk all the same: see result_path)"
         for index, error in self.failed.items():
-            return f"{said}; the first is no. {index}: {type(error).__name__}: {error}"
+            return f"{said}; the first at index {index}: {type(error).__name__}: {error}"
         return said
 
 
 class SaveInterrupted(KeyboardInterrupt):
     """Ctrl-C in the middle of many saves. What was not in place yet was undone, or is being undone.
+
+    Uncaught, it ends the program with status 1, where Python's own class dies of the signal: a shell goes on
+    with its loop.
 
     Attributes:
         saved: The path of each result that is safe, by its place in the input, from 0.

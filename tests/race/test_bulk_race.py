@@ -209,7 +209,7 @@ def test_an_interpreter_that_ends_without_a_close_drops_nothing_in_silence(
     assert ended == code, said
     assert len(left) == 100
     if what == "end_with_a_failure":
-        assert "BulkSaveError: 1 of 101 results failed; the first is no. 100: TypeError" in said
+        assert "BulkSaveError: 1 of 101 results failed; the first at index 100: TypeError" in said
     elif what == "end_by_error":
         assert said.endswith("ZeroDivisionError: mine\n")
         assert "Error" not in said.replace("ZeroDivisionError", "")

@@ -488,7 +488,7 @@ def test_what_cannot_be_saved_does_not_stop_the_rest(
     assert issubclass(kinds[2], ValueError)
     assert kinds[3] is TypeError
     assert_holds(tmp_path, list(error.saved.values()), [results[n] for n in error.saved])
-    assert "5 of 100 results failed; the first is no. 0: TypeError" in str(error)
+    assert "5 of 100 results failed; the first at index 0: TypeError" in str(error)
     assert "\n" not in str(error)
 
 
@@ -769,7 +769,7 @@ def test_an_interrupt_survives_a_worker_process() -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (BulkSaveError({}, {3: TypeError("x")}), "1 of 1 results failed; the first is no. 3: TypeError: x"),
+        (BulkSaveError({}, {3: TypeError("x")}), "1 of 1 results failed; the first at index 3: TypeError: x"),
         (BulkSaveError({}, {}), "0 of 0 results failed"),
         (SaveInterrupted({}, {}, {}), "interrupted: 0 results are safe; the others were not saved"),
         (

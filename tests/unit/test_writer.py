@@ -376,11 +376,11 @@ def test_a_flush_tells_what_failed_since_the_last_one(make_result: Make, store: 
     results[1] = results[4] = "no result"
     with store.writer() as writer:
         futures = [writer.submit(result) for result in results[:3]]
-        with pytest.raises(BulkSaveError, match="1 of 3 results failed; the first is no") as first:
+        with pytest.raises(BulkSaveError, match="1 of 3 results failed; the first at") as first:
             writer.flush()
         writer.flush()
         futures += [writer.submit(result) for result in results[3:]]
-        with pytest.raises(BulkSaveError, match="1 of 3 results failed; the first is no") as second:
+        with pytest.raises(BulkSaveError, match="1 of 3 results failed; the first at") as second:
             writer.close()
         writer.close()
     assert first.value.saved == {n: futures[n].result() for n in (0, 2)}
@@ -456,7 +456,7 @@ def test_an_exception_of_the_block_comes_out_after_what_was_submitted_is_saved(
     assert on_disk(store.root) == ids(results)
     if sys.version_info >= (3, 11):
         notes = getattr(caught.value, "__notes__", [])
-        assert ["no. 0" in note for note in notes] == ([True] if fails else [])
+        assert ["at index 0" in note for note in notes] == ([True] if fails else [])
 
 
 def test_a_closed_writer_takes_nothing_more(result: ExperimentResult, store: ResultStore) -> None:

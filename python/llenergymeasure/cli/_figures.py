@@ -90,6 +90,7 @@ def measure(bench: Bench, listed: list[Contender], rounds: int, place: Path, bar
         for turn_number, contender in enumerate(order):
             root = place / f"{number}-{turn_number}"
             root.mkdir()
+            bar.label(f"Measuring {contender.way.name}")
             if dirty:
                 write_out(root)
             turn = Turn(bench, root, contender.most, time.perf_counter_ns() + round(_TURN_SEC * 1e9))

@@ -54,6 +54,11 @@ class Bar:
         rate = (self._saved - before) / max(now - began, _DRAW_EVERY)
         self._progress.update(self._task, completed=self._done, saved=self._saved, rate=rate)
 
+    def label(self, text: str) -> None:
+        """Say what is being done now."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description=text)
+
     def note(self, line: str) -> None:
         """Write a line to standard error."""
         if self._progress is None:
@@ -63,13 +68,16 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(label: str, total: float | None, *, wanted: bool = True) -> Iterator[Bar]:
+def progress_bar(
+    label: str, total: float | None, *, wanted: bool = True, rate: bool = False
+) -> Iterator[Bar]:
     """Show a bar while the body runs, if standard error is a terminal; it leaves no trace.
 
     Args:
         label: What is being done.
         total: What `Bar.advance` adds up to; None where that is unknown.
         wanted: Show it at all.
+        rate: Show how many are saved a second, lately.
     """
     if not wanted or not ERR.is_terminal:
         yield Bar()
@@ -84,7 +92,7 @@ def progress_bar(label: str, total: float | None, *, wanted: bool = True) -> Ite
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[saved]:,} saved"),
-        TextColumn("{task.fields[rate]:,.0f}/s"),
+        *([TextColumn("{task.fields[rate]:,.0f}/s")] if rate else []),
         TimeElapsedColumn(),
         console=console,
         transient=True,

@@ -76,6 +76,7 @@ def bench(
             from llenergymeasure.cli._plot import draw  # noqa: PLC0415 - matplotlib is there by choice
 
             _atomic_write(draw(report, Path(plot).suffix[1:].lower()), plot)
+            ERR.write(f"The picture is in {printable(plot)}\n")
     except (_RefusalError, CrewError, LLEMError, OSError) as error:
         ERR.write(f"llem bench: {printable(str(error))}\n")
         return 1

@@ -95,7 +95,10 @@ def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
     records: Iterable[Record | Trouble] = read_records(files, with_sidecars=with_sidecars)
     # Paths that scroll by on a terminal are progress enough, and would tear the bar.
     bar_wanted = not quiet and not (print_paths and OUT.is_terminal)
-    with Interrupt() as interrupt, progress_bar("Saving", total_size(files), wanted=bar_wanted) as bar:
+    with (
+        Interrupt() as interrupt,
+        progress_bar("Saving", total_size(files), wanted=bar_wanted, rate=True) as bar,
+    ):
         try:
             if timeseries is not None:
                 records = _with_timeseries(records, timeseries)

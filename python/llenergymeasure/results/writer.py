@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn, TypeAlias
 
 from llenergymeasure import _store
 from llenergymeasure.errors import BulkSaveError, PersistenceError
@@ -78,6 +78,13 @@ class Writer:
         """Name the directory and what is under way."""
         state = "closed" if self._desk.closed else f"{len(self._desk.under_way)} under way"
         return f"<Writer of {self._root!r}, {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to go to another process."""
+        raise TypeError(
+            "a writer cannot be pickled, it stays in its process; open another one there: "
+            f"ResultStore({self._root!r}).writer()"
+        )
 
     def submit(
         self, result: ExperimentResult, timeseries_source: TimeseriesSource | None = None
@@ -295,7 +302,7 @@ class _Desk:
                 trouble = _warn_of_vanished(ticket, outcome)
             if trouble is None:
                 path = Path(str(outcome))
-                if self._on_error == "raise":
+                if self._on_error != "ignore":
                     with self._lock:
                         self._saved[ticket] = path.parent.name
                 future.set_result(path)
@@ -312,7 +319,9 @@ class _Desk:
             try:
                 self._on_error(result, error)
             except BaseException as raised:  # noqa: BLE001 - whoever flushes hears of it; a thread cannot exit
-                error = raised if isinstance(raised, Exception) else error
+                if isinstance(raised, Exception):
+                    raised.__context__ = raised.__context__ or error
+                    error = raised
             else:
                 return
         elif self._on_error == "ignore":
