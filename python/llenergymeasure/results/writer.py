@@ -33,6 +33,9 @@ _THREAD = "llem-writer"
 _LOOK = 0.5
 """Seconds between two looks at whether the interpreter is about to exit."""
 
+_LOST = 5.0
+"""Seconds after which a lock that is held for microseconds will not be released."""
+
 
 class Writer:
     """Saves results in the background.
@@ -305,10 +308,12 @@ class _Desk:
                 if self._on_error != "ignore":
                     with self._lock:
                         self._saved[ticket] = path.parent.name
-                future.set_result(path)
+                if _is_usable(future):
+                    future.set_result(path)
             else:
                 self._fail(ticket, result, trouble)
-                future.set_exception(trouble)
+                if _is_usable(future):
+                    future.set_exception(trouble)
         except BaseException:  # noqa: BLE001 - of a callback; others wait for their futures
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
         finally:
@@ -328,6 +333,18 @@ class _Desk:
             return
         with self._lock:
             self._failed[ticket] = error
+
+
+def _is_usable(future: Future[Path]) -> bool:
+    """Whether a future can be resolved: a signal within its methods may leave its lock taken for ever.
+
+    Nobody can use such a future again; the others must not wait for it.
+    """
+    lock = future._condition  # noqa: SLF001 - there is no other way to ask
+    if not lock.acquire(timeout=_LOST):
+        return False
+    lock.release()
+    return True
 
 
 def _is_missing(path: str | os.PathLike[str]) -> bool:
