@@ -130,7 +130,7 @@ def perform(job: dict[str, Any]) -> dict[str, Any]:
     """Do the job, and say what became of it; times are of the clock that all processes share."""
     store = ResultStore(job["root"])
     store._engine = job["engine"]
-    said: dict[str, Any] = {"kind": "saved", "failed": {}, "most": 0}
+    said: dict[str, Any] = {"kind": "saved", "failed": {}, "most_undone": 0, "most_unwritten": 0}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         said["saved"] = save_many(store, job) if job["how"] == "save_many" else write(store, job, said)
@@ -178,7 +178,10 @@ def write(store: ResultStore, job: dict[str, Any], said: dict[str, Any]) -> dict
                 futures.append(future)
                 if job["one_by_one"]:
                     future.exception()
-                said["most"] = max(said["most"], sum(not future.done() for future in futures))
+                undone = sum(not future.done() for future in futures)
+                unwritten = len(futures) - sum(1 for _ in Path(job["root"]).glob("*/result.json"))
+                said["most_undone"] = max(said["most_undone"], undone)
+                said["most_unwritten"] = max(said["most_unwritten"], unwritten)
     finally:
         said["submitted"] = len(futures)
         said["done"] = sum(future.done() for future in futures)

@@ -24,7 +24,14 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pytest
 
-from llenergymeasure import BulkSaveError, ExperimentResult, PersistenceError, ResultStore, SidecarError
+from llenergymeasure import (
+    BulkSaveError,
+    ExperimentResult,
+    PersistenceError,
+    ResultStore,
+    SidecarError,
+    _store,
+)
 from llenergymeasure.results.timeseries import Timeseries
 from llenergymeasure.results.writer import Writer
 
@@ -811,6 +818,33 @@ def test_a_submit_that_waits_for_room_when_the_writer_is_closed_is_refused_or_sa
     saved = [outcome for outcome in outcomes if isinstance(outcome, Future)]
     assert len({future.result(timeout=0) for future in saved}) == len(saved)
     assert len(on_disk(store.root)) == len(saved)
+
+
+@pytest.mark.parametrize("how", ["submit", "refuse"])
+def test_what_is_given_up_while_its_submit_is_being_refused_is_refused(tmp_path: Path, how: str) -> None:
+    bulk = _store.Bulk(str(tmp_path), durable=False, max_results=1, max_bytes=1 << 20, many=False)
+    under_way: dict[int, Any] = {}
+    bulk.submit(0, "name", b"{}", interruptible=False, under_way=under_way, patient=True)
+    refused: list[Exception] = []
+
+    def hand_over() -> None:
+        kinds = {"interruptible": False, "under_way": under_way, "entry": None, "patient": True}
+        try:
+            if how == "submit":
+                bulk.submit(1, "name", b"{}", **kinds)
+            else:
+                bulk.refuse(1, ValueError(), **kinds)
+        except Exception as error:  # noqa: BLE001 - whatever comes out is what is tested
+            refused.append(error)
+
+    thread = threading.Thread(target=hand_over)
+    thread.start()
+    wait_for(lambda: 1 in under_way)
+    under_way.clear()
+    bulk.close()
+    thread.join(HANG)
+    bulk.join()
+    assert [(type(error), str(error)) for error in refused] == [(ValueError, "the writer is closed")]
 
 
 # A directory that does not stay.

@@ -289,10 +289,11 @@ class _Desk:
             self._bulk.settle(list(outcomes))
             if not outcomes and not self.closed and _is_last_thread():
                 self.close(orphaned=True)
-        for future, _ in self.under_way.values():  # given up
+        given_up = self.under_way.copy()  # a submit that is being refused takes its own away
+        for ticket, (future, _) in given_up.items():
             future.set_exception(CancelledError())
-        self._bulk.settle(list(self.under_way))
-        self.under_way.clear()
+            self.under_way.pop(ticket, None)
+        self._bulk.settle(list(given_up))
         self._bulk.join()
         if self.orphaned:
             self.raise_failures()

@@ -91,7 +91,7 @@ impl Bulk {
         if submitted.is_err()
             && let Some(under_way) = under_way
         {
-            under_way.del_item(ticket)?;
+            forget(under_way, ticket)?;
         }
         submitted.map_err(|error| signals.raised.unwrap_or_else(|| not_taken(py, &error)))
     }
@@ -114,7 +114,7 @@ impl Bulk {
         let patience = if patient { Patience::UntilSettled } else { Patience::UntilFinished };
         let mut signals = Signals::new(interruptible);
         if let Err(refused) = py.detach(|| engine.refuse(ticket, patience, &mut || signals.came())) {
-            under_way.del_item(ticket)?;
+            forget(under_way, ticket)?;
             return Err(signals.raised.unwrap_or_else(|| not_taken(py, &refused)));
         }
         self.lock_refused().push((ticket, error));
@@ -222,6 +222,11 @@ impl Bulk {
             ))
         })
     }
+}
+
+/// Take back what was not taken; whoever gives up everything that is under way may have done so already.
+fn forget(under_way: &Bound<'_, PyDict>, ticket: u64) -> PyResult<()> {
+    under_way.call_method1("pop", (ticket, ())).map(drop)
 }
 
 /// Bytes that a table keeps in memory until it is written, by its own account; a guess where it gives none.
