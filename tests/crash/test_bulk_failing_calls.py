@@ -136,6 +136,8 @@ def test_a_first_barrier_that_fails_is_made_again_with_new_files(
     assert without <= {n for n in range(COUNT) if n % 3 == 2}
     (failed, *others) = [span for span in calls if span.name == "syncfs"]
     assert not others, "whose error it was, a syncfs does not say: it is not asked again"
+    first_made: dict[int, int] = {}
+    made_again: set[int] = set()
     for n in saved:
         record = Path(outcome.said["saved"][str(n)])
         (rename,) = (
@@ -147,9 +149,14 @@ def test_a_first_barrier_that_fails_is_made_again_with_new_files(
         made = [s for s in calls if s.name == "openat" and s.answer.endswith(f"<{temp}>")]
         (flush,) = (span for span in calls if span.name == "fsync" and f"<{temp}>" in span.arguments)
         assert made[-1].ends < flush.begins <= flush.ends < rename.begins
-        if made[0].begins < failed.begins:
+        assert flush.begins > failed.ends
+        first_made[n] = made[0].begins
+        if len(made) > 1:
+            made_again.add(n)
             assert len(made) == 2
-            assert made[-1].begins > failed.ends
+            assert made[0].ends < failed.begins <= failed.ends < made[1].begins
+    # One that was being written when the batch was taken is no part of it.
+    assert min(first_made, key=first_made.__getitem__) in made_again
 
 
 def test_a_second_barrier_that_fails_is_told_of_and_not_made_again(

@@ -689,8 +689,13 @@ def test_an_interrupt_while_a_failure_is_told_is_an_interrupt(
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(PersistenceError, "__init__", interrupt)
-    with pytest.raises(SaveInterrupted) as caught:
-        ResultStore(tmp_path / "file").save_many(several(make_result, 20))
+    # Whoever runs the tests in the background has SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SaveInterrupted) as caught:
+            ResultStore(tmp_path / "file").save_many(several(make_result, 20))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert caught.value.saved == {}
     assert all(isinstance(error, NotADirectoryError) for error in caught.value.failed.values())
 

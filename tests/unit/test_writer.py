@@ -828,7 +828,12 @@ def test_what_is_given_up_while_its_submit_is_being_refused_is_refused(tmp_path:
     refused: list[Exception] = []
 
     def hand_over() -> None:
-        kinds = {"interruptible": False, "under_way": under_way, "entry": None, "patient": True}
+        kinds: dict[str, Any] = {
+            "interruptible": False,
+            "under_way": under_way,
+            "entry": None,
+            "patient": True,
+        }
         try:
             if how == "submit":
                 bulk.submit(1, "name", b"{}", **kinds)
