@@ -1,7 +1,8 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, final
 
+from llenergymeasure.errors import LLEMError
 from llenergymeasure.results.store import TimeseriesSource
 
 RECORD: Final = "result.json"
@@ -71,6 +72,100 @@ class Bulk:
     def join(self) -> None: ...
     def cancel(self) -> None: ...
     def in_place(self) -> list[tuple[int, str]]: ...
+
+@final
+class Schema:
+    """The columns of a table; any Arrow library takes it."""
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+
+    @property
+    def types(self) -> list[str]:
+        """The types of the columns, as Arrow names them: `"double"`, `"timestamp[us]"`, `"list<item: string>"`."""
+
+    def __arrow_c_schema__(self) -> object: ...
+    def __len__(self) -> int: ...
+
+@final
+class Batch:
+    """Rows of a table; any Arrow library takes it."""
+
+    @property
+    def num_rows(self) -> int:
+        """The number of rows."""
+
+    @property
+    def num_columns(self) -> int:
+        """The number of columns."""
+
+    @property
+    def schema(self) -> Schema:
+        """The columns."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns in memory."""
+
+    def to_pydict(self) -> dict[str, list[Any]]:
+        """Return the values as lists, by column: times as `datetime`, lists as lists."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    def __arrow_c_schema__(self) -> object: ...
+    def __len__(self) -> int: ...
+
+@final
+class Table:
+    """Batches that were read, together; any Arrow library takes it."""
+
+    def __new__(cls, schema: Schema, batches: Sequence[Batch]) -> Table: ...
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    def __arrow_c_schema__(self) -> object: ...
+    def __len__(self) -> int: ...
+
+@final
+class Scan:
+    """A question about a tree of results."""
+
+    def __new__(
+        cls,
+        root: str,
+        record: str,
+        columns: Sequence[str],
+        conditions: Sequence[tuple[str, str, object]],
+        *,
+        batch_size: int,
+        strict: bool,
+    ) -> Scan: ...
+    @property
+    def schema(self) -> Schema | None:
+        """The columns; None where results must be read to know them, and none were yet."""
+
+    def read(self, *, progress: Callable[[int], object] | None = None, interruptible: bool) -> Reader: ...
+
+@final
+class Reader:
+    """A scan that is being read; it belongs to the process that began it."""
+
+    @property
+    def schema(self) -> Schema:
+        """The columns."""
+
+    def next(self) -> tuple[Batch, list[tuple[Path, LLEMError]]] | None: ...
+    def stream(
+        self,
+        tell: Callable[[list[tuple[Path, LLEMError]] | None], object],
+        requested_schema: object | None = None,
+    ) -> object: ...
+
+@final
+class Documents:
+    """The records of a tree, read ahead of whoever validates them."""
+
+    def __new__(cls, root: str, *, interruptible: bool) -> Documents: ...
+    def next(self) -> list[tuple[Path, bytes | None, bool, LLEMError | None]] | None: ...
 
 @final
 class Timeseries:

@@ -18,6 +18,7 @@ from llenergymeasure.errors import PersistenceError, ResultCorruptError, ResultE
 from llenergymeasure.results import bulk
 from llenergymeasure.results._encoding import caller, encode
 from llenergymeasure.results.bulk import MAX_PENDING, Progress
+from llenergymeasure.results.scan import BATCH_SIZE, Condition, OnBadFile, Scan
 from llenergymeasure.results.writer import OnError, Writer
 
 __all__ = ["ArrowStream", "MissingSidecar", "ResultStore", "TimeseriesSource"]
@@ -182,6 +183,34 @@ class ResultStore:
         return Writer(
             self._root, durable=durable, max_pending=max_pending, on_error=on_error, engine=self._engine
         )
+
+    def scan(
+        self,
+        columns: Iterable[str] | None = None,
+        *,
+        where: Iterable[Condition] | None = None,
+        on_error: OnBadFile = "raise",
+        batch_size: int = BATCH_SIZE,
+        progress: Progress | None = None,
+    ) -> Scan:
+        """Ask for all results below the directory as one table; see `Scan`.
+
+        Args:
+            columns: The names of the columns, in the order in which they are wanted; an object's name stands for
+                all that is in it. Only what is named is taken out of the files. None is everything.
+            where: Conditions that all hold of the wanted rows, each a column, one of `==`, `!=`, `<`, `<=`, `>`,
+                `>=`, `in` and `not in`, and a value. Null is neither equal nor unequal to a value; compare
+                with None to ask for it.
+            on_error: At a file that is no result `"raise"` its error, `"skip"` it and warn once with the count,
+                or `"collect"` it in `Scan.errors`.
+            batch_size: Rows of a batch, at most.
+            progress: Called with the number of results that were read, and None.
+
+        Raises:
+            ValueError: There is no such column, or a condition does not fit its column.
+            TypeError: As `ValueError`, of what is of the wrong type.
+        """
+        return Scan(self._root, columns, where, on_error=on_error, batch_size=batch_size, progress=progress)
 
     def load(
         self, path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"

@@ -4,12 +4,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use llem_store::Error;
+use llem_store::scan::{Bad, Trouble};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
 mod classes {
     use pyo3::import_exception;
     import_exception!(llenergymeasure.errors, PersistenceError);
+    import_exception!(llenergymeasure.errors, ResultCorruptError);
+    import_exception!(llenergymeasure.errors, ResultError);
+    import_exception!(llenergymeasure.errors, SchemaVersionError);
     import_exception!(llenergymeasure.errors, SidecarError);
 }
 
@@ -36,6 +40,16 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
 /// The exception for a result that was saved without the sidecar that it should have.
 pub fn sidecar_error(error: &Error, result: &Path) -> PyErr {
     classes::SidecarError::new_err(arguments(error, Some(result)))
+}
+
+/// The exception for a file that is no result.
+pub fn bad_to_python(bad: &Bad) -> PyErr {
+    match &bad.trouble {
+        Trouble::Io(error) => classes::PersistenceError::new_err(arguments(error, None)),
+        Trouble::Corrupt(_) => classes::ResultCorruptError::new_err(bad.to_string()),
+        Trouble::Version(_) => classes::SchemaVersionError::new_err(bad.to_string()),
+        Trouble::Invalid(_) => classes::ResultError::new_err(bad.to_string()),
+    }
 }
 
 /// Whether an exception came out as it was meant to: making it runs Python code, and in it signal handlers.

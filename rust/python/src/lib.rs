@@ -3,17 +3,21 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
 
+mod arrow;
 mod bulk;
 mod errors;
 mod floor;
 mod load;
 mod save;
+mod scan;
 mod timeseries;
 
 use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _store {
+    #[pymodule_export]
+    use crate::arrow::{Batch, Schema, Table};
     #[pymodule_export]
     use crate::bulk::Bulk;
     #[pymodule_export]
@@ -22,6 +26,8 @@ mod _store {
     use crate::load::{diagnose, read};
     #[pymodule_export]
     use crate::save::{claim, directory_name, replace, save};
+    #[pymodule_export]
+    use crate::scan::{Documents, Reader, Scan};
     #[pymodule_export]
     use crate::timeseries::Timeseries;
 

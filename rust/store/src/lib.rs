@@ -32,6 +32,7 @@ pub mod load;
 pub mod name;
 pub mod root;
 pub mod save;
+pub mod scan;
 pub mod sidecar;
 pub mod timeseries;
 

@@ -9,6 +9,18 @@ use crate::error::{At, Error, Result, Step};
 use crate::sidecar::open_for_reading;
 use crate::{RECORD, SIDECAR};
 
+/// Bytes of a record, at most: a file beyond that is no result, and would be read into memory whole.
+pub const MOST_BYTES: u64 = 256 << 20;
+
+/// Refuse a file that is too large to be a record.
+pub(crate) fn check_size(bytes: u64) -> io::Result<()> {
+    if bytes <= MOST_BYTES {
+        return Ok(());
+    }
+    let said = format!("{bytes} bytes are too many for a record, of which {MOST_BYTES} are read at most");
+    Err(io::Error::new(ErrorKind::FileTooLarge, said))
+}
+
 /// A record as it is on disk.
 #[derive(Debug)]
 pub struct Record {
@@ -34,6 +46,7 @@ pub fn read(path: &Path) -> Result<Record> {
         let kind = if metadata.is_dir() { ErrorKind::IsADirectory } else { ErrorKind::InvalidInput };
         return Err(Error::io(Step::Read, path, io::Error::new(kind, "not a regular file")));
     }
+    check_size(metadata.len()).at(Step::Read, || path.clone())?;
     // One byte more than there should be, so that the read that finds the end needs no larger buffer.
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1));
     file.read_to_end(&mut bytes).at(Step::Read, || path.clone())?;

@@ -1,7 +1,7 @@
 //! A directory known by its path, for platforms without `openat`: the same promises to other savers, but a
 //! directory that is swapped for a symlink in mid-save is followed.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -89,6 +89,35 @@ impl Dir {
             Err(_) if self.is_taken(to)? => Err(ErrorKind::AlreadyExists.into()),
             Err(_) => self.replace(from, to),
         }
+    }
+
+    /// The names of the directories, in order; those that begin with a dot are hidden.
+    pub fn subdirectories(&self, below: &Path) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.path.join(below))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if entry.file_type()?.is_dir() && !name.as_encoded_bytes().starts_with(b".") {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Open a file below this directory for reading; a symlink is refused.
+    pub fn open_file(&self, below: &Path) -> io::Result<File> {
+        let path = self.path.join(below);
+        if fs::symlink_metadata(&path)?.is_symlink() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "a symbolic link, which is not followed"));
+        }
+        crate::sidecar::open_for_reading(&path)
+    }
+
+    /// Whether a regular file is there; a symlink is none.
+    #[must_use]
+    pub fn has_file(&self, below: &Path) -> bool {
+        fs::symlink_metadata(self.path.join(below)).is_ok_and(|metadata| metadata.is_file())
     }
 
     /// Rename a file over whatever has the name.

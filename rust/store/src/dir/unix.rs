@@ -1,12 +1,13 @@
 //! A directory held open: every call is relative to its descriptor.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -117,6 +118,52 @@ impl Dir {
     /// Rename a file over whatever has the name.
     pub fn replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
+    }
+
+    /// The names of what may be directories, in the order of their bytes; those that begin with a dot are hidden.
+    pub fn subdirectories(&self, below: &Path) -> io::Result<Vec<OsString>> {
+        let fd = self.open_below(below, OPEN_DIR | OFlags::NOFOLLOW)?;
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(fd)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            // Some file systems do not tell what an entry is: whoever opens it finds out.
+            let may_be = matches!(entry.file_type(), FileType::Directory | FileType::Unknown);
+            if may_be && !name.starts_with(b".") {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Open a file below this directory for reading, without waiting for whoever should open the other end of it,
+    /// if it is a pipe. A symlink is refused: as the last name everywhere, on the way there on Linux.
+    pub fn open_file(&self, below: &Path) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(self.open_below(below, flags)?.into())
+    }
+
+    fn open_below(&self, below: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::ResolveFlags;
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+            match retry_on_intr(|| rustix::fs::openat2(&self.fd, below, flags, Mode::empty(), resolve)) {
+                // An old kernel, or a sandbox that has not heard of the call.
+                Err(Errno::NOSYS | Errno::PERM) => {}
+                answer => return Ok(answer?),
+            }
+        }
+        Ok(retry_on_intr(|| rustix::fs::openat(&self.fd, below, flags, Mode::empty()))?)
+    }
+
+    /// Whether a regular file is there; a symlink is none.
+    #[must_use]
+    pub fn has_file(&self, below: &Path) -> bool {
+        rustix::fs::statat(&self.fd, below, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::RegularFile)
     }
 
     /// Flush the directory's entries to the device. A failure is final: another try would report success

@@ -1,0 +1,279 @@
+"""A tree of results as one table: `ResultStore.scan`."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from llenergymeasure import _store
+from llenergymeasure._store import Batch, Schema
+from llenergymeasure.errors import LLEMError
+from llenergymeasure.results import _columns
+from llenergymeasure.results._encoding import caller
+from llenergymeasure.results.bulk import Progress
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+__all__ = ["BATCH_SIZE", "Batch", "Condition", "OnBadFile", "Scan", "Schema"]
+
+Condition: TypeAlias = "tuple[str, Literal['==', '!=', '<', '<=', '>', '>=', 'in', 'not in'], object]"
+OnBadFile: TypeAlias = Literal["raise", "skip", "collect"]
+
+BATCH_SIZE = 4096
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of naive times
+_MICROSECOND = timedelta(microseconds=1)
+_CONDITION_PARTS = 3
+
+
+class Scan:
+    """The results below a directory as a table, one row a result; nothing is read before it is asked for.
+
+    It can be read again and again, and is read anew each time. Every Arrow library takes it as it is:
+    `pyarrow.table(scan)`, `polars.from_arrow(scan)`, `duckdb.sql("select ... from scan")`.
+
+    Columns are named by their dotted path (`energy_breakdown.adjusted_j`) and have the types of the schema:
+
+    - Lists of numbers and of strings are list columns; `process_results` is a column of JSON strings, and
+      `process_results.gpu_id` a column of lists with an item for each process.
+    - A time, `start_time`, is what the clock said, without a zone; the instant is in `start_time.utc`, which is
+      null where the record does not tell the zone.
+    - Non-finite floats are floats. An integer of the schema that 64 bits do not hold makes its file a bad one.
+    - Fields that are absent have their defaults, as in a result that is loaded. `timeseries` is the name of the
+      sidecar that is there, also where the record has none.
+    - `effective_config.KEY` has the type of the values that occur: integers and floats are floats (integers alone
+      of 64 bits, unsigned where they must be), values that differ in kind, larger integers, and integers among
+      floats that no float is equal to are JSON strings. A nested object's keys are columns of their own, and
+      a key that has a dot itself is quoted. Where all of `effective_config` is read, or any key of it, the first
+      look at the schema reads the whole tree; the columns stay what they were found to be then.
+    - `path` is the directory, relative to the store; `saved_at` when the record was written, by the file
+      system's clock; `has_timeseries` whether a sidecar lies beside it.
+
+    Rows come in the order of their paths. Directories whose names begin with a dot are not looked into, symlinks
+    not followed, and a directory without `result.json` is no result. Saves may go on meanwhile: a result is whole or
+    not there yet.
+
+    Attributes:
+        errors: What was no result at the last reading, by its path: empty, truncated, not JSON, of another
+            schema line, unreadable.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        columns: Iterable[str] | None,
+        where: Iterable[Condition] | None,
+        *,
+        on_error: OnBadFile,
+        batch_size: int,
+        progress: Progress | None,
+    ) -> None:
+        """Ask for a table: see `ResultStore.scan`."""
+        if on_error not in ("raise", "skip", "collect"):
+            raise ValueError(f"on_error is 'raise', 'skip' or 'collect', not {on_error!r}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size is at least 1, not {batch_size}")
+        names = _columns.all_columns() if columns is None else _columns.find_columns(columns)
+        self._root = root
+        self._scan = _store.Scan(
+            root,
+            _columns.RECORD_SCHEMA(),
+            names,
+            [_checked(condition) for condition in _conditions(where)],
+            batch_size=batch_size,
+            strict=on_error == "raise",
+        )
+        self._on_error = on_error
+        self._progress = progress
+        self.errors: dict[Path, LLEMError] = {}
+
+    def __repr__(self) -> str:
+        """Name the directory."""
+        return f"<Scan of {self._root!r}>"
+
+    @property
+    def schema(self) -> Schema:
+        """The columns and their types; has `__arrow_c_schema__`."""
+        known = self._scan.schema
+        return known if known is not None else self._read().schema
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Read the rows, batch by batch."""
+        reader = self._read()
+        self.errors = {}
+        while (part := reader.next()) is not None:
+            batch, bad = part
+            self.errors.update(bad)
+            if len(batch) > 0:
+                yield batch
+        self._warn()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Read the rows as an Arrow stream."""
+        reader = self._read()
+        self.errors = {}
+        return reader.stream(self._note, requested_schema)
+
+    def __arrow_c_schema__(self) -> object:
+        """Export the schema."""
+        return self.schema.__arrow_c_schema__()
+
+    def to_pydict(self) -> dict[str, list[Any]]:
+        """Read everything into lists, by column: times are `datetime`, lists are lists."""
+        columns: dict[str, list[Any]] = {}
+        for batch in self:
+            for name, values in batch.to_pydict().items():
+                columns.setdefault(name, []).extend(values)
+        return columns or {name: [] for name in self.schema.names}
+
+    def to_arrow(self) -> pa.Table:
+        """Read everything into a pyarrow table.
+
+        Raises:
+            ImportError: pyarrow is not installed.
+        """
+        pyarrow = _load("pyarrow", "to_arrow")
+        table: pa.Table = pyarrow.table(self._table())
+        return table
+
+    def to_polars(self) -> pl.DataFrame:
+        """Read everything into a polars frame.
+
+        Raises:
+            ImportError: polars is not installed.
+        """
+        polars = _load("polars", "to_polars")
+        frame: pl.DataFrame = polars.DataFrame(self._table())
+        return frame
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Read everything into a pandas frame; an integer column that has nulls is of pandas' own `Int64`.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        pandas = _load("pandas", "to_pandas")
+        schema, columns = self._whole()
+        kinds = {"int64": "Int64", "uint64": "UInt64", "bool": "boolean"}
+        series = {
+            name: pandas.Series(values, dtype=_pandas_type(kind, kinds, values))
+            for (name, values), kind in zip(columns.items(), schema.types, strict=True)
+        }
+        frame: pd.DataFrame = pandas.DataFrame(series, columns=schema.names)
+        return frame
+
+    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+        """Ask DuckDB; the table is called `results`, and a column with a dot in its name is quoted.
+
+            scan.sql('select backend, sum(total_energy_j) from results group by backend')
+
+        Raises:
+            ImportError: duckdb is not installed.
+        """
+        module = _load("duckdb", "sql")
+        connection = module.connect()
+        connection.register("results", self._table())
+        relation: duckdb.DuckDBPyRelation = connection.sql(query)
+        return relation
+
+    def _whole(self) -> tuple[Schema, dict[str, list[Any]]]:
+        columns = self.to_pydict()
+        return self.schema, columns
+
+    def _table(self) -> _store.Table:
+        batches = list(self)
+        return _store.Table(self.schema, batches)
+
+    def _read(self) -> _store.Reader:
+        progress = self._progress
+        return self._scan.read(
+            progress=None if progress is None else lambda done: progress(done, None),
+            interruptible=threading.current_thread() is threading.main_thread(),
+        )
+
+    def _note(self, bad: list[tuple[Path, LLEMError]] | None) -> None:
+        if bad is not None:
+            self.errors.update(bad)
+        else:
+            self._warn()
+
+    def _warn(self) -> None:
+        if self._on_error == "skip" and self.errors:
+            first = next(iter(self.errors.values()))
+            count = len(self.errors)
+            warnings.warn(
+                f"{count} {'file was' if count == 1 else 'files were'} skipped; the first: {first}",
+                UserWarning,
+                stacklevel=caller(),
+            )
+
+
+def _pandas_type(kind: str, kinds: Mapping[str, str], values: list[Any]) -> str | None:
+    if kind in kinds:
+        return kinds[kind] if None in values else kind
+    return "float64" if kind == "double" else None
+
+
+def _load(package: str, method: str) -> Any:  # noqa: ANN401 - a module
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise ImportError(f"Scan.{method} needs {package}: pip install {package}", name=package) from error
+
+
+def _conditions(where: Iterable[Condition] | None) -> list[Any]:
+    conditions = [] if where is None else list(where)
+    if len(conditions) == _CONDITION_PARTS and isinstance(conditions[0], str):
+        raise TypeError(f"where is a list of conditions; one alone is [{tuple(conditions)!r}]")
+    return conditions
+
+
+def _checked(condition: Any) -> tuple[str, str, object]:  # noqa: ANN401 - whatever the caller gave
+    """Make of a condition what the extension takes.
+
+    Raises:
+        TypeError: It is no triple of a column, an operator and a value.
+        ValueError: There is no such column.
+    """
+    if not isinstance(condition, (tuple, list)) or len(condition) != _CONDITION_PARTS:
+        raise TypeError(f"a condition is a column, an operator and a value, not {condition!r}")
+    name, operator, value = condition
+    if not isinstance(name, str) or not isinstance(operator, str):
+        raise TypeError(f"a condition is a column, an operator and a value, not {condition!r}")
+    if not name.startswith(f"{_columns.CONFIG}."):
+        (name,) = _columns.find_columns([name])[:1]
+    if operator in ("in", "not in") and isinstance(value, Iterable) and not isinstance(value, str):
+        return name, operator, [_operand(name, item) for item in value]
+    return name, operator, _operand(name, value)
+
+
+def _operand(name: str, value: object) -> object:
+    if hasattr(value, "item") and not isinstance(value, (list, tuple)):
+        value = value.item()  # a scalar of numpy
+    if _columns.kind_of(name) != "time" or value is None:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            raise ValueError(f"{name} is a time, and {value!r} is not one in ISO 8601") from None
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name} is compared with a datetime, not with {value!r}")
+    is_instant = name.endswith(_columns.UTC) or name == _columns.SAVED_AT
+    if is_instant and value.tzinfo is None:
+        raise ValueError(f"{name} is an instant, and {value} does not tell its zone")
+    if not is_instant and value.tzinfo is not None:
+        raise ValueError(
+            f"{name} is what a clock said, without a zone; compare {name}{_columns.UTC} with {value}"
+        )
+    naive = value.astimezone(timezone.utc).replace(tzinfo=None) if is_instant else value
+    return (naive - _EPOCH) // _MICROSECOND

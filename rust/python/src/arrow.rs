@@ -1,0 +1,236 @@
+//! Arrow for Python without an Arrow library: batches and schemas that any of them takes, and plain values.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef, RecordBatch, StructArray};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, SchemaRef, TimeUnit};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
+use pyo3_arrow::ffi::{ArrayIterator, to_array_pycapsules, to_schema_pycapsule, to_stream_pycapsule};
+
+/// The columns of a table: their names and types.
+#[pyclass(frozen, module = "llenergymeasure._store")]
+pub struct Schema(pub SchemaRef);
+
+#[pymethods]
+impl Schema {
+    /// The names of the columns.
+    #[getter]
+    fn names(&self) -> Vec<&str> {
+        self.0.fields().iter().map(|field| field.name().as_str()).collect()
+    }
+
+    /// The types of the columns, as Arrow names them.
+    #[getter]
+    fn types(&self) -> Vec<String> {
+        self.0.fields().iter().map(|field| name_of(field.data_type())).collect()
+    }
+
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        Ok(to_schema_pycapsule(py, &*self.0)?)
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.fields().len()
+    }
+
+    fn __repr__(&self) -> String {
+        let columns = self.names().into_iter().zip(self.types());
+        columns.map(|(name, kind)| format!("{name}: {kind}")).collect::<Vec<_>>().join("\n")
+    }
+
+    fn __eq__(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+/// A type as pyarrow writes it.
+fn name_of(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "bool".into(),
+        DataType::Utf8 => "string".into(),
+        DataType::Float64 => "double".into(),
+        DataType::Float32 => "float".into(),
+        DataType::Timestamp(_, None) => "timestamp[us]".into(),
+        DataType::Timestamp(_, Some(zone)) => format!("timestamp[us, tz={zone}]"),
+        DataType::List(item) => format!("list<item: {}>", name_of(item.data_type())),
+        other => other.to_string().to_lowercase(),
+    }
+}
+
+/// Rows of a table.
+#[pyclass(frozen, module = "llenergymeasure._store")]
+pub struct Batch(pub RecordBatch);
+
+#[pymethods]
+impl Batch {
+    #[getter]
+    fn num_rows(&self) -> usize {
+        self.0.num_rows()
+    }
+
+    #[getter]
+    fn num_columns(&self) -> usize {
+        self.0.num_columns()
+    }
+
+    #[getter]
+    fn schema(&self) -> Schema {
+        Schema(self.0.schema())
+    }
+
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.0.get_array_memory_size()
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.num_rows()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Batch of {} rows and {} columns>", self.0.num_rows(), self.0.num_columns())
+    }
+
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_array__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyCapsule>>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let rows = StructArray::from(self.0.clone());
+        Ok(to_array_pycapsules(py, row_field(&self.0.schema()), &rows, requested_schema)?)
+    }
+
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyCapsule>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        stream(py, &self.0.schema(), std::slice::from_ref(&self.0), requested_schema)
+    }
+
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        self.schema().__arrow_c_schema__(py)
+    }
+
+    /// The values as lists, by column: times as `datetime`, lists as lists.
+    fn to_pydict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let columns = PyDict::new(py);
+        let epochs = Epochs::new(py)?;
+        for (field, array) in self.0.schema().fields().iter().zip(self.0.columns()) {
+            columns.set_item(field.name(), values(py, array, &epochs)?)?;
+        }
+        Ok(columns)
+    }
+}
+
+/// Batches that were read, together.
+#[pyclass(frozen, module = "llenergymeasure._store")]
+pub struct Table {
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+}
+
+#[pymethods]
+impl Table {
+    #[new]
+    fn new(schema: &Schema, batches: Vec<PyRef<'_, Batch>>) -> Self {
+        Self { schema: schema.0.clone(), batches: batches.iter().map(|batch| batch.0.clone()).collect() }
+    }
+
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyCapsule>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        stream(py, &self.schema, &self.batches, requested_schema)
+    }
+
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        Ok(to_schema_pycapsule(py, &*self.schema)?)
+    }
+
+    fn __len__(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+fn stream<'py>(
+    py: Python<'py>,
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    requested_schema: Option<Bound<'py, PyCapsule>>,
+) -> PyResult<Bound<'py, PyCapsule>> {
+    let rows: Vec<Result<ArrayRef, ArrowError>> =
+        batches.iter().cloned().map(|batch| Ok(rows_of(batch))).collect();
+    Ok(to_stream_pycapsule(py, Box::new(ArrayIterator::new(rows, row_field(schema))), requested_schema)?)
+}
+
+/// A batch as one array of its rows, as the stream interface has it.
+pub fn rows_of(batch: RecordBatch) -> ArrayRef {
+    Arc::new(StructArray::from(batch))
+}
+
+/// The field of such an array.
+pub fn row_field(schema: &SchemaRef) -> FieldRef {
+    Field::new_struct("", schema.fields().clone(), false).with_metadata(schema.metadata().clone()).into()
+}
+
+struct Epochs<'py> {
+    naive: Bound<'py, PyAny>,
+    aware: Bound<'py, PyAny>,
+    timedelta: Bound<'py, PyAny>,
+}
+
+impl<'py> Epochs<'py> {
+    fn new(py: Python<'py>) -> PyResult<Self> {
+        let module = py.import("datetime")?;
+        let naive = module.getattr("datetime")?.call1((1970, 1, 1))?;
+        let keywords = PyDict::new(py);
+        keywords.set_item("tzinfo", module.getattr("timezone")?.getattr("utc")?)?;
+        let aware = naive.call_method("replace", (), Some(&keywords))?;
+        Ok(Self { naive, aware, timedelta: module.getattr("timedelta")? })
+    }
+
+    fn time(&self, micros: i64, is_aware: bool) -> PyResult<Bound<'py, PyAny>> {
+        let epoch = if is_aware { &self.aware } else { &self.naive };
+        epoch.add(self.timedelta.call1((0, 0, micros))?)
+    }
+}
+
+fn values<'py>(py: Python<'py>, array: &ArrayRef, epochs: &Epochs<'py>) -> PyResult<Bound<'py, PyList>> {
+    macro_rules! primitives {
+        ($kind:ty) => {
+            PyList::new(py, array.as_primitive::<$kind>().iter())
+        };
+    }
+    match array.data_type() {
+        DataType::Boolean => PyList::new(py, array.as_boolean().iter()),
+        DataType::Int32 => primitives!(Int32Type),
+        DataType::Int64 => primitives!(Int64Type),
+        DataType::UInt64 => primitives!(UInt64Type),
+        DataType::Float32 => primitives!(Float32Type),
+        DataType::Float64 => primitives!(Float64Type),
+        DataType::Utf8 => PyList::new(py, array.as_string::<i32>().iter()),
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let times = array.as_primitive::<TimestampMicrosecondType>().iter();
+            let times =
+                times.map(|micros| micros.map(|micros| epochs.time(micros, zone.is_some())).transpose());
+            PyList::new(py, times.collect::<PyResult<Vec<_>>>()?)
+        }
+        DataType::List(_) => {
+            let lists = array.as_list::<i32>().iter();
+            let lists = lists.map(|list| list.map(|list| values(py, &list, epochs)).transpose());
+            PyList::new(py, lists.collect::<PyResult<Vec<_>>>()?)
+        }
+        other => Err(PyTypeError::new_err(format!("no plain values of a column of {other}"))),
+    }
+}

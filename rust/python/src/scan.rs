@@ -1,0 +1,315 @@
+//! A tree of results as a table.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use arrow_array::ArrayRef;
+use arrow_schema::ArrowError;
+use llem_store::Error;
+use llem_store::scan::{
+    self, Bad, Comparison, Condition, Document, Operand, Part, Plan, RecordSchema, ScanError,
+};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyCapsule, PyFloat, PyInt, PyString};
+use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
+
+use crate::arrow::{Batch, Schema, row_field, rows_of};
+use crate::errors::{bad_to_python, to_python};
+
+/// A question about a tree of results.
+#[pyclass(frozen, module = "llenergymeasure._store")]
+pub struct Scan(scan::Scan);
+
+#[pymethods]
+impl Scan {
+    /// `record` is the schema of a record, as JSON; `conditions` are a column, an operator and a value each.
+    #[new]
+    #[pyo3(signature = (root, record, columns, conditions, *, batch_size, strict))]
+    fn new(
+        root: PathBuf,
+        record: &str,
+        columns: Vec<String>,
+        conditions: Vec<(String, String, Bound<'_, PyAny>)>,
+        batch_size: usize,
+        strict: bool,
+    ) -> PyResult<Self> {
+        let schema = RecordSchema::from_json(record).map_err(PyValueError::new_err)?;
+        let conditions = conditions
+            .into_iter()
+            .map(|(column, operator, value)| {
+                let operand = operand(&value).map_err(|_| {
+                    let kind =
+                        value.get_type().qualname().map_or_else(|_| "this".into(), |name| name.to_string());
+                    PyTypeError::new_err(format!("{column} cannot be compared with a value of {kind}"))
+                })?;
+                Ok(Condition { comparison: comparison(&operator)?, column, operand })
+            })
+            .collect::<PyResult<Vec<Condition>>>()?;
+        let plan = Plan::new(&schema, &columns, conditions, batch_size).map_err(PyValueError::new_err)?;
+        Ok(Self(scan::Scan::new(root, plan, strict)))
+    }
+
+    /// The columns; None where results must be read to know them, and none were yet.
+    #[getter]
+    fn schema(&self) -> Option<Schema> {
+        self.0.schema().map(Schema)
+    }
+
+    /// Begin to read; `progress` is called with the number of results read.
+    #[pyo3(signature = (*, progress=None, interruptible))]
+    fn read(&self, py: Python<'_>, progress: Option<Py<PyAny>>, interruptible: bool) -> PyResult<Reader> {
+        let caller = Caller { progress, interruptible };
+        let reader = caller.run(py, |poll| self.0.read(poll))?;
+        Ok(Reader { rows: Mutex::new(Some(reader)), caller, process: std::process::id() })
+    }
+}
+
+fn comparison(operator: &str) -> PyResult<Comparison> {
+    Ok(match operator {
+        "==" => Comparison::Equal,
+        "!=" => Comparison::NotEqual,
+        "<" => Comparison::Less,
+        "<=" => Comparison::LessOrEqual,
+        ">" => Comparison::Greater,
+        ">=" => Comparison::GreaterOrEqual,
+        "in" => Comparison::In,
+        "not in" => Comparison::NotIn,
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "{other:?} is none of ==, !=, <, <=, >, >=, 'in' and 'not in'"
+            )));
+        }
+    })
+}
+
+fn operand(value: &Bound<'_, PyAny>) -> PyResult<Operand> {
+    if value.is_none() {
+        Ok(Operand::Null)
+    } else if value.is_instance_of::<PyBool>() {
+        value.extract().map(Operand::Bool)
+    } else if value.is_instance_of::<PyInt>() {
+        value.extract().map(Operand::Int)
+    } else if value.is_instance_of::<PyFloat>() {
+        value.extract().map(Operand::Float)
+    } else if value.is_instance_of::<PyString>() {
+        value.extract().map(Operand::Text)
+    } else {
+        let items: Vec<Bound<'_, PyAny>> = value.extract()?;
+        items.iter().map(operand).collect::<PyResult<_>>().map(Operand::List)
+    }
+}
+
+/// Whoever waits for a scan.
+struct Caller {
+    progress: Option<Py<PyAny>>,
+    interruptible: bool,
+}
+
+impl Caller {
+    /// Run a step of a scan without the interpreter, but for signals and progress.
+    fn run<T: Send>(
+        &self,
+        py: Python<'_>,
+        step: impl FnOnce(scan::Poll<'_>) -> Result<T, ScanError> + Send,
+    ) -> PyResult<T> {
+        let mut raised = None;
+        let mut told = 0;
+        let outcome = py.detach(|| {
+            step(&mut |records| {
+                let news = records > told && self.progress.is_some();
+                if raised.is_none() && (self.interruptible || news) {
+                    told = records;
+                    raised = Python::attach(|py| {
+                        py.check_signals()?;
+                        match &self.progress {
+                            Some(progress) if news => progress.call1(py, (records,)).map(drop),
+                            _ => Ok(()),
+                        }
+                    })
+                    .err();
+                }
+                raised.is_some()
+            })
+        });
+        outcome.map_err(|error| match (raised, error) {
+            (Some(raised), _) => raised,
+            (None, ScanError::Store(Error::Interrupted)) => PyKeyboardInterrupt::new_err(()),
+            (None, ScanError::Store(error)) => to_python(py, &error),
+            (None, ScanError::Bad(bad)) => bad_to_python(&bad),
+            (None, ScanError::Shape(reason)) => PyValueError::new_err(reason),
+            (None, error) => PyRuntimeError::new_err(error.to_string()),
+        })
+    }
+}
+
+/// A scan that is being read; it belongs to the process that began it.
+#[pyclass(frozen, module = "llenergymeasure._store")]
+pub struct Reader {
+    /// None once it is dropped, or handed on as a stream.
+    rows: Mutex<Option<scan::Reader>>,
+    caller: Caller,
+    process: u32,
+}
+
+type Told = (PathBuf, PyErr);
+
+#[pymethods]
+impl Reader {
+    #[getter]
+    fn schema(&self) -> PyResult<Schema> {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.as_ref().map(|reader| Schema(reader.schema())).ok_or_else(spent)
+    }
+
+    /// The next rows, and what is no row, by its path; None at the end.
+    fn next(&self, py: Python<'_>) -> PyResult<Option<(Batch, Vec<Told>)>> {
+        check_process(self.process)?;
+        let mut guard = py.detach(|| self.rows.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let Some(reader) = guard.as_mut() else { return Err(spent()) };
+        let part = self.caller.run(py, |poll| reader.next(poll));
+        *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = guard;
+        Ok(part?.map(|Part { batch, bad }| (Batch(batch), told(bad))))
+    }
+
+    /// Hand the rest on as an Arrow stream. `tell` is called with what is no row, as `next` returns it, and at the end
+    /// with None.
+    #[pyo3(signature = (tell, requested_schema=None))]
+    fn stream<'py>(
+        &self,
+        py: Python<'py>,
+        tell: Py<PyAny>,
+        requested_schema: Option<Bound<'py, PyCapsule>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        check_process(self.process)?;
+        let reader = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(spent)?;
+        let field = row_field(&reader.schema());
+        let stream = ArrayIterator::new(Stream { reader, tell, over: false }, field);
+        Ok(to_stream_pycapsule(py, Box::new(stream), requested_schema)?)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        leave_in_fork(self.process, &self.rows);
+    }
+}
+
+fn check_process(process: u32) -> PyResult<()> {
+    if process == std::process::id() {
+        return Ok(());
+    }
+    let said = "this scan is being read in another process, and its threads did not come along into the fork";
+    Err(PyRuntimeError::new_err(said))
+}
+
+/// In a fork there are no threads to wait for, and a lock may be held by one of them.
+fn leave_in_fork<T>(process: u32, reader: &Mutex<Option<T>>) {
+    if process != std::process::id()
+        && let Ok(mut reader) = reader.try_lock()
+    {
+        std::mem::forget(reader.take());
+    }
+}
+
+fn spent() -> PyErr {
+    PyRuntimeError::new_err(
+        "this scan was handed on as a stream, or is read by another thread at this moment",
+    )
+}
+
+fn told(bad: Vec<Bad>) -> Vec<Told> {
+    bad.into_iter().map(|bad| (bad.path.clone(), bad_to_python(&bad))).collect()
+}
+
+/// The records of a tree, read ahead of whoever validates them.
+#[pyclass(frozen, module = "llenergymeasure._store")]
+pub struct Documents {
+    /// None once it is dropped.
+    documents: Mutex<Option<scan::Documents>>,
+    caller: Caller,
+    process: u32,
+}
+
+type Read<'py> = (PathBuf, Option<Bound<'py, PyBytes>>, bool, Option<PyErr>);
+
+#[pymethods]
+impl Documents {
+    #[new]
+    #[pyo3(signature = (root, *, interruptible))]
+    fn new(py: Python<'_>, root: PathBuf, interruptible: bool) -> PyResult<Self> {
+        let documents = py.detach(|| scan::Documents::open(&root)).map_err(|error| to_python(py, &error))?;
+        let caller = Caller { progress: None, interruptible };
+        Ok(Self { documents: Mutex::new(Some(documents)), caller, process: std::process::id() })
+    }
+
+    /// The next records, some dozens: each its file's path, its bytes or None, whether a sidecar is beside it, and
+    /// the error or None. None at the end.
+    fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Read<'py>>>> {
+        check_process(self.process)?;
+        let mut guard = py.detach(|| self.documents.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let Some(documents) = guard.as_mut() else { return Err(spent()) };
+        let chunk = self.caller.run(py, |poll| Ok(documents.next(&mut || poll(0))?));
+        *self.documents.lock().unwrap_or_else(PoisonError::into_inner) = guard;
+        let read = |document: Result<Document, Error>| match document {
+            Ok(Document { path, bytes, has_sidecar }) => {
+                (path, Some(PyBytes::new(py, &bytes)), has_sidecar, None)
+            }
+            Err(error) => {
+                let path = error.path().map(Path::to_owned).unwrap_or_default();
+                (path, None, false, Some(to_python(py, &error)))
+            }
+        };
+        Ok(chunk?.map(|documents| documents.into_iter().map(read).collect()))
+    }
+}
+
+impl Drop for Documents {
+    fn drop(&mut self) {
+        leave_in_fork(self.process, &self.documents);
+    }
+}
+
+/// The rows of a scan for whoever speaks Arrow, in any thread.
+struct Stream {
+    reader: scan::Reader,
+    tell: Py<PyAny>,
+    over: bool,
+}
+
+impl Iterator for Stream {
+    type Item = Result<ArrayRef, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.over {
+            let part = match self.reader.next(&mut |_| false) {
+                Ok(Some(part)) => part,
+                Ok(None) => {
+                    self.over = true;
+                    return self.say(None).err().map(Err);
+                }
+                Err(error) => {
+                    self.over = true;
+                    return Some(Err(ArrowError::ExternalError(error.into())));
+                }
+            };
+            if !part.bad.is_empty()
+                && let Err(error) = self.say(Some(part.bad))
+            {
+                self.over = true;
+                return Some(Err(error));
+            }
+            if part.batch.num_rows() > 0 {
+                return Some(Ok(rows_of(part.batch)));
+            }
+        }
+        None
+    }
+}
+
+impl Stream {
+    fn say(&self, bad: Option<Vec<Bad>>) -> Result<(), ArrowError> {
+        let outcome = Python::attach(|py| self.tell.call1(py, (bad.map(told),)).map(drop));
+        outcome.map_err(|error| ArrowError::ExternalError(error.into()))
+    }
+}

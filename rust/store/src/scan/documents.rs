@@ -1,0 +1,75 @@
+//! The bytes of the records of a tree, read ahead of whoever validates them.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::read_whole;
+use super::tree::{Tree, Visit};
+use crate::dir::Dir;
+use crate::error::{Error, Result, Step};
+use crate::{RECORD, SIDECAR};
+
+/// Bytes of a chunk after which another begins.
+const CHUNK_BYTES: usize = 8 << 20;
+
+/// A record as it is on disk.
+#[derive(Debug)]
+pub struct Document {
+    /// The file.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Whether a `timeseries.parquet` lies beside it.
+    pub has_sidecar: bool,
+}
+
+/// The records of a tree, in order.
+pub struct Documents(Tree<Bytes>);
+
+struct Bytes;
+
+impl Documents {
+    /// Begin to read the records below a directory.
+    pub fn open(root: &Path) -> Result<Self> {
+        Ok(Self(Tree::open(root, Arc::new(Bytes))?))
+    }
+
+    /// The next records, some dozens; in place of one that cannot be read, or a directory, why. `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`], where the caller says so.
+    pub fn next(&mut self, interrupted: &mut dyn FnMut() -> bool) -> Result<Option<Vec<Result<Document>>>> {
+        self.0.next(interrupted)
+    }
+}
+
+impl Visit for Bytes {
+    type Chunk = Vec<Result<Document>>;
+
+    fn begin(&self) -> Self::Chunk {
+        Vec::new()
+    }
+
+    fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File) {
+        let path = root.path().join(place).join(RECORD);
+        let mut bytes = Vec::new();
+        chunk.push(match read_whole(&record, &mut bytes) {
+            Ok(_) => Ok(Document { path, bytes, has_sidecar: root.has_file(&place.join(SIDECAR)) }),
+            Err(error) => Err(Error::io(Step::Read, path, error)),
+        });
+    }
+
+    fn fail(&self, chunk: &mut Self::Chunk, error: Error) {
+        chunk.push(Err(error));
+    }
+
+    fn is_full(&self, chunk: &Self::Chunk) -> bool {
+        chunk.iter().flatten().map(|document| document.bytes.len()).sum::<usize>() > CHUNK_BYTES
+    }
+
+    fn is_empty(&self, chunk: &Self::Chunk) -> bool {
+        chunk.is_empty()
+    }
+}

@@ -1,0 +1,318 @@
+//! A tree of results, visited by several threads and told in order.
+//!
+//! Results may lie at any depth. The order is that of the names' bytes, directory by directory. What a directory
+//! with a `result.json` holds is its own and not searched; the root alone is searched in any case. Symlinks below
+//! the root are not followed, so that there are no loops and no way out.
+//!
+//! The tree is taken in units of some names of one directory. Threads visit units ahead of the caller, but not
+//! far; the caller takes what came of them in order. A directory that turns out to hold no result is searched on
+//! the spot where it is small, and becomes units of its own where it is not.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::RECORD;
+use crate::dir::Dir;
+use crate::error::{At, Error, Result, Step};
+
+/// Names in a unit.
+const UNIT: usize = 64;
+/// Units for each thread that may be visited before the caller takes them.
+const AHEAD: usize = 6;
+/// Threads, at most: reading from a warm cache, more do not help.
+const THREADS: usize = 8;
+/// How often a caller who waits looks whether to go on waiting.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What is done with each result.
+pub trait Visit: Send + Sync + 'static {
+    /// What comes of some results that follow each other.
+    type Chunk: Send;
+
+    /// Begin a chunk.
+    fn begin(&self) -> Self::Chunk;
+
+    /// Take in a result: its directory, open, and its `result.json`, open.
+    fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File);
+
+    /// Take in a result, or a directory, that cannot be opened.
+    fn fail(&self, chunk: &mut Self::Chunk, error: Error);
+
+    /// Whether the next result should begin another chunk.
+    fn is_full(&self, chunk: &Self::Chunk) -> bool;
+
+    /// Whether nothing was taken in.
+    fn is_empty(&self, chunk: &Self::Chunk) -> bool;
+}
+
+/// Some names of one directory, relative to the root.
+struct Unit {
+    place: Arc<Path>,
+    names: Vec<OsString>,
+}
+
+enum Piece<C> {
+    Chunk(C),
+    /// A directory that is too large to be searched on the spot.
+    Directory(Arc<Path>, Vec<OsString>),
+}
+
+enum Slot<C> {
+    Waiting(Unit),
+    Taken(u64),
+    Visited(VecDeque<Piece<C>>),
+}
+
+struct Queue<C> {
+    slots: VecDeque<Slot<C>>,
+    taken: u64,
+    closed: bool,
+}
+
+struct Shared<V: Visit> {
+    visit: Arc<V>,
+    root: Dir,
+    ahead: usize,
+    queue: Mutex<Queue<V::Chunk>>,
+    /// Told when there may be a unit to visit.
+    work: Condvar,
+    /// Told when a unit was visited.
+    news: Condvar,
+}
+
+/// A tree that is being visited; dropped, it stops.
+pub struct Tree<V: Visit> {
+    shared: Arc<Shared<V>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl<V: Visit> Tree<V> {
+    /// Begin to visit the results below a directory.
+    pub fn open(root: &Path, visit: Arc<V>) -> Result<Self> {
+        let dir = Dir::open(root).at(Step::Read, || root.to_owned())?;
+        let names = dir.subdirectories(Path::new("")).at(Step::Read, || root.to_owned())?;
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+        let mut first = visit.begin();
+        match dir.open_file(Path::new(RECORD)) {
+            Ok(record) => visit.visit(&mut first, &dir, Path::new(""), record),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => visit.fail(&mut first, Error::io(Step::Read, root.join(RECORD), error)),
+        }
+        let mut slots = VecDeque::new();
+        if !visit.is_empty(&first) {
+            slots.push_back(Slot::Visited([Piece::Chunk(first)].into()));
+        }
+        slots.extend(units(&Arc::from(Path::new("")), names).map(Slot::Waiting));
+        let wanted = if slots.is_empty() { 0 } else { threads };
+        let queue = Mutex::new(Queue { slots, taken: 0, closed: false });
+        let ahead = threads * AHEAD;
+        let shared =
+            Arc::new(Shared { visit, root: dir, ahead, queue, work: Condvar::new(), news: Condvar::new() });
+        let mut tree = Self { shared, threads: Vec::new() };
+        for n in 0..wanted {
+            let worker = tree.shared.clone();
+            match thread::Builder::new().name(format!("llem-scan-{n}")).spawn(move || worker.serve()) {
+                Ok(thread) => tree.threads.push(thread),
+                Err(error) if n == 0 => return Err(Error::io(Step::Start, root, error)),
+                Err(_) => break,
+            }
+        }
+        Ok(tree)
+    }
+
+    /// What came of the next results; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`] where `interrupted` says so while it waits.
+    pub fn next(&mut self, interrupted: &mut dyn FnMut() -> bool) -> Result<Option<V::Chunk>> {
+        let mut queue = self.shared.lock();
+        loop {
+            match queue.slots.pop_front() {
+                None => return Ok(None),
+                Some(Slot::Visited(mut pieces)) => {
+                    let piece = pieces.pop_front();
+                    if !pieces.is_empty() {
+                        queue.slots.push_front(Slot::Visited(pieces));
+                    }
+                    match piece {
+                        Some(Piece::Chunk(chunk)) => {
+                            self.shared.work.notify_one();
+                            return Ok(Some(chunk));
+                        }
+                        Some(Piece::Directory(place, names)) => {
+                            let mut units: Vec<Unit> = units(&place, names).collect();
+                            while let Some(unit) = units.pop() {
+                                queue.slots.push_front(Slot::Waiting(unit));
+                            }
+                        }
+                        None => {}
+                    }
+                    self.shared.work.notify_all();
+                }
+                Some(other) => {
+                    queue.slots.push_front(other);
+                    queue =
+                        self.shared.news.wait_timeout(queue, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+                    drop(queue);
+                    if interrupted() {
+                        return Err(Error::Interrupted);
+                    }
+                    queue = self.shared.lock();
+                }
+            }
+        }
+    }
+}
+
+impl<V: Visit> Drop for Tree<V> {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.work.notify_all();
+        for thread in self.threads.drain(..) {
+            // A panic has been told of as an error.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<V: Visit> Shared<V> {
+    fn lock(&self) -> MutexGuard<'_, Queue<V::Chunk>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What each thread does.
+    fn serve(&self) {
+        let mut queue = self.lock();
+        loop {
+            if queue.closed || queue.slots.is_empty() {
+                // Whoever else waits for work is not to wait for ever.
+                self.work.notify_all();
+                return;
+            }
+            let Some((unit, id)) = queue.take(self.ahead) else {
+                queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(queue);
+            let pieces = catch_unwind(AssertUnwindSafe(|| self.visit_unit(&unit)))
+                .unwrap_or_else(|_| self.lost(&unit));
+            queue = self.lock();
+            let place =
+                queue.slots.iter().position(|slot| matches!(slot, Slot::Taken(taken) if *taken == id));
+            if let Some(slot) = place.and_then(|place| queue.slots.get_mut(place)) {
+                *slot = Slot::Visited(pieces);
+            }
+            self.news.notify_all();
+        }
+    }
+
+    fn visit_unit(&self, unit: &Unit) -> VecDeque<Piece<V::Chunk>> {
+        let mut visited = Visited { shared: self, pieces: VecDeque::new(), chunk: self.visit.begin() };
+        for name in &unit.names {
+            visited.enter(unit.place.join(name));
+        }
+        visited.end()
+    }
+
+    /// Tell that a unit met a mistake of ours, or of a library.
+    fn lost(&self, unit: &Unit) -> VecDeque<Piece<V::Chunk>> {
+        let mut chunk = self.visit.begin();
+        let first = unit.names.first().map_or_else(|| unit.place.to_path_buf(), |name| unit.place.join(name));
+        let cause = std::io::Error::other("reading from here on failed in a way that was not foreseen");
+        self.visit.fail(&mut chunk, Error::io(Step::Read, self.root.path().join(first), cause));
+        [Piece::Chunk(chunk)].into()
+    }
+}
+
+impl<C> Queue<C> {
+    /// The first unit that nobody has, unless that is too far ahead.
+    fn take(&mut self, ahead: usize) -> Option<(Unit, u64)> {
+        let slot = self.slots.iter_mut().take(ahead).find(|slot| matches!(slot, Slot::Waiting(_)))?;
+        self.taken += 1;
+        match std::mem::replace(slot, Slot::Taken(self.taken)) {
+            Slot::Waiting(unit) => Some((unit, self.taken)),
+            _ => None,
+        }
+    }
+}
+
+struct Visited<'s, V: Visit> {
+    shared: &'s Shared<V>,
+    pieces: VecDeque<Piece<V::Chunk>>,
+    chunk: V::Chunk,
+}
+
+impl<V: Visit> Visited<'_, V> {
+    /// Visit a directory: a result, or a directory of directories.
+    fn enter(&mut self, place: PathBuf) {
+        let Shared { visit, root, .. } = self.shared;
+        let record = place.join(RECORD);
+        match root.open_file(&record) {
+            Ok(file) => {
+                if visit.is_full(&self.chunk) {
+                    self.end_chunk();
+                }
+                visit.visit(&mut self.chunk, root, &place, file);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => self.search(place),
+            // What was thought to be a directory is none.
+            Err(error) if error.kind() == ErrorKind::NotADirectory => {}
+            Err(error) => visit.fail(&mut self.chunk, failed(root, &record, error)),
+        }
+    }
+
+    fn search(&mut self, place: PathBuf) {
+        let Shared { visit, root, .. } = self.shared;
+        match root.subdirectories(&place) {
+            Ok(names) if names.len() > UNIT => {
+                self.end_chunk();
+                self.pieces.push_back(Piece::Directory(place.into(), names));
+            }
+            Ok(names) => names.into_iter().for_each(|name| self.enter(place.join(name))),
+            // It was removed, or renamed by whoever cleans, after it was listed.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            Err(error) => visit.fail(&mut self.chunk, failed(root, &place, error)),
+        }
+    }
+
+    fn end_chunk(&mut self) {
+        let visit = &self.shared.visit;
+        if !visit.is_empty(&self.chunk) {
+            let chunk = std::mem::replace(&mut self.chunk, visit.begin());
+            self.pieces.push_back(Piece::Chunk(chunk));
+        }
+    }
+
+    fn end(mut self) -> VecDeque<Piece<V::Chunk>> {
+        self.end_chunk();
+        self.pieces
+    }
+}
+
+fn units(place: &Arc<Path>, names: Vec<OsString>) -> impl Iterator<Item = Unit> + use<> {
+    let mut names = names.into_iter().peekable();
+    let place = place.clone();
+    std::iter::from_fn(move || {
+        names.peek()?;
+        Some(Unit { place: place.clone(), names: names.by_ref().take(UNIT).collect() })
+    })
+}
+
+/// An error of a path below the root. That a symlink is not followed is our choice, not the system's fault.
+fn failed(root: &Dir, place: &Path, error: std::io::Error) -> Error {
+    let path = root.path().join(place);
+    let error = if path.is_symlink() {
+        std::io::Error::new(ErrorKind::InvalidInput, "a symbolic link, which is not followed")
+    } else {
+        error
+    };
+    Error::io(Step::Read, path, error)
+}
