@@ -83,7 +83,7 @@ class Schema:
 
     @property
     def types(self) -> list[str]:
-        """The types of the columns, as Arrow names them: `"double"`, `"timestamp[us]"`, `"list<item: string>"`."""
+        """The types of the columns, as Arrow names them: `"double"`, `"list<item: string>"`."""
 
     def __arrow_c_schema__(self) -> object: ...
     def __len__(self) -> int: ...
@@ -138,6 +138,7 @@ class Scan:
         *,
         batch_size: int,
         strict: bool,
+        infer: bool = True,
     ) -> Scan: ...
     @property
     def schema(self) -> Schema | None:

@@ -63,10 +63,8 @@ def _kind(annotation: Any) -> dict[str, Any]:  # noqa: ANN401
         return _kind(annotation.__origin__)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {"kind": "object", "fields": _fields(annotation)}
-    if origin is Literal:
-        return {"kind": "text"}
-    if origin is dict:
-        return {"kind": "config"}
+    if origin in (Literal, dict):
+        return {"kind": "text" if origin is Literal else "config"}
     if origin in (list, tuple):
         item = _kind(arguments[0])
         if item["kind"] == "object":

@@ -9,8 +9,9 @@ from pathlib import Path
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results._encoding import directory_name as _experiment_dir_name
+from llenergymeasure.results._loading import MissingSidecar, load_record
 from llenergymeasure.results.bulk import Progress
-from llenergymeasure.results.store import MissingSidecar, ResultStore, TimeseriesSource, load_record
+from llenergymeasure.results.store import ResultStore, TimeseriesSource
 
 __all__ = [
     "ExperimentResult",

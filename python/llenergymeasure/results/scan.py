@@ -39,45 +39,54 @@ class Scan:
     """The results below a directory as a table, one row a result; nothing is read before it is asked for.
 
     It can be read again and again, and is read anew each time. Every Arrow library takes it as it is:
-    `pyarrow.table(scan)`, `polars.from_arrow(scan)`, `duckdb.sql("select ... from scan")`.
+    `pyarrow.table(scan)`, `polars.DataFrame(scan)`, `duckdb.sql("select ... from scan")`.
 
     Columns are named by their dotted path (`energy_breakdown.adjusted_j`) and have the types of the schema:
 
     - Lists of numbers and of strings are list columns; `process_results` is a column of JSON strings, and
       `process_results.gpu_id` a column of lists with an item for each process.
-    - A time, `start_time`, is what the clock said, without a zone; the instant is in `start_time.utc`, which is
-      null where the record does not tell the zone.
-    - Non-finite floats are floats. An integer of the schema that 64 bits do not hold makes its file a bad one.
-    - Fields that are absent have their defaults, as in a result that is loaded. `timeseries` is the name of the
-      sidecar that is there, also where the record has none.
-    - `effective_config.KEY` has the type of the values that occur: integers and floats are floats (integers alone
-      of 64 bits, unsigned where they must be), values that differ in kind, larger integers, and integers among
-      floats that no float is equal to are JSON strings. A nested object's keys are columns of their own, and
-      a key that has a dot itself is quoted. Where all of `effective_config` is read, or any key of it, the first
-      look at the schema reads the whole tree; the columns stay what they were found to be then.
+    - A time, `start_time`, is what the clock said, without a zone; the instant is in `start_time.utc`, which
+      is null where the record does not tell the zone.
+    - Non-finite floats are floats. An integer of the schema that 64 bits do not hold makes its file a bad
+      one.
+    - Fields that are absent have their defaults, as in a result that is loaded. `timeseries` is the name of
+      the sidecar that is there, also where the record has none.
     - `path` is the directory, relative to the store; `saved_at` when the record was written, by the file
       system's clock; `has_timeseries` whether a sidecar lies beside it.
 
-    Rows come in the order of their paths. Directories whose names begin with a dot are not looked into, symlinks
-    not followed, and a directory without `result.json` is no result. Saves may go on meanwhile: a result is whole or
-    not there yet.
+    `effective_config.KEY` has the type of the values that occur. Integers are of 64 bits, unsigned where
+    they must be; integers and floats are floats; a value that is not finite, which JSON has as a string,
+    is a float among numbers. JSON strings are what is left: values that differ in kind, larger integers,
+    integers among floats that no float is equal to, lists of anything but numbers alone or strings alone.
+    The keys of a nested object are columns of their own, and a key that has a dot itself is quoted. Where
+    all of `effective_config` is read, or any key of it, the first look at the schema reads the whole
+    tree, and the columns stay what they were found to be then.
+
+    Rows come in the order of their paths. Directories whose names begin with a dot are not looked into,
+    symlinks not followed, and a directory without `result.json` is no result; one that has it is not
+    searched for others, but for the root. Saves may go on meanwhile: a result is whole or not there yet.
 
     Attributes:
         errors: What was no result at the last reading, by its path: empty, truncated, not JSON, of another
             schema line, unreadable.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a scan is asked for
         self,
         root: str,
         columns: Iterable[str] | None,
-        where: Iterable[Condition] | None,
+        where: Iterable[Condition] | None = None,
         *,
-        on_error: OnBadFile,
-        batch_size: int,
-        progress: Progress | None,
+        on_error: OnBadFile = "raise",
+        batch_size: int = BATCH_SIZE,
+        progress: Progress | None = None,
+        infer: bool = True,
     ) -> None:
-        """Ask for a table: see `ResultStore.scan`."""
+        """Ask for a table: see `ResultStore.scan`.
+
+        Without `infer`, the named keys of `effective_config` are JSON strings, and nothing is read before the
+        first batch.
+        """
         if on_error not in ("raise", "skip", "collect"):
             raise ValueError(f"on_error is 'raise', 'skip' or 'collect', not {on_error!r}")
         if batch_size < 1:
@@ -91,6 +100,7 @@ class Scan:
             [_checked(condition) for condition in _conditions(where)],
             batch_size=batch_size,
             strict=on_error == "raise",
+            infer=infer,
         )
         self._on_error = on_error
         self._progress = progress
@@ -162,7 +172,8 @@ class Scan:
             ImportError: pandas is not installed.
         """
         pandas = _load("pandas", "to_pandas")
-        schema, columns = self._whole()
+        columns = self.to_pydict()
+        schema = self.schema
         kinds = {"int64": "Int64", "uint64": "UInt64", "bool": "boolean"}
         series = {
             name: pandas.Series(values, dtype=_pandas_type(kind, kinds, values))
@@ -184,10 +195,6 @@ class Scan:
         connection.register("results", self._table())
         relation: duckdb.DuckDBPyRelation = connection.sql(query)
         return relation
-
-    def _whole(self) -> tuple[Schema, dict[str, list[Any]]]:
-        columns = self.to_pydict()
-        return self.schema, columns
 
     def _table(self) -> _store.Table:
         batches = list(self)

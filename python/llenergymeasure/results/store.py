@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel
 
 from llenergymeasure import _store
-from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
-from llenergymeasure.errors import PersistenceError, ResultCorruptError, ResultError, SchemaVersionError
+from llenergymeasure.domain.experiment import ExperimentResult, compute_measurement_config_hash
+from llenergymeasure.errors import PersistenceError
 from llenergymeasure.results import bulk
 from llenergymeasure.results._encoding import caller, encode
+from llenergymeasure.results._loading import (
+    MissingSidecar,
+    OnUnreadable,
+    load_record,
+    load_tree,
+    no_garbage_collection,
+)
+from llenergymeasure.results._overview import Overview
 from llenergymeasure.results.bulk import MAX_PENDING, Progress
 from llenergymeasure.results.scan import BATCH_SIZE, Condition, OnBadFile, Scan
 from llenergymeasure.results.writer import OnError, Writer
@@ -32,7 +39,7 @@ class ArrowStream(Protocol):
 
 
 TimeseriesSource: TypeAlias = "str | os.PathLike[str] | ArrowStream"
-MissingSidecar: TypeAlias = Literal["warn", "ignore", "error"]
+Config = TypeVar("Config", bound="BaseModel | Mapping[str, Any]")
 
 
 class ResultStore:
@@ -59,8 +66,12 @@ class ResultStore:
         return Path(self._root)
 
     def __repr__(self) -> str:
-        """Name the directory."""
-        return f"ResultStore({self._root!r})"
+        """Name the directory, and tell what is in it."""
+        return f"<ResultStore {self._root!r}: {Overview.of(self._root)}>"
+
+    def _repr_html_(self) -> str:
+        """Tell what is in the directory, for a notebook."""
+        return Overview.of(self._root).as_html(self._root)
 
     def __eq__(self, other: object) -> bool:
         """Two stores are equal when they are of one directory path."""
@@ -196,13 +207,13 @@ class ResultStore:
         """Ask for all results below the directory as one table; see `Scan`.
 
         Args:
-            columns: The names of the columns, in the order in which they are wanted; an object's name stands for
-                all that is in it. Only what is named is taken out of the files. None is everything.
-            where: Conditions that all hold of the wanted rows, each a column, one of `==`, `!=`, `<`, `<=`, `>`,
-                `>=`, `in` and `not in`, and a value. Null is neither equal nor unequal to a value; compare
-                with None to ask for it.
-            on_error: At a file that is no result `"raise"` its error, `"skip"` it and warn once with the count,
-                or `"collect"` it in `Scan.errors`.
+            columns: The names of the columns, in the order in which they are wanted; an object's name stands
+                for all that is in it. Only what is named is taken out of the files. None is everything.
+            where: Conditions that all hold of the wanted rows, each a column, one of `==`, `!=`, `<`, `<=`,
+                `>`, `>=`, `in` and `not in`, and a value. Null is neither equal nor unequal to a value;
+                compare with None to ask for it.
+            on_error: At a file that is no result `"raise"` its error, `"skip"` it and warn once with the
+                count, or `"collect"` it in `Scan.errors`.
             batch_size: Rows of a batch, at most.
             progress: Called with the number of results that were read, and None.
 
@@ -236,26 +247,59 @@ class ResultStore:
         """
         return load_record(os.path.join(self._root, os.fsdecode(path)), missing_sidecar)  # noqa: PTH118
 
+    def iter_results(
+        self, *, on_error: OnUnreadable = "raise", missing_sidecar: MissingSidecar = "warn"
+    ) -> Iterator[ExperimentResult]:
+        """Load all results below the directory, one after the other, in the order of their paths.
 
-def load_record(path: str | os.PathLike[str], missing_sidecar: MissingSidecar) -> ExperimentResult:
-    """Load a result by the path of its `result.json` or its directory; see `ResultStore.load`."""
-    if missing_sidecar not in ("warn", "ignore", "error"):
-        msg = f"missing_sidecar is 'warn', 'ignore' or 'error', not {missing_sidecar!r}"
-        raise ValueError(msg)
-    file, content, has_sidecar = _store.read(os.fsdecode(path))
-    try:
-        result = ExperimentResult.model_validate_json(content)
-    except ValidationError as error:
-        raise _reading_error(file, content, error) from None
-    if result.timeseries is None:
-        return result.model_copy(update={"timeseries": _store.SIDECAR}) if has_sidecar else result
-    if missing_sidecar != "ignore":
-        trouble = _missing_sidecar(file, result.timeseries)
-        if trouble is not None and missing_sidecar == "error":
-            raise ResultError(trouble)
-        if trouble is not None:
-            warnings.warn(trouble, UserWarning, stacklevel=caller())
-    return result
+        Each is checked against the schema as `load` does, while the next are read.
+
+        Args:
+            on_error: At a file that is no result `"raise"` its error, or `"skip"` it and warn at the end,
+                once.
+            missing_sidecar: As for `load`; `"warn"` warns at the end, once.
+
+        Raises:
+            PersistenceError: The directory, or a file in it, cannot be read.
+            ResultError: A file is no result: see `load`.
+            pydantic.ValidationError: A field is wrong; its title names the file.
+        """
+        return load_tree(self._root, on_error=on_error, missing_sidecar=missing_sidecar)
+
+    def load_all(
+        self, *, on_error: OnUnreadable = "raise", missing_sidecar: MissingSidecar = "warn"
+    ) -> list[ExperimentResult]:
+        """Load all results below the directory; see `iter_results`.
+
+        Python's garbage collector pauses meanwhile.
+        """
+        with no_garbage_collection():
+            return list(self.iter_results(on_error=on_error, missing_sidecar=missing_sidecar))
+
+    def completed(self) -> set[str]:
+        """Return the `measurement_config_hash` of every result below the directory, which need not exist yet.
+
+        A sweep resumes by leaving out what is there: see `missing`.
+
+        Warns:
+            UserWarning: Some files are no results; what they were to hold counts as not there.
+        """
+        if not os.path.lexists(self._root):
+            return set()
+        hashes: set[str] = set()
+        for batch in self.scan(["measurement_config_hash"], on_error="skip"):
+            hashes.update(batch.to_pydict()["measurement_config_hash"])
+        return hashes
+
+    def missing(self, configs: Iterable[Config]) -> list[Config]:
+        """Return those configurations of which no result is below the directory, in their order.
+
+        Args:
+            configs: pydantic models or mappings, as `compute_measurement_config_hash` takes them; results are
+                found by that hash.
+        """
+        done = self.completed()
+        return [config for config in configs if compute_measurement_config_hash(config) not in done]
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
@@ -267,42 +311,3 @@ def _absolute(path: str | os.PathLike[str]) -> str:
         return os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118
     except OSError as error:  # the working directory is gone
         raise PersistenceError(error.errno, error.strerror, path, "open_output_dir") from error
-
-
-def _missing_sidecar(record: str, name: str) -> str | None:
-    """Say what is wrong with the sidecar that a record names; None where it is there.
-
-    The field is a file name: one that would lead out of the directory is not followed.
-    """
-    if name in ("", ".", "..") or any(mark in name for mark in ("/", "\\", "\0")):
-        return (
-            f"Timeseries sidecar missing: {record} names {name!r}, which is not a file name and not followed"
-        )
-    if os.path.isfile(os.path.join(os.path.dirname(record), name)):  # noqa: PTH113, PTH118, PTH120
-        return None
-    return f"Timeseries sidecar missing: {record} names {name!r}, and there is no such file beside it"
-
-
-def _reading_error(file: str, content: bytes, error: ValidationError) -> Exception:
-    """Tell what is wrong with a record that does not validate, naming the file and its size."""
-    where = f"{file} ({len(content)} bytes)"
-    damage = _store.diagnose(content)
-    if damage is not None:
-        return ResultCorruptError(f"{where} is not a whole result: {damage}")
-    try:
-        document = from_json(content)
-    except ValueError as parser:
-        return ResultCorruptError(f"{where} cannot be read: {parser}")
-    if not isinstance(document, dict):
-        kind = {list: "an array", str: "a string", type(None): "null"}.get(
-            type(document), "a number or boolean"
-        )
-        return ResultError(f"{where} is not a result: it is {kind}, and a result is a JSON object")
-    version = document.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
-        return SchemaVersionError(
-            f"{where} is of schema line {version!r}, and this version of llenergymeasure reads "
-            f"{SCHEMA_VERSION!r}; read it with the version that wrote it, or a newer one"
-        )
-    details: list[Any] = error.errors(include_url=False)
-    return ValidationError.from_exception_data(f"ExperimentResult read from {where}", details)

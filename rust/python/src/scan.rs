@@ -25,7 +25,8 @@ pub struct Scan(scan::Scan);
 impl Scan {
     /// `record` is the schema of a record, as JSON; `conditions` are a column, an operator and a value each.
     #[new]
-    #[pyo3(signature = (root, record, columns, conditions, *, batch_size, strict))]
+    #[pyo3(signature = (root, record, columns, conditions, *, batch_size, strict, infer=true))]
+    #[allow(clippy::too_many_arguments, reason = "one flat call, and Python's side has the names")]
     fn new(
         root: PathBuf,
         record: &str,
@@ -33,6 +34,7 @@ impl Scan {
         conditions: Vec<(String, String, Bound<'_, PyAny>)>,
         batch_size: usize,
         strict: bool,
+        infer: bool,
     ) -> PyResult<Self> {
         let schema = RecordSchema::from_json(record).map_err(PyValueError::new_err)?;
         let conditions = conditions
@@ -46,7 +48,8 @@ impl Scan {
                 Ok(Condition { comparison: comparison(&operator)?, column, operand })
             })
             .collect::<PyResult<Vec<Condition>>>()?;
-        let plan = Plan::new(&schema, &columns, conditions, batch_size).map_err(PyValueError::new_err)?;
+        let plan =
+            Plan::new(&schema, &columns, conditions, batch_size, infer).map_err(PyValueError::new_err)?;
         Ok(Self(scan::Scan::new(root, plan, strict)))
     }
 
@@ -226,7 +229,7 @@ fn told(bad: Vec<Bad>) -> Vec<Told> {
 #[pyclass(frozen, module = "llenergymeasure._store")]
 pub struct Documents {
     /// None once it is dropped.
-    documents: Mutex<Option<scan::Documents>>,
+    records: Mutex<Option<scan::Documents>>,
     caller: Caller,
     process: u32,
 }
@@ -240,17 +243,17 @@ impl Documents {
     fn new(py: Python<'_>, root: PathBuf, interruptible: bool) -> PyResult<Self> {
         let documents = py.detach(|| scan::Documents::open(&root)).map_err(|error| to_python(py, &error))?;
         let caller = Caller { progress: None, interruptible };
-        Ok(Self { documents: Mutex::new(Some(documents)), caller, process: std::process::id() })
+        Ok(Self { records: Mutex::new(Some(documents)), caller, process: std::process::id() })
     }
 
     /// The next records, some dozens: each its file's path, its bytes or None, whether a sidecar is beside it, and
     /// the error or None. None at the end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Read<'py>>>> {
         check_process(self.process)?;
-        let mut guard = py.detach(|| self.documents.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut guard = py.detach(|| self.records.lock().unwrap_or_else(PoisonError::into_inner).take());
         let Some(documents) = guard.as_mut() else { return Err(spent()) };
         let chunk = self.caller.run(py, |poll| Ok(documents.next(&mut || poll(0))?));
-        *self.documents.lock().unwrap_or_else(PoisonError::into_inner) = guard;
+        *self.records.lock().unwrap_or_else(PoisonError::into_inner) = guard;
         let read = |document: Result<Document, Error>| match document {
             Ok(Document { path, bytes, has_sidecar }) => {
                 (path, Some(PyBytes::new(py, &bytes)), has_sidecar, None)
@@ -266,7 +269,7 @@ impl Documents {
 
 impl Drop for Documents {
     fn drop(&mut self) {
-        leave_in_fork(self.process, &self.documents);
+        leave_in_fork(self.process, &self.records);
     }
 }
 

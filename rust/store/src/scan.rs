@@ -150,7 +150,7 @@ impl Scan {
     fn known(&self) -> Option<Arc<Table>> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if table.is_none() && !self.plan.is_open() {
-            *table = Some(Arc::new(Table::new(&self.plan, Types::default())));
+            *table = Some(Arc::new(Table::new(&self.plan, Types::texts(&self.plan.keys))));
         }
         table.clone()
     }

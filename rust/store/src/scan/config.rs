@@ -230,6 +230,12 @@ pub struct Types {
 }
 
 impl Types {
+    /// Of columns that are all the texts of their values, whatever occurs.
+    pub fn texts(keys: &Keys) -> Self {
+        let any = Kinds { scalars: Kinds::OTHER, ..Kinds::default() };
+        Self { wanted: vec![any; keys.wanted.len()], found: Vec::new() }
+    }
+
     /// The name of a column that was found.
     pub fn name(segments: &[String]) -> String {
         segments.iter().fold(String::new(), |above, key| join(&above, key))

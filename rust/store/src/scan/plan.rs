@@ -186,6 +186,7 @@ pub struct Plan {
     /// The keys of the configuration that are wanted.
     pub(super) keys: Arc<Keys>,
     pub(super) batch_size: usize,
+    infer: bool,
 }
 
 /// What a name stands for, while a plan is made.
@@ -199,6 +200,9 @@ struct Leaf {
 impl Plan {
     /// Find what is to be read for some columns and some conditions.
     ///
+    /// Without `infer`, the columns of the configuration are the JSON texts of the values, and those that are not named
+    /// are left out; then nothing needs to be read to know them.
+    ///
     /// # Errors
     ///
     /// What is wrong with a name or a condition.
@@ -207,6 +211,7 @@ impl Plan {
         columns: &[String],
         conditions: Vec<super::filter::Condition>,
         batch_size: usize,
+        infer: bool,
     ) -> Result<Self, String> {
         let mut planner = Planner { slots: Vec::new(), keys: Keys::default() };
         let wanted: Vec<&str> =
@@ -235,12 +240,14 @@ impl Plan {
             filters,
             keys: Arc::new(planner.keys),
             batch_size,
+            infer,
         })
     }
 
     /// Whether the types of some columns depend on what the records hold.
     pub(super) fn is_open(&self) -> bool {
-        self.columns.iter().any(|column| matches!(column.origin, Origin::Config(_) | Origin::AllConfig))
+        let is_config = |column: &Column| matches!(column.origin, Origin::Config(_) | Origin::AllConfig);
+        self.infer && self.columns.iter().any(is_config)
     }
 }
 

@@ -1,0 +1,160 @@
+"""Records that are read: checked against the schema, and what is wrong with those that do not pass."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, NoReturn, TypeAlias
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from llenergymeasure import _store
+from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.errors import ResultCorruptError, ResultError, SchemaVersionError
+from llenergymeasure.results._encoding import caller
+
+__all__ = ["MissingSidecar", "OnUnreadable", "load_record", "load_tree", "no_garbage_collection"]
+
+MissingSidecar: TypeAlias = Literal["warn", "ignore", "error"]
+OnUnreadable: TypeAlias = Literal["raise", "skip"]
+
+
+def load_record(path: str | os.PathLike[str], missing_sidecar: MissingSidecar) -> ExperimentResult:
+    """Load a result by the path of its `result.json` or its directory; see `ResultStore.load`."""
+    _check_choice("missing_sidecar", missing_sidecar, ("warn", "ignore", "error"))
+    file, content, has_sidecar = _store.read(os.fsdecode(path))
+    result, trouble = _validate(file, content, has_sidecar=has_sidecar, look=missing_sidecar != "ignore")
+    if trouble is not None:
+        if missing_sidecar == "error":
+            _fail(trouble)
+        warnings.warn(trouble, UserWarning, stacklevel=caller())
+    return result
+
+
+def load_tree(
+    root: str, *, on_error: OnUnreadable, missing_sidecar: MissingSidecar
+) -> Iterator[ExperimentResult]:
+    """Load the results below a directory, in the order of their paths; see `ResultStore.iter_results`."""
+    _check_choice("on_error", on_error, ("raise", "skip"))
+    _check_choice("missing_sidecar", missing_sidecar, ("warn", "ignore", "error"))
+    return _load_tree(root, on_error, missing_sidecar)
+
+
+def _load_tree(
+    root: str, on_error: OnUnreadable, missing_sidecar: MissingSidecar
+) -> Iterator[ExperimentResult]:
+    interruptible = threading.current_thread() is threading.main_thread()
+    documents = _store.Documents(root, interruptible=interruptible)
+    look = missing_sidecar != "ignore"
+    skipped: list[Exception] = []
+    missing: list[str] = []
+    while (chunk := documents.next()) is not None:
+        for path, content, has_sidecar, error in chunk:
+            try:
+                result, trouble = _validate(
+                    str(path), _given(content, error), has_sidecar=has_sidecar, look=look
+                )
+                if trouble is not None and missing_sidecar == "error":
+                    _fail(trouble)
+            except (OSError, ResultError, ValidationError) as unreadable:
+                if on_error == "raise":
+                    raise
+                skipped.append(unreadable.with_traceback(None))
+                continue
+            if trouble is not None:
+                missing.append(trouble)
+            yield result
+    # One warning for all of them: a warning for each would be a flood.
+    for troubles, what in ((missing, "sidecars are missing"), (skipped, "files were skipped")):
+        if troubles:
+            warnings.warn(
+                f"{len(troubles)} {what}; the first: {troubles[0]}", UserWarning, stacklevel=caller()
+            )
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Keep the collector from looking at ever more live objects: that takes twice as long as validating them.
+
+    What is loaded holds no cycles.
+    """
+    was_enabled = gc.isenabled()
+    try:
+        gc.disable()
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _given(content: bytes | None, error: Exception | None) -> bytes:
+    if content is None:
+        raise error if error is not None else AssertionError
+    return content
+
+
+def _fail(trouble: str) -> NoReturn:
+    raise ResultError(trouble)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        known = ", ".join(map(repr, choices[:-1]))
+        raise ValueError(f"{name} is {known} or {choices[-1]!r}, not {value!r}")
+
+
+def _validate(
+    file: str, content: bytes, *, has_sidecar: bool, look: bool
+) -> tuple[ExperimentResult, str | None]:
+    """Check a record, and, where that is wanted, look for its sidecar; say what is wrong with that."""
+    try:
+        result = ExperimentResult.model_validate_json(content)
+    except ValidationError as error:
+        raise _reading_error(file, content, error) from None
+    if result.timeseries is None:
+        return (result.model_copy(update={"timeseries": _store.SIDECAR}) if has_sidecar else result), None
+    return result, _missing_sidecar(file, result.timeseries) if look else None
+
+
+def _missing_sidecar(record: str, name: str) -> str | None:
+    """Say what is wrong with the sidecar that a record names; None where it is there.
+
+    The field is a file name: one that would lead out of the directory is not followed.
+    """
+    if name in ("", ".", "..") or any(mark in name for mark in ("/", "\\", "\0")):
+        return (
+            f"Timeseries sidecar missing: {record} names {name!r}, which is not a file name and not followed"
+        )
+    if os.path.isfile(os.path.join(os.path.dirname(record), name)):  # noqa: PTH113, PTH118, PTH120
+        return None
+    return f"Timeseries sidecar missing: {record} names {name!r}, and there is no such file beside it"
+
+
+def _reading_error(file: str, content: bytes, error: ValidationError) -> Exception:
+    """Tell what is wrong with a record that does not validate, naming the file and its size."""
+    where = f"{file} ({len(content)} bytes)"
+    damage = _store.diagnose(content)
+    if damage is not None:
+        return ResultCorruptError(f"{where} is not a whole result: {damage}")
+    try:
+        document = from_json(content)
+    except ValueError as parser:
+        return ResultCorruptError(f"{where} cannot be read: {parser}")
+    if not isinstance(document, dict):
+        kind = {list: "an array", str: "a string", type(None): "null"}.get(
+            type(document), "a number or boolean"
+        )
+        return ResultError(f"{where} is not a result: it is {kind}, and a result is a JSON object")
+    version = document.get("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        return SchemaVersionError(
+            f"{where} is of schema line {version!r}, and this version of llenergymeasure reads "
+            f"{SCHEMA_VERSION!r}; read it with the version that wrote it, or a newer one"
+        )
+    details: list[Any] = error.errors(include_url=False)
+    return ValidationError.from_exception_data(f"ExperimentResult read from {where}", details)
