@@ -15,7 +15,7 @@ ifneq ($(shell uname -s),Linux)
 MANYLINUX :=
 endif
 
-.PHONY: demo test wheel rust-test python-test lint format bench bench-bulk bench-peers lock clean help
+.PHONY: demo test wheel rust-test python-test lint format bench bench-bulk bench-scan bench-peers lock clean help
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -53,6 +53,9 @@ bench: .make/test-env ## measure saving and loading against the floor and a plai
 
 bench-bulk: .make/test-env ## measure saving many at once, on fresh disks where root is to be had (ARGS="--disk ext4:5 --long")
 	$(TEST_ENV)/bin/python benches/bulk.py $(ARGS)
+
+bench-scan: .make/test-env ## measure reading a tree against the floor, orjson and DuckDB (ARGS="--results 5000 --long")
+	$(TEST_ENV)/bin/python benches/scan.py $(ARGS)
 
 bench-peers: .make/peers-env .make/published-env ## measure beside MLflow, Sacred, signac, SQLite and others (ARGS="--rounds 3")
 	PYTHONPATH=benches $(PEERS_ENV)/bin/python -m peers.run --published $(PUBLISHED_ENV)/bin/python $(ARGS)

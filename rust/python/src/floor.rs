@@ -1,4 +1,4 @@
-//! The floor of the benchmarks.
+//! The floors of the benchmarks.
 
 use std::path::PathBuf;
 
@@ -21,4 +21,10 @@ pub fn floor(
     let suffixes = start..start.saturating_add(count);
     let times = py.detach(|| llem_store::floor::floor(&root, &record, suffixes, durability))?;
     Ok(times.iter().map(std::time::Duration::as_nanos).collect())
+}
+
+/// Open and read records in a number of threads; returns their bytes.
+#[pyfunction]
+pub fn read_floor(py: Python<'_>, records: Vec<PathBuf>, threads: usize) -> PyResult<u64> {
+    Ok(py.detach(|| llem_store::floor::read(&records, threads))?)
 }

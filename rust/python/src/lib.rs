@@ -21,7 +21,7 @@ mod _store {
     #[pymodule_export]
     use crate::bulk::Bulk;
     #[pymodule_export]
-    use crate::floor::floor;
+    use crate::floor::{floor, read_floor};
     #[pymodule_export]
     use crate::load::{diagnose, read};
     #[pymodule_export]

@@ -1,11 +1,12 @@
-//! What the system calls of a save cost, in plain std: the floor that the benchmarks stand on.
+//! What the system calls of a save, and of reading a tree, cost in plain std: the floors that the benchmarks stand on.
 //!
-//! It knows the next name and probes for none, checks nothing and cleans nothing up: no store can do less.
+//! They know every name and probe for none, check nothing and clean nothing up: no store can do less.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::{Durability, RECORD};
@@ -49,6 +50,32 @@ fn save(root: &Path, suffix: u64, record: &[u8], durability: Durability) -> io::
     Ok(())
 }
 
+/// Open and read each of some records, in a number of threads that share them; returns their bytes.
+pub fn read(records: &[PathBuf], threads: usize) -> io::Result<u64> {
+    let share = records.len().div_ceil(threads.max(1)).max(1);
+    thread::scope(|scope| {
+        let shares: Vec<_> = records.chunks(share).map(|share| scope.spawn(|| read_share(share))).collect();
+        shares
+            .into_iter()
+            .map(|share| share.join().unwrap_or_else(|_| Err(io::Error::other("a panic"))))
+            .sum()
+    })
+}
+
+fn read_share(records: &[PathBuf]) -> io::Result<u64> {
+    let (mut buffer, mut bytes) = (vec![0; 1 << 16], 0);
+    for record in records {
+        let mut file = File::open(record)?;
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                read => bytes += read as u64,
+            }
+        }
+    }
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +93,11 @@ mod tests {
             let dir = temp.path().join(name);
             assert_eq!(fs::read(dir.join(RECORD)).unwrap(), b"record");
             assert_eq!(fs::read_dir(dir).unwrap().count(), 1);
+        }
+        let records = [BASE.to_owned(), format!("{BASE}_1"), format!("{BASE}_2")];
+        let records = records.map(|name| temp.path().join(name).join(RECORD));
+        for threads in [1, 2, 7] {
+            assert_eq!(read(&records, threads).unwrap(), 18);
         }
         let error = floor(temp.path(), b"record", 2..4, Durability::Relaxed).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);

@@ -4,14 +4,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::read_whole;
+use super::records::{CHUNK_BYTES, read_whole};
 use super::tree::{Tree, Visit};
 use crate::dir::Dir;
 use crate::error::{Error, Result, Step};
 use crate::{RECORD, SIDECAR};
-
-/// Bytes of a chunk after which another begins.
-const CHUNK_BYTES: usize = 8 << 20;
 
 /// A record as it is on disk.
 #[derive(Debug)]

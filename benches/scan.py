@@ -1,0 +1,209 @@
+"""Reading a tree of results as a table, beside the bare reads, an orjson loop and DuckDB, in one run.
+
+Everything is read from a warm cache. A ratio is taken within a round, in which all take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pandas as pd
+from rich.console import Console
+
+from llenergymeasure import ExperimentResult, ResultStore, _store
+from measure import Row, interleave, named, show
+from sample import make_result
+
+COLUMNS = (
+    "experiment_id",
+    "measurement_config_hash",
+    "backend",
+    "total_tokens",
+    "total_energy_j",
+    "avg_tokens_per_second",
+    "energy_breakdown.adjusted_j",
+    "start_time",
+)
+THREADS = 2
+FEW = 1000
+LISTED = 1000
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--long", action="store_true", help="100 000 results as well: time and memory")
+    parser.add_argument("--dir", type=Path, help="where the trees are made for the time of the run")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument("--memory-of", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.memory_of is not None:
+        print(memory_of(arguments.memory_of))
+        return
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory(dir=arguments.dir) as place:
+        tree = make_tree(Path(place, "tree"), arguments.results)
+        rows = read_rows(tree, arguments.rounds)
+        rows += start_rows(make_tree(Path(place, "listed"), LISTED), arguments.rounds)
+        if arguments.long:
+            few = make_tree(Path(place, "few"), FEW)
+            rows += growth_rows(few, make_tree(Path(place, "many"), 100_000), arguments.rounds)
+    console = Console(width=130)
+    console.print(show(f"{arguments.results} results of {record_bytes()} bytes, warm cache", rows))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps([row.as_json() for row in rows], indent=2))
+
+
+def make_tree(root: Path, count: int) -> Path:
+    """Save results that differ."""
+    base = make_result()
+    results = (
+        base.model_copy(update={"experiment_id": f"run-{n}", "total_energy_j": 1.5 + n}) for n in range(count)
+    )
+    ResultStore(root).save_many(results, durable=False)
+    return root
+
+
+def record_bytes() -> int:
+    """Bytes of a record."""
+    return len(make_result().model_dump_json(indent=2))
+
+
+def read_rows(tree: Path, rounds: int) -> list[Row]:
+    """Compare the ways of reading one tree."""
+    store = ResultStore(tree)
+    paths = sorted(str(path) for path in tree.glob("*/result.json"))
+    count = len(paths)
+
+    def timed(name: str, operation: Callable[[], object]) -> Any:  # noqa: ANN401 - a contender
+        def us() -> float:
+            begin = time.perf_counter()
+            operation()
+            return (time.perf_counter() - begin) * 1e6
+
+        return named(name, us)
+
+    def scan(columns: tuple[str, ...] | None) -> None:
+        assert sum(len(batch) for batch in store.scan(columns)) == count
+
+    contenders = [
+        timed("floor", lambda: _store.read_floor(paths, THREADS)),
+        timed("scan 8", lambda: scan(COLUMNS)),
+        timed("pandas", lambda: store.scan(COLUMNS).to_pandas()),
+        timed("scan all", lambda: scan(None)),
+        timed("completed", store.completed),
+        timed("orjson", lambda: with_orjson(paths)),
+        timed("duckdb 8", lambda: with_duckdb(tree, DUCKDB_COLUMNS)),
+        timed("duckdb all", lambda: with_duckdb(tree, "*")),
+        timed("load_all", lambda: store.load_all(missing_sidecar="ignore")),
+        timed("loop", lambda: [ExperimentResult.from_json(path) for path in paths]),
+    ]
+    times = interleave(contenders, 1)  # warms what is loaded at the first use
+    times = interleave(contenders, rounds)
+    return [
+        Row.ratio("scan of 8 columns ÷ (open + read on 2 threads)", times["scan 8"], times["floor"], 2.5),
+        Row.faster("scan of 8 columns, than an orjson loop into pandas", times["scan 8"], times["orjson"], 4),
+        Row.faster("the same, into pandas", times["pandas"], times["orjson"]),
+        Row.faster("scan of 8 columns, than DuckDB read_json", times["scan 8"], times["duckdb 8"], 10),
+        Row.faster("scan of all, than DuckDB read_json_auto(*)", times["scan all"], times["duckdb all"], 20),
+        Row.ratio("scan of all ÷ (open + read)", times["scan all"], times["floor"]),
+        Row.ratio("completed() ÷ (open + read)", times["completed"], times["floor"], 1.6),
+        Row.faster("load_all(), than a loop of from_json", times["load_all"], times["loop"], 1.5),
+    ]
+
+
+DUCKDB_COLUMNS = ", ".join(COLUMNS)
+
+
+def with_orjson(paths: list[str]) -> pd.DataFrame:
+    """Read as a person writes it: one file after the other, eight columns of each."""
+    rows = []
+    for path in paths:
+        record = orjson.loads(Path(path).read_bytes())
+        rows.append(
+            {
+                **{name: record[name] for name in COLUMNS if "." not in name},
+                "energy_breakdown.adjusted_j": (record.get("energy_breakdown") or {}).get("adjusted_j"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def with_duckdb(tree: Path, columns: str) -> int:
+    """Read with DuckDB's own reader of JSON."""
+    reader = "read_json_auto" if columns == "*" else "read_json"
+    query = f"select {columns} from {reader}('{tree}/*/result.json')"  # noqa: S608 - a path of ours
+    connection = duckdb.connect()
+    connection.execute(f"set threads = {THREADS}")
+    return int(connection.sql(query).to_arrow_table().num_rows)
+
+
+def start_rows(tree: Path, rounds: int) -> list[Row]:
+    """Time whole processes of the program, in seconds."""
+
+    def seconds(*arguments: str) -> list[float]:
+        times = []
+        for _ in range(rounds):
+            begin = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "llenergymeasure", *arguments], check=True, stdout=subprocess.DEVNULL
+            )
+            times.append(time.perf_counter() - begin)
+        return times
+
+    bare = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import pydantic, typer"], check=True)
+        bare.append(time.perf_counter() - begin)
+    return [
+        Row(f"llem ls of {LISTED} results, whole process", seconds("ls", str(tree)), "s", 0.5),
+        Row("llem --help, whole process", seconds("--help"), "s", 0.25),
+        Row("python -c 'import pydantic, typer'", bare, "s"),
+    ]
+
+
+def growth_rows(few: Path, many: Path, rounds: int) -> list[Row]:
+    """Compare a small tree with a large one, result by result; and the memory that the large one takes."""
+
+    def us(tree: Path) -> float:
+        begin = time.perf_counter()
+        count = sum(len(batch) for batch in ResultStore(tree).scan(COLUMNS))
+        return (time.perf_counter() - begin) * 1e6 / count
+
+    contenders = [named("few", lambda: us(few)), named("many", lambda: us(many))]
+    interleave(contenders, 1)
+    times = interleave(contenders, rounds)
+    peak = subprocess.run(
+        [sys.executable, __file__, "--memory-of", os.fspath(many)], check=True, capture_output=True, text=True
+    )
+    return [
+        Row.ratio(f"a result among 100 000 ÷ among {FEW}", times["many"], times["few"], 1.15),
+        Row("peak memory of a process that scans 100 000", [float(peak.stdout)], "MB", 200),
+    ]
+
+
+def memory_of(tree: Path) -> float:
+    """Return the megabytes that a process takes, at most, that reads eight columns of a tree."""
+    for _ in ResultStore(tree).scan(COLUMNS):
+        continue
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    main()
