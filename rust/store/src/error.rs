@@ -33,6 +33,8 @@ pub enum Step {
     FlushDirectory,
     /// Reading a record.
     Read,
+    /// Reading a power trace.
+    ReadTimeseries,
     /// Starting the threads that save many results.
     Start,
 }
@@ -53,6 +55,7 @@ impl Step {
             Self::Commit => "commit",
             Self::FlushDirectory => "flush_directory",
             Self::Read => "read",
+            Self::ReadTimeseries => "read_timeseries",
             Self::Start => "start",
         }
     }
@@ -110,6 +113,26 @@ pub enum Error {
     SourceChanged {
         /// The source.
         path: PathBuf,
+    },
+    /// What should be a power trace is no whole Parquet file.
+    #[error("{} ({size} bytes) is not a whole power trace: {reason}", path.display())]
+    DamagedTrace {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A Parquet file holds something else than a power trace.
+    #[error("{} ({size} bytes) is not a power trace: {reason}", path.display())]
+    NotATrace {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// What it holds, or lacks.
+        reason: String,
     },
     /// An Arrow stream failed, or holds what Parquet cannot.
     #[error("the Arrow stream cannot be written as Parquet: {reason}")]
@@ -177,6 +200,7 @@ impl Error {
             Self::Io { step, .. } => *step,
             Self::Unconfirmed { cause, .. } => cause.step(),
             Self::NotParquet { .. } | Self::NotAFile { .. } | Self::NotASource { .. } => Step::ReadSource,
+            Self::DamagedTrace { .. } | Self::NotATrace { .. } => Step::ReadTimeseries,
             Self::SourceChanged { .. } | Self::Stream { .. } | Self::Interrupted | Self::Closed => {
                 Step::Write
             }
@@ -190,6 +214,8 @@ impl Error {
             Self::Io { path, .. }
             | Self::NotParquet { path, .. }
             | Self::NotAFile { path }
+            | Self::DamagedTrace { path, .. }
+            | Self::NotATrace { path, .. }
             | Self::SourceChanged { path } => Some(path),
             Self::Unconfirmed { cause, .. } => cause.path(),
             Self::Stream { .. } | Self::NotASource { .. } | Self::Interrupted | Self::Closed => None,

@@ -28,12 +28,14 @@ pub mod dir;
 pub mod durable;
 pub mod error;
 pub mod floor;
+mod footer;
 pub mod load;
 pub mod name;
 pub mod root;
 pub mod save;
 pub mod scan;
 pub mod sidecar;
+mod thrift;
 pub mod timeseries;
 
 pub use durable::Durability;

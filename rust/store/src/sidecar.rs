@@ -1,6 +1,5 @@
 //! The power trace beside a record: a Parquet file checked and copied, or written from an Arrow stream.
 
-use std::error::Error as _;
 use std::fs::{File, FileTimes, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, Write};
 use std::panic::AssertUnwindSafe;
@@ -12,19 +11,17 @@ use arrow_array::RecordBatchReader;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::properties::WriterProperties;
 
 use crate::SIDECAR;
 use crate::dir::Dir;
 use crate::durable::PendingFile;
 use crate::error::{At, Error, Result, Step};
+use crate::footer::{self, Flaw, os_error};
 
 const TEMP: &str = ".timeseries.parquet.tmp";
 /// Bytes copied between two looks at whether the caller wants to stop.
 const CHUNK: u64 = 16 << 20;
-/// The magic number at both ends, and the footer's length before the second.
-const SMALLEST: u64 = 12;
 
 /// Where a sidecar comes from.
 pub enum Source {
@@ -76,7 +73,7 @@ pub fn write(
         Some(Checked::File(mut source)) => source.copy_into(&mut pending, interrupted)?,
         Some(Checked::Arrow(reader)) => {
             // The encoder panics on types that it has no code for; that must not cost the result.
-            let encoded = AssertUnwindSafe(|| encode(reader, &mut pending, interrupted));
+            let encoded = AssertUnwindSafe(|| encode_into(reader, &mut pending, interrupted));
             std::panic::catch_unwind(encoded).unwrap_or_else(|_| {
                 Err(Error::Stream { reason: "a column has a type that Parquet has no place for".into() })
             })?
@@ -105,47 +102,19 @@ impl SourceFile {
         if !metadata.is_file() {
             return Err(Error::NotAFile { path });
         }
-        let mut source = Self { file, path, size: metadata.len(), modified: modified(&metadata) };
+        let source = Self { file, path, size: metadata.len(), modified: modified(&metadata) };
         source.check_footer()?;
         Ok(Some(source))
     }
 
-    fn check_footer(&mut self) -> Result<()> {
-        let not_parquet = |reason: &str| Error::NotParquet {
-            path: self.path.clone(),
-            size: self.size,
-            reason: reason.to_owned(),
-        };
-        if self.size == 0 {
-            return Err(not_parquet("the file is empty"));
-        }
-        if self.size < SMALLEST {
-            return Err(not_parquet("the file is too short to have a footer"));
-        }
-        let at = |error| Error::io(Step::ReadSource, self.path.clone(), error);
-        let (mut head, mut tail) = ([0; 4], [0; 4]);
-        (&self.file).read_exact(&mut head).map_err(at)?;
-        (&self.file).seek(io::SeekFrom::End(-4)).map_err(at)?;
-        (&self.file).read_exact(&mut tail).map_err(at)?;
-        // A file with an encrypted footer is one too; its owner alone can read more than the magic number.
-        if &head == b"PARE" && &tail == b"PARE" {
-            return Ok(());
-        }
-        if &head != b"PAR1" {
-            return Err(not_parquet("it does not begin with the magic number PAR1"));
-        }
-        if &tail != b"PAR1" {
-            return Err(not_parquet("it does not end with the magic number PAR1: it may be truncated"));
-        }
-        // The footer is a stranger's bytes: a panic of its parser is the file's fault, not the caller's.
-        let parsed = std::panic::catch_unwind(|| ParquetMetaDataReader::new().parse_and_finish(&self.file));
-        match parsed {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(match os_error(&error) {
-                Some(error) => at(error),
-                None => not_parquet(&format!("its footer cannot be read: {error}")),
-            }),
-            Err(_) => Err(not_parquet("its footer cannot be read")),
+    fn check_footer(&self) -> Result<()> {
+        match footer::read(&self.file, self.size, u64::MAX) {
+            // A file with an encrypted footer is one too.
+            Ok(_) | Err(Flaw::Encrypted) => Ok(()),
+            Err(Flaw::Io(error)) => Err(Error::io(Step::ReadSource, self.path.clone(), error)),
+            Err(Flaw::Damage(reason)) => {
+                Err(Error::NotParquet { path: self.path.clone(), size: self.size, reason })
+            }
         }
     }
 
@@ -206,17 +175,28 @@ fn reflink(_source: &File, _target: &File) -> bool {
 }
 
 /// Write record batches as Parquet; returns the length of the file.
-fn encode(
+fn encode_into(
     reader: Box<dyn RecordBatchReader + Send>,
     pending: &mut PendingFile,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<u64> {
     let temp = pending.path();
+    let mut counted = Counted { writer: BufWriter::new(pending.file()?), length: 0 };
+    encode(reader, &mut counted, interrupted, &|error| encode_error(&temp, &error))?;
+    counted.flush().at(Step::Write, || temp.clone())?;
+    Ok(counted.length)
+}
+
+/// Write record batches as Parquet with zstd; `failed` tells what an error of the encoder is.
+pub(crate) fn encode(
+    reader: Box<dyn RecordBatchReader + Send>,
+    target: impl Write + Send,
+    interrupted: &dyn Fn() -> bool,
+    failed: &dyn Fn(ParquetError) -> Error,
+) -> Result<()> {
     let zstd = Compression::ZSTD(ZstdLevel::default());
     let properties = WriterProperties::builder().set_compression(zstd).build();
-    let failed = |error: ParquetError| encode_error(&temp, &error);
-    let mut counted = Counted { writer: BufWriter::new(pending.file()?), length: 0 };
-    let mut writer = ArrowWriter::try_new(&mut counted, reader.schema(), Some(properties)).map_err(failed)?;
+    let mut writer = ArrowWriter::try_new(target, reader.schema(), Some(properties)).map_err(failed)?;
     for batch in reader {
         if interrupted() {
             return Err(Error::Interrupted);
@@ -225,8 +205,7 @@ fn encode(
         writer.write(&batch).map_err(failed)?;
     }
     writer.close().map_err(failed)?;
-    counted.flush().at(Step::Write, || temp.clone())?;
-    Ok(counted.length)
+    Ok(())
 }
 
 /// A full disk is an I/O error, even where the encoder has wrapped it.
@@ -235,18 +214,6 @@ fn encode_error(temp: &Path, error: &ParquetError) -> Error {
         Some(source) => Error::io(Step::Write, temp, source),
         None => Error::Stream { reason: error.to_string() },
     }
-}
-
-/// The error of the operating system that a Parquet error wraps, if it wraps one.
-fn os_error(error: &ParquetError) -> Option<io::Error> {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(code) = inner.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-            return Some(io::Error::from_raw_os_error(code));
-        }
-        cause = inner.source();
-    }
-    None
 }
 
 /// Counts what is written through it: the length that the file must have in the end.

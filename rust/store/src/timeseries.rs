@@ -1,9 +1,25 @@
-//! The usual columns of a power trace, as Arrow.
+//! A power trace: its usual columns as Arrow, written to Parquet and read back, and the energy in it.
 
+mod batches;
+mod energy;
+mod pages;
+mod read;
+
+use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch};
+use arrow_array::{
+    ArrayRef, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, RecordBatchIterator,
+};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+
+pub use batches::{Batches, TraceFile};
+pub use energy::{Power, SYSTEM, duration_s, per_gpu, total};
+pub use read::read;
+
+use crate::durable;
+use crate::error::{Error, Result};
+use crate::sidecar;
 
 /// The columns of a trace, one row a second and GPU; all of one length.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +61,7 @@ impl TryFrom<Columns> for RecordBatch {
     type Error = ArrowError;
 
     /// Fails where the columns differ in length.
-    fn try_from(columns: Columns) -> Result<Self, ArrowError> {
+    fn try_from(columns: Columns) -> Result<Self, Self::Error> {
         let arrays: Vec<ArrayRef> = vec![
             Arc::new(Float64Array::from(columns.timestamp_s)),
             Arc::new(Int32Array::from(columns.gpu_index)),
@@ -58,6 +74,15 @@ impl TryFrom<Columns> for RecordBatch {
         ];
         Self::try_new(schema(), arrays)
     }
+}
+
+/// Write a trace as Parquet with zstd, over whatever has the name; see [`durable::replace`].
+pub fn write(path: &Path, trace: &RecordBatch) -> Result<()> {
+    let mut content = Vec::new();
+    let reader = RecordBatchIterator::new([Ok(trace.clone())], trace.schema());
+    let failed = |error: parquet::errors::ParquetError| Error::Stream { reason: error.to_string() };
+    sidecar::encode(Box::new(reader), &mut content, &|| false, &failed)?;
+    durable::replace(path, &content)
 }
 
 #[cfg(test)]

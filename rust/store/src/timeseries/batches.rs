@@ -1,0 +1,227 @@
+//! Some columns of a Parquet file, batch by batch, in bounded memory whatever the file claims.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{ArrowError, SchemaRef};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+
+use super::pages;
+use crate::error::{At, Error, Result, Step};
+use crate::footer::{self, Flaw, os_error};
+use crate::sidecar::open_for_reading;
+
+/// Rows of a batch.
+const BATCH: usize = 1 << 14;
+/// Bytes of a footer; that of a trace has some thousands.
+const LARGEST_FOOTER: u64 = 16 << 20;
+
+/// An open Parquet file whose footer has been read.
+#[derive(Debug)]
+pub struct TraceFile {
+    file: File,
+    place: Place,
+    metadata: Arc<ParquetMetaData>,
+    rows: u64,
+}
+
+/// Which file an error is about.
+#[derive(Debug, Clone)]
+struct Place {
+    path: PathBuf,
+    size: u64,
+}
+
+/// The record batches of a [`TraceFile`]; after an error there are no more.
+pub struct Batches {
+    reader: Option<ParquetRecordBatchReader>,
+    schema: SchemaRef,
+    place: Place,
+    promised: u64,
+    seen: u64,
+}
+
+impl TraceFile {
+    /// Open a file and read its footer.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = open_for_reading(path).at(Step::ReadTimeseries, || path.to_owned())?;
+        Self::from_file(file, path)
+    }
+
+    /// Read the footer of an open file; `path` is for errors.
+    pub fn from_file(file: File, path: &Path) -> Result<Self> {
+        let metadata = file.metadata().at(Step::ReadTimeseries, || path.to_owned())?;
+        if !metadata.is_file() {
+            let kind = if metadata.is_dir() { ErrorKind::IsADirectory } else { ErrorKind::InvalidInput };
+            return Err(Error::io(Step::ReadTimeseries, path, io::Error::new(kind, "not a regular file")));
+        }
+        let place = Place { path: path.to_owned(), size: metadata.len() };
+        let metadata = footer::read(&file, place.size, LARGEST_FOOTER).map_err(|flaw| place.error(flaw))?;
+        let rows = metadata
+            .row_groups()
+            .iter()
+            .try_fold(0_u64, |rows, group| rows.checked_add(u64::try_from(group.num_rows()).ok()?));
+        let Some(rows) = rows else {
+            return Err(place.damage("its footer counts rows below zero or beyond every number"));
+        };
+        Ok(Self { file, place, metadata: Arc::new(metadata), rows })
+    }
+
+    /// How many rows the footer says there are.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Whether there is a column of that name that holds one value a row.
+    #[must_use]
+    pub fn has_column(&self, name: &str) -> bool {
+        self.columns(name).next().is_some()
+    }
+
+    /// Read the columns of these names, in the file's order; those that it lacks are not in the batches.
+    ///
+    /// A batch has at most 16 384 rows, in the types of Parquet: what a writer's Arrow schema says beyond them
+    /// is not asked. Lists and structures are not read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DamagedTrace`] where the file is not whole or claims what cannot be true,
+    /// [`Error::NotATrace`] where a name is there twice or a column is compressed other than with zstd or
+    /// snappy.
+    pub fn batches(self, names: &[&str]) -> Result<Batches> {
+        let mut leaves = Vec::with_capacity(names.len());
+        for name in names {
+            let mut columns = self.columns(name);
+            leaves.extend(columns.next());
+            if columns.next().is_some() {
+                return Err(self.not_a_trace(format!("it has two columns {name}")));
+            }
+        }
+        let Self { file, place, metadata, rows } = self;
+        if let Some((name, compression)) = pages::foreign_compression(&metadata, &leaves) {
+            return Err(place.not_a_trace(format!(
+                "its column {name} is compressed with {compression}, and zstd, snappy and none are read here"
+            )));
+        }
+        pages::check(&file, place.size, &metadata, &leaves).map_err(|flaw| place.error(flaw))?;
+        let mask = ProjectionMask::leaves(metadata.file_metadata().schema_descr(), leaves);
+        let build = AssertUnwindSafe(|| {
+            let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+            let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+                .with_projection(mask)
+                .with_batch_size(BATCH)
+                .build()
+        });
+        let reader = match panic::catch_unwind(build) {
+            Ok(Ok(reader)) => reader,
+            Ok(Err(error)) => return Err(place.parquet(&error)),
+            Err(_) => return Err(place.damage("its columns cannot be read")),
+        };
+        let schema = arrow_array::RecordBatchReader::schema(&reader);
+        Ok(Batches { reader: Some(reader), schema, place, promised: rows, seen: 0 })
+    }
+
+    /// The error that the file is whole, but no trace.
+    pub(super) fn not_a_trace(&self, reason: String) -> Error {
+        self.place.not_a_trace(reason)
+    }
+
+    /// The places of the columns of a name that hold one value a row.
+    fn columns<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let columns = self.metadata.file_metadata().schema_descr().columns().iter().enumerate();
+        columns.filter_map(move |(index, column)| {
+            let path = column.path().parts();
+            (path.len() == 1 && path[0] == name && column.max_rep_level() == 0).then_some(index)
+        })
+    }
+}
+
+impl Batches {
+    /// The columns of the batches.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The error that the file is whole, but no trace.
+    pub(super) fn not_a_trace(&self, reason: String) -> Error {
+        self.place.not_a_trace(reason)
+    }
+
+    /// The next batch, or what keeps it from being read.
+    fn read(&mut self) -> Option<Result<RecordBatch>> {
+        let reader = self.reader.as_mut()?;
+        // The pages are a stranger's bytes: a panic of their decoder is the file's fault, not the caller's.
+        let batch = match panic::catch_unwind(AssertUnwindSafe(|| reader.next())) {
+            Ok(Some(Ok(batch))) => batch,
+            Ok(Some(Err(error))) => return Some(Err(self.place.arrow(error))),
+            Ok(None) if self.seen == self.promised => return None,
+            Ok(None) => return Some(Err(self.miscounted())),
+            Err(_) => return Some(Err(self.place.damage("a page of it cannot be read"))),
+        };
+        self.seen += batch.num_rows() as u64;
+        Some(if self.seen > self.promised { Err(self.miscounted()) } else { Ok(batch) })
+    }
+
+    fn miscounted(&self) -> Error {
+        let Self { seen, promised, .. } = self;
+        self.place.damage(format!("it has {seen} rows or more where its footer says {promised}"))
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.read();
+        if !matches!(batch, Some(Ok(_))) {
+            self.reader = None;
+        }
+        batch
+    }
+}
+
+impl Place {
+    fn error(&self, flaw: Flaw) -> Error {
+        match flaw {
+            Flaw::Io(source) => Error::io(Step::ReadTimeseries, &self.path, source),
+            Flaw::Encrypted => self.not_a_trace("it is encrypted".into()),
+            Flaw::Damage(reason) => self.damage(reason),
+        }
+    }
+
+    fn parquet(&self, error: &ParquetError) -> Error {
+        match os_error(error) {
+            Some(source) => Error::io(Step::ReadTimeseries, &self.path, source),
+            None => self.damage(format!("its columns cannot be read: {error}")),
+        }
+    }
+
+    fn arrow(&self, error: ArrowError) -> Error {
+        match error {
+            ArrowError::IoError(_, source) if source.raw_os_error().is_some() => {
+                Error::io(Step::ReadTimeseries, &self.path, source)
+            }
+            error => self.damage(format!("a page of it cannot be read: {error}")),
+        }
+    }
+
+    fn damage(&self, reason: impl Into<String>) -> Error {
+        Error::DamagedTrace { path: self.path.clone(), size: self.size, reason: reason.into() }
+    }
+
+    fn not_a_trace(&self, reason: String) -> Error {
+        Error::NotATrace { path: self.path.clone(), size: self.size, reason }
+    }
+}
