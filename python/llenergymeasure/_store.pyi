@@ -27,6 +27,8 @@ def floor(root: str, record: bytes, *, start: int, count: int, durable: bool) ->
 def read_floor(records: Sequence[str], threads: int) -> int: ...
 def read(path: str) -> tuple[str, bytes, bool]: ...
 def diagnose(content: bytes) -> str | None: ...
+def read_timeseries(path: str) -> Timeseries: ...
+def write_timeseries(path: str, trace: Timeseries) -> None: ...
 
 @final
 class Bulk:
@@ -174,7 +176,12 @@ class Timeseries:
     """A power trace in memory, in the usual columns of `timeseries.parquet`: one row a second and GPU.
 
     It has `__arrow_c_stream__`, so it is a `timeseries_source`, and `pyarrow.table(trace)` or
-    `polars.from_arrow(trace)` read it.
+    `polars.from_arrow(trace)` read it. Each column is an attribute too, as a list.
+
+    Energy is the integral of `power_w` over `timestamp_s` by the trapezoid rule, in float64, for each GPU by
+    itself, whatever the order of the rows. A row whose power or time is null or NaN is left out, and the
+    trapezoid between its neighbours spans the gap. Since a row stands at the start of its second, a trace of
+    n seconds at 1 Hz spans n - 1 of them.
 
     Args:
         timestamp_s: Seconds from the start.
@@ -203,6 +210,61 @@ class Timeseries:
         throttle_reasons: Sequence[int | None] | None = None,
     ) -> Timeseries: ...
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    @property
+    def timestamp_s(self) -> list[float]:
+        """Seconds from the start."""
+
+    @property
+    def gpu_index(self) -> list[int]:
+        """The GPU; -1 is the whole system."""
+
+    @property
+    def power_w(self) -> list[float | None]:
+        """Watts."""
+
+    @property
+    def temperature_c(self) -> list[float | None]:
+        """Degrees Celsius."""
+
+    @property
+    def memory_used_mb(self) -> list[float | None]:
+        """Mebibytes in use."""
+
+    @property
+    def memory_total_mb(self) -> list[float | None]:
+        """Mebibytes there are."""
+
+    @property
+    def sm_utilisation_pct(self) -> list[float | None]:
+        """Per cent of the streaming multiprocessors busy."""
+
+    @property
+    def throttle_reasons(self) -> list[int | None]:
+        """Bit masks."""
+
+    @property
+    def energy_j(self) -> float:
+        """The energy in all, joules.
+
+        It is that of the whole system (-1) where any row of it has a power, since that has the GPUs' in it;
+        else the sum over the GPUs. 0.0 where fewer than two rows have a power.
+        """
+
+    @property
+    def energy_per_gpu_j(self) -> dict[int, float]:
+        """The energy of each `gpu_index`, joules; 0.0 where fewer than two of its rows have a power."""
+
+    @property
+    def mean_power_w(self) -> float | None:
+        """The mean of the rows' power, watts: of the whole system, or summed over the GPUs, as `energy_j`.
+
+        None where no row has a power.
+        """
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first row to the last."""
+
     @property
     def nbytes(self) -> int:
         """Bytes of the columns in memory."""

@@ -26,11 +26,11 @@ class LLEMError(Exception):
 
 
 class ResultError(LLEMError):
-    """What is read is not a result."""
+    """What is read is not a result, or not a power trace."""
 
 
 class ResultCorruptError(ResultError):
-    """The file is not whole: empty, truncated, NUL-filled, not UTF-8, not JSON."""
+    """The file is not whole: empty, truncated, NUL-filled, not UTF-8, not JSON, or a trace and not Parquet."""
 
 
 class SchemaVersionError(ResultError):
@@ -113,7 +113,7 @@ class PersistenceError(LLEMError, OSError):
                 f"the result is whole at {self.result_path}, but whether it survives a power cut is unknown; "
                 "do not save it again"
             )
-        if self.step == "read":
+        if self.step in ("read", "read_timeseries"):
             return ""
         return "nothing was saved, and saving again is safe"
 
@@ -209,5 +209,6 @@ _DOING = {
     "commit": "rename to",
     "flush_directory": "flush the directory",
     "read": "read the result",
+    "read_timeseries": "read the power trace",
     "start": "start a thread for the saves in",
 }

@@ -22,7 +22,7 @@ from llenergymeasure import (
     save_results,
 )
 from llenergymeasure.domain.experiment import AggregatedResult, compute_measurement_config_hash
-from llenergymeasure.results.timeseries import Timeseries
+from llenergymeasure.results.timeseries import Timeseries, read_timeseries, write_timeseries_parquet
 
 
 def save(result: ExperimentResult, trace: Timeseries, table: pa.Table) -> list[Path]:
@@ -67,6 +67,14 @@ def load(path: Path) -> ExperimentResult:
     loaded: AggregatedResult = ExperimentResult.from_json(path, missing_sidecar="ignore")
     loaded = load_result(str(path), missing_sidecar="error")
     return ResultStore(path.parent).load(path.name) if loaded.timeseries else loaded
+
+
+def trace(samples: list[dict[str, float]], result: ExperimentResult) -> tuple[float, dict[int, float]]:
+    path: Path = write_timeseries_parquet(samples, "trace.parquet", gpu_index=1)
+    read: Timeseries = read_timeseries(result.save("results", path).parent)
+    watts: list[float | None] = read.power_w
+    mean: float | None = read.mean_power_w
+    return read.energy_j + (mean or 0.0) * read.duration_s + len(watts), read.energy_per_gpu_j
 
 
 def handle(result: ExperimentResult) -> str | None:

@@ -27,8 +27,11 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     if matches!(error, Error::Interrupted) {
         return PyKeyboardInterrupt::new_err(());
     }
-    let Error::Unconfirmed { result, sidecar, .. } = error else {
-        return classes::PersistenceError::new_err(arguments(error, None));
+    let (result, sidecar) = match error {
+        Error::Unconfirmed { result, sidecar, .. } => (result, sidecar),
+        Error::DamagedTrace { .. } => return classes::ResultCorruptError::new_err(error.to_string()),
+        Error::NotATrace { .. } => return classes::ResultError::new_err(error.to_string()),
+        _ => return classes::PersistenceError::new_err(arguments(error, None)),
     };
     let exception = classes::PersistenceError::new_err(arguments(error, Some(result)));
     if let Some(sidecar) = sidecar {

@@ -29,7 +29,7 @@ mod _store {
     #[pymodule_export]
     use crate::scan::{Documents, Reader, Scan};
     #[pymodule_export]
-    use crate::timeseries::Timeseries;
+    use crate::timeseries::{Timeseries, read_timeseries, write_timeseries};
 
     #[pymodule_export]
     const RECORD: &str = llem_store::RECORD;

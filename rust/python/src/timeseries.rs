@@ -1,14 +1,21 @@
-//! The usual columns of a power trace, handed to any Arrow reader.
+//! The usual columns of a power trace, handed to any Arrow reader, to Parquet and to Python.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, StructArray};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, Int32Type, Int64Type};
+use arrow_array::{ArrayRef, PrimitiveArray, RecordBatch, StructArray};
 use arrow_schema::Field;
-use llem_store::timeseries::Columns;
+use llem_store::timeseries::{self, Columns, Power};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
+
+use crate::errors::to_python;
 
 /// A power trace in memory, one row a second and GPU.
 #[pyclass(frozen, module = "llenergymeasure._store")]
@@ -60,6 +67,67 @@ impl Timeseries {
     }
 
     #[getter]
+    fn timestamp_s(&self) -> Vec<f64> {
+        self.column::<Float64Type>(0).values().to_vec()
+    }
+
+    #[getter]
+    fn gpu_index(&self) -> Vec<i32> {
+        self.column::<Int32Type>(1).values().to_vec()
+    }
+
+    #[getter]
+    fn power_w(&self) -> Vec<Option<f32>> {
+        self.column::<Float32Type>(2).iter().collect()
+    }
+
+    #[getter]
+    fn temperature_c(&self) -> Vec<Option<f32>> {
+        self.column::<Float32Type>(3).iter().collect()
+    }
+
+    #[getter]
+    fn memory_used_mb(&self) -> Vec<Option<f32>> {
+        self.column::<Float32Type>(4).iter().collect()
+    }
+
+    #[getter]
+    fn memory_total_mb(&self) -> Vec<Option<f32>> {
+        self.column::<Float32Type>(5).iter().collect()
+    }
+
+    #[getter]
+    fn sm_utilisation_pct(&self) -> Vec<Option<f32>> {
+        self.column::<Float32Type>(6).iter().collect()
+    }
+
+    #[getter]
+    fn throttle_reasons(&self) -> Vec<Option<i64>> {
+        self.column::<Int64Type>(7).iter().collect()
+    }
+
+    #[getter]
+    fn energy_j(&self, py: Python<'_>) -> f64 {
+        py.detach(|| timeseries::total(&self.per_gpu()).energy_j)
+    }
+
+    #[getter]
+    fn energy_per_gpu_j(&self, py: Python<'_>) -> BTreeMap<i32, f64> {
+        let powers = py.detach(|| self.per_gpu());
+        powers.into_iter().map(|(gpu, power)| (gpu, power.energy_j)).collect()
+    }
+
+    #[getter]
+    fn mean_power_w(&self, py: Python<'_>) -> Option<f64> {
+        py.detach(|| timeseries::total(&self.per_gpu()).mean_w)
+    }
+
+    #[getter]
+    fn duration_s(&self) -> f64 {
+        timeseries::duration_s(self.column::<Float64Type>(0))
+    }
+
+    #[getter]
     fn nbytes(&self) -> usize {
         self.0.get_array_memory_size()
     }
@@ -67,4 +135,44 @@ impl Timeseries {
     fn __len__(&self) -> usize {
         self.0.num_rows()
     }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let powers = py.detach(|| self.per_gpu());
+        let gpus: Vec<i32> = powers.keys().copied().collect();
+        let Power { energy_j, mean_w, .. } = timeseries::total(&powers);
+        let rows = self.0.num_rows();
+        let mut said = format!("<Timeseries: {rows} rows, gpu_index {gpus:?}, {:.1} s", self.duration_s());
+        if let Some(mean) = mean_w {
+            // Writing to a string does not fail.
+            let _ = write!(said, ", {energy_j:.1} J, {mean:.1} W on average");
+        }
+        said + ">"
+    }
+}
+
+impl Timeseries {
+    /// A column by its place in the schema, which every trace has.
+    fn column<T: ArrowPrimitiveType>(&self, place: usize) -> &PrimitiveArray<T> {
+        self.0.column(place).as_primitive()
+    }
+
+    fn per_gpu(&self) -> BTreeMap<i32, Power> {
+        timeseries::per_gpu(
+            self.column::<Float64Type>(0),
+            self.column::<Int32Type>(1),
+            self.column::<Float32Type>(2),
+        )
+    }
+}
+
+/// Read a power trace from any Parquet file that has `timestamp_s` and `power_w`.
+#[pyfunction]
+pub fn read_timeseries(py: Python<'_>, path: PathBuf) -> PyResult<Timeseries> {
+    py.detach(|| timeseries::read(&path)).map(Timeseries).map_err(|error| to_python(py, &error))
+}
+
+/// Write a power trace as Parquet, whole or not at all, over whatever has the name.
+#[pyfunction]
+pub fn write_timeseries(py: Python<'_>, path: PathBuf, trace: &Timeseries) -> PyResult<()> {
+    py.detach(|| timeseries::write(&path, &trace.0)).map_err(|error| to_python(py, &error))
 }

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::schema::types::ColumnDescriptor;
 
 use crate::footer::{Flaw, read_at};
 use crate::thrift::{I32, STRUCT, Walker};
@@ -12,8 +13,6 @@ use crate::thrift::{I32, STRUCT, Walker};
 const LARGEST_PAGE: i64 = 128 << 20;
 /// A page's header has some dozens of bytes, and more where it has statistics of long strings.
 const WINDOWS: [u64; 3] = [1 << 9, 1 << 14, 1 << 20];
-/// The least that a value takes in a dictionary's page.
-const SMALLEST_VALUE: i64 = 4;
 
 struct PageHeader {
     length: u64,
@@ -44,7 +43,7 @@ pub(super) fn check(
             if total > size {
                 return Err(Flaw::damage("its columns overlap"));
             }
-            check_chunk(file, &name, start, end)?;
+            check_chunk(file, &name, (start, end), shortest_value(chunk.column_descr()))?;
         }
     }
     Ok(())
@@ -71,8 +70,23 @@ fn range(chunk: &ColumnChunkMetaData) -> Option<(u64, u64)> {
     Some((start, end))
 }
 
-fn check_chunk(file: &File, name: &str, start: u64, end: u64) -> Result<(), Flaw> {
-    let mut offset = start;
+/// The least bytes that a value takes in the page of a dictionary.
+fn shortest_value(column: &ColumnDescriptor) -> i64 {
+    match column.physical_type() {
+        Type::BOOLEAN => 1,
+        Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
+        Type::INT64 | Type::DOUBLE => 8,
+        Type::INT96 => 12,
+        Type::FIXED_LEN_BYTE_ARRAY => column.type_length().max(1).into(),
+    }
+}
+
+fn check_chunk(
+    file: &File,
+    name: &str,
+    (mut offset, end): (u64, u64),
+    value_length: i64,
+) -> Result<(), Flaw> {
     while offset < end {
         let Some(header) = page_header(file, offset, end)? else {
             return Err(Flaw::damage(format!("a page of its column {name} has no header that can be read")));
@@ -83,13 +97,16 @@ fn check_chunk(file: &File, name: &str, start: u64, end: u64) -> Result<(), Flaw
             return Err(Flaw::damage(format!("a page of its column {name} lies outside the column")));
         };
         offset += compressed;
-        if !(0..=LARGEST_PAGE).contains(&header.uncompressed)
-            || !(0..=header.uncompressed / SMALLEST_VALUE).contains(&header.dictionary_values)
-        {
+        let PageHeader { uncompressed, dictionary_values, .. } = header;
+        if !(0..=LARGEST_PAGE).contains(&uncompressed) {
             return Err(Flaw::damage(format!(
-                "a page of its column {name} claims {} values and {} bytes, and more than {LARGEST_PAGE} are \
-                 not unpacked",
-                header.dictionary_values, header.uncompressed
+                "a page of its column {name} claims {uncompressed} bytes, and more than {LARGEST_PAGE} are not \
+                 unpacked"
+            )));
+        }
+        if !(0..=uncompressed / value_length).contains(&dictionary_values) {
+            return Err(Flaw::damage(format!(
+                "a dictionary of its column {name} claims {dictionary_values} values in {uncompressed} bytes"
             )));
         }
     }
@@ -124,4 +141,62 @@ fn parse(bytes: &[u8]) -> Option<PageHeader> {
     })?;
     header.length = (bytes.len() - walker.remaining()) as u64;
     Some(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A page of four bytes: its type, what it says that it unpacks to, and its other fields.
+    fn page(kind: u8, uncompressed: u32, fields: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x15, kind, 0x15];
+        let zigzag = uncompressed << 1;
+        bytes.extend([0, 7, 14, 21].map(|shift| (zigzag >> shift).to_le_bytes()[0] | 0x80));
+        bytes.extend([(zigzag >> 28).to_le_bytes()[0], 0x15, 8]);
+        bytes.extend_from_slice(fields);
+        bytes.extend([0, 1, 2, 3, 4]);
+        bytes
+    }
+
+    fn reason(content: &[u8]) -> Option<String> {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("column");
+        fs::write(&path, content).unwrap();
+        let file = File::open(&path).unwrap();
+        match check_chunk(&file, "power_w", (0, content.len() as u64), 4) {
+            Ok(()) => None,
+            Err(Flaw::Damage(reason)) => Some(reason),
+            Err(flaw) => panic!("{flaw:?}"),
+        }
+    }
+
+    #[test]
+    fn a_page_that_claims_more_than_can_be_held_is_refused() {
+        assert_eq!(reason(&[page(0, 4, &[]), page(0, 1 << 20, &[])].concat()), None);
+        let said = reason(&[page(0, 4, &[]), page(0, 1 << 30, &[])].concat()).unwrap();
+        assert!(said.contains("claims 1073741824 bytes"), "{said}");
+    }
+
+    #[test]
+    fn a_dictionary_that_claims_more_values_than_it_has_bytes_for_is_refused() {
+        let dictionary = |values: u8| page(4, 40, &[0x4c, 0x15, values << 1, 0]);
+        assert_eq!(reason(&dictionary(10)), None);
+        assert!(reason(&dictionary(11)).unwrap().contains("claims 11 values in 40 bytes"));
+    }
+
+    #[test]
+    fn a_page_that_is_cut_short_is_refused() {
+        let whole = page(0, 4, &[]);
+        for cut in 1..whole.len() {
+            assert!(reason(&whole[..cut]).is_some(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_header_longer_than_the_first_look_is_read() {
+        // A field of 5000 bytes, as statistics are.
+        let long = [&[0x58, 0x88, 0x27][..], &[7; 5000]].concat();
+        assert_eq!(reason(&page(0, 4, &long)), None);
+    }
 }
