@@ -30,7 +30,7 @@ class ResultError(LLEMError):
 
 
 class ResultCorruptError(ResultError):
-    """The file is not whole: empty, truncated, NUL-filled, not UTF-8, not JSON, or a trace and not Parquet."""
+    """The file is not whole: empty, truncated, NUL-filled, not UTF-8, not JSON; a trace: not Parquet."""
 
 
 class SchemaVersionError(ResultError):

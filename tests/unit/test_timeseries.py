@@ -534,7 +534,7 @@ def test_rows_that_the_footer_does_not_count_are_damage(path: Path) -> None:
             read_timeseries(path)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_any_damage_is_read_or_told(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "damaged.parquet"
@@ -590,7 +590,7 @@ def reference(samples: list[dict[str, Any]], gpu_index: int) -> list[dict[str, A
     return table
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(samples=SAMPLES, gpu_index=st.integers(-1, 3))
 def test_resampling_is_what_the_plain_way_gives(
     samples: list[dict[str, Any]], gpu_index: int, tmp_path_factory: pytest.TempPathFactory
