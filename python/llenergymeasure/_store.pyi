@@ -150,6 +150,26 @@ class Scan:
     def read(self, *, progress: Callable[[int], object] | None = None, interruptible: bool) -> Reader: ...
 
 @final
+class Traces:
+    """A question about the power traces of a tree."""
+
+    def __new__(
+        cls,
+        root: str,
+        record: str,
+        columns: Sequence[str],
+        of_records: Sequence[tuple[str, str, object]],
+        conditions: Sequence[tuple[str, str, object]],
+        *,
+        strict: bool,
+    ) -> Traces: ...
+    @property
+    def schema(self) -> Schema | None:
+        """The columns; None where traces must be read to know them, and none were yet."""
+
+    def read(self, *, progress: Callable[[int], object] | None = None, interruptible: bool) -> Reader: ...
+
+@final
 class Reader:
     """A scan that is being read; it belongs to the process that began it."""
 

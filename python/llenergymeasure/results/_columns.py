@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from llenergymeasure.domain.experiment import ExperimentResult
 
-__all__ = ["CONFIG", "RECORD_SCHEMA", "Column", "all_columns", "find_columns", "kind_of"]
+__all__ = ["CONFIG", "RECORD_SCHEMA", "Column", "all_columns", "check_names", "find_columns", "kind_of"]
 
 PATH, HAS_TIMESERIES, SAVED_AT = "path", "has_timeseries", "saved_at"
 CONFIG = "effective_config"
@@ -118,18 +118,29 @@ def find_columns(names: str | Iterable[str]) -> list[str]:
         ValueError: There is no such column; the message says what comes close.
         TypeError: A name is no string.
     """
-    if isinstance(names, str):
-        raise TypeError(f"columns is a list of names; to read one, say [{names!r}]")
     found: dict[str, None] = {}
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"the name of a column is a string, not {type(name).__name__}")
+    for name in check_names(names):
         found |= dict.fromkeys(_stands_for(name))
     for name in found:
         above = name.rpartition(".")[0]
         if above in found and not name.startswith(f"{CONFIG}.") and not name.endswith(UTC):
             raise ValueError(f"{above} and {name} cannot be read in one scan: the second is within the first")
     return list(found)
+
+
+def check_names(names: str | Iterable[str]) -> list[str]:
+    """Return the names of columns, each once.
+
+    Raises:
+        TypeError: They are no list, or one of them is no string.
+    """
+    if isinstance(names, str):
+        raise TypeError(f"columns is a list of names; to read one, say [{names!r}]")
+    listed = list(names)
+    for name in listed:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a column is a string, not {type(name).__name__}")
+    return list(dict.fromkeys(listed))
 
 
 def _stands_for(name: str) -> list[str]:

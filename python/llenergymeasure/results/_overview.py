@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from llenergymeasure.errors import LLEMError
-from llenergymeasure.results.scan import Scan
+from llenergymeasure.results.scan import scan_results
 
 __all__ = ["Overview"]
 
@@ -40,7 +40,7 @@ class Overview:
     def of(cls, root: str) -> Overview:
         """Count the results below a directory; what is wrong there is told, not raised."""
         overview = cls()
-        scan = Scan(root, (*_COLUMNS, _MODEL), on_error="collect", infer=False)
+        scan = scan_results(root, (*_COLUMNS, _MODEL), on_error="collect", infer=False)
         until = time.monotonic() + _PATIENCE
         try:
             for batch in scan:

@@ -1,4 +1,4 @@
-"""A tree of results as one table: `ResultStore.scan`."""
+"""A tree of results, or of their power traces, as one table."""
 
 from __future__ import annotations
 
@@ -24,84 +24,60 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-__all__ = ["BATCH_SIZE", "Batch", "Condition", "OnBadFile", "Scan", "Schema"]
+__all__ = [
+    "BATCH_SIZE",
+    "Batch",
+    "Condition",
+    "OnBadFile",
+    "Scan",
+    "Schema",
+    "scan_results",
+    "scan_traces",
+]
 
 Condition: TypeAlias = "tuple[str, Literal['==', '!=', '<', '<=', '>', '>=', 'in', 'not in'], object]"
 OnBadFile: TypeAlias = Literal["raise", "skip", "collect"]
 
 BATCH_SIZE = 4096
+_TRACE_COLUMNS = (
+    "path",
+    "experiment_id",
+    "timestamp_s",
+    "gpu_index",
+    "power_w",
+    "temperature_c",
+    "memory_used_mb",
+    "memory_total_mb",
+    "sm_utilisation_pct",
+    "throttle_reasons",
+)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of naive times
 _MICROSECOND = timedelta(microseconds=1)
 _CONDITION_PARTS = 3
 
 
 class Scan:
-    """The results below a directory as a table, one row a result; nothing is read before it is asked for.
+    """A table that is read from a directory of results, and not before it is asked for.
 
     It can be read again and again, and is read anew each time. Every Arrow library takes it as it is:
     `pyarrow.table(scan)`, `polars.DataFrame(scan)`, `duckdb.sql("select ... from scan")`.
 
-    Columns are named by their dotted path (`energy_breakdown.adjusted_j`) and have the types of the schema:
-
-    - Lists of numbers and of strings are list columns; `process_results` is a column of JSON strings, and
-      `process_results.gpu_id` a column of lists with an item for each process.
-    - A time, `start_time`, is what the clock said, without a zone; the instant is in `start_time.utc`, which
-      is null where the record does not tell the zone.
-    - Non-finite floats are floats. An integer of the schema that 64 bits do not hold makes its file a bad
-      one.
-    - Fields that are absent have their defaults, as in a result that is loaded. `timeseries` is the name of
-      the sidecar that is there, also where the record has none.
-    - `path` is the directory, relative to the store; `saved_at` when the record was written, by the file
-      system's clock; `has_timeseries` whether a sidecar lies beside it.
-
-    `effective_config.KEY` has the type of the values that occur. Integers are of 64 bits, unsigned where
-    they must be; integers and floats are floats; a value that is not finite, which JSON has as a string,
-    is a float among numbers. JSON strings are what is left: values that differ in kind, larger integers,
-    integers among floats that no float is equal to, lists of anything but numbers alone or strings alone.
-    The keys of a nested object are columns of their own, and a key that has a dot itself is quoted. Where
-    all of `effective_config` is read, or any key of it, the first look at the schema reads the whole
-    tree, and the columns stay what they were found to be then.
-
-    Rows come in the order of their paths. Directories whose names begin with a dot are not looked into,
-    symlinks not followed, and a directory without `result.json` is no result; one that has it is not
-    searched for others, but for the root. Saves may go on meanwhile: a result is whole or not there yet.
+    Results may lie at any depth; rows come in the order of their paths. Directories whose names begin with a
+    dot are not looked into, symlinks not followed, and a directory without `result.json` is no result; one
+    that has it is not searched for others, but for the root. Saves may go on meanwhile: a result is whole or
+    not there yet.
 
     Attributes:
         errors: What was no result at the last reading, by its path: empty, truncated, not JSON, of another
             schema line, unreadable.
     """
 
-    def __init__(  # noqa: PLR0913 - what a scan is asked for
-        self,
-        root: str,
-        columns: Iterable[str] | None,
-        where: Iterable[Condition] | None = None,
-        *,
-        on_error: OnBadFile = "raise",
-        batch_size: int = BATCH_SIZE,
-        progress: Progress | None = None,
-        infer: bool = True,
+    def __init__(
+        self, root: str, scan: _store.Scan | _store.Traces, on_error: OnBadFile, progress: Progress | None
     ) -> None:
-        """Ask for a table: see `ResultStore.scan`.
-
-        Without `infer`, the named keys of `effective_config` are JSON strings, and nothing is read before the
-        first batch.
-        """
-        if on_error not in ("raise", "skip", "collect"):
-            raise ValueError(f"on_error is 'raise', 'skip' or 'collect', not {on_error!r}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size is at least 1, not {batch_size}")
-        names = _columns.all_columns() if columns is None else _columns.find_columns(columns)
+        """Take a question: see `ResultStore.scan`."""
         self._root = root
-        self._scan = _store.Scan(
-            root,
-            _columns.RECORD_SCHEMA(),
-            names,
-            [_checked(condition) for condition in _conditions(where)],
-            batch_size=batch_size,
-            strict=on_error == "raise",
-            infer=infer,
-        )
+        self._scan = scan
         self._on_error = on_error
         self._progress = progress
         self.errors: dict[Path, LLEMError] = {}
@@ -224,6 +200,63 @@ class Scan:
             )
 
 
+def scan_results(  # noqa: PLR0913 - what a scan is asked for
+    root: str,
+    columns: Iterable[str] | None,
+    *,
+    where: Iterable[Condition] | None = None,
+    on_error: OnBadFile = "raise",
+    batch_size: int = BATCH_SIZE,
+    progress: Progress | None = None,
+    infer: bool = True,
+) -> Scan:
+    """Ask for results as a table: see `ResultStore.scan`.
+
+    Without `infer`, the named keys of `effective_config` are JSON strings, and nothing is read before the
+    first batch.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is at least 1, not {batch_size}")
+    scan = _store.Scan(
+        root,
+        _columns.RECORD_SCHEMA(),
+        _columns.all_columns() if columns is None else _columns.find_columns(columns),
+        [_checked(condition) for condition in _conditions(where)],
+        batch_size=batch_size,
+        strict=_is_strict(on_error),
+        infer=infer,
+    )
+    return Scan(root, scan, on_error, progress)
+
+
+def scan_traces(
+    root: str,
+    columns: Iterable[str] | None,
+    *,
+    where: Iterable[Condition] | None = None,
+    on_error: OnBadFile = "raise",
+    progress: Progress | None = None,
+) -> Scan:
+    """Ask for power traces as a table: see `ResultStore.scan_timeseries`."""
+    names = list(_TRACE_COLUMNS if columns is None else _columns.check_names(columns))
+    of_records: list[tuple[str, str, object]] = []
+    of_traces: list[tuple[str, str, object]] = []
+    for condition in _conditions(where):
+        name = condition[0] if isinstance(condition, (tuple, list)) and condition else None
+        is_of_trace = name in _TRACE_COLUMNS[2:] or (name in names and name not in _TRACE_COLUMNS)
+        (of_traces if is_of_trace else of_records).append(_checked(condition, is_of_trace=is_of_trace))
+    scan = _store.Traces(
+        root, _columns.RECORD_SCHEMA(), names, of_records, of_traces, strict=_is_strict(on_error)
+    )
+    return Scan(root, scan, on_error, progress)
+
+
+def _is_strict(on_error: OnBadFile) -> bool:
+    if on_error not in ("raise", "skip", "collect"):
+        raise ValueError(f"on_error is 'raise', 'skip' or 'collect', not {on_error!r}")
+    return on_error == "raise"
+
+
 def _pandas_type(kind: str, kinds: Mapping[str, str], values: list[Any]) -> str | None:
     if kind in kinds:
         return kinds[kind] if None in values else kind
@@ -244,7 +277,7 @@ def _conditions(where: Iterable[Condition] | None) -> list[Any]:
     return conditions
 
 
-def _checked(condition: Any) -> tuple[str, str, object]:  # noqa: ANN401 - whatever the caller gave
+def _checked(condition: Any, *, is_of_trace: bool = False) -> tuple[str, str, object]:  # noqa: ANN401
     """Make of a condition what the extension takes.
 
     Raises:
@@ -256,7 +289,7 @@ def _checked(condition: Any) -> tuple[str, str, object]:  # noqa: ANN401 - whate
     name, operator, value = condition
     if not isinstance(name, str) or not isinstance(operator, str):
         raise TypeError(f"a condition is a column, an operator and a value, not {condition!r}")
-    if not name.startswith(f"{_columns.CONFIG}."):
+    if not is_of_trace and not name.startswith(f"{_columns.CONFIG}."):
         (name,) = _columns.find_columns([name])[:1]
     if operator in ("in", "not in") and isinstance(value, Iterable) and not isinstance(value, str):
         return name, operator, [_operand(name, item) for item in value]

@@ -25,10 +25,18 @@ from llenergymeasure.results._loading import (
 )
 from llenergymeasure.results._overview import Overview
 from llenergymeasure.results.bulk import MAX_PENDING, Progress
-from llenergymeasure.results.scan import BATCH_SIZE, Condition, OnBadFile, Scan
+from llenergymeasure.results.scan import (
+    BATCH_SIZE,
+    Condition,
+    OnBadFile,
+    Scan,
+    scan_results,
+    scan_traces,
+)
+from llenergymeasure.results.stored import StoredResult
 from llenergymeasure.results.writer import OnError, Writer
 
-__all__ = ["ArrowStream", "MissingSidecar", "ResultStore", "TimeseriesSource"]
+__all__ = ["ArrowStream", "MissingSidecar", "ResultStore", "StoredResult", "TimeseriesSource"]
 
 
 class ArrowStream(Protocol):
@@ -204,7 +212,29 @@ class ResultStore:
         batch_size: int = BATCH_SIZE,
         progress: Progress | None = None,
     ) -> Scan:
-        """Ask for all results below the directory as one table; see `Scan`.
+        """Ask for all results below the directory as one table, a row for each; see `Scan`.
+
+        Columns are named by their dotted path (`energy_breakdown.adjusted_j`) and have the types of the
+        schema:
+
+        - Lists of numbers and of strings are list columns; `process_results` is a column of JSON strings,
+          and `process_results.gpu_id` a column of lists with an item for each process.
+        - A time, `start_time`, is what the clock said, without a zone; the instant is in `start_time.utc`,
+          which is null where the record does not tell the zone.
+        - Non-finite floats are floats. An integer of the schema that 64 bits do not hold makes its file a
+          bad one.
+        - Fields that are absent have their defaults, as in a result that is loaded. `timeseries` is the
+          name of the sidecar that is there, also where the record has none.
+        - `path` is the directory, relative to the store; `saved_at` when the record was written, by the
+          file system's clock; `has_timeseries` whether a sidecar lies beside it.
+
+        `effective_config.KEY` has the type of the values that occur. Integers are of 64 bits, unsigned
+        where they must be; integers and floats are floats; a value that is not finite, which JSON has as a
+        string, is a float among numbers. JSON strings are what is left: values that differ in kind, larger
+        integers, integers among floats that no float is equal to, lists of anything but numbers alone or
+        strings alone. The keys of a nested object are columns of their own, and a key that has a dot itself
+        is quoted. Where all of `effective_config` is read, or any key of it, the first look at the schema
+        reads the whole tree, and the columns stay what they were found to be then.
 
         Args:
             columns: The names of the columns, in the order in which they are wanted; an object's name stands
@@ -221,7 +251,50 @@ class ResultStore:
             ValueError: There is no such column, or a condition does not fit its column.
             TypeError: As `ValueError`, of what is of the wrong type.
         """
-        return Scan(self._root, columns, where, on_error=on_error, batch_size=batch_size, progress=progress)
+        return scan_results(
+            self._root, columns, where=where, on_error=on_error, batch_size=batch_size, progress=progress
+        )
+
+    def scan_timeseries(
+        self,
+        columns: Iterable[str] | None = None,
+        *,
+        where: Iterable[Condition] | None = None,
+        on_error: OnBadFile = "raise",
+        progress: Progress | None = None,
+    ) -> Scan:
+        """Ask for the power traces of all results below the directory as one table; see `Scan`.
+
+        Each row of each sidecar is a row, with the `path` of its result, relative to the store, and the
+        result's `experiment_id`. The other columns are those of `results.timeseries`; one that a trace lacks
+        is null, and `gpu_index` 0. A column of another name can be asked for; then every footer is read
+        first, to find its type. Of each file, only the columns that are wanted are read.
+
+        Args:
+            columns: The names of the columns, in the order in which they are wanted; None is `path`,
+                `experiment_id` and the usual ones.
+            where: As for `scan`; a condition on a column of the traces (`("gpu_index", "==", 0)`) holds of
+                rows, one on a column of the records (`("backend", "==", "vllm")`) of results.
+            on_error: At a file that is no result, or no trace, as for `scan`.
+            progress: Called with the number of results that were looked at, and None.
+
+        Raises:
+            ValueError: A condition does not fit its column. Asked for its rows: no trace has a column of that
+                name, or its types cannot be one.
+            TypeError: As `ValueError`, of what is of the wrong type.
+        """
+        return scan_traces(self._root, columns, where=where, on_error=on_error, progress=progress)
+
+    def __iter__(self) -> Iterator[StoredResult]:
+        """Go over the results below the directory, in the order of their paths."""
+        for batch in self.scan(["path"]):
+            for path in batch.to_pydict()["path"]:
+                yield StoredResult(os.path.join(self._root, path))  # noqa: PTH118
+
+    def __getitem__(self, path: str | os.PathLike[str]) -> StoredResult:
+        """Return one result by its directory, relative to the store, or its `result.json`; not read yet."""
+        path = os.path.join(self._root, os.fsdecode(path))  # noqa: PTH118
+        return StoredResult(path.removesuffix(f"/{_store.RECORD}"))
 
     def load(
         self, path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"

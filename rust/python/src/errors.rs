@@ -46,9 +46,9 @@ pub fn sidecar_error(error: &Error, result: &Path) -> PyErr {
 }
 
 /// The exception for a file that is no result.
-pub fn bad_to_python(bad: &Bad) -> PyErr {
+pub fn bad_to_python(py: Python<'_>, bad: &Bad) -> PyErr {
     match &bad.trouble {
-        Trouble::Io(error) => classes::PersistenceError::new_err(arguments(error, None)),
+        Trouble::Io(error) => to_python(py, error),
         Trouble::Corrupt(_) => classes::ResultCorruptError::new_err(bad.to_string()),
         Trouble::Version(_) => classes::SchemaVersionError::new_err(bad.to_string()),
         Trouble::Invalid(_) => classes::ResultError::new_err(bad.to_string()),

@@ -27,7 +27,7 @@ mod _store {
     #[pymodule_export]
     use crate::save::{claim, directory_name, replace, save};
     #[pymodule_export]
-    use crate::scan::{Documents, Reader, Scan};
+    use crate::scan::{Documents, Reader, Scan, Traces};
     #[pymodule_export]
     use crate::timeseries::{Timeseries, read_timeseries, write_timeseries};
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use arrow_array::ArrayRef;
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, SchemaRef};
 use llem_store::Error;
 use llem_store::scan::{
-    self, Bad, Comparison, Condition, Document, Operand, Part, Plan, RecordSchema, ScanError,
+    self, Bad, Comparison, Condition, Document, Operand, Part, Plan, RecordSchema, ScanError, TraceScan,
 };
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -31,23 +31,13 @@ impl Scan {
         root: PathBuf,
         record: &str,
         columns: Vec<String>,
-        conditions: Vec<(String, String, Bound<'_, PyAny>)>,
+        conditions: Vec<Asked<'_>>,
         batch_size: usize,
         strict: bool,
         infer: bool,
     ) -> PyResult<Self> {
         let schema = RecordSchema::from_json(record).map_err(PyValueError::new_err)?;
-        let conditions = conditions
-            .into_iter()
-            .map(|(column, operator, value)| {
-                let operand = operand(&value).map_err(|_| {
-                    let kind =
-                        value.get_type().qualname().map_or_else(|_| "this".into(), |name| name.to_string());
-                    PyTypeError::new_err(format!("{column} cannot be compared with a value of {kind}"))
-                })?;
-                Ok(Condition { comparison: comparison(&operator)?, column, operand })
-            })
-            .collect::<PyResult<Vec<Condition>>>()?;
+        let conditions = to_conditions(conditions)?;
         let plan =
             Plan::new(&schema, &columns, conditions, batch_size, infer).map_err(PyValueError::new_err)?;
         Ok(Self(scan::Scan::new(root, plan, strict)))
@@ -63,9 +53,63 @@ impl Scan {
     #[pyo3(signature = (*, progress=None, interruptible))]
     fn read(&self, py: Python<'_>, progress: Option<Py<PyAny>>, interruptible: bool) -> PyResult<Reader> {
         let caller = Caller { progress, interruptible };
-        let reader = caller.run(py, |poll| self.0.read(poll))?;
-        Ok(Reader { rows: Mutex::new(Some(reader)), caller, process: std::process::id() })
+        let rows = Rows::Results(caller.run(py, |poll| self.0.read(poll))?);
+        Ok(Reader { rows: Mutex::new(Some(rows)), caller, process: std::process::id() })
     }
+}
+
+/// A question about the power traces of a tree.
+#[pyclass(frozen, module = "llenergymeasure._store")]
+pub struct Traces(TraceScan);
+
+#[pymethods]
+impl Traces {
+    /// `of_records` are conditions on the records, `conditions` on the columns of the traces.
+    #[new]
+    #[pyo3(signature = (root, record, columns, of_records, conditions, *, strict))]
+    fn new(
+        root: PathBuf,
+        record: &str,
+        columns: Vec<String>,
+        of_records: Vec<Asked<'_>>,
+        conditions: Vec<Asked<'_>>,
+        strict: bool,
+    ) -> PyResult<Self> {
+        let schema = RecordSchema::from_json(record).map_err(PyValueError::new_err)?;
+        let experiment = [scan::EXPERIMENT.to_owned()];
+        let plan = Plan::new(&schema, &experiment, to_conditions(of_records)?, usize::MAX, false);
+        let plan = plan.map_err(PyValueError::new_err)?;
+        let scan = TraceScan::new(root, plan, columns, to_conditions(conditions)?, strict);
+        scan.map(Self).map_err(PyValueError::new_err)
+    }
+
+    /// The columns; None where traces must be read to know them, and none were yet.
+    #[getter]
+    fn schema(&self) -> Option<Schema> {
+        self.0.schema().map(Schema)
+    }
+
+    /// Begin to read; `progress` is called with the number of results read.
+    #[pyo3(signature = (*, progress=None, interruptible))]
+    fn read(&self, py: Python<'_>, progress: Option<Py<PyAny>>, interruptible: bool) -> PyResult<Reader> {
+        let caller = Caller { progress, interruptible };
+        let rows = Rows::Traces(caller.run(py, |poll| self.0.read(poll))?);
+        Ok(Reader { rows: Mutex::new(Some(rows)), caller, process: std::process::id() })
+    }
+}
+
+/// A column, an operator and a value.
+type Asked<'py> = (String, String, Bound<'py, PyAny>);
+
+fn to_conditions(asked: Vec<Asked<'_>>) -> PyResult<Vec<Condition>> {
+    let condition = |(column, operator, value): Asked<'_>| {
+        let operand = operand(&value).map_err(|_| {
+            let kind = value.get_type().qualname().map_or_else(|_| "this".into(), |name| name.to_string());
+            PyTypeError::new_err(format!("{column} cannot be compared with a value of {kind}"))
+        })?;
+        Ok(Condition { comparison: comparison(&operator)?, column, operand })
+    };
+    asked.into_iter().map(condition).collect()
 }
 
 fn comparison(operator: &str) -> PyResult<Comparison> {
@@ -139,10 +183,31 @@ impl Caller {
             (Some(raised), _) => raised,
             (None, ScanError::Store(Error::Interrupted)) => PyKeyboardInterrupt::new_err(()),
             (None, ScanError::Store(error)) => to_python(py, &error),
-            (None, ScanError::Bad(bad)) => bad_to_python(&bad),
+            (None, ScanError::Bad(bad)) => bad_to_python(py, &bad),
             (None, ScanError::Shape(reason)) => PyValueError::new_err(reason),
             (None, error) => PyRuntimeError::new_err(error.to_string()),
         })
+    }
+}
+
+enum Rows {
+    Results(scan::Reader),
+    Traces(scan::TraceReader),
+}
+
+impl Rows {
+    fn schema(&self) -> SchemaRef {
+        match self {
+            Self::Results(reader) => reader.schema(),
+            Self::Traces(reader) => reader.schema(),
+        }
+    }
+
+    fn next(&mut self, poll: scan::Poll<'_>) -> Result<Option<Part>, ScanError> {
+        match self {
+            Self::Results(reader) => reader.next(poll),
+            Self::Traces(reader) => reader.next(poll),
+        }
     }
 }
 
@@ -150,7 +215,7 @@ impl Caller {
 #[pyclass(frozen, module = "llenergymeasure._store")]
 pub struct Reader {
     /// None once it is dropped, or handed on as a stream.
-    rows: Mutex<Option<scan::Reader>>,
+    rows: Mutex<Option<Rows>>,
     caller: Caller,
     process: u32,
 }
@@ -162,7 +227,7 @@ impl Reader {
     #[getter]
     fn schema(&self) -> PyResult<Schema> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.as_ref().map(|reader| Schema(reader.schema())).ok_or_else(spent)
+        rows.as_ref().map(|rows| Schema(rows.schema())).ok_or_else(spent)
     }
 
     /// The next rows, and what is no row, by its path; None at the end.
@@ -172,7 +237,7 @@ impl Reader {
         let Some(reader) = guard.as_mut() else { return Err(spent()) };
         let part = self.caller.run(py, |poll| reader.next(poll));
         *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = guard;
-        Ok(part?.map(|Part { batch, bad }| (Batch(batch), told(bad))))
+        Ok(part?.map(|Part { batch, bad }| (Batch(batch), told(py, bad))))
     }
 
     /// Hand the rest on as an Arrow stream. `tell` is called with what is no row, as `next` returns it, and at the end
@@ -185,9 +250,9 @@ impl Reader {
         requested_schema: Option<Bound<'py, PyCapsule>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
         check_process(self.process)?;
-        let reader = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(spent)?;
-        let field = row_field(&reader.schema());
-        let stream = ArrayIterator::new(Stream { reader, tell, over: false }, field);
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(spent)?;
+        let field = row_field(&rows.schema());
+        let stream = ArrayIterator::new(Stream { rows, tell, over: false }, field);
         Ok(to_stream_pycapsule(py, Box::new(stream), requested_schema)?)
     }
 }
@@ -221,8 +286,8 @@ fn spent() -> PyErr {
     )
 }
 
-fn told(bad: Vec<Bad>) -> Vec<Told> {
-    bad.into_iter().map(|bad| (bad.path.clone(), bad_to_python(&bad))).collect()
+fn told(py: Python<'_>, bad: Vec<Bad>) -> Vec<Told> {
+    bad.into_iter().map(|bad| (bad.path.clone(), bad_to_python(py, &bad))).collect()
 }
 
 /// The records of a tree, read ahead of whoever validates them.
@@ -275,7 +340,7 @@ impl Drop for Documents {
 
 /// The rows of a scan for whoever speaks Arrow, in any thread.
 struct Stream {
-    reader: scan::Reader,
+    rows: Rows,
     tell: Py<PyAny>,
     over: bool,
 }
@@ -285,7 +350,7 @@ impl Iterator for Stream {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.over {
-            let part = match self.reader.next(&mut |_| false) {
+            let part = match self.rows.next(&mut |_| false) {
                 Ok(Some(part)) => part,
                 Ok(None) => {
                     self.over = true;
@@ -312,7 +377,7 @@ impl Iterator for Stream {
 
 impl Stream {
     fn say(&self, bad: Option<Vec<Bad>>) -> Result<(), ArrowError> {
-        let outcome = Python::attach(|py| self.tell.call1(py, (bad.map(told),)).map(drop));
+        let outcome = Python::attach(|py| self.tell.call1(py, (bad.map(|bad| told(py, bad)),)).map(drop));
         outcome.map_err(|error| ArrowError::ExternalError(error.into()))
     }
 }

@@ -14,6 +14,7 @@ mod kinds;
 mod plan;
 mod record;
 mod records;
+mod traces;
 mod tree;
 
 use std::collections::VecDeque;
@@ -26,6 +27,7 @@ use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 pub use documents::{Document, Documents};
 pub use filter::{Comparison, Condition, Operand};
 pub use plan::{Plan, RecordSchema};
+pub use traces::{EXPERIMENT, TraceReader, TraceScan};
 
 use columns::data_type;
 use config::{Survey, Types};

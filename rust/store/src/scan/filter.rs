@@ -60,8 +60,14 @@ pub struct Condition {
 #[derive(Debug)]
 pub struct Filter {
     pub origin: Origin,
-    comparison: Comparison,
-    operand: Operand,
+    pub test: Test,
+}
+
+/// What is asked of a value.
+#[derive(Debug, Clone)]
+pub struct Test {
+    pub comparison: Comparison,
+    pub operand: Operand,
 }
 
 /// The value of a column in a row.
@@ -109,7 +115,7 @@ impl Condition {
                 holds(&column.kind, column)
             ));
         }
-        Ok(Filter { origin: column.origin.clone(), comparison, operand })
+        Ok(Filter { origin: column.origin.clone(), test: Test { comparison, operand } })
     }
 }
 
@@ -128,7 +134,7 @@ fn holds(kind: &Kind, column: &Column) -> &'static str {
     }
 }
 
-impl Filter {
+impl Test {
     /// Whether a row with this value is wanted.
     pub fn holds(&self, cell: Cell<'_>) -> bool {
         match (self.comparison, &self.operand) {
@@ -186,7 +192,7 @@ mod tests {
     use super::*;
 
     fn holds(cell: Cell<'_>, comparison: Comparison, operand: Operand) -> bool {
-        Filter { origin: Origin::Path, comparison, operand }.holds(cell)
+        Test { comparison, operand }.holds(cell)
     }
 
     #[test]

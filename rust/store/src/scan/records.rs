@@ -44,10 +44,10 @@ pub struct Chunk {
 }
 
 /// A record's file.
-struct Found<'f> {
+pub struct Found<'f> {
     root: &'f Dir,
     place: &'f Path,
-    path: &'f str,
+    pub path: &'f str,
     saved_at: i64,
     has_timeseries: Option<bool>,
 }
@@ -76,10 +76,15 @@ impl Visit for Records {
     fn visit(&self, chunk: &mut Chunk, root: &Dir, place: &Path, record: File) {
         chunk.records += 1;
         let mut buffer = std::mem::take(&mut chunk.buffer);
-        let outcome = self.take_in(chunk, root, place, &record, &mut buffer);
-        if let Err(trouble) = outcome {
-            let path = root.path().join(place).join(RECORD);
-            chunk.bad.push(Bad { path, size: buffer.len() as u64, trouble });
+        match self.read_row(&mut chunk.configs, root, place, &record, &mut buffer) {
+            Ok(Some(Wanted { slots, values, mut found })) => {
+                chunk.push(&self.plan, &slots, &values, &mut found);
+            }
+            Ok(None) => {}
+            Err(trouble) => {
+                let path = root.path().join(place).join(RECORD);
+                chunk.bad.push(Bad { path, size: buffer.len() as u64, trouble });
+            }
         }
         chunk.buffer = buffer;
     }
@@ -98,21 +103,30 @@ impl Visit for Records {
     }
 }
 
+/// What was read of a record that is wanted.
+pub struct Wanted<'b> {
+    pub slots: Vec<Slot<'b>>,
+    values: Vec<(usize, &'b str)>,
+    pub found: Found<'b>,
+}
+
 impl Records {
-    fn take_in(
+    /// Read a record; `None` where the conditions do not hold of it.
+    pub fn read_row<'b>(
         &self,
-        chunk: &mut Chunk,
-        root: &Dir,
-        place: &Path,
+        configs: &mut Configs,
+        root: &'b Dir,
+        place: &'b Path,
         record: &File,
-        buffer: &mut Vec<u8>,
-    ) -> Result<(), Trouble> {
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<Option<Wanted<'b>>, Trouble> {
         let io = |error| Trouble::Io(Error::io(Step::Read, root.path().join(place).join(RECORD), error));
         let Some(path) = place.to_str() else {
             let said = "its path is not UTF-8, which a table cannot hold; rename the directory";
             return Err(io(io::Error::new(io::ErrorKind::InvalidInput, said)));
         };
         let saved_at = read_whole(record, buffer).map_err(io)?;
+        let buffer = &*buffer;
         let plan = &*self.plan;
         let invalid = |error: &serde_json::Error| self.trouble(buffer, error);
         let Row { mut slots, config } =
@@ -130,15 +144,13 @@ impl Records {
         }
         let mut values = Vec::new();
         if let Some(text) = config.filter(|_| !plan.keys.are_none()) {
-            chunk.configs.read(text, &mut values).map_err(|e| invalid(&e))?;
+            configs.read(text, &mut values).map_err(|e| invalid(&e))?;
         }
-        if let Some(misfit) = chunk.configs.misfit(&values) {
+        if let Some(misfit) = configs.misfit(&values) {
             return Err(Trouble::Invalid(misfit));
         }
-        if plan.filters.iter().all(|filter| holds(filter, &slots, &values, &mut found)) {
-            chunk.push(plan, &slots, &values, &mut found);
-        }
-        Ok(())
+        let is_wanted = plan.filters.iter().all(|filter| holds(filter, &slots, &values, &mut found));
+        Ok(is_wanted.then_some(Wanted { slots, values, found }))
     }
 
     /// What is wrong with bytes that could not be read as asked.
@@ -227,7 +239,7 @@ fn holds(filter: &Filter, slots: &[Slot<'_>], values: &[(usize, &str)], found: &
         }
         Origin::AllConfig => Cell::Other,
     };
-    filter.holds(cell)
+    filter.test.holds(cell)
 }
 
 /// The instant of a time that tells its zone, in microseconds since 1970.

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{ArrowError, SchemaRef};
-use parquet::arrow::ProjectionMask;
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
@@ -80,6 +80,21 @@ impl TraceFile {
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// The columns, in the types of Parquet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DamagedTrace`] where the footer does not make sense.
+    pub fn schema(&self) -> Result<Schema> {
+        let schema = self.metadata.file_metadata().schema_descr();
+        let schema = panic::catch_unwind(AssertUnwindSafe(|| parquet_to_arrow_schema(schema, None)));
+        match schema {
+            Ok(Ok(schema)) => Ok(schema),
+            Ok(Err(error)) => Err(self.place.parquet(&error)),
+            Err(_) => Err(self.place.damage("its columns cannot be read")),
+        }
     }
 
     /// Whether there is a column of that name that holds one value a row.

@@ -1,0 +1,389 @@
+//! The power traces of a tree as one table: each row of each sidecar, with the result that it belongs to.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Int32Array, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
+};
+use arrow_cast::{CastOptions, cast_with_options};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_select::filter::filter_record_batch;
+
+use super::config::Configs;
+use super::filter::{Cell, Comparison, Condition, Operand, Test};
+use super::plan::{Origin, PATH, Plan};
+use super::record::Slot;
+use super::records::{CHUNK_BYTES, Records, Wanted};
+use super::tree::{Tree, Visit};
+use super::{Bad, Part, Poll, ScanError, Trouble};
+use crate::SIDECAR;
+use crate::dir::Dir;
+use crate::error::{Error, Step};
+use crate::timeseries::{TraceFile, schema};
+
+/// The column that tells the experiment of a row.
+pub const EXPERIMENT: &str = "experiment_id";
+const GPU: &str = "gpu_index";
+
+/// A question about the traces of a tree.
+pub struct TraceScan {
+    root: PathBuf,
+    plan: Arc<Plan>,
+    /// Names of columns, `path` and `experiment_id` among them.
+    columns: Vec<String>,
+    filters: Vec<(String, Test)>,
+    strict: bool,
+    table: Mutex<Option<Arc<Table>>>,
+}
+
+/// The columns of the table, and those of the files that they are made of.
+struct Table {
+    schema: SchemaRef,
+    filters: Vec<(String, Test)>,
+    /// The columns that are read of each file, and their types.
+    read: BTreeMap<String, DataType>,
+}
+
+impl TraceScan {
+    /// Ask for some columns of the traces of those results that a plan wants; the plan's only column is
+    /// `experiment_id`. Conditions are on columns of the traces.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a condition.
+    pub fn new(
+        root: PathBuf,
+        plan: Plan,
+        columns: Vec<String>,
+        conditions: Vec<Condition>,
+        strict: bool,
+    ) -> Result<Self, String> {
+        let filters = conditions.into_iter().map(|Condition { column, comparison, operand }| {
+            let is_list = matches!(comparison, Comparison::In | Comparison::NotIn);
+            if is_list != matches!(operand, Operand::List(_)) {
+                return Err(format!("{column} cannot be compared like that"));
+            }
+            Ok((column, Test { comparison, operand }))
+        });
+        let filters = filters.collect::<Result<_, String>>()?;
+        Ok(Self { root, plan: Arc::new(plan), columns, filters, strict, table: Mutex::new(None) })
+    }
+
+    /// The columns, where no file must be read to know them, or some were.
+    #[must_use]
+    pub fn schema(&self) -> Option<SchemaRef> {
+        self.known().map(|table| table.schema.clone())
+    }
+
+    /// The columns of the files that are asked for.
+    fn names(&self) -> impl Iterator<Item = &String> {
+        let columns = self.columns.iter().chain(self.filters.iter().map(|(name, _)| name));
+        columns.filter(|name| *name != PATH && *name != EXPERIMENT)
+    }
+
+    fn known(&self) -> Option<Arc<Table>> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.is_none() && self.names().all(|name| usual(name).is_some()) {
+            *table = Some(Arc::new(self.table_of(&BTreeMap::new())));
+        }
+        table.clone()
+    }
+
+    fn table_of(&self, types: &BTreeMap<String, DataType>) -> Table {
+        let type_of =
+            |name: &str| usual(name).or_else(|| types.get(name).cloned()).unwrap_or(DataType::Float64);
+        let field = |name: &String| match name.as_str() {
+            PATH | EXPERIMENT => Field::new(name, DataType::Utf8, false),
+            _ => Field::new(name, type_of(name), true),
+        };
+        Table {
+            schema: Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>())),
+            filters: self.filters.clone(),
+            read: self.names().map(|name| (name.clone(), type_of(name))).collect(),
+        }
+    }
+
+    /// Begin to read; where columns are asked for that are not usual, look into every file for their types.
+    ///
+    /// # Errors
+    ///
+    /// As [`super::Scan::read`].
+    pub fn read(&self, poll: Poll<'_>) -> Result<TraceReader, ScanError> {
+        let table = if let Some(table) = self.known() {
+            table
+        } else {
+            let types = self.survey(poll)?;
+            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+            table.get_or_insert_with(|| Arc::new(self.table_of(&types))).clone()
+        };
+        let tree = Tree::open(&self.root, Arc::new(self.visit(Some(table.clone()))))?;
+        Ok(TraceReader { table, tree, strict: self.strict, records: 0 })
+    }
+
+    fn visit(&self, table: Option<Arc<Table>>) -> Traces {
+        let names = self.names().filter(|name| usual(name).is_none()).cloned().collect();
+        Traces { records: Records { plan: self.plan.clone(), types: None }, table, names }
+    }
+
+    /// Find the types of the columns that are not usual.
+    fn survey(&self, poll: Poll<'_>) -> Result<BTreeMap<String, DataType>, ScanError> {
+        let mut types: BTreeMap<String, DataType> = BTreeMap::new();
+        let mut records = 0;
+        let mut tree = Tree::open(&self.root, Arc::new(self.visit(None)))?;
+        while let Some(mut chunk) = tree.next(&mut || poll(records))? {
+            records += chunk.records;
+            if self.strict && !chunk.bad.is_empty() {
+                return Err(ScanError::Bad(chunk.bad.swap_remove(0)));
+            }
+            for (name, found) in chunk.types {
+                let known = types.remove(&name);
+                let merged = match known {
+                    Some(known) if known != found => merge(&known, &found).ok_or_else(|| {
+                        ScanError::Shape(format!(
+                            "the column {name} is {known} in one trace and {found} in another"
+                        ))
+                    })?,
+                    _ => found,
+                };
+                types.insert(name, merged);
+            }
+        }
+        match self.names().find(|name| usual(name).is_none() && !types.contains_key(*name)) {
+            Some(name) if records > 0 => Err(ScanError::Shape(format!("no trace has a column {name}"))),
+            _ => Ok(types),
+        }
+    }
+}
+
+fn usual(name: &str) -> Option<DataType> {
+    schema().field_with_name(name).ok().map(|field| field.data_type().clone())
+}
+
+fn merge(one: &DataType, other: &DataType) -> Option<DataType> {
+    (one.is_numeric() && other.is_numeric()).then_some(DataType::Float64)
+}
+
+/// Answers a question about traces, part by part.
+pub struct TraceReader {
+    table: Arc<Table>,
+    tree: Tree<Traces>,
+    strict: bool,
+    records: u64,
+}
+
+impl TraceReader {
+    /// The columns.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        self.table.schema.clone()
+    }
+
+    /// The next rows; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`super::Reader::next`].
+    pub fn next(&mut self, poll: Poll<'_>) -> Result<Option<Part>, ScanError> {
+        let records = self.records;
+        let Some(mut chunk) = self.tree.next(&mut || poll(records))? else { return Ok(None) };
+        if self.strict && !chunk.bad.is_empty() {
+            return Err(ScanError::Bad(chunk.bad.swap_remove(0)));
+        }
+        self.records += chunk.records;
+        if poll(self.records) {
+            return Err(Error::Interrupted.into());
+        }
+        let batch = arrow_select::concat::concat_batches(&self.table.schema, &chunk.batches)?;
+        Ok(Some(Part { batch, bad: chunk.bad }))
+    }
+}
+
+/// Reads the traces beside records; without a table, their types alone.
+struct Traces {
+    records: Records,
+    table: Option<Arc<Table>>,
+    /// The columns whose types are not known.
+    names: Vec<String>,
+}
+
+struct Chunk {
+    configs: Configs,
+    batches: Vec<RecordBatch>,
+    types: Vec<(String, DataType)>,
+    bytes: usize,
+    records: u64,
+    bad: Vec<Bad>,
+    buffer: Vec<u8>,
+}
+
+impl Visit for Traces {
+    type Chunk = Chunk;
+
+    fn begin(&self) -> Chunk {
+        Chunk {
+            configs: Configs::new(&self.records.plan.keys, None),
+            batches: Vec::new(),
+            types: Vec::new(),
+            bytes: 0,
+            records: 0,
+            bad: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    fn visit(&self, chunk: &mut Chunk, root: &Dir, place: &Path, record: File) {
+        chunk.records += 1;
+        let mut buffer = std::mem::take(&mut chunk.buffer);
+        let sidecar = place.join(SIDECAR);
+        match self.records.read_row(&mut chunk.configs, root, place, &record, &mut buffer) {
+            Ok(Some(wanted)) => {
+                let taken = match &self.table {
+                    Some(table) => self.rows(table, root, &sidecar, &wanted, &mut chunk.batches),
+                    None => self.types(root, &sidecar, &mut chunk.types),
+                };
+                if let Err(error) = taken {
+                    let path = root.path().join(&sidecar);
+                    chunk.bad.push(Bad { path, size: 0, trouble: Trouble::Io(error) });
+                }
+            }
+            Ok(None) => {}
+            Err(trouble) => {
+                let path = root.path().join(place).join(crate::RECORD);
+                chunk.bad.push(Bad { path, size: buffer.len() as u64, trouble });
+            }
+        }
+        chunk.bytes = chunk.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        chunk.buffer = buffer;
+    }
+
+    fn fail(&self, chunk: &mut Chunk, error: Error) {
+        let path = error.path().map(Path::to_owned).unwrap_or_default();
+        chunk.bad.push(Bad { path, size: 0, trouble: Trouble::Io(error) });
+    }
+
+    fn is_full(&self, chunk: &Chunk) -> bool {
+        chunk.bytes > CHUNK_BYTES
+    }
+
+    fn is_empty(&self, chunk: &Chunk) -> bool {
+        chunk.records == 0 && chunk.bad.is_empty()
+    }
+}
+
+impl Traces {
+    /// Open a sidecar; `None` where there is none.
+    fn open(root: &Dir, sidecar: &Path) -> Result<Option<TraceFile>, Error> {
+        let path = root.path().join(sidecar);
+        match root.open_file(sidecar) {
+            Ok(file) => TraceFile::from_file(file, &path).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(Step::ReadTimeseries, path, error)),
+        }
+    }
+
+    fn types(&self, root: &Dir, sidecar: &Path, types: &mut Vec<(String, DataType)>) -> Result<(), Error> {
+        let Some(file) = Self::open(root, sidecar)? else { return Ok(()) };
+        let schema = file.schema()?;
+        for name in &self.names {
+            if let Ok(field) = schema.field_with_name(name) {
+                types.push((name.clone(), field.data_type().clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Read the rows of a trace that are wanted.
+    fn rows(
+        &self,
+        table: &Table,
+        root: &Dir,
+        sidecar: &Path,
+        wanted: &Wanted<'_>,
+        batches: &mut Vec<RecordBatch>,
+    ) -> Result<(), Error> {
+        let Some(file) = Self::open(root, sidecar)? else { return Ok(()) };
+        let experiment = self.records.plan.columns.iter().find_map(|column| match column.origin {
+            Origin::Slot(slot) => wanted.slots.get(slot),
+            _ => None,
+        });
+        let Some(Slot::Text(experiment)) = experiment else { return Ok(()) };
+        let names: Vec<&str> = table.read.keys().map(String::as_str).collect();
+        let path = root.path().join(sidecar);
+        for batch in file.batches(&names)? {
+            let batch = batch?;
+            let rows = table.rows(&batch, wanted.found.path, experiment);
+            let stream =
+                |error: ArrowError| Error::io(Step::ReadTimeseries, &path, std::io::Error::other(error));
+            batches.extend(rows.map_err(stream)?);
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    /// The rows of a batch of a trace that are wanted, in the types of the table.
+    fn rows(
+        &self,
+        batch: &RecordBatch,
+        path: &str,
+        experiment: &str,
+    ) -> Result<Option<RecordBatch>, ArrowError> {
+        let count = batch.num_rows();
+        let cast = CastOptions { safe: false, ..CastOptions::default() };
+        let mut columns: BTreeMap<&str, ArrayRef> = BTreeMap::new();
+        for (name, data_type) in &self.read {
+            let column = match batch.column_by_name(name) {
+                Some(column) => cast_with_options(column, data_type, &cast)?,
+                // As a trace that is read alone.
+                None if name == GPU => Arc::new(Int32Array::from(vec![0; count])),
+                None => new_null_array(data_type, count),
+            };
+            columns.insert(name, column);
+        }
+        let mut kept = BooleanArray::from(vec![true; count]);
+        for (name, test) in &self.filters {
+            if let Some(column) = columns.get(name.as_str()) {
+                kept = kept
+                    .iter()
+                    .enumerate()
+                    .map(|(row, kept)| Some(kept? && test.holds(cell(column, row))))
+                    .collect();
+            }
+        }
+        if kept.true_count() == 0 {
+            return Ok(None);
+        }
+        let text = |text: &str| {
+            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, count))) as ArrayRef
+        };
+        let arrays = self.schema.fields().iter().map(|field| match field.name().as_str() {
+            PATH => text(path),
+            EXPERIMENT => text(experiment),
+            name => columns.get(name).cloned().unwrap_or_else(|| new_null_array(field.data_type(), count)),
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), arrays.collect(), &options)?;
+        if kept.true_count() == count { Ok(Some(rows)) } else { filter_record_batch(&rows, &kept).map(Some) }
+    }
+}
+
+fn cell(column: &ArrayRef, row: usize) -> Cell<'_> {
+    if column.is_null(row) {
+        return Cell::Null;
+    }
+    match column.data_type() {
+        DataType::Boolean => Cell::Bool(column.as_boolean().value(row)),
+        DataType::Int32 => Cell::Int(column.as_primitive::<Int32Type>().value(row).into()),
+        DataType::Int64 => Cell::Int(column.as_primitive::<Int64Type>().value(row).into()),
+        DataType::Float32 => Cell::Float(column.as_primitive::<Float32Type>().value(row).into()),
+        DataType::Float64 => Cell::Float(column.as_primitive::<Float64Type>().value(row)),
+        DataType::Utf8 => Cell::Text(column.as_string::<i32>().value(row)),
+        _ => Cell::Other,
+    }
+}
