@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import math
-import types
-import typing
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -30,83 +28,23 @@ from llenergymeasure.domain.experiment import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DIGITS = 10**4299 - 1
-finite = st.floats(allow_nan=False)
-integers = st.integers() | st.integers(-DIGITS, DIGITS)
-offsets = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-odd_offsets = st.integers(-86399, 86399).map(lambda seconds: timezone(timedelta(seconds=seconds)))
-zones: st.SearchStrategy[Any] = st.sampled_from(
-    [None, ZoneInfo("Europe/Paris"), ZoneInfo("America/St_Johns")]
-)
-times = st.datetimes(
-    datetime(1, 1, 3),  # noqa: DTZ001 - naive bounds; the zones are drawn apart
-    datetime(9999, 12, 29),  # noqa: DTZ001
-    timezones=zones | offsets | odd_offsets,
-)
-json_values = st.recursive(
-    st.none() | st.booleans() | integers | finite | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=12,
-)
+    Models = Callable[[type[BaseModel]], st.SearchStrategy[Any]]
 
-
-def values(annotation: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one case a kind
-    """Draw what an annotation of the schema admits."""
-    origin = typing.get_origin(annotation)
-    if origin is Annotated:
-        return values(typing.get_args(annotation)[0])
-    if origin in (Union, types.UnionType):
-        return st.one_of([values(one) for one in typing.get_args(annotation)])
-    if origin is Literal:
-        return st.sampled_from(typing.get_args(annotation))
-    if origin is list:
-        return st.lists(values(typing.get_args(annotation)[0]), max_size=3)
-    if origin is tuple:
-        return st.tuples(*(values(one) for one in typing.get_args(annotation)))
-    if origin is dict:
-        return st.dictionaries(st.text(), json_values, max_size=4)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return models(annotation)
-    plain = {
-        type(None): st.none(),
-        str: st.text(),
-        int: integers,
-        float: finite,
-        bool: st.booleans(),
-        datetime: times,
-    }
-    return json_values if annotation is Any else plain[annotation]
-
-
-def models(model: type[BaseModel]) -> st.SearchStrategy[Any]:
-    """Draw models of a class, every optional field sometimes left out."""
-    hints = typing.get_type_hints(model, include_extras=True)
-    required: dict[str, st.SearchStrategy[Any]] = {}
-    optional: dict[str, st.SearchStrategy[Any]] = {}
-    for name, field in model.model_fields.items():
-        strategy = values(hints[name])
-        if name == "schema_version":
-            strategy = st.just("2.0")
-        if name == "thermal_floor_wait_s":
-            strategy = st.floats(0, allow_infinity=True)
-        (required if field.is_required() else optional)[name] = strategy
-    fields = st.fixed_dictionaries(required, optional=optional)
-    return fields.map(lambda drawn: model(**drawn))
-
-
-results = models(ExperimentResult)
 slow = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@slow
-@given(result=results)
 def test_any_result_comes_back_equal_and_to_the_same_bytes(
-    result: ExperimentResult, tmp_path_factory: pytest.TempPathFactory
+    models: Models, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    path = result.save(tmp_path_factory.mktemp("results"), durable=False)
-    loaded = load_result(path, missing_sidecar="ignore")
-    assert loaded == result
-    assert loaded.model_dump_json(indent=2).encode() == path.read_bytes()
+    @slow
+    @given(result=models(ExperimentResult))
+    def comes_back(result: ExperimentResult) -> None:
+        path = result.save(tmp_path_factory.mktemp("results"), durable=False)
+        loaded = load_result(path, missing_sidecar="ignore")
+        assert loaded == result
+        assert loaded.model_dump_json(indent=2).encode() == path.read_bytes()
+
+    comes_back()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +56,7 @@ def test_any_result_comes_back_equal_and_to_the_same_bytes(
         if isinstance(model, type) and issubclass(model, Model) and model is not Model
     ],
 )
-def test_every_model_is_frozen_strict_and_comes_back(model: type[Model]) -> None:
+def test_every_model_is_frozen_strict_and_comes_back(model: type[Model], models: Models) -> None:
     @settings(slow, max_examples=10)
     @given(instance=models(model))
     def comes_back(instance: Model) -> None:
@@ -337,12 +275,17 @@ def test_timestamps_are_made_of_times() -> None:
     assert Timestamps.from_times(start, end) == Timestamps(start=start, end=end, duration_sec=60.0)
 
 
-@given(config=st.dictionaries(st.text(), json_values))
-def test_equal_configurations_hash_alike_whatever_their_order(config: dict[str, Any]) -> None:
-    digest = compute_measurement_config_hash(config)
-    assert len(digest) == 16
-    assert set(digest) <= set("0123456789abcdef")
-    assert digest == compute_measurement_config_hash(dict(reversed(config.items())))
+def test_equal_configurations_hash_alike_whatever_their_order(
+    json_objects: st.SearchStrategy[dict[str, Any]],
+) -> None:
+    @given(config=json_objects)
+    def hash_alike(config: dict[str, Any]) -> None:
+        digest = compute_measurement_config_hash(config)
+        assert len(digest) == 16
+        assert set(digest) <= set("0123456789abcdef")
+        assert digest == compute_measurement_config_hash(dict(reversed(config.items())))
+
+    hash_alike()
 
 
 def test_the_configuration_hash_is_the_sha256_of_the_sorted_json() -> None:
