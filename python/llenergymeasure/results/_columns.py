@@ -16,7 +16,16 @@ from pydantic_core import PydanticUndefined
 
 from llenergymeasure.domain.experiment import ExperimentResult
 
-__all__ = ["CONFIG", "RECORD_SCHEMA", "Column", "all_columns", "check_names", "find_columns", "kind_of"]
+__all__ = [
+    "CONFIG",
+    "RECORD_SCHEMA",
+    "Column",
+    "all_columns",
+    "check_names",
+    "check_scalar",
+    "find_columns",
+    "kind_of",
+]
 
 PATH, HAS_TIMESERIES, SAVED_AT = "path", "has_timeseries", "saved_at"
 CONFIG = "effective_config"
@@ -121,11 +130,27 @@ def find_columns(names: str | Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in check_names(names):
         found |= dict.fromkeys(_stands_for(name))
-    for name in found:
-        above = name.rpartition(".")[0]
-        if above in found and not name.startswith(f"{CONFIG}.") and not name.endswith(UTC):
-            raise ValueError(f"{above} and {name} cannot be read in one scan: the second is within the first")
+    for above in [name for name in found if kind_of(name) == "json"]:
+        for name in found:
+            if name.startswith(f"{above}."):
+                raise ValueError(
+                    f"{above} and {name} cannot be read in one scan: the second is within the first"
+                )
     return list(found)
+
+
+def check_scalar(name: str) -> None:
+    """Refuse a column that no condition is about.
+
+    Raises:
+        ValueError: There is no such column, or it holds more than one value.
+    """
+    names = _stands_for(name)
+    if names != [name]:
+        raise ValueError(f"{name} is an object, and a condition is about one value in it, such as {names[0]}")
+    column = _known().get(name)
+    if column is not None and (column.listed or column.kind in ("floats", "texts", "json", "config")):
+        raise ValueError(f"{name} holds lists or JSON, which a condition does not compare")
 
 
 def check_names(names: str | Iterable[str]) -> list[str]:
@@ -150,7 +175,7 @@ def _stands_for(name: str) -> list[str]:
     below = [other.name for other in known.values() if other.name.startswith(f"{name}.")]
     if below:
         return [other for other in below if not known[other].listed or _is_listed(name)]
-    close = difflib.get_close_matches(name, [*all_columns(), *known], n=3)
+    close = difflib.get_close_matches(name, list(dict.fromkeys([*all_columns(), *known])), n=3)
     close += [other for other in known if other.endswith(f".{name}") and other not in close]
     hint = f"; there is {', '.join(close[:3])}" if close else ""
     raise ValueError(f"there is no column {name!r}{hint}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from importlib import import_module
 from pathlib import Path
@@ -54,6 +54,16 @@ _TRACE_COLUMNS = (
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of naive times
 _MICROSECOND = timedelta(microseconds=1)
 _CONDITION_PARTS = 3
+
+
+_PANDAS_TYPES = {
+    "float": "float32",
+    "double": "float64",
+    "string": "string",
+    "timestamp[us]": "datetime64[us]",
+    "timestamp[us, tz=UTC]": "datetime64[us, UTC]",
+}
+_PANDAS_NULLABLE = {"bool": "boolean", "int32": "Int32", "int64": "Int64", "uint64": "UInt64"}
 
 
 class Scan:
@@ -142,20 +152,25 @@ class Scan:
         return frame
 
     def to_pandas(self) -> pd.DataFrame:
-        """Read everything into a pandas frame; an integer column that has nulls is of pandas' own `Int64`.
+        """Read everything into a pandas frame.
+
+        Integers and booleans beside nulls are of pandas' own nullable types, so that an integer stays one.
 
         Raises:
             ImportError: pandas is not installed.
         """
         pandas = _load("pandas", "to_pandas")
-        columns = self.to_pydict()
+        batches = list(self)
         schema = self.schema
-        kinds = {"int64": "Int64", "uint64": "UInt64", "bool": "boolean"}
+        columns: dict[str, list[Any]] = {name: [] for name in schema.names}
+        for batch in batches:
+            for name, values in batch.to_pydict().items():
+                columns[name] += values
         series = {
-            name: pandas.Series(values, dtype=_pandas_type(kind, kinds, values))
+            name: pandas.Series(values, dtype=_pandas_type(kind, values))
             for (name, values), kind in zip(columns.items(), schema.types, strict=True)
         }
-        frame: pd.DataFrame = pandas.DataFrame(series, columns=schema.names)
+        frame: pd.DataFrame = pandas.DataFrame(series, index=range(sum(map(len, batches))))
         return frame
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
@@ -257,10 +272,11 @@ def _is_strict(on_error: OnBadFile) -> bool:
     return on_error == "raise"
 
 
-def _pandas_type(kind: str, kinds: Mapping[str, str], values: list[Any]) -> str | None:
-    if kind in kinds:
-        return kinds[kind] if None in values else kind
-    return "float64" if kind == "double" else None
+def _pandas_type(kind: str, values: list[Any]) -> str:
+    """Return the type of a column in pandas, by the name of its Arrow type, whatever values are in it."""
+    if kind in _PANDAS_NULLABLE:
+        return _PANDAS_NULLABLE[kind] if None in values else kind
+    return _PANDAS_TYPES.get(kind, "object")
 
 
 def _load(package: str, method: str) -> Any:  # noqa: ANN401 - a module
@@ -290,7 +306,7 @@ def _checked(condition: Any, *, is_of_trace: bool = False) -> tuple[str, str, ob
     if not isinstance(name, str) or not isinstance(operator, str):
         raise TypeError(f"a condition is a column, an operator and a value, not {condition!r}")
     if not is_of_trace and not name.startswith(f"{_columns.CONFIG}."):
-        (name,) = _columns.find_columns([name])[:1]
+        _columns.check_scalar(name)
     if operator in ("in", "not in") and isinstance(value, Iterable) and not isinstance(value, str):
         return name, operator, [_operand(name, item) for item in value]
     return name, operator, _operand(name, value)

@@ -105,7 +105,12 @@ fn to_conditions(asked: Vec<Asked<'_>>) -> PyResult<Vec<Condition>> {
     let condition = |(column, operator, value): Asked<'_>| {
         let operand = operand(&value).map_err(|_| {
             let kind = value.get_type().qualname().map_or_else(|_| "this".into(), |name| name.to_string());
-            PyTypeError::new_err(format!("{column} cannot be compared with a value of {kind}"))
+            let what = if value.is_instance_of::<PyInt>() {
+                "an integer of more than 128 bits".into()
+            } else {
+                format!("a value of {kind}")
+            };
+            PyTypeError::new_err(format!("{column} cannot be compared with {what}"))
         })?;
         Ok(Condition { comparison: comparison(&operator)?, column, operand })
     };
@@ -252,7 +257,9 @@ impl Reader {
         check_process(self.process)?;
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(spent)?;
         let field = row_field(&rows.schema());
-        let stream = ArrayIterator::new(Stream { rows, tell, over: false }, field);
+        let progress = self.caller.progress.as_ref().map(|progress| progress.clone_ref(py));
+        let stream =
+            ArrayIterator::new(Stream { rows: Some(rows), tell, progress, process: self.process }, field);
         Ok(to_stream_pycapsule(py, Box::new(stream), requested_schema)?)
     }
 }
@@ -263,12 +270,14 @@ impl Drop for Reader {
     }
 }
 
+const IN_A_FORK: &str =
+    "this scan is being read in another process, and its threads did not come along into the fork";
+
 fn check_process(process: u32) -> PyResult<()> {
     if process == std::process::id() {
         return Ok(());
     }
-    let said = "this scan is being read in another process, and its threads did not come along into the fork";
-    Err(PyRuntimeError::new_err(said))
+    Err(PyRuntimeError::new_err(IN_A_FORK))
 }
 
 /// In a fork there are no threads to wait for, and a lock may be held by one of them.
@@ -340,43 +349,76 @@ impl Drop for Documents {
 
 /// The rows of a scan for whoever speaks Arrow, in any thread.
 struct Stream {
-    rows: Rows,
+    /// None once it is dropped.
+    rows: Option<Rows>,
     tell: Py<PyAny>,
-    over: bool,
+    progress: Option<Py<PyAny>>,
+    process: u32,
 }
 
 impl Iterator for Stream {
     type Item = Result<ArrayRef, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.over {
-            let part = match self.rows.next(&mut |_| false) {
-                Ok(Some(part)) => part,
+        if self.process != std::process::id() {
+            let said = ArrowError::ExternalError(IN_A_FORK.into());
+            return self.rows.take().map(|rows| {
+                std::mem::forget(rows);
+                Err(said)
+            });
+        }
+        loop {
+            let (mut told, progress) = (0, &self.progress);
+            let part = self.rows.as_mut()?.next(&mut |records| {
+                told = records;
+                false
+            });
+            if let Err(error) = told_progress(progress.as_ref(), told) {
+                self.rows = None;
+                return Some(Err(error));
+            }
+            let (bad, rows) = match part {
+                Ok(Some(Part { batch, bad })) => (Some(bad), rows_of(batch)),
                 Ok(None) => {
-                    self.over = true;
+                    self.rows = None;
                     return self.say(None).err().map(Err);
                 }
                 Err(error) => {
-                    self.over = true;
+                    self.rows = None;
                     return Some(Err(ArrowError::ExternalError(error.into())));
                 }
             };
-            if !part.bad.is_empty()
-                && let Err(error) = self.say(Some(part.bad))
-            {
-                self.over = true;
+            if let Err(error) = self.say(bad) {
+                self.rows = None;
                 return Some(Err(error));
             }
-            if part.batch.num_rows() > 0 {
-                return Some(Ok(rows_of(part.batch)));
+            if !rows.is_empty() {
+                return Some(Ok(rows));
             }
         }
-        None
     }
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            std::mem::forget(self.rows.take());
+        }
+    }
+}
+
+fn told_progress(progress: Option<&Py<PyAny>>, records: u64) -> Result<(), ArrowError> {
+    let Some(progress) = progress.filter(|_| records > 0) else { return Ok(()) };
+    let told = Python::attach(|py| progress.call1(py, (records,)).map(drop));
+    told.map_err(|error| ArrowError::ExternalError(error.into()))
+}
+
 impl Stream {
+    /// Tell what is no row, or, without, that this is the end.
     fn say(&self, bad: Option<Vec<Bad>>) -> Result<(), ArrowError> {
+        if bad.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(());
+        }
         let outcome = Python::attach(|py| self.tell.call1(py, (bad.map(|bad| told(py, bad)),)).map(drop));
         outcome.map_err(|error| ArrowError::ExternalError(error.into()))
     }

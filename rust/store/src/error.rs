@@ -33,6 +33,8 @@ pub enum Step {
     FlushDirectory,
     /// Reading a record.
     Read,
+    /// Listing the directories of a tree of results.
+    Scan,
     /// Reading a power trace.
     ReadTimeseries,
     /// Starting the threads that save many results.
@@ -55,6 +57,7 @@ impl Step {
             Self::Commit => "commit",
             Self::FlushDirectory => "flush_directory",
             Self::Read => "read",
+            Self::Scan => "scan",
             Self::ReadTimeseries => "read_timeseries",
             Self::Start => "start",
         }

@@ -160,26 +160,34 @@ impl Scan {
         let visit =
             Records { plan: self.plan.clone(), types: known.as_ref().map(|table| table.types.clone()) };
         let mut tree = Tree::open(&self.root, Arc::new(visit))?;
-        let (table, kept) = match known {
-            Some(table) => (table, VecDeque::new()),
-            None => match self.survey(&mut tree, poll)? {
-                (table, Some(kept)) => (table, kept),
-                (table, None) => {
-                    let types = Some(table.types.clone());
-                    tree = Tree::open(&self.root, Arc::new(Records { plan: self.plan.clone(), types }))?;
-                    (table, VecDeque::new())
-                }
-            },
-        };
         let plan = self.plan.clone();
-        Ok(Reader { plan, table, tree, kept, strict: self.strict, records: 0, pending: Pending::default() })
+        let (mut kept, mut told) = (VecDeque::new(), 0);
+        let table = if let Some(table) = known {
+            table
+        } else {
+            let surveyed = self.survey(&mut tree, poll)?;
+            told = surveyed.records;
+            if let Some(chunks) = surveyed.kept {
+                kept = chunks;
+            } else {
+                let types = Some(surveyed.table.types.clone());
+                tree = Tree::open(&self.root, Arc::new(Records { plan: plan.clone(), types }))?;
+            }
+            surveyed.table
+        };
+        Ok(Reader {
+            plan,
+            table,
+            tree,
+            kept,
+            strict: self.strict,
+            told,
+            records: 0,
+            pending: Pending::default(),
+        })
     }
 
-    fn survey(
-        &self,
-        tree: &mut Tree<Records>,
-        poll: Poll<'_>,
-    ) -> Result<(Arc<Table>, Option<VecDeque<Chunk>>), ScanError> {
+    fn survey(&self, tree: &mut Tree<Records>, poll: Poll<'_>) -> Result<Surveyed, ScanError> {
         let (mut survey, mut kept, mut bytes, mut records) = (Survey::default(), Some(VecDeque::new()), 0, 0);
         while let Some(mut chunk) = tree.next(&mut || poll(records))? {
             records += chunk.records;
@@ -191,6 +199,7 @@ impl Scan {
             if bytes > KEEP {
                 kept = None;
             } else if let Some(kept) = &mut kept {
+                chunk.buffer = Vec::new();
                 kept.push_back(chunk);
             }
             if poll(records) {
@@ -199,9 +208,18 @@ impl Scan {
         }
         let types = survey.decide(&self.plan.keys).map_err(ScanError::Shape)?;
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another reader may have found the columns meanwhile: what was read here may not fit them.
+        let kept = kept.filter(|_| table.is_none());
         let table = table.get_or_insert_with(|| Arc::new(Table::new(&self.plan, types))).clone();
-        Ok((table, kept))
+        Ok(Surveyed { table, kept, records })
     }
+}
+
+/// What a first pass has found.
+struct Surveyed {
+    table: Arc<Table>,
+    kept: Option<VecDeque<Chunk>>,
+    records: u64,
 }
 
 impl Table {
@@ -243,6 +261,8 @@ pub struct Reader {
     /// What was read to find the columns.
     kept: VecDeque<Chunk>,
     strict: bool,
+    /// Results that the caller was told of before.
+    told: u64,
     records: u64,
     pending: Pending,
 }
@@ -262,12 +282,6 @@ impl Reader {
         self.table.schema.clone()
     }
 
-    /// Results read so far, rows or not.
-    #[must_use]
-    pub fn records(&self) -> u64 {
-        self.records
-    }
-
     /// The next rows, as many as the batch size; `None` at the end.
     ///
     /// # Errors
@@ -275,7 +289,7 @@ impl Reader {
     /// As [`Scan::read`].
     pub fn next(&mut self, poll: Poll<'_>) -> Result<Option<Part>, ScanError> {
         loop {
-            let records = self.records;
+            let records = self.records.max(self.told);
             let chunk = match self.kept.pop_front() {
                 Some(chunk) => Some(chunk),
                 None => self.tree.next(&mut || poll(records))?,
@@ -297,7 +311,7 @@ impl Reader {
                 self.pending.bytes += chunk.size();
                 self.pending.batches.push(chunk.into_batch(&self.plan, &self.table)?);
             }
-            if poll(self.records) {
+            if poll(self.records.max(self.told)) {
                 return Err(Error::Interrupted.into());
             }
             if part.is_some() {

@@ -11,7 +11,7 @@ use arrow_array::{ArrayRef, new_null_array};
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::{Key, fail, without_place};
+use super::json::{Key, check_escapes, fail, without_place};
 use super::kinds::{Kinds, Untyped};
 
 /// Keys that may become columns; a tree with more is not a table.
@@ -107,7 +107,7 @@ impl Survey {
         for (kinds, column) in self.wanted.iter_mut().zip(&chunk.columns) {
             *kinds = kinds.and(column.kinds);
         }
-        for (path, column) in chunk.found() {
+        for (path, column) in chunk.found().filter(|(_, column)| column.occurs) {
             let place = match self.places.get(path) {
                 Some(place) => *place,
                 // One too many is enough to tell.
@@ -231,6 +231,7 @@ impl Configs {
         text: &'de str,
         values: &mut Vec<(usize, &'de str)>,
     ) -> Result<(), serde_json::Error> {
+        check_escapes(text)?;
         self.records += 1;
         let mut path = Vec::new();
         self.read_object(0, text, &mut path, values)
@@ -303,9 +304,6 @@ impl Configs {
     /// Add values that were read, for a row.
     pub fn add(&mut self, row: usize, values: &[(usize, &str)]) {
         for (column, value) in values {
-            if *value == "null" {
-                continue;
-            }
             if let Some(column) = self.columns.get_mut(*column) {
                 column.push(row, value);
             }

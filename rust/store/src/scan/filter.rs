@@ -110,8 +110,15 @@ impl Condition {
             (_, operand) => fits(operand),
         };
         if !fit {
+            let what = match (comparison, &operand) {
+                (Comparison::In | Comparison::NotIn, Operand::List(_)) => "with what is in the list",
+                (Comparison::In | Comparison::NotIn, _) => "by 'in' but with a list",
+                (_, Operand::Null) => "with None but by == and !=",
+                (_, Operand::List(_)) => "with a list but by 'in' and 'not in'",
+                _ => "with a value of another kind",
+            };
             return Err(format!(
-                "{name} cannot be compared like that: it holds {}",
+                "{name} cannot be compared {what}: it holds {}",
                 holds(&column.kind, column)
             ));
         }

@@ -44,6 +44,23 @@ pub fn without_place(error: serde_json::Error) -> serde_json::Error {
     }
 }
 
+/// Refuse text with a string that is none: half of a pair of surrogates is skipped, and cannot be read.
+pub fn check_escapes(text: &str) -> Result<(), serde_json::Error> {
+    if !text.contains("\\u") {
+        return Ok(());
+    }
+    let mut rest = text;
+    while let Some(start) = rest.find('"') {
+        let string = &rest[start..];
+        let end = end_of_string(string);
+        if string[..end].contains("\\u") {
+            serde_json::from_str::<String>(&string[..end]).map_err(without_place)?;
+        }
+        rest = &string[end..];
+    }
+    Ok(())
+}
+
 /// The content of a string, by its text.
 pub fn text_of(text: &str) -> Cow<'_, str> {
     match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
@@ -93,6 +110,12 @@ mod tests {
     fn a_minified_text_keeps_its_numbers_and_strings_as_they_are() {
         let text = "{ \"a b\" : [ 1.50 ,\n\t1e400, \"x \\\" y\\\\\" ] }";
         assert_eq!(minify(text), "{\"a b\":[1.50,1e400,\"x \\\" y\\\\\"]}");
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_no_text() {
+        assert!(check_escapes(r#"{"a": ["x", "\ud83d\ude00"], "n": 1e999}"#).is_ok());
+        assert!(check_escapes(r#"{"a": ["x", "\ud83d"]}"#).is_err());
     }
 
     fn json() -> impl Strategy<Value = Value> {

@@ -169,14 +169,20 @@ impl Type {
 #[derive(Debug, Default)]
 pub struct Untyped {
     pub kinds: Kinds,
+    /// Some row has it, if only as null.
+    pub occurs: bool,
     rows: Vec<u32>,
     ends: Vec<usize>,
     text: String,
 }
 
 impl Untyped {
-    /// Add a row's value; rows come in order.
+    /// Add a row's value; rows come in order, and null is no value.
     pub fn push(&mut self, row: usize, text: &str) {
+        self.occurs = true;
+        if text == "null" {
+            return;
+        }
         self.kinds = self.kinds.and(Kinds::of(text));
         self.rows.push(u32::try_from(row).unwrap_or(u32::MAX));
         self.text.push_str(text);

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use speedate::{Date, DateTime, MicrosecondsPrecisionOverflowBehavior, TimeConfig};
 
-use super::json::Key;
+use super::json::{Key, check_escapes};
 use super::plan::{Action, Entry, Kind, Node};
 
 /// A value that was asked for.
@@ -225,6 +227,7 @@ impl<'de> DeserializeSeed<'de> for LeafSeed<'_> {
             return deserializer.deserialize_any(self);
         }
         let text = <&'de RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
+        check_escapes(text).map_err(D::Error::custom)?;
         Ok(if text == "null" { Slot::Null } else { Slot::Json(super::json::minify(text)) })
     }
 }
@@ -347,12 +350,25 @@ impl<'de> Visitor<'de> for LeafSeed<'_> {
     }
 }
 
-/// A time as pydantic reads it, too; digits beyond the microsecond are cut off.
+/// A time as pydantic reads it, too: digits beyond the microsecond are cut off, and a number is seconds (or, where it
+/// is large, milliseconds) since 1970 in UTC.
 fn time(text: &str) -> Option<Slot<'static>> {
-    if let Ok(time) = speedate::DateTime::parse_str(text) {
+    let config = TimeConfig {
+        microseconds_precision_overflow_behavior: MicrosecondsPrecisionOverflowBehavior::Truncate,
+        ..TimeConfig::default()
+    };
+    let slot = if let Ok(time) = DateTime::parse_bytes_rfc3339_with_config(text.as_bytes(), &config) {
         let micros = time.timestamp().checked_mul(1_000_000)?.checked_add(time.time.microsecond.into())?;
-        return Some(Slot::Time(micros, time.time.tz_offset));
-    }
-    let date = speedate::Date::parse_str(text).ok()?;
-    Some(Slot::Time(date.timestamp().checked_mul(1_000_000)?, None))
+        Slot::Time(micros, time.time.tz_offset)
+    } else if let Ok(date) = Date::parse_str_rfc3339(text) {
+        Slot::Time(date.timestamp().checked_mul(1_000_000)?, None)
+    } else {
+        let time = DateTime::parse_str(text).ok()?;
+        let micros = time.timestamp().checked_mul(1_000_000)?.checked_add(time.time.microsecond.into())?;
+        Slot::Time(micros, Some(0))
+    };
+    matches!(slot, Slot::Time(micros, _) if TIMES.contains(&micros)).then_some(slot)
 }
+
+/// The years 1 to 9999, which a `datetime` holds, in microseconds since 1970.
+pub const TIMES: RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;

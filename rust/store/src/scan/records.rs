@@ -14,7 +14,7 @@ use super::config::{Configs, Types};
 use super::filter::{Cell, Filter};
 use super::json::text_of;
 use super::plan::{Origin, Plan};
-use super::record::{self, Row, Slot};
+use super::record::{self, Row, Slot, TIMES};
 use super::tree::Visit;
 use super::{Bad, Table, Trouble};
 use crate::dir::Dir;
@@ -22,6 +22,8 @@ use crate::error::{Error, Step};
 use crate::load::{check_size, diagnose};
 use crate::{RECORD, SIDECAR};
 
+/// Bytes of a buffer that is not kept for the next record.
+pub const LARGE: usize = 1 << 18;
 /// Bytes of a chunk after which another begins.
 pub const CHUNK_BYTES: usize = 8 << 20;
 
@@ -40,7 +42,7 @@ pub struct Chunk {
     /// Results that were read, rows or not.
     pub records: u64,
     pub bad: Vec<Bad>,
-    buffer: Vec<u8>,
+    pub buffer: Vec<u8>,
 }
 
 /// A record's file.
@@ -86,7 +88,10 @@ impl Visit for Records {
                 chunk.bad.push(Bad { path, size: buffer.len() as u64, trouble });
             }
         }
-        chunk.buffer = buffer;
+        // One large record would keep its memory as long as the chunk is kept.
+        if buffer.capacity() <= LARGE {
+            chunk.buffer = buffer;
+        }
     }
 
     fn fail(&self, chunk: &mut Chunk, error: Error) {
@@ -132,7 +137,7 @@ impl Records {
         let Row { mut slots, config } =
             record::read(buffer, &plan.record, plan.slots).map_err(|e| invalid(&e))?;
         if slots.get(plan.version_slot) != Some(&Slot::Text(plan.version.as_str().into())) {
-            return Err(Trouble::Version(version_in(buffer)));
+            return Err(Trouble::Version(version_in(buffer).unwrap_or_default()));
         }
         let path = if path.is_empty() { "." } else { path };
         let mut found = Found { root, place, path, saved_at, has_timeseries: None };
@@ -146,11 +151,13 @@ impl Records {
         if let Some(text) = config.filter(|_| !plan.keys.are_none()) {
             configs.read(text, &mut values).map_err(|e| invalid(&e))?;
         }
-        if let Some(misfit) = configs.misfit(&values) {
-            return Err(Trouble::Invalid(misfit));
+        if !plan.filters.iter().all(|filter| holds(filter, &slots, &values, &mut found)) {
+            return Ok(None);
         }
-        let is_wanted = plan.filters.iter().all(|filter| holds(filter, &slots, &values, &mut found));
-        Ok(is_wanted.then_some(Wanted { slots, values, found }))
+        match configs.misfit(&values).or_else(|| plan.out_of_range(&slots)) {
+            Some(reason) => Err(Trouble::Invalid(reason)),
+            None => Ok(Some(Wanted { slots, values, found })),
+        }
     }
 
     /// What is wrong with bytes that could not be read as asked.
@@ -158,11 +165,10 @@ impl Records {
         if let Some(damage) = diagnose(bytes) {
             return Trouble::Corrupt(damage);
         }
-        let version = version_in(bytes);
-        if version != "null" && text_of(&version) != self.plan.version {
-            return Trouble::Version(version);
+        match version_in(bytes) {
+            Some(version) if text_of(&version) != self.plan.version => Trouble::Version(version),
+            _ => Trouble::Invalid(error.to_string()),
         }
-        Trouble::Invalid(error.to_string())
     }
 }
 
@@ -198,9 +204,9 @@ pub fn read_whole(mut file: &File, buffer: &mut Vec<u8>) -> io::Result<i64> {
 }
 
 /// The schema line that a document says it is of, as JSON.
-fn version_in(bytes: &[u8]) -> String {
-    let document = serde_json::from_slice::<serde_json::Value>(bytes).unwrap_or_default();
-    document.get("schema_version").map_or_else(|| "null".to_owned(), ToString::to_string)
+fn version_in(bytes: &[u8]) -> Option<String> {
+    let document = serde_json::from_slice::<serde_json::Value>(bytes).ok()?;
+    document.get("schema_version").map(ToString::to_string)
 }
 
 fn holds(filter: &Filter, slots: &[Slot<'_>], values: &[(usize, &str)], found: &mut Found<'_>) -> bool {
@@ -240,6 +246,19 @@ fn holds(filter: &Filter, slots: &[Slot<'_>], values: &[(usize, &str)], found: &
         Origin::AllConfig => Cell::Other,
     };
     filter.test.holds(cell)
+}
+
+impl Plan {
+    /// Why a row cannot be told, where an instant is asked for that lies outside the years that times have.
+    fn out_of_range(&self, slots: &[Slot<'_>]) -> Option<String> {
+        let column = self.columns.iter().find(|column| match column.origin {
+            Origin::Instant(slot) => {
+                slots.get(slot).and_then(instant).is_some_and(|micros| !TIMES.contains(&micros))
+            }
+            _ => false,
+        })?;
+        Some(format!("{} lies outside the years 1 to 9999", column.name))
+    }
 }
 
 /// The instant of a time that tells its zone, in microseconds since 1970.

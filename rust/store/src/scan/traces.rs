@@ -19,7 +19,7 @@ use super::config::Configs;
 use super::filter::{Cell, Comparison, Condition, Operand, Test};
 use super::plan::{Origin, PATH, Plan};
 use super::record::Slot;
-use super::records::{CHUNK_BYTES, Records, Wanted};
+use super::records::{CHUNK_BYTES, LARGE, Records, Wanted};
 use super::tree::{Tree, Visit};
 use super::{Bad, Part, Poll, ScanError, Trouble};
 use crate::SIDECAR;
@@ -259,7 +259,9 @@ impl Visit for Traces {
             }
         }
         chunk.bytes = chunk.batches.iter().map(RecordBatch::get_array_memory_size).sum();
-        chunk.buffer = buffer;
+        if buffer.capacity() <= LARGE {
+            chunk.buffer = buffer;
+        }
     }
 
     fn fail(&self, chunk: &mut Chunk, error: Error) {

@@ -6,7 +6,8 @@
 //!
 //! The tree is taken in units of some names of one directory. Threads visit units ahead of the caller, but not
 //! far; the caller takes what came of them in order. A directory that turns out to hold no result is searched on
-//! the spot where it is small, and becomes units of its own where it is not.
+//! the spot where little is found, and becomes units of its own where it is much, so that no unit takes long or
+//! grows large.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -24,6 +25,8 @@ use crate::error::{At, Error, Result, Step};
 
 /// Names in a unit.
 const UNIT: usize = 64;
+/// Names that are visited for a unit, before what else is found below it becomes units of its own.
+const BUDGET: usize = 4 * UNIT;
 /// Units for each thread that may be visited before the caller takes them.
 const AHEAD: usize = 6;
 /// Threads, at most: reading from a warm cache, more do not help.
@@ -58,16 +61,10 @@ struct Unit {
     names: Vec<OsString>,
 }
 
-enum Piece<C> {
-    Chunk(C),
-    /// A directory that is too large to be searched on the spot.
-    Directory(Arc<Path>, Vec<OsString>),
-}
-
 enum Slot<C> {
     Waiting(Unit),
     Taken(u64),
-    Visited(VecDeque<Piece<C>>),
+    Visited(C),
 }
 
 struct Queue<C> {
@@ -96,8 +93,8 @@ pub struct Tree<V: Visit> {
 impl<V: Visit> Tree<V> {
     /// Begin to visit the results below a directory.
     pub fn open(root: &Path, visit: Arc<V>) -> Result<Self> {
-        let dir = Dir::open(root).at(Step::Read, || root.to_owned())?;
-        let names = dir.subdirectories(Path::new("")).at(Step::Read, || root.to_owned())?;
+        let dir = Dir::open(root).at(Step::Scan, || root.to_owned())?;
+        let names = dir.subdirectories(Path::new("")).at(Step::Scan, || root.to_owned())?;
         let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
         let mut first = visit.begin();
         match dir.open_file(Path::new(RECORD)) {
@@ -107,7 +104,7 @@ impl<V: Visit> Tree<V> {
         }
         let mut slots = VecDeque::new();
         if !visit.is_empty(&first) {
-            slots.push_back(Slot::Visited([Piece::Chunk(first)].into()));
+            slots.push_back(Slot::Visited(first));
         }
         slots.extend(units(&Arc::from(Path::new("")), names).map(Slot::Waiting));
         let wanted = if slots.is_empty() { 0 } else { threads };
@@ -137,25 +134,9 @@ impl<V: Visit> Tree<V> {
         loop {
             match queue.slots.pop_front() {
                 None => return Ok(None),
-                Some(Slot::Visited(mut pieces)) => {
-                    let piece = pieces.pop_front();
-                    if !pieces.is_empty() {
-                        queue.slots.push_front(Slot::Visited(pieces));
-                    }
-                    match piece {
-                        Some(Piece::Chunk(chunk)) => {
-                            self.shared.work.notify_one();
-                            return Ok(Some(chunk));
-                        }
-                        Some(Piece::Directory(place, names)) => {
-                            let mut units: Vec<Unit> = units(&place, names).collect();
-                            while let Some(unit) = units.pop() {
-                                queue.slots.push_front(Slot::Waiting(unit));
-                            }
-                        }
-                        None => {}
-                    }
-                    self.shared.work.notify_all();
+                Some(Slot::Visited(chunk)) => {
+                    self.shared.work.notify_one();
+                    return Ok(Some(chunk));
                 }
                 Some(other) => {
                     queue.slots.push_front(other);
@@ -202,20 +183,17 @@ impl<V: Visit> Shared<V> {
                 continue;
             };
             drop(queue);
-            let pieces = catch_unwind(AssertUnwindSafe(|| self.visit_unit(&unit)))
-                .unwrap_or_else(|_| self.lost(&unit));
+            let came = catch_unwind(AssertUnwindSafe(|| self.visit_unit(&unit)));
+            let came = came.unwrap_or_else(|_| self.lost(&unit));
             queue = self.lock();
-            let place =
-                queue.slots.iter().position(|slot| matches!(slot, Slot::Taken(taken) if *taken == id));
-            if let Some(slot) = place.and_then(|place| queue.slots.get_mut(place)) {
-                *slot = Slot::Visited(pieces);
-            }
+            queue.put(id, came);
             self.news.notify_all();
+            self.work.notify_all();
         }
     }
 
-    fn visit_unit(&self, unit: &Unit) -> VecDeque<Piece<V::Chunk>> {
-        let mut visited = Visited { shared: self, pieces: VecDeque::new(), chunk: self.visit.begin() };
+    fn visit_unit(&self, unit: &Unit) -> Vec<Slot<V::Chunk>> {
+        let mut visited = Visited { shared: self, came: Vec::new(), chunk: self.visit.begin(), names: 0 };
         for name in &unit.names {
             visited.enter(unit.place.join(name));
         }
@@ -223,12 +201,12 @@ impl<V: Visit> Shared<V> {
     }
 
     /// Tell that a unit met a mistake of ours, or of a library.
-    fn lost(&self, unit: &Unit) -> VecDeque<Piece<V::Chunk>> {
+    fn lost(&self, unit: &Unit) -> Vec<Slot<V::Chunk>> {
         let mut chunk = self.visit.begin();
         let first = unit.names.first().map_or_else(|| unit.place.to_path_buf(), |name| unit.place.join(name));
         let cause = std::io::Error::other("reading from here on failed in a way that was not foreseen");
         self.visit.fail(&mut chunk, Error::io(Step::Read, self.root.path().join(first), cause));
-        [Piece::Chunk(chunk)].into()
+        vec![Slot::Visited(chunk)]
     }
 }
 
@@ -242,12 +220,24 @@ impl<C> Queue<C> {
             _ => None,
         }
     }
+
+    /// Put what came of a unit in its place.
+    fn put(&mut self, id: u64, came: Vec<Slot<C>>) {
+        let place = self.slots.iter().position(|slot| matches!(slot, Slot::Taken(taken) if *taken == id));
+        if let Some(place) = place {
+            let after = self.slots.split_off(place + 1);
+            self.slots.pop_back();
+            self.slots.extend(came);
+            self.slots.extend(after);
+        }
+    }
 }
 
 struct Visited<'s, V: Visit> {
     shared: &'s Shared<V>,
-    pieces: VecDeque<Piece<V::Chunk>>,
+    came: Vec<Slot<V::Chunk>>,
     chunk: V::Chunk,
+    names: usize,
 }
 
 impl<V: Visit> Visited<'_, V> {
@@ -255,6 +245,7 @@ impl<V: Visit> Visited<'_, V> {
     fn enter(&mut self, place: PathBuf) {
         let Shared { visit, root, .. } = self.shared;
         let record = place.join(RECORD);
+        self.names += 1;
         match root.open_file(&record) {
             Ok(file) => {
                 if visit.is_full(&self.chunk) {
@@ -265,21 +256,21 @@ impl<V: Visit> Visited<'_, V> {
             Err(error) if error.kind() == ErrorKind::NotFound => self.search(place),
             // What was thought to be a directory is none.
             Err(error) if error.kind() == ErrorKind::NotADirectory => {}
-            Err(error) => visit.fail(&mut self.chunk, failed(root, &record, error)),
+            Err(error) => visit.fail(&mut self.chunk, failed(Step::Read, root, &record, error)),
         }
     }
 
     fn search(&mut self, place: PathBuf) {
         let Shared { visit, root, .. } = self.shared;
         match root.subdirectories(&place) {
-            Ok(names) if names.len() > UNIT => {
+            Ok(names) if names.len() > UNIT || self.names + names.len() > BUDGET => {
                 self.end_chunk();
-                self.pieces.push_back(Piece::Directory(place.into(), names));
+                self.came.extend(units(&place.into(), names).map(Slot::Waiting));
             }
             Ok(names) => names.into_iter().for_each(|name| self.enter(place.join(name))),
             // It was removed, or renamed by whoever cleans, after it was listed.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-            Err(error) => visit.fail(&mut self.chunk, failed(root, &place, error)),
+            Err(error) => visit.fail(&mut self.chunk, failed(Step::Scan, root, &place, error)),
         }
     }
 
@@ -287,13 +278,13 @@ impl<V: Visit> Visited<'_, V> {
         let visit = &self.shared.visit;
         if !visit.is_empty(&self.chunk) {
             let chunk = std::mem::replace(&mut self.chunk, visit.begin());
-            self.pieces.push_back(Piece::Chunk(chunk));
+            self.came.push(Slot::Visited(chunk));
         }
     }
 
-    fn end(mut self) -> VecDeque<Piece<V::Chunk>> {
+    fn end(mut self) -> Vec<Slot<V::Chunk>> {
         self.end_chunk();
-        self.pieces
+        self.came
     }
 }
 
@@ -307,12 +298,12 @@ fn units(place: &Arc<Path>, names: Vec<OsString>) -> impl Iterator<Item = Unit> 
 }
 
 /// An error of a path below the root. That a symlink is not followed is our choice, not the system's fault.
-fn failed(root: &Dir, place: &Path, error: std::io::Error) -> Error {
+fn failed(step: Step, root: &Dir, place: &Path, error: std::io::Error) -> Error {
     let path = root.path().join(place);
     let error = if path.is_symlink() {
         std::io::Error::new(ErrorKind::InvalidInput, "a symbolic link, which is not followed")
     } else {
         error
     };
-    Error::io(Step::Read, path, error)
+    Error::io(step, path, error)
 }
