@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import llenergymeasure
 from llenergymeasure import _store
 from llenergymeasure.cli._console import ERR, OUT, UsageError, printable
-from llenergymeasure.cli.bench import bench
-from llenergymeasure.cli.demo import demo
-from llenergymeasure.cli.save import save
+from llenergymeasure.errors import LLEMError
 
 __all__ = ["app", "run"]
 
-app = typer.Typer(
-    name="llem",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("save")(save)
-app.command("demo")(demo)
-app.command("bench")(bench)
+_COMMANDS = {
+    "save": "Save results durably, each in a directory of its own.",
+    "ls": "List the results of a directory, by path if no other order is asked for.",
+    "show": "Show one result: what was measured, on what, how well.",
+    "compare": "Compare results, or groups of them, with the first.",
+    "summary": "Tell mean and standard deviation over repeats.",
+    "schema": "Print the JSON Schema of result.json.",
+    "demo": "Make a small synthetic sweep, save it, load it back, and show what is on disk.",
+    "bench": "Measure what it costs to save and load results on a disk.",
+}
+"""Each command, a function of its name in a module of its name, and what its help begins with."""
+
+
+class _Commands(TyperGroup):
+    """Commands of which only the one that runs is imported: others need what is slow to load."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - click's, of either kind
+        """Find the command that was asked for, and import it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, _load(name) if name in _COMMANDS else command, rest
+
+
+def _load(name: str) -> Any:  # noqa: ANN401
+    alone = _typer()
+    alone.command(name)(getattr(import_module(f"llenergymeasure.cli.{name}"), name))
+    return typer.main.get_command(alone)
+
+
+def _typer(**options: Any) -> typer.Typer:  # noqa: ANN401
+    return typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **options,
+    )
+
+
+app = _typer(name="llem", cls=_Commands)
+for _name, _help in _COMMANDS.items():
+    app.command(_name, help=_help)(lambda: None)
 
 # Typer raises the exceptions of the click that it carries inside, or of click itself: by version.
 _PARSER_ERROR: type[Any] = next(
@@ -62,7 +93,7 @@ def run() -> int:
     except (typer.Abort, KeyboardInterrupt):
         ERR.write("llem: interrupted\n")
         return 130
-    except OSError as error:  # the help, on a disk that is full
+    except (LLEMError, OSError) as error:  # a directory that cannot be read; the help, on a disk that is full
         OUT.flush()
         ERR.write(f"llem: {printable(str(error))}\n")
         return 1

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["ERR", "OUT", "Stream", "UsageError", "human_bytes", "human_seconds", "plural", "printable"]
 
 
+_USUAL_WIDTH = 80
+
+
 class UsageError(Exception):
     """A command was called wrongly, and did nothing."""
 
@@ -48,6 +51,25 @@ class Stream:
         """Whether a person looks at it."""
         file = self._file
         return file is not None and file.isatty()
+
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None where it is none, and nothing needs to fit."""
+        file = self._file
+        if file is None or not file.isatty():
+            return None
+        try:
+            told = os.get_terminal_size(file.fileno())
+        except (OSError, ValueError):
+            told = os.terminal_size((0, 0))
+        asked = os.environ.get("COLUMNS", "")
+        return int(asked) if asked.isdecimal() and int(asked) else told.columns or _USUAL_WIDTH
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether every character can be written to it."""
+        file = self._file
+        return file is None or file.encoding.lower().replace("-", "").startswith("utf")
 
     def write(self, text: str | bytes) -> None:
         """Write text, or bytes as they are, at once; a file name that is not UTF-8 comes out unchanged."""

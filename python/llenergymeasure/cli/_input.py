@@ -20,7 +20,17 @@ from llenergymeasure.domain.experiment import ExperimentResult
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["STDIN", "NotAResultError", "Place", "Record", "Trouble", "parse", "read_records", "total_size"]
+__all__ = [
+    "STDIN",
+    "NotAResultError",
+    "Place",
+    "Record",
+    "Trouble",
+    "first_of",
+    "parse",
+    "read_records",
+    "total_size",
+]
 
 STDIN = "-"
 _LINES = (".jsonl", ".ndjson")
@@ -178,9 +188,14 @@ def _explain(details: Sequence[Any], record: Record) -> str:
     if not first["loc"]:
         kind = {b"[": "an array", b'"': "a string", b"n": "null", b"t": "true", b"f": "false"}
         return _not_an_object(kind.get(record.content.strip()[:1], "a number"))
+    return first_of(details)
+
+
+def first_of(details: Sequence[Any]) -> str:
+    """Put the first of the errors that pydantic found in fields on one line, and how many more there are."""
     # A record of another schema line has its own fields; naming those that are wrong here would mislead.
     line = next((detail for detail in details if detail["loc"] == ("schema_version",)), None)
-    detail = line or first
+    detail = line or details[0]
     message = detail["msg"].removeprefix("Value error, ")
     more = "" if line or len(details) == 1 else f" (and {len(details) - 1:,} more)"
     return f"{_dotted(detail['loc'])}: {message}{more}"

@@ -69,7 +69,7 @@ class Bar:
 
 @contextmanager
 def progress_bar(
-    label: str, total: float | None, *, wanted: bool = True, rate: bool = False
+    label: str, total: float | None, *, wanted: bool = True, rate: bool = False, done: str = "saved"
 ) -> Iterator[Bar]:
     """Show a bar while the body runs, if standard error is a terminal; it leaves no trace.
 
@@ -78,6 +78,7 @@ def progress_bar(
         total: What `Bar.advance` adds up to; None where that is unknown.
         wanted: Show it at all.
         rate: Show how many are saved a second, lately.
+        done: What becomes of what is counted.
     """
     if not wanted or not ERR.is_terminal:
         yield Bar()
@@ -91,7 +92,7 @@ def progress_bar(
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.fields[saved]:,} saved"),
+        TextColumn(f"{{task.fields[saved]:,}} {done}"),
         *([TextColumn("{task.fields[rate]:,.0f}/s")] if rate else []),
         TimeElapsedColumn(),
         console=console,

@@ -1,0 +1,79 @@
+"""The short names of columns, and how columns are called in the head of a table."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from llenergymeasure.results._columns import CONFIG, find_columns
+
+__all__ = ["HELP", "column_of", "find", "head"]
+
+_SHORT = {
+    "model": "effective_config.model",
+    "tokens": "total_tokens",
+    "energy": "total_energy_j",
+    "J/token": "avg_energy_per_token_j",
+    "tokens/s": "avg_tokens_per_second",
+    "time": "total_inference_time_sec",
+    "when": "start_time",
+    "warnings": "measurement_warnings",
+    "id": "experiment_id",
+    "hash": "measurement_config_hash",
+    "method": "measurement_methodology",
+    "gpu": "environment_snapshot.hardware.gpu.name",
+}
+_HEADS = {column: name for name, column in _SHORT.items()}
+_CONFIG = "config."
+
+HELP = (
+    "A COLUMN is a field of result.json by its dotted path (energy_breakdown.adjusted_j), path, "
+    f"has_timeseries, saved_at, or a short name: {', '.join(_SHORT)}; config.KEY is effective_config.KEY."
+)
+"""What a command's help says of columns."""
+
+
+def column_of(name: str) -> str:
+    """Return the column, or the object of columns, that a name stands for, short or not.
+
+    Raises:
+        ValueError: There is none; the message says what comes close.
+    """
+    name = name.strip()
+    if name == _CONFIG.rstrip("."):
+        return CONFIG
+    if name.startswith(_CONFIG):
+        return f"{CONFIG}.{name.removeprefix(_CONFIG)}"
+    if name in _SHORT:
+        return _SHORT[name]
+    try:
+        find_columns([name])
+    except ValueError as error:
+        close = difflib.get_close_matches(name, _SHORT, n=2)
+        if not close:
+            raise
+        known = str(error).partition("; there is ")[2]
+        raise ValueError(
+            f"there is no column {name!r}; there is {', '.join([*close, *filter(None, [known])])}"
+        ) from None
+    return name
+
+
+def find(names: Iterable[str]) -> list[str]:
+    """Return the columns of options that each hold one or more names, with commas between them.
+
+    Raises:
+        ValueError: There is no such column.
+    """
+    each = (name for option in names for name in option.split(","))
+    return list(dict.fromkeys(column_of(name) for name in each if name.strip()))
+
+
+def head(column: str, bare: str | None = None) -> str:
+    """Return the short name of a column, or the last part of its long one.
+
+    Args:
+        column: The column.
+        bare: Its name without the unit, if that is said otherwise.
+    """
+    return _HEADS.get(column) or (bare or column).rpartition(".")[2]
