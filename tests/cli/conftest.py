@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +107,45 @@ def terminal(
         return process.returncode, out.decode(), seen.decode()
 
     return run
+
+
+@pytest.fixture
+def screen(start: Callable[..., subprocess.Popen[bytes]]) -> Callable[..., tuple[int, list[str], str]]:
+    """Run the program on a terminal; return its status, the lines without escapes, and standard error."""
+
+    def run(*args: str, columns: int = 80) -> tuple[int, list[str], str]:
+        master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = start(*args, stdout=slave)
+        os.close(slave)
+        seen = b""
+        while True:
+            try:
+                piece = os.read(master, 65536)
+            except OSError:  # Linux: the last process has closed its side
+                break
+            if not piece:
+                break
+            seen += piece
+        os.close(master)
+        _, stderr = process.communicate()
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", seen.decode()).splitlines()
+        return process.returncode, lines, stderr.decode()
+
+    return run
+
+
+@pytest.fixture
+def keep(tmp_path: Path, record: Callable[..., dict[str, Any]]) -> Callable[..., Path]:
+    """Put a small result into `results`, in a directory of that name."""
+
+    def put(name: str, **fields: Any) -> Path:
+        file = tmp_path / "results" / name / "result.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(record(name, **fields)), encoding="utf-8")
+        return file
+
+    return put
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from itertools import chain, islice, zip_longest
 
 from llenergymeasure.cli._console import OUT
 
-__all__ = ["Column", "cell_width", "print_table", "shorten", "spelled"]
+__all__ = ["Column", "cell_width", "print_heading", "print_table", "shorten", "spelled"]
 
 _GAP = "  "
 _CHUNK = 1000
@@ -113,7 +113,7 @@ def _print_rows(columns: Sequence[Column], *, folded: bool, width: int | None) -
         widths[-1] = 0  # nothing follows that would have to stand in line
     rights = [column.right for column in columns]
     heads = list(zip(*(column.heads(folded=folded) for column in columns), strict=True))
-    _print_heads([_line(head, widths, rights) for head in heads if any(head)])
+    print_heading(*(_line(head, widths, rights) for head in heads if any(head)))
     rows = zip(*(column.cells for column in columns), strict=True)
     _write(_line(line, widths, rights) for row in rows for line in _lines_of(row))
 
@@ -146,13 +146,14 @@ def _line(cells: Iterable[str], widths: Sequence[int], rights: Sequence[bool]) -
     return _GAP.join(padded).rstrip()
 
 
-def _print_heads(lines: list[str]) -> None:
+def print_heading(*lines: str, style: str = "bold") -> None:
+    """Print lines that stand out on a terminal."""
     if not OUT.is_terminal:
         OUT.write("".join(f"{line}\n" for line in lines))
         return
     from rich.text import Text  # noqa: PLC0415 - slow to load, and a pipe needs none of it
 
-    OUT.print(*(Text(line, style="bold") for line in lines), wrap=False)
+    OUT.print(*(Text(line, style=style) for line in lines), wrap=False)
 
 
 def _print_blocks(columns: Sequence[Column], width: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from llenergymeasure.results._columns import CONFIG, find_columns
 
-__all__ = ["HELP", "column_of", "find", "head"]
+__all__ = ["HELP", "column_of", "find", "head", "head_of_key"]
 
 _SHORT = {
     "model": "effective_config.model",
@@ -67,6 +67,11 @@ def find(names: Iterable[str]) -> list[str]:
     """
     each = (name for option in names for name in option.split(","))
     return list(dict.fromkeys(column_of(name) for name in each if name.strip()))
+
+
+def head_of_key(column: str) -> str:
+    """Return the name of a configuration key alone, and that of any other column whole."""
+    return column.removeprefix(f"{CONFIG}.")
 
 
 def head(column: str, bare: str | None = None) -> str:

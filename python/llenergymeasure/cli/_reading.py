@@ -68,7 +68,7 @@ class Reading:
                 on_error="collect",
                 progress=lambda done, _: self._note(done),
             )
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise UsageError(command, str(error)) from None
         self._began = time.monotonic()
         self._seen = 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llenergymeasure.cli._console import OUT, human_seconds, plural, printable
-from llenergymeasure.cli._layout import Column, cell_width, print_table, spelled
+from llenergymeasure.cli._layout import Column, cell_width, print_heading, print_table, spelled
 from llenergymeasure.cli._quantity import (
     Unit,
     best_prefix,
@@ -39,11 +39,12 @@ def print_result(path: str, result: ExperimentResult, trace: Timeseries | None, 
     model = result.effective_config.get("model")
     version = f" {result.backend_version}" if result.backend_version else ""
     title = f"{'unknown model' if model is None else model} on {result.backend}{version}"
-    _heading(title)
+    print_heading(printable(title))
     OUT.write(f"{printable(path)}\n")
     told = [*result.measurement_warnings, *notes]
     if told:
-        _heading(f"\n{plural(len(told), 'warning')}", style="bold yellow")
+        OUT.write("\n")
+        print_heading(plural(len(told), "warning"), style="bold yellow")
         for text in told:
             _paragraph(text)
     for title, facts in (
@@ -54,7 +55,8 @@ def print_result(path: str, result: ExperimentResult, trace: Timeseries | None, 
     ):
         _section(title, list(facts))
     if result.process_results:
-        _heading("\nProcesses")
+        OUT.write("\n")
+        print_heading("Processes")
         _processes(result.process_results)
     _trace_section(result, trace)
     _section("Configuration", list(_configuration(result.effective_config)))
@@ -63,21 +65,11 @@ def print_result(path: str, result: ExperimentResult, trace: Timeseries | None, 
 def _section(title: str, facts: Sequence[Fact]) -> None:
     if not facts:
         return
-    _heading(f"\n{title}")
+    OUT.write("\n")
+    print_heading(title)
     most = max(cell_width(name) for name, _ in facts)
     for name, text in facts:
         _paragraph(text, f"{name}{' ' * (most - cell_width(name))}  ")
-
-
-def _heading(text: str, *, style: str = "bold") -> None:
-    lead, text = text[: len(text) - len(text.lstrip("\n"))], text.lstrip("\n")
-    if not OUT.is_terminal:
-        OUT.write(f"{lead}{printable(text)}\n")
-        return
-    from rich.text import Text  # noqa: PLC0415 - slow to load, and a pipe needs none of it
-
-    OUT.write(lead)
-    OUT.print(Text(printable(text), style=style))
 
 
 def _paragraph(text: str, name: str = "") -> None:
@@ -295,7 +287,8 @@ def _processes(processes: Sequence[RawProcessResult]) -> None:
 def _trace_section(result: ExperimentResult, trace: Timeseries | None) -> None:
     if trace is None:
         return
-    _heading("\nPower")
+    OUT.write("\n")
+    print_heading("Power")
     points = total_power(trace)
     if len(points) < 2:  # noqa: PLR2004 - a line has two ends
         OUT.write(f"{_INDENT}{plural(len(trace), 'row')}, too few with a power for a plot\n")

@@ -48,8 +48,8 @@ def summary(
         bool,
         typer.Option(
             "--json",
-            help="Print one JSON object: groups, each with its columns by full name, n, and for each metric n, "
-            "mean and sd, in base units; and errors, each with path and error.",
+            help="Print one JSON object: groups, each with its columns by full name, n, and for each metric "
+            "n, mean and sd, in base units; and errors, each with path and error.",
         ),
     ] = False,
 ) -> int:
