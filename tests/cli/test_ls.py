@@ -25,7 +25,13 @@ LONG = "organisation-of-renown/a-model-of-a-very-long-name-with-70B-parameters-I
 @pytest.fixture
 def three(keep: Keep) -> None:
     """Keep three results that differ."""
-    keep("a", backend="vllm", total_energy_j=2000.0, total_tokens=1000, effective_config={"model": "one", "n": 8})
+    keep(
+        "a",
+        backend="vllm",
+        total_energy_j=2000.0,
+        total_tokens=1000,
+        effective_config={"model": "one", "n": 8},
+    )
     keep("b", total_energy_j=500.5, total_tokens=3000, effective_config={"model": "two/Two", "n": "8"})
     keep(
         "c",
@@ -91,12 +97,16 @@ def test_the_points_of_a_column_stand_in_one_line(llem: Run) -> None:
 @pytest.mark.parametrize("columns", [80, 100, 200])
 def test_the_table_fits_the_terminal(screen: Screen, keep: Keep, columns: int) -> None:
     for number in range(3):
-        keep(f"run-{number}", effective_config={"model": LONG}, backend="tensorrt", total_tokens=10**6 + number)
+        keep(
+            f"run-{number}", effective_config={"model": LONG}, backend="tensorrt", total_tokens=10**6 + number
+        )
     status, lines, stderr = screen("ls", "results", columns=columns)
     assert (status, stderr) == (0, "")
     assert max(map(len, lines)) <= columns
     heads = " ".join(lines[:2])
-    assert all(head in heads for head in ("model", "backend", "tokens", "energy", "J/token", "tokens/s", "when"))
+    assert all(
+        head in heads for head in ("model", "backend", "tokens", "energy", "J/token", "tokens/s", "when")
+    )
     assert ("results/run-0" in lines[-3]) == (columns == 200)
     assert (LONG in lines[-3]) == (columns == 200)
     assert lines[-3].startswith("organ")
@@ -255,7 +265,10 @@ def test_conditions_choose_the_rows(llem: Run, expressions: list[str], found: st
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--where", "backend"], "--where 'backend' is not a column, one of = == != < <= > >= ~, and a value"),
+        (
+            ["--where", "backend"],
+            "--where 'backend' is not a column, one of = == != < <= > >= ~, and a value",
+        ),
         (["--where", "enrgy>1"], "there is no column 'enrgy'; there is energy"),
         (["--where", "energy>much"], "total_energy_j is a number, and 'much' is none"),
         (["--where", "has_timeseries=yes"], "has_timeseries is true, false or null, not 'yes'"),
@@ -356,7 +369,10 @@ def test_conditions_that_no_result_meets_are_not_an_empty_directory(llem: Run) -
     [
         ("missing", "missing does not exist"),
         ("", "DIR is empty"),
-        ("results/a/result.json", "results/a/result.json is not a directory; for one result there is `llem show`"),
+        (
+            "results/a/result.json",
+            "results/a/result.json is not a directory; for one result there is `llem show`",
+        ),
     ],
 )
 def test_what_is_no_directory_is_wrong_usage(llem: Run, keep: Keep, directory: str, message: str) -> None:

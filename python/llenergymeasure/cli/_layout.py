@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice, zip_longest
+from functools import cached_property
+from itertools import islice, zip_longest
+from typing import NamedTuple
 
 from llenergymeasure.cli._console import OUT
 
 __all__ = ["Column", "cell_width", "print_heading", "print_table", "shorten", "spelled"]
 
-_GAP = "  "
+_GAP, _SMALL_GAP = "  ", " "
 _CHUNK = 1000
-_SEPARATORS = "/-_ ,"
+_SEPARATORS = "/-_ ,."
+_MOST_LINES = 4
+"""Lines of a cell that goes on below; what is longer yet loses its middle."""
 _ASCII = str.maketrans({"…": "~", "µ": "u", "±": "+-", "°": ""})
 
 
@@ -47,75 +51,94 @@ class Column:
         unit = f"[{self.unit}]" if self.unit else ""
         if folded and self.folded is not None:
             return list(self.folded)
-        return [self.name, unit] if folded else [f"{self.name} {unit}".rstrip()]
+        return [self.name, unit] if folded else [f"{self.name} {unit}".strip()]
+
+    @cached_property
+    def _widest(self) -> int:
+        lines = (line for cell in self.cells for line in (cell.split("\n") if "\n" in cell else (cell,)))
+        return max(map(cell_width, lines), default=0)
+
+    def width(self, *, folded: bool) -> int:
+        """Return how wide the column is, its head included."""
+        return max(self._widest, *map(cell_width, self.heads(folded=folded)))
 
 
 def print_table(columns: Sequence[Column]) -> None:
     """Print a table to standard output.
 
-    On a terminal it fits: columns that may be left out are, in their turn, then heads are folded and cells
+    On a terminal it fits: heads are folded, columns that may be left out are, in their turn, then cells are
     shortened, and where that is not enough each row becomes a few lines. Elsewhere it is plain, and whole.
     """
     width = OUT.width
     columns = [_spelled(column) for column in columns]
     if width is None:
-        _print_rows(columns, folded=False, width=None)
+        _print_rows(columns, folded=False, gap=_GAP)
         return
     fitting = _fit(columns, width)
     if fitting is None:
         _print_blocks(columns, width)
     else:
-        _print_rows(fitting[0], folded=fitting[1], width=width)
+        _print_rows(fitting.columns, folded=fitting.folded, gap=fitting.gap)
 
 
-def _fit(columns: Sequence[Column], width: int) -> tuple[list[Column], bool] | None:
-    """Return the columns that fit in a width, and whether their heads are folded; None if they cannot."""
+class _Fitting(NamedTuple):
+    columns: Sequence[Column]
+    folded: bool = False
+    gap: str = _GAP
+
+
+def _fit(columns: Sequence[Column], width: int) -> _Fitting | None:
+    """Return what fits in a width, leaving out as little as can be; None if nothing does."""
     current = list(columns)
-    levels = sorted({column.dropped for column in columns} - {0}, reverse=True)
-    # What only stands there where there is room goes first; a column that counts goes last.
-    for level in [None, *levels]:
+    for level in (None, *sorted({column.dropped for column in columns} - {0}, reverse=True)):
         if level is not None:
             current = [column for column in current if column.dropped != level]
-        folded = level is not None and level == min(levels)
-        if _total(current, folded=folded) <= width:
-            return current, folded
-    if _total(current, folded=True) <= width:
-        return current, True
+        for folded in (False, True):
+            if sum(column.width(folded=folded) for column in current) + _gaps(current, _GAP) <= width:
+                return _Fitting(current, folded)
     current = [
         column if column.short is None else replace(column, cells=column.short[0], unit=column.short[1])
         for column in current
     ]
-    over = _total(current, folded=True) - width
-    for column in sorted(current, key=lambda column: -_width(column, folded=True)):
-        if over > 0 and column.least is not None:
-            now = _width(column, folded=True)
-            target = max(now - over, column.least, *map(cell_width, column.heads(folded=True)))
-            if target < now:
-                make = _wrapped if column.wraps else shorten
-                cells = [make(cell, target) for cell in column.cells]
-                current[current.index(column)] = replace(column, cells=cells)
-                over -= now - target
-    return (current, True) if over <= 0 else None
+    for gap in (_GAP, _SMALL_GAP):
+        narrowed = _narrowed(current, width - _gaps(current, gap))
+        if narrowed is not None:
+            return _Fitting(narrowed, folded=True, gap=gap)
+    return None
 
 
-def _width(column: Column, *, folded: bool) -> int:
-    lines = (line for cell in column.cells for line in (cell.split("\n") if "\n" in cell else (cell,)))
-    return max(map(cell_width, chain(column.heads(folded=folded), lines)))
+def _gaps(columns: Sequence[Column], gap: str) -> int:
+    return len(gap) * (len(columns) - 1)
 
 
-def _total(columns: Sequence[Column], *, folded: bool) -> int:
-    return sum(_width(column, folded=folded) for column in columns) + len(_GAP) * (len(columns) - 1)
+def _narrowed(columns: list[Column], room: int) -> list[Column] | None:
+    """Make the widest of the columns that may be narrow so narrow that all fit; None if they cannot."""
+    widths = [column.width(folded=True) for column in columns]
+    leasts = [
+        width
+        if column.least is None
+        else min(width, max(column.least, *map(cell_width, column.heads(folded=True))))
+        for column, width in zip(columns, widths, strict=True)
+    ]
+    if sum(leasts) > room:
+        return None
+    while sum(widths) > room:
+        # The widest one of those that have room to give.
+        place = max((i for i, width in enumerate(widths) if width > leasts[i]), key=lambda i: widths[i])
+        widths[place] -= 1
+    return [
+        replace(column, cells=[(_wrapped if column.wraps else shorten)(cell, width) for cell in column.cells])
+        for column, width in zip(columns, widths, strict=True)
+    ]
 
 
-def _print_rows(columns: Sequence[Column], *, folded: bool, width: int | None) -> None:
-    widths = [_width(column, folded=folded) for column in columns]
-    if width is not None and columns and not columns[-1].right:
-        widths[-1] = 0  # nothing follows that would have to stand in line
+def _print_rows(columns: Sequence[Column], *, folded: bool, gap: str) -> None:
+    widths = [column.width(folded=folded) for column in columns]
     rights = [column.right for column in columns]
-    heads = list(zip(*(column.heads(folded=folded) for column in columns), strict=True))
-    print_heading(*(_line(head, widths, rights) for head in heads if any(head)))
+    heads = zip(*(column.heads(folded=folded) for column in columns), strict=True)
+    print_heading(*(_line(head, widths, rights, gap) for head in heads if any(head)))
     rows = zip(*(column.cells for column in columns), strict=True)
-    _write(_line(line, widths, rights) for row in rows for line in _lines_of(row))
+    _write(_line(line, widths, rights, gap) for row in rows for line in _lines_of(row))
 
 
 def _lines_of(row: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
@@ -126,6 +149,7 @@ def _lines_of(row: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
 
 def _wrapped(text: str, width: int) -> str:
     """Break a text into lines, after a separator where there is one in the second half of a line."""
+    text = shorten(text, _MOST_LINES * (width - 2))
     lines = []
     while cell_width(text) > width:
         cut = width
@@ -138,12 +162,12 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join([*lines, text])
 
 
-def _line(cells: Iterable[str], widths: Sequence[int], rights: Sequence[bool]) -> str:
+def _line(cells: Iterable[str], widths: Sequence[int], rights: Sequence[bool], gap: str) -> str:
     padded = []
     for cell, width, right in zip(cells, widths, rights, strict=True):
         space = " " * (width - cell_width(cell))
         padded.append(space + cell if right else cell + space)
-    return _GAP.join(padded).rstrip()
+    return gap.join(padded).rstrip()
 
 
 def print_heading(*lines: str, style: str = "bold") -> None:

@@ -39,6 +39,9 @@ _CIRCUMSTANCES = (
 """What is compared beside the configuration: a difference in it explains many another."""
 
 
+_BACKEND_AGAIN = f"{CONFIG}.backend"
+
+
 @dataclass
 class Operand:
     """One result, or a group of them.
@@ -105,6 +108,11 @@ def _as_json(value: Any) -> str:  # noqa: ANN401 - any value of a column
 def differing(operands: list[Operand]) -> tuple[list[str], int]:
     """Return the keys that are not the same in all, and how many are."""
     keys = dict.fromkeys(key for operand in operands for key in operand.settings)
+    if all(
+        operand.settings.get(_BACKEND_AGAIN) in (None, operand.settings.get("backend"))
+        for operand in operands
+    ):
+        keys.pop(_BACKEND_AGAIN, None)
     nothing = {"null": None}.keys()
     different = []
     for key in keys:

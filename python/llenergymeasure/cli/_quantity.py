@@ -46,6 +46,7 @@ _COMFORTABLE = (0.01, 1e5)
 """Numbers that are read without a prefix."""
 _WHOLE = 10**6
 """Integers below it are shown to the last digit."""
+_LEAST_PLACES = 2
 _PLAIN = (1e-4, 1e9)
 """Floats that are written without an exponent."""
 
@@ -92,11 +93,21 @@ def figures(values: Sequence[Number | None], power: int = 0) -> list[str]:
         value is None or (isinstance(value, int) and abs(value) < _WHOLE) for value in values
     ):
         return [ABSENT if value is None else f"{value:,}" for value in values]
-    return align([figure(value, power) for value in values])
+    sizes = [abs(value) / 10**power for value in values if value and _is_plain(value)]
+    # A small number among large ones is as exact as they are, but never nothing.
+    places = max(_LEAST_PLACES, DIGITS - 1 - math.floor(math.log10(median(sizes)))) if sizes else DIGITS
+    return align([figure(value, power, places=places) for value in values])
 
 
-def figure(value: Number | None, power: int = 0, digits: int = DIGITS) -> str:
-    """Return a number over ten to that power, with so many significant digits."""
+def figure(value: Number | None, power: int = 0, digits: int = DIGITS, places: int = 99) -> str:
+    """Return a number over ten to that power, with so many significant digits.
+
+    Args:
+        value: The number.
+        power: The power of ten.
+        digits: Significant digits, but for those of an integral part that has more.
+        places: Digits behind the point, at most, unless there would be fewer than two significant ones.
+    """
     if value is None:
         return ABSENT
     if not _is_plain(value):
@@ -109,7 +120,9 @@ def figure(value: Number | None, power: int = 0, digits: int = DIGITS) -> str:
     if not _PLAIN[0] <= abs(scaled) < _PLAIN[1]:
         return f"{scaled:.{digits - 2}e}"
     rounded = float(f"{scaled:.{digits - 1}e}") if abs(scaled) < 10**digits else scaled
-    return f"{rounded:,.{max(0, digits - 1 - math.floor(math.log10(abs(rounded))))}f}"
+    magnitude = math.floor(math.log10(abs(rounded)))
+    behind = max(0, digits - 1 - magnitude)
+    return f"{rounded:,.{min(behind, max(places, 1 - magnitude))}f}"
 
 
 def align(cells: list[str]) -> list[str]:

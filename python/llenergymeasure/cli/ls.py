@@ -26,7 +26,7 @@ __all__ = ["ls"]
 
 _PATH = "path"
 _USUAL = ("model", "backend", "tokens", "energy", "J/token", "tokens/s", "when", "warnings")
-_FLEXIBLE = 12
+_FLEXIBLE = 10
 """How narrow a text may be made."""
 
 Row = tuple[Any, ...]
