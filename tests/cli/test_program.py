@@ -31,8 +31,8 @@ def test_help_names_the_commands(llem: Run, args: tuple[str, ...]) -> None:
     done = llem(*args)
     assert done.returncode == 0
     assert "Usage: llem [OPTIONS] COMMAND" in done.stdout
-    assert " save " in done.stdout
-    assert " demo " in done.stdout
+    for command in ("save", "ls", "show", "compare", "summary", "schema", "demo", "bench"):
+        assert f" {command} " in done.stdout
     assert "\x1b" not in done.stdout
 
 
@@ -44,6 +44,37 @@ def test_wrong_usage_is_told_without_a_traceback(llem: Run, args: tuple[str, ...
     assert done.stderr.startswith("llem")
     assert done.stderr.endswith("--help'.\n")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["save", "ls", "show", "compare", "summary", "schema", "demo", "bench"])
+def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with(llem: Run, command: str) -> None:
+    own = llem(command, "--help")
+    assert own.returncode == 0
+    listed = " ".join(llem("--help").stdout.replace("│", " ").split())
+    begins = own.stdout.split(f"llem {command}", 1)[1].split("\n", 1)[1].split()
+    sentence = " ".join(begins).split(". ")[0].rstrip(".")
+    assert f"{command} {sentence}" in listed
+    assert "Exit status: 0 " in " ".join(begins)
+
+
+def test_the_help_imports_no_command(tmp_path: Path) -> None:
+    code = """
+import sys
+from llenergymeasure.cli import main
+sys.argv = ["llem", "--help"]
+main()
+print({"pydantic", "llenergymeasure.results", "llenergymeasure.cli.save"} & {*sys.modules}, file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "set()\n"
+
+
+def test_a_command_that_is_almost_one_is_suggested(llem: Run) -> None:
+    done = llem("sumary", "x")
+    assert done.returncode == 2
+    assert "summary" in done.stderr
 
 
 def test_the_script_llem_is_the_same_program() -> None:

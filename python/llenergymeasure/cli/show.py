@@ -63,6 +63,9 @@ def show(
         details = error.errors(include_url=False, include_input=False)
         ERR.write(f"llem show: {printable(f'{path} is not a result: {first_of(details)}')}\n")
         return 1
+    except LLEMError as error:
+        ERR.write(f"llem show: {printable(str(error))}\n")
+        return 1
     trace, trouble = _trace(path, result, notes)
     if as_json_:
         OUT.write(as_json(_document(path, result, trace, [*result.measurement_warnings, *notes])))
@@ -78,7 +81,7 @@ def _nothing_in(path: str) -> str:
     scan = ResultStore(path).scan(["path"], on_error="collect")
     count = sum(len(batch) for batch in scan)
     if count:
-        return f"{path} is no result itself, but {plural(count, 'result')} lie below it: `llem ls {path}`"
+        return f"{path} is no result itself; {plural(count, 'result')} below it: `llem ls {path}`"
     return f"there is no result in {path}; {HOW_RESULTS_GET_THERE}"
 
 

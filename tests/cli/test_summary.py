@@ -1,0 +1,173 @@
+"""`llem summary`."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+    Screen = Callable[..., tuple[int, list[str], str]]
+    Keep = Callable[..., Path]
+
+ENERGIES = (90.0, 100.0, 113.0)
+
+
+@pytest.fixture
+def repeats(keep: Keep) -> None:
+    """Keep three repeats of one measurement, and one of another."""
+    for number, energy in enumerate(ENERGIES):
+        keep(f"b{number}", total_energy_j=energy, effective_config={"model": "two", "batch": 8})
+    keep("a", total_energy_j=50.0, backend="vllm", effective_config={"model": "one", "batch": 16})
+
+
+@pytest.mark.usefixtures("repeats")
+def test_each_group_has_its_n_mean_and_standard_deviation(llem: Run) -> None:
+    done = llem("summary", "results")
+    head, one, two = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [part.strip() for part in head.split("  ") if part.strip()] == [
+        "model",
+        "backend",
+        "n",
+        "energy [J]",
+        "sd [J]",
+        "J/token",
+        "sd",
+        "tokens/s",
+        "sd",
+        "time [s]",
+        "sd [s]",
+    ]
+    assert one.split() == ["one", "vllm", "1", "50.00", "-", "0.2505", "-", "100.0", "-", "10.00", "-"]
+    mean, deviation = statistics.mean(ENERGIES), statistics.stdev(ENERGIES)
+    assert two.split()[2:5] == ["3", f"{mean:.1f}", f"{deviation:.0f}"]
+
+
+@pytest.mark.usefixtures("repeats")
+def test_json_has_the_groups_in_base_units(llem: Run) -> None:
+    document = json.loads(llem("summary", "results", "--json").stdout)
+    one, two = document["groups"]
+    assert document["errors"] == []
+    assert (one["effective_config.model"], one["backend"], one["n"]) == ("one", "vllm", 1)
+    assert one["total_energy_j"] == {"n": 1, "mean": 50.0, "sd": None}
+    assert two["total_energy_j"] == {
+        "n": 3,
+        "mean": pytest.approx(statistics.mean(ENERGIES)),
+        "sd": pytest.approx(statistics.stdev(ENERGIES)),
+    }
+    assert {"avg_energy_per_token_j", "avg_tokens_per_second", "total_inference_time_sec"} < two.keys()
+
+
+@pytest.mark.usefixtures("repeats")
+@pytest.mark.parametrize(
+    ("by", "groups"),
+    [
+        (["--by", "backend"], [["pytorch", "3"], ["vllm", "1"]]),
+        (["--by", "config.batch"], [["8", "3"], ["16", "1"]]),
+        (["--by", "model", "--by", "config.batch"], [["one", "16", "1"], ["two", "8", "3"]]),
+        (["--by", "has_timeseries"], [["false", "4"]]),
+        (["--by", "method,gpu"], [["total", "-", "4"]]),
+        (["--by", "warnings"], [["[]", "4"]]),
+        (["--by", "backend", "--where", "energy>95"], [["pytorch", "2"]]),
+    ],
+)
+def test_groups_are_by_any_columns_and_in_their_order(
+    llem: Run, by: list[str], groups: list[list[str]]
+) -> None:
+    rows = [line.split() for line in llem("summary", "results", *by).stdout.splitlines()[1:]]
+    assert [row[: len(group)] for row, group in zip(rows, groups, strict=True)] == groups
+
+
+def test_keys_that_are_not_there_are_a_group_and_the_last(llem: Run, keep: Keep) -> None:
+    for name, value in (("a", None), ("b", "NaN"), ("c", 2.0), ("d", "NaN")):
+        keep(name, energy_adjusted_j=value)
+    done = llem("summary", "results", "--by", "energy_adjusted_j")
+    assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [
+        ["2", "1"],
+        ["nan", "2"],
+        ["-", "1"],
+    ]
+
+
+def test_values_that_are_no_numbers_are_left_out_and_told(llem: Run, keep: Keep) -> None:
+    for name, value in (("a", "NaN"), ("b", 10.0), ("c", "Infinity"), ("d", 20.0)):
+        keep(name, total_energy_j=value)
+    done = llem("summary", "results")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[1].split()[2:5] == ["4", "15.00", "7.1"]
+    assert done.stderr == "llem summary: 2 values left out, being null, NaN or infinite\n"
+    group = json.loads(llem("summary", "results", "--json").stdout)["groups"][0]
+    assert (group["n"], group["total_energy_j"]["n"]) == (4, 2)
+
+
+def test_a_small_deviation_beside_a_large_mean_is_exact(llem: Run, keep: Keep) -> None:
+    energies = [1e9 + 0.001 * number for number in range(3)]
+    for number, energy in enumerate(energies):
+        keep(str(number), total_energy_j=energy)
+    (group,) = json.loads(llem("summary", "results", "--json").stdout)["groups"]
+    assert group["total_energy_j"]["sd"] == pytest.approx(statistics.stdev(energies), rel=1e-3)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_it_fits_the_terminal_and_no_two_groups_look_alike(screen: Screen, keep: Keep, columns: int) -> None:
+    models = [f"organisation/a-model-{letter}-of-many-parameters-Instruct-FP8" for letter in "xyz"]
+    for number, model in enumerate(models):
+        keep(str(number), effective_config={"model": model}, total_energy_j=12345.6 * 10**number)
+    status, lines, stderr = screen("summary", "results", columns=columns)
+    assert (status, stderr) == (0, "")
+    assert max(map(len, lines)) <= columns
+    text = "".join(lines)
+    assert columns < 80 or all(f"model-{letter}" in text for letter in "xyz")
+
+
+def test_bad_files_are_told(llem: Run, keep: Keep) -> None:
+    keep("good")
+    keep("bad").write_text("")
+    done = llem("summary", "results")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[1].split()[2] == "1"
+    assert "1 file in results could not be read as a result" in done.stderr
+    document = json.loads(llem("summary", "results", "--json").stdout)
+    assert [error["path"] for error in document["errors"]] == ["results/bad/result.json"]
+
+
+def test_no_results_are_no_groups(llem: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = llem("summary", "empty")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("llem summary: there is no result in empty; ")
+    assert json.loads(llem("summary", "empty", "--json").stdout) == {"groups": [], "errors": []}
+
+
+@pytest.mark.parametrize(
+    "args", [("missing",), ("results", "--by", "modle"), ("results", "--where", "model")]
+)
+def test_wrong_usage_is_status_2(llem: Run, keep: Keep, args: tuple[str, ...]) -> None:
+    keep("a")
+    done = llem("summary", *args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("\nTry 'llem summary --help'.\n")
+
+
+def test_real_results_are_summed_up(llem: Run, data: Path) -> None:
+    source = data / "mlenergy_llm_results.jsonl"
+    llem("save", str(source), "-o", "real", "-q")
+    groups = json.loads(llem("summary", "real", "--json").stdout)["groups"]
+    energies: dict[str, list[float]] = {}
+    for line in source.read_text().splitlines():
+        record = json.loads(line)
+        energies.setdefault(record["effective_config"]["model"], []).append(record["total_energy_j"])
+    assert [group["effective_config.model"] for group in groups] == sorted(energies)
+    for group in groups:
+        values = energies[group["effective_config.model"]]
+        assert group["n"] == len(values)
+        assert group["total_energy_j"]["mean"] == pytest.approx(statistics.mean(values))
+        assert group["total_energy_j"]["sd"] == pytest.approx(statistics.stdev(values))
