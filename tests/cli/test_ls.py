@@ -247,6 +247,8 @@ def test_a_limit_says_how_many_it_left_out(llem: Run) -> None:
         (["config.n=null"], "c"),
         (["energy_adjusted_j=null"], "ab"),
         (["energy_adjusted_j!=null"], "c"),
+        (["path=b"], "b"),
+        (["path=results/b"], "b"),
         (["has_timeseries=false"], "abc"),
         (["when<2026-02-19"], "a"),
         (["start_time.utc<2026-03-01T06:30:00Z"], "c"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,11 +88,16 @@ class Operand:
                         self.statistics[name].add(value)
                 else:
                     seen = self.settings.setdefault(name, {})
-                    seen.update(dict.fromkeys(map(_as_json, values)))
+                    seen.update(dict.fromkeys(map(_as_json, _each_once(values))))
 
     def values(self, name: str) -> list[Any]:
         """Return the values of a key, each once, in the order in which they came; null is one of them."""
         return [json.loads(text) for text in self.settings.get(name, {"null": None})]
+
+
+def _each_once(values: list[Any]) -> Iterable[Any]:
+    """Return values without most of what is there twice: a group has few settings, and many results."""
+    return values if any(isinstance(value, list) for value in values) else dict.fromkeys(values)
 
 
 def _as_json(value: Any) -> str:  # noqa: ANN401 - any value of a column

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any, cast
 
 from llenergymeasure.cli._names import column_of
-from llenergymeasure.results._columns import CONFIG, kind_of
+from llenergymeasure.results._columns import CONFIG, PATH, kind_of
 from llenergymeasure.results.store import ResultStore
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def _condition(root: str, expression: str) -> Condition:
         raise ValueError(f"--where {expression!r} is not a column, one of = == != < <= > >= ~, and a value")
     name, operator, text = match.groups()
     column = column_of(name)
+    if column == PATH:  # shown with the directory before it, and without it in the store
+        text = text.removeprefix(os.path.join(root, ""))  # noqa: PTH118 - Path would change what was typed
     if operator == "~":
         return column, "in", _holding(root, column, text)
     operator = "==" if operator == "=" else operator

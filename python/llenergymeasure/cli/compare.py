@@ -28,7 +28,7 @@ def compare(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             show_default=False,
             help="Two or more: each a result's directory or result.json, or a directory of results, which is "
             "a group and counts with its means.",
