@@ -59,10 +59,9 @@ def test_a_pipe_gets_the_whole_table_with_units_in_its_heads(llem: Run) -> None:
     done = llem("ls", "results")
     head, *rows = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
-    assert head.split("  ")[0] == "model"
-    assert [part for part in head.split("  ") if part.strip()] == [
+    assert [part.strip() for part in head.split("  ") if part.strip()] == [
         "model",
-        " backend",
+        "backend",
         "tokens",
         "energy [kJ]",
         "J/token",
@@ -70,7 +69,7 @@ def test_a_pipe_gets_the_whole_table_with_units_in_its_heads(llem: Run) -> None:
         "when",
         "warnings",
         "path",
-    ] or "energy [kJ]" in head
+    ]
     assert [row.split()[-1] for row in rows] == ["results/a", "results/b", "results/c"]
     assert rows[0].split() == [
         "one",
