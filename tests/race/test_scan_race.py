@@ -1,4 +1,4 @@
-"""Scans beside processes that save, in threads and in forks: no row is torn, none is lost, none waits for ever."""
+"""Scans beside processes that save, in threads and in forks: no row is torn or lost, and all of them end."""
 
 from __future__ import annotations
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import struct
+import tempfile
 import types
 import typing
 from collections import defaultdict
@@ -646,10 +648,15 @@ def test_a_tree_that_is_too_large_to_keep_is_read_again_and_says_the_same(
     assert wide == narrow
 
 
-def test_a_row_that_is_not_wanted_need_not_fit_the_columns(put: Put, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "condition",
+    [("backend", "==", "vllm"), ("effective_config.x", "==", 1), ("path", "<", "b")],
+    ids=lambda c: c[0],
+)
+def test_a_row_that_is_not_wanted_need_not_fit_the_columns(put: Put, tmp_path: Path, condition: Any) -> None:
     put("a", backend="vllm", effective_config={"x": 1})
-    put("b", effective_config={"x": "text"})
-    scan = ResultStore(tmp_path).scan(["effective_config"], where=[("backend", "==", "vllm")])
+    put("b", effective_config={"x": 2.5})
+    scan = ResultStore(tmp_path).scan(["effective_config.x"], where=[condition])
     assert scan.to_pydict() == {"effective_config.x": [1]}
     assert scan.to_pydict() == {"effective_config.x": [1]}
 
@@ -717,6 +724,28 @@ def test_an_instant_that_no_datetime_holds_does_not_end_the_scan(
     put("b")
     scan = ResultStore(tmp_path).scan(["path", "start_time", "start_time.utc"], on_error="collect")
     assert "b" in scan.to_pydict()["path"]
+
+
+def test_a_record_written_in_the_far_future_does_not_end_the_scan(put: Put, tmp_path: Path) -> None:
+    shared = Path("/dev/shm")
+    if not shared.is_dir():
+        pytest.skip("no file system that is known to hold such times")
+    with tempfile.TemporaryDirectory(dir=shared) as root:
+        put("a").parent.rename(tmp_path / "moved")
+        shutil.copytree(tmp_path / "moved", Path(root) / "a")
+        os.utime(Path(root) / "a" / "result.json", (3e11, 3e11))
+        if (Path(root) / "a" / "result.json").stat().st_mtime != 3e11:
+            pytest.skip("the file system does not hold such times")
+        scan = ResultStore(root).scan(["path", "saved_at"], on_error="collect")
+        assert scan.to_pydict()["path"] == ["a"] or scan.errors
+
+
+def test_a_sidecar_that_is_a_symlink_is_named_as_loading_names_it(put: Put, tmp_path: Path) -> None:
+    record = put("a")
+    (tmp_path / "trace").write_bytes(b"trace")
+    record.with_name("timeseries.parquet").symlink_to("../trace")
+    loaded = ExperimentResult.from_json(record).timeseries
+    assert ResultStore(tmp_path).scan(["timeseries"]).to_pydict() == {"timeseries": [loaded]}
 
 
 def test_a_number_beyond_the_range_of_floats_makes_a_bad_file_and_no_infinity(

@@ -474,6 +474,59 @@ def test_pandas_counts_the_rows_of_a_table_without_columns(store: ResultStore) -
     assert len(store.scan([]).to_pandas()) == 3
 
 
+@pytest.mark.parametrize(("column", "kind"), [("total_tokens", pa.int32()), ("backend", pa.int64())])
+def test_a_schema_that_the_values_do_not_fit_loses_none_in_silence(
+    tmp_path: Path, make_result: Make, column: str, kind: pa.DataType
+) -> None:
+    ResultStore(tmp_path).save(make_result(total_tokens=2**40), durable=False)
+    scan = ResultStore(tmp_path).scan([column])
+    try:
+        read = pa.table(scan, schema=pa.schema([(column, kind)])).to_pydict()
+    except (ValueError, TypeError, pa.ArrowException):
+        return
+    assert read == scan.to_pydict()
+
+
+INTERRUPTED_STREAM = """
+import os, signal, sys
+from pathlib import Path
+import pyarrow as pa
+from llenergymeasure import ResultStore
+
+def has_read():
+    return int(Path(f"/proc/{os.getppid()}/io").read_text().split()[1])
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+reader = pa.RecordBatchReader.from_stream(ResultStore(sys.argv[1]).scan(["path"]))
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    while has_read() < int(sys.argv[2]):
+        pass
+    os.kill(os.getppid(), signal.SIGINT)
+    os._exit(0)
+try:
+    try:
+        reader.read_all()
+    except Exception as error:
+        print(type(error).__name__, "KeyboardInterrupt" in str(error), flush=True)
+    os.waitpid(child, 0)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(not os.access("/proc/self/io", os.R_OK), reason="what was read is told by /proc")
+def test_ctrl_c_in_a_stream_is_an_interrupt(tmp_path: Path, make_result: Make) -> None:
+    record = tmp_path / "record"
+    record.write_text(make_result(effective_config={"padding": "x" * 300_000}).model_dump_json())
+    for number in range(3000):
+        (tmp_path / "tree" / f"{number:04}").mkdir(parents=True)
+        os.link(record, tmp_path / "tree" / f"{number:04}" / "result.json")
+    said = run(INTERRUPTED_STREAM, tmp_path / "tree", 500_000_000)
+    assert said.splitlines()[-1] == "interrupted"
+
+
 FORKED = """
 import os, sys, warnings
 import pyarrow as pa
