@@ -178,6 +178,7 @@ class Reader:
         """The columns."""
 
     def next(self) -> tuple[Batch, list[tuple[Path, LLEMError]]] | None: ...
+    def export(self, path: str) -> tuple[int, list[tuple[Path, LLEMError]]]: ...
     def stream(
         self,
         tell: Callable[[list[tuple[Path, LLEMError]] | None], object],

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BATCH_SIZE",
+    "EXPORT_ENDINGS",
     "Batch",
     "Condition",
     "OnBadFile",
@@ -39,6 +40,7 @@ Condition: TypeAlias = "tuple[str, Literal['==', '!=', '<', '<=', '>', '>=', 'in
 OnBadFile: TypeAlias = Literal["raise", "skip", "collect"]
 
 BATCH_SIZE = 4096
+EXPORT_ENDINGS = (".parquet", ".csv", ".arrow", ".feather", ".ipc", ".jsonl", ".ndjson")
 _TRACE_COLUMNS = (
     "path",
     "experiment_id",
@@ -172,6 +174,40 @@ class Scan:
         }
         frame: pd.DataFrame = pandas.DataFrame(series, index=range(sum(map(len, batches))))
         return frame
+
+    def export(self, path: str | os.PathLike[str]) -> int:
+        """Write the table to a file, durably, whole or not at all, over whatever has its name.
+
+        The ending tells the format. Rows go to the file as they are read, so that the table may be larger than
+        memory.
+
+        - `.parquet` (with zstd) and `.arrow`, `.feather`, `.ipc` (the file format of Arrow IPC) keep every type.
+        - `.csv` has a header. A null is an empty cell, an empty string `""`; times are ISO 8601, lists are JSON,
+          and floats that are not finite `NaN`, `Infinity`, `-Infinity`.
+        - `.jsonl`, `.ndjson` have an object for each row, keyed by the names of the columns, with its nulls. Lists
+          are arrays, times ISO 8601, and floats that are not finite the strings `"NaN"`, `"Infinity"`,
+          `"-Infinity"`.
+
+        Returns:
+            The number of rows.
+
+        Raises:
+            ValueError: The ending is none of these; or the file is the power trace of a result.
+            PersistenceError: The file could not be written, and what was there is unchanged; or (`committed`) it
+                is in place and its flush failed.
+        """
+        target = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
+        ending = os.path.splitext(target)[1].lower()  # noqa: PTH122
+        if ending not in EXPORT_ENDINGS:
+            raise ValueError(f"{os.fsdecode(path)} ends in none of {', '.join(EXPORT_ENDINGS)}")
+        folder, name = os.path.split(target)
+        if name == _store.SIDECAR and os.path.lexists(os.path.join(folder, _store.RECORD)):  # noqa: PTH118
+            raise ValueError(f"{os.fsdecode(path)} is the power trace of a result; export to another name")
+        self.errors = {}
+        rows, bad = self._read().export(target)
+        self.errors.update(bad)
+        self._warn()
+        return rows
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """Ask DuckDB; the table is called `results`, and a column with a dot in its name is quoted.

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use arrow_array::ArrayRef;
 use arrow_schema::{ArrowError, SchemaRef};
 use llem_store::Error;
+use llem_store::export::{Format, export};
 use llem_store::scan::{
     self, Bad, Comparison, Condition, Document, Operand, Part, Plan, RecordSchema, ScanError, TraceScan,
 };
@@ -243,6 +244,25 @@ impl Reader {
         let part = self.caller.run(py, |poll| reader.next(poll));
         *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = guard;
         Ok(part?.map(|Part { batch, bad }| (Batch(batch), told(py, bad))))
+    }
+
+    /// Write the rest to a file, by the ending of its name; returns how many rows there were, and what is no row.
+    fn export(&self, py: Python<'_>, path: PathBuf) -> PyResult<(u64, Vec<Told>)> {
+        check_process(self.process)?;
+        let Some(format) = Format::of(&path) else {
+            let said = format!("{} ends in no format that can be written", path.display());
+            return Err(PyValueError::new_err(said));
+        };
+        let mut reader = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(spent)?;
+        let mut all_bad = Vec::new();
+        let rows = self.caller.run(py, |poll| {
+            export(&path, format, &reader.schema(), &mut || {
+                let Some(Part { batch, bad }) = reader.next(poll)? else { return Ok(None) };
+                all_bad.extend(bad);
+                Ok(Some(batch))
+            })
+        })?;
+        Ok((rows, told(all_bad)))
     }
 
     /// Hand the rest on as an Arrow stream. `tell` is called with what is no row, as `next` returns it, and at the end

@@ -132,19 +132,29 @@ impl Drop for PendingFile {
 ///
 /// The new file has mode 0666 under the umask. A symlink is replaced, not followed.
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    replace_with(path, |pending| {
+        pending.write(content)?;
+        Ok(content.len() as u64)
+    })
+}
+
+/// As [`replace`], with content that is written piece by piece; `write` returns how many bytes it wrote.
+pub fn replace_with<E: From<Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut PendingFile) -> std::result::Result<u64, E>,
+) -> std::result::Result<(), E> {
     let Some(name) = path.file_name() else {
-        return Err(Error::io(Step::Create, path, ErrorKind::InvalidInput.into()));
+        return Err(Error::io(Step::Create, path, ErrorKind::InvalidInput.into()).into());
     };
     let parent = path.parent().unwrap_or(Path::new(""));
     let dir = Arc::new(Dir::open(parent).at(Step::OpenOutputDir, || parent.to_owned())?);
     let mut pending = create_unique(&dir)?;
-    pending.write(content)?;
-    pending.seal(content.len() as u64, Durability::Durable)?;
+    let length = write(&mut pending)?;
+    pending.seal(length, Durability::Durable)?;
     pending.replace(name)?;
-    dir.sync().and_then(|()| dir.check_alive()).map_err(|source| Error::Unconfirmed {
-        result: path.to_owned(),
-        cause: Error::io(Step::FlushDirectory, parent, source).into(),
-        sidecar: None,
+    dir.sync().and_then(|()| dir.check_alive()).map_err(|source| {
+        let cause = Error::io(Step::FlushDirectory, parent, source).into();
+        Error::Unconfirmed { result: path.to_owned(), cause, sidecar: None }.into()
     })
 }
 

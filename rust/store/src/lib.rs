@@ -27,6 +27,7 @@ pub mod claim;
 pub mod dir;
 pub mod durable;
 pub mod error;
+pub mod export;
 pub mod floor;
 mod footer;
 pub mod load;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arrow_array::RecordBatchReader;
+use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -194,9 +195,7 @@ pub(crate) fn encode(
     interrupted: &dyn Fn() -> bool,
     failed: &dyn Fn(ParquetError) -> Error,
 ) -> Result<()> {
-    let zstd = Compression::ZSTD(ZstdLevel::default());
-    let properties = WriterProperties::builder().set_compression(zstd).build();
-    let mut writer = ArrowWriter::try_new(target, reader.schema(), Some(properties)).map_err(failed)?;
+    let mut writer = parquet_writer(target, reader.schema()).map_err(failed)?;
     for batch in reader {
         if interrupted() {
             return Err(Error::Interrupted);
@@ -208,8 +207,18 @@ pub(crate) fn encode(
     Ok(())
 }
 
+/// What writes Parquet with zstd.
+pub(crate) fn parquet_writer<W: Write + Send>(
+    target: W,
+    schema: SchemaRef,
+) -> std::result::Result<ArrowWriter<W>, ParquetError> {
+    let zstd = Compression::ZSTD(ZstdLevel::default());
+    let properties = WriterProperties::builder().set_compression(zstd).build();
+    ArrowWriter::try_new(target, schema, Some(properties))
+}
+
 /// A full disk is an I/O error, even where the encoder has wrapped it.
-fn encode_error(temp: &Path, error: &ParquetError) -> Error {
+pub(crate) fn encode_error(temp: &Path, error: &ParquetError) -> Error {
     match os_error(error) {
         Some(source) => Error::io(Step::Write, temp, source),
         None => Error::Stream { reason: error.to_string() },
@@ -217,9 +226,9 @@ fn encode_error(temp: &Path, error: &ParquetError) -> Error {
 }
 
 /// Counts what is written through it: the length that the file must have in the end.
-struct Counted<W> {
-    writer: W,
-    length: u64,
+pub(crate) struct Counted<W> {
+    pub writer: W,
+    pub length: u64,
 }
 
 impl<W: Write> Write for Counted<W> {

@@ -1,0 +1,235 @@
+//! A table becomes one file, whole or not at all: Parquet, Arrow IPC, CSV or JSON Lines.
+//!
+//! Rows come batch by batch and go to the file as they come, so that a table may be larger than memory.
+
+mod csv;
+mod lines;
+mod values;
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::FileWriter;
+use arrow_schema::{ArrowError, SchemaRef};
+
+use crate::durable::replace_with;
+use crate::error::{Error, Step};
+use crate::export::values::columns;
+use crate::scan::ScanError;
+use crate::sidecar::{Counted, encode_error, parquet_writer};
+
+/// Bytes that a row group of Parquet may have in memory before it goes to the file.
+const ROW_GROUP: usize = 64 << 20;
+
+/// What a table can be written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Parquet with zstd.
+    Parquet,
+    /// The file format of Arrow IPC, also called Feather.
+    Ipc,
+    /// Comma-separated values with a header: see [`csv`].
+    Csv,
+    /// A JSON object a row: see [`lines`].
+    Lines,
+}
+
+impl Format {
+    /// The format that a file's name asks for by its ending, in letters of any case.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        Some(match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "parquet" => Self::Parquet,
+            "arrow" | "feather" | "ipc" => Self::Ipc,
+            "csv" => Self::Csv,
+            "jsonl" | "ndjson" => Self::Lines,
+            _ => return None,
+        })
+    }
+}
+
+/// Write all batches that `next` gives to a file, which is replaced whole or stays as it was; returns the number
+/// of rows.
+///
+/// # Errors
+///
+/// `next` fails; the file cannot be written.
+pub fn export(
+    path: &Path,
+    format: Format,
+    schema: &SchemaRef,
+    next: &mut dyn FnMut() -> Result<Option<RecordBatch>, ScanError>,
+) -> Result<u64, ScanError> {
+    let mut rows = 0;
+    let mut counted_next = || {
+        let batch = next()?;
+        rows += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
+        Ok(batch)
+    };
+    replace_with(path, |pending| {
+        let temp = pending.path();
+        let io = |error: io::Error| ScanError::from(Error::io(Step::Write, &temp, error));
+        let mut target = Counted { writer: BufWriter::new(pending.file()?), length: 0 };
+        match format {
+            Format::Parquet => parquet(&temp, &mut target, schema, &mut counted_next)?,
+            Format::Ipc => ipc(&temp, &mut target, schema, &mut counted_next)?,
+            Format::Csv => {
+                let mut lines = Vec::new();
+                csv::header(schema, &mut lines);
+                target.write_all(&lines).map_err(io)?;
+                while let Some(batch) = counted_next()? {
+                    csv::write(&columns(&batch)?, batch.num_rows(), &mut target).map_err(io)?;
+                }
+            }
+            Format::Lines => {
+                while let Some(batch) = counted_next()? {
+                    lines::write(schema, &columns(&batch)?, batch.num_rows(), &mut target).map_err(io)?;
+                }
+            }
+        }
+        target.flush().map_err(io)?;
+        Ok::<u64, ScanError>(target.length)
+    })?;
+    Ok(rows)
+}
+
+fn parquet(
+    temp: &Path,
+    target: impl Write + Send,
+    schema: &SchemaRef,
+    next: &mut dyn FnMut() -> Result<Option<RecordBatch>, ScanError>,
+) -> Result<(), ScanError> {
+    let failed = |error| encode_error(temp, &error);
+    let mut writer = parquet_writer(target, schema.clone()).map_err(failed)?;
+    while let Some(batch) = next()? {
+        writer.write(&batch).map_err(failed)?;
+        if writer.memory_size() > ROW_GROUP {
+            writer.flush().map_err(failed)?;
+        }
+    }
+    writer.close().map_err(failed)?;
+    Ok(())
+}
+
+fn ipc(
+    temp: &Path,
+    target: impl Write,
+    schema: &SchemaRef,
+    next: &mut dyn FnMut() -> Result<Option<RecordBatch>, ScanError>,
+) -> Result<(), ScanError> {
+    let failed = |error| match error {
+        ArrowError::IoError(_, error) => ScanError::from(Error::io(Step::Write, temp, error)),
+        error => error.into(),
+    };
+    let mut writer = FileWriter::try_new(target, schema).map_err(failed)?;
+    while let Some(batch) = next()? {
+        writer.write(&batch).map_err(failed)?;
+    }
+    writer.finish().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{Float64Array, StringArray};
+    use arrow_schema::{DataType, Field, Schema};
+    use std::fs;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    fn batch() -> RecordBatch {
+        let schema = Schema::new(vec![
+            Field::new("model", DataType::Utf8, true),
+            Field::new("energy_j", DataType::Float64, true),
+        ]);
+        let models = StringArray::from(vec![Some("gpt2"), None]);
+        let energy = Float64Array::from(vec![Some(250.5), Some(f64::NAN)]);
+        RecordBatch::try_new(schema.into(), vec![Arc::new(models), Arc::new(energy)]).unwrap()
+    }
+
+    fn write(path: &Path, batches: Vec<Result<RecordBatch, ScanError>>) -> Result<u64, ScanError> {
+        let mut batches = batches.into_iter();
+        let format = Format::of(path).unwrap();
+        export(path, format, &batch().schema(), &mut || batches.next().transpose())
+    }
+
+    fn names(path: &Path) -> Vec<String> {
+        let entries = fs::read_dir(path).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_ending_of_the_name_tells_the_format() {
+        let format = |name: &str| Format::of(Path::new(name));
+        assert_eq!(format("x.PARQUET"), Some(Format::Parquet));
+        assert_eq!(format("a.csv/x.feather"), Some(Format::Ipc));
+        assert_eq!(format("x.ndjson"), Some(Format::Lines));
+        assert_eq!(["x.json", "csv", ".csv", "x.csv.gz", ""].map(format), [None; 5]);
+    }
+
+    #[test]
+    fn every_format_takes_batches_one_by_one_and_counts_their_rows() {
+        let temp = tempfile::tempdir().unwrap();
+        for name in ["x.parquet", "x.arrow", "x.csv", "x.jsonl"] {
+            let path = temp.path().join(name);
+            assert_eq!(write(&path, vec![Ok(batch()), Ok(batch())]).unwrap(), 4);
+            assert_eq!(write(&path, vec![]).unwrap(), 0);
+        }
+        assert_eq!(names(temp.path()).len(), 4);
+    }
+
+    #[test]
+    fn text_is_what_it_should_be() {
+        let temp = tempfile::tempdir().unwrap();
+        let written = |name: &str| -> String {
+            let path: PathBuf = temp.path().join(name);
+            write(&path, vec![Ok(batch())]).unwrap();
+            fs::read_to_string(path).unwrap()
+        };
+        assert_eq!(written("x.csv"), "model,energy_j\ngpt2,250.5\n,NaN\n");
+        assert_eq!(
+            written("x.jsonl"),
+            "{\"model\":\"gpt2\",\"energy_j\":250.5}\n{\"model\":null,\"energy_j\":\"NaN\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_table_that_breaks_off_leaves_the_old_file_and_no_other() {
+        let temp = tempfile::tempdir().unwrap();
+        for name in ["x.parquet", "x.arrow", "x.csv", "x.jsonl"] {
+            let path = temp.path().join(name);
+            fs::write(&path, "old").unwrap();
+            let error = write(&path, vec![Ok(batch()), Err(Error::Interrupted.into())]).unwrap_err();
+            assert!(matches!(error, ScanError::Store(Error::Interrupted)), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+            assert_eq!(names(temp.path()), [name]);
+            fs::remove_file(path).unwrap();
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_an_error_of_the_system_in_every_format() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::Error::from_raw_os_error(28))
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let schema = batch().schema();
+        let failures = [
+            parquet(Path::new("x"), Full, &schema, &mut || Ok(None)).unwrap_err(),
+            ipc(Path::new("x"), Full, &schema, &mut || Ok(None)).unwrap_err(),
+        ];
+        for failure in failures {
+            assert!(
+                matches!(&failure, ScanError::Store(error) if error.raw_os_error() == Some(28)),
+                "{failure}"
+            );
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The values of a column as JSON text.
+
+use std::io::Write;
+
+use arrow_array::cast::AsArray;
+use arrow_array::temporal_conversions::timestamp_us_to_datetime;
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
+use arrow_array::{
+    Array, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
+    TimestampMicrosecondArray, UInt64Array,
+};
+use arrow_schema::{ArrowError, DataType, TimeUnit};
+
+/// A column of a type that tables of results have.
+pub enum Values<'a> {
+    Bool(&'a BooleanArray),
+    Int(&'a Int64Array),
+    Uint(&'a UInt64Array),
+    Float(&'a Float64Array),
+    Text(&'a StringArray),
+    /// With what follows the digits: `Z` where it is an instant.
+    Time(&'a TimestampMicrosecondArray, &'static str),
+    List(&'a ListArray, Box<Values<'a>>),
+}
+
+/// The columns of a batch.
+pub fn columns(batch: &RecordBatch) -> Result<Vec<Values<'_>>, ArrowError> {
+    batch.columns().iter().map(|array| Values::of(array)).collect()
+}
+
+impl<'a> Values<'a> {
+    fn of(array: &'a dyn Array) -> Result<Self, ArrowError> {
+        Ok(match array.data_type() {
+            DataType::Boolean => Self::Bool(array.as_boolean()),
+            DataType::Int64 => Self::Int(array.as_primitive::<Int64Type>()),
+            DataType::UInt64 => Self::Uint(array.as_primitive::<UInt64Type>()),
+            DataType::Float64 => Self::Float(array.as_primitive::<Float64Type>()),
+            DataType::Utf8 => Self::Text(array.as_string::<i32>()),
+            DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+                let zone = if zone.is_some() { "Z" } else { "" };
+                Self::Time(array.as_primitive::<TimestampMicrosecondType>(), zone)
+            }
+            DataType::List(_) => {
+                let list = array.as_list::<i32>();
+                Self::List(list, Box::new(Self::of(list.values())?))
+            }
+            other => return Err(ArrowError::NotYetImplemented(format!("a column of {other} as text"))),
+        })
+    }
+
+    pub fn is_null(&self, row: usize) -> bool {
+        match self {
+            Self::Bool(array) => array.is_null(row),
+            Self::Int(array) => array.is_null(row),
+            Self::Uint(array) => array.is_null(row),
+            Self::Float(array) => array.is_null(row),
+            Self::Text(array) => array.is_null(row),
+            Self::Time(array, _) => array.is_null(row),
+            Self::List(array, _) => array.is_null(row),
+        }
+    }
+
+    /// Append a value as JSON, as a record has it: non-finite floats and times are strings.
+    pub fn json(&self, row: usize, line: &mut Vec<u8>) {
+        if self.is_null(row) {
+            line.extend(b"null");
+            return;
+        }
+        match self {
+            Self::Text(array) => json_string(array.value(row), line),
+            Self::Time(..) => quoted(line, |line| self.plain(row, line)),
+            Self::Float(array) if !array.value(row).is_finite() => {
+                quoted(line, |line| self.plain(row, line));
+            }
+            _ => self.plain(row, line),
+        }
+    }
+
+    /// Append a value that is not null as bare text: numbers, times and strings as they are, lists as JSON.
+    pub fn plain(&self, row: usize, line: &mut Vec<u8>) {
+        match self {
+            Self::Bool(array) => line.extend(if array.value(row) { &b"true"[..] } else { b"false" }),
+            Self::Int(array) => put(line, format_args!("{}", array.value(row))),
+            Self::Uint(array) => put(line, format_args!("{}", array.value(row))),
+            Self::Float(array) => float(array.value(row), line),
+            Self::Text(array) => line.extend(array.value(row).as_bytes()),
+            Self::Time(array, zone) => match timestamp_us_to_datetime(array.value(row)) {
+                Some(time) => put(line, format_args!("{time:?}{zone}")),
+                // A file's time that no calendar has.
+                None => put(line, format_args!("{}", array.value(row))),
+            },
+            Self::List(array, items) => {
+                line.push(b'[');
+                let offsets = array.value_offsets();
+                let at = |place: usize| offsets.get(place).and_then(|offset| usize::try_from(*offset).ok());
+                let (first, end) = (at(row).unwrap_or(0), at(row + 1).unwrap_or(0));
+                for item in first..end {
+                    if item > first {
+                        line.push(b',');
+                    }
+                    items.json(item, line);
+                }
+                line.push(b']');
+            }
+        }
+    }
+}
+
+/// Append a string as JSON.
+pub fn json_string(text: &str, line: &mut Vec<u8>) {
+    // Writing to memory does not fail.
+    let _ = serde_json::to_writer(line, text);
+}
+
+fn float(value: f64, line: &mut Vec<u8>) {
+    if value.is_nan() {
+        line.extend(b"NaN");
+    } else if value.is_infinite() {
+        line.extend(if value > 0.0 { &b"Infinity"[..] } else { b"-Infinity" });
+    } else {
+        let _ = serde_json::to_writer(line, &value);
+    }
+}
+
+fn quoted(line: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    line.push(b'"');
+    write(line);
+    line.push(b'"');
+}
+
+fn put(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    let _ = line.write_fmt(text);
+}
