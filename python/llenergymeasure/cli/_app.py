@@ -21,6 +21,8 @@ _COMMANDS = {
     "show": "Show one result: what was measured, on what, how well.",
     "compare": "Compare results, or groups of them, with the first.",
     "summary": "Tell mean and standard deviation over repeats.",
+    "export": "Write results to one file: Parquet, CSV, Arrow IPC or JSON Lines, by the ending of its name.",
+    "plot": "Draw results: energy per token against throughput, or the power trace of one.",
     "schema": "Print the JSON Schema of result.json.",
     "demo": "Make a small synthetic sweep, save it, load it back, and show what is on disk.",
     "bench": "Measure what it costs to save and load results on a disk.",

@@ -178,14 +178,15 @@ class Scan:
     def export(self, path: str | os.PathLike[str]) -> int:
         """Write the table to a file, durably, whole or not at all, over whatever has its name.
 
-        The ending tells the format. Rows go to the file as they are read, so that the table may be larger than
-        memory.
+        The ending tells the format. Rows go to the file as they are read, so that the table may be larger
+        than memory.
 
-        - `.parquet` (with zstd) and `.arrow`, `.feather`, `.ipc` (the file format of Arrow IPC) keep every type.
-        - `.csv` has a header. A null is an empty cell, an empty string `""`; times are ISO 8601, lists are JSON,
-          and floats that are not finite `NaN`, `Infinity`, `-Infinity`.
-        - `.jsonl`, `.ndjson` have an object for each row, keyed by the names of the columns, with its nulls. Lists
-          are arrays, times ISO 8601, and floats that are not finite the strings `"NaN"`, `"Infinity"`,
+        - `.parquet` (with zstd) and `.arrow`, `.feather`, `.ipc` (the file format of Arrow IPC) keep every
+          type.
+        - `.csv` has a header. A null is an empty cell, an empty string `""`; times are ISO 8601, lists are
+          JSON, and floats that are not finite `NaN`, `Infinity`, `-Infinity`.
+        - `.jsonl`, `.ndjson` have an object for each row, keyed by the names of the columns, with its nulls.
+          Lists are arrays, times ISO 8601, and floats that are not finite the strings `"NaN"`, `"Infinity"`,
           `"-Infinity"`.
 
         Returns:
@@ -193,8 +194,8 @@ class Scan:
 
         Raises:
             ValueError: The ending is none of these; or the file is the power trace of a result.
-            PersistenceError: The file could not be written, and what was there is unchanged; or (`committed`) it
-                is in place and its flush failed.
+            PersistenceError: The file could not be written, and what was there is unchanged; or (`committed`)
+                it is in place and its flush failed.
         """
         target = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
         ending = os.path.splitext(target)[1].lower()  # noqa: PTH122
