@@ -90,15 +90,17 @@ def draw(trace: Timeseries, name: str, recorded_j: float, form: str) -> bytes:
                 linewidth=1.0,
                 # One sample is a line of no length.
                 marker="." if len(curve.times) == 1 else "",
-                label=f"{curve.name}, mean {curve.mean:,.4g} W" if number < _MOST_LABELLED else None,
+                label=f"{curve.name}, mean {curve.mean:,.1f} W" if number < _MOST_LABELLED else None,
                 gid=f"gpu-{number}",
             )
+        known = [curve for curve in drawn if curve.is_known]
+        for number, curve in enumerate(known):
             axes.axhline(
                 curve.mean,
                 color=BLACK,
                 linestyle=(0, (6, 4)),
                 linewidth=0.9,
-                label="mean" if number == 0 else None,
+                label="mean" if number == len(known) - 1 else None,
                 gid=f"mean-{number}",
                 zorder=3,
             )

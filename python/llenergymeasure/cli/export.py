@@ -72,7 +72,10 @@ def export(
     Exit status: 0 all exported, 1 some not, 2 wrong usage, 130 interrupted.
     """
     ending = _check_output(output)
-    names = _names.find(columns) if columns else all_columns()
+    try:
+        names = _names.find(columns) if columns else all_columns()
+    except ValueError as error:
+        raise UsageError("export", str(error)) from None
     if not names:
         raise UsageError("export", "--columns is empty")
     table = _Table("export", directory, names, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from importlib import import_module
 from pathlib import Path
@@ -164,7 +165,11 @@ def _plot_trace(path: str, output: str | None, *, as_json: bool) -> int:
             "mean_power_w": trace.mean_power_w,
             "duration_s": trace.duration_s,
             "curves": [
-                {"gpu_index": curve.gpu_index, "timestamp_s": curve.times, "power_w": curve.powers}
+                {
+                    "gpu_index": curve.gpu_index,
+                    "timestamp_s": curve.times,
+                    "power_w": [None if math.isnan(power) else power for power in curve.powers],
+                }
                 for curve in drawn
             ],
         }

@@ -1,0 +1,175 @@
+"""`llem export`."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+import pytest
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+    Record = Callable[..., dict[str, Any]]
+
+EMPTY = {".parquet": b"PAR1", ".csv": b"path,", ".arrow": b"ARROW1", ".jsonl": b""}
+
+
+@pytest.fixture
+def results(tmp_path: Path, record: Record) -> Path:
+    """Write five results, of two backends."""
+    directory = tmp_path / "results"
+    for number in range(5):
+        place = directory / f"run-{number}" / "result.json"
+        place.parent.mkdir(parents=True)
+        backend = "vllm" if number % 2 else "pytorch"
+        place.write_text(json.dumps(record(f"run-{number}", schema_version="2.0", backend=backend)))
+    return directory
+
+
+def spoil(results: Path, count: int) -> None:
+    for number in range(count):
+        bad = results / f"bad-{number}" / "result.json"
+        bad.parent.mkdir()
+        bad.write_text("{")
+
+
+@pytest.mark.usefixtures("results")
+@pytest.mark.parametrize(
+    "ending", [".parquet", ".csv", ".arrow", ".feather", ".ipc", ".jsonl", ".ndjson", ".CSV"]
+)
+def test_the_ending_chooses_the_format_and_what_was_done_is_said(
+    llem: Run, tmp_path: Path, ending: str
+) -> None:
+    done = llem("export", "results", "-o", f"table{ending}")
+    size = (tmp_path / f"table{ending}").stat().st_size
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"5 results exported to table{ending}: " in done.stderr
+    again = llem("export", "results", "-o", f"table{ending}", "--json")
+    said = json.loads(again.stdout)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert said.pop("seconds") > 0
+    assert said.pop("columns") > 90
+    format_ = {".feather": "arrow", ".ipc": "arrow", ".ndjson": "jsonl", ".CSV": "csv"}.get(
+        ending, ending[1:]
+    )
+    assert said == {
+        "directory": "results",
+        "file": f"table{ending}",
+        "format": format_,
+        "rows": 5,
+        "bytes": size,
+        "failures": [],
+    }
+
+
+@pytest.mark.usefixtures("results")
+def test_rows_and_columns_are_chosen_by_short_names_and_long(llem: Run, tmp_path: Path) -> None:
+    done = llem(
+        "export",
+        "results",
+        "-o",
+        "t.csv",
+        "--where",
+        "backend=vllm",
+        "--columns",
+        "id,model",
+        "-c",
+        "total_tokens",
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "t.csv").read_text() == (
+        "experiment_id,effective_config.model,total_tokens\nrun-1,gpt2,1000\nrun-3,gpt2,1000\n"
+    )
+
+
+def test_files_that_are_no_results_are_named_and_counted_and_the_others_exported(
+    llem: Run, results: Path, tmp_path: Path
+) -> None:
+    spoil(results, 8)
+    done = llem("export", "results", "-o", "t.parquet")
+    assert done.returncode == 1
+    assert done.stderr.count("/result.json (1 bytes) is not a whole result") == 5
+    assert "8 files in results could not be read as results (3 more than are named here)" in done.stderr
+    assert "5 results exported" in done.stderr
+    assert pq.read_table(tmp_path / "t.parquet").num_rows == 5
+    said = json.loads(llem("export", "results", "-o", "t.parquet", "--json").stdout)
+    assert [failure["path"] for failure in said["failures"]] == [
+        f"results/bad-{number}/result.json" for number in range(8)
+    ]
+
+
+def test_a_directory_without_results_says_how_they_get_there_and_makes_no_file(
+    llem: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "results").mkdir()
+    done = llem("export", "results", "-o", "t.csv")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no result in results; `llem save FILE" in done.stderr
+    assert not (tmp_path / "t.csv").exists()
+
+
+@pytest.mark.usefixtures("results")
+@pytest.mark.parametrize(("ending", "begins"), EMPTY.items())
+def test_conditions_that_nothing_meets_make_a_table_without_rows(
+    llem: Run, tmp_path: Path, ending: str, begins: bytes
+) -> None:
+    done = llem("export", "results", "-o", f"t{ending}", "-w", "backend=sglang")
+    assert done.returncode == 0
+    assert "no result in results meets the conditions" in done.stderr
+    assert (tmp_path / f"t{ending}").read_bytes().startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (
+            ("results", "-o", "t.xlsx"),
+            "ends in none of .parquet, .csv, .arrow, .feather, .ipc, .jsonl, .ndjson",
+        ),
+        (("results", "-o", ""), "ends in none of"),
+        (("results", "-o", "absent/t.csv"), "in a directory that does not exist"),
+        (("results", "-o", "made.csv"), "is a directory"),
+        (("results", "-o", "results/run-0/timeseries.parquet"), "power trace of a result"),
+        (("absent", "-o", "t.csv"), "absent does not exist"),
+        (("results/run-0/result.json", "-o", "t.csv"), "is not a directory"),
+        (("results", "-o", "t.csv", "--columns", "enrgy"), "no column 'enrgy'"),
+        (("results", "-o", "t.csv", "--columns", ","), "--columns is empty"),
+        (("results", "-o", "t.csv", "--where", "energy"), "--where 'energy'"),
+        (("results",), "--output"),
+    ],
+)
+def test_a_wrong_call_says_why_and_makes_nothing(
+    llem: Run, results: Path, tmp_path: Path, args: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "made.csv").mkdir()
+    done = llem("export", *args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert done.stderr.endswith("Try 'llem export --help'.\n")
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["made.csv", "results"]
+    assert [place.name for place in results.rglob("*") if place.is_file()] == ["result.json"] * 5
+
+
+@pytest.mark.usefixtures("results")
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".arrow", ".jsonl"])
+def test_a_file_that_finds_no_room_leaves_the_old_one_and_no_other(
+    llem: Run, tmp_path: Path, ending: str
+) -> None:
+    def no_room() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    (tmp_path / f"t{ending}").write_text("old")
+    done = llem("export", "results", "-o", f"t{ending}", preexec_fn=no_room)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / f"t{ending}").read_text() == "old"
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["results", f"t{ending}"]
