@@ -122,6 +122,8 @@ def test_models_that_are_too_many_are_others_the_rarest_first() -> None:
     groups = cloud_of(figures).by_model(4)
     assert list(groups) == ["m5", "m4", "m3", OTHER]
     assert [len(places) for places in groups.values()] == [6, 5, 4, 6]
+    once = [(f"m{number}", 1.0, 10.0 - number) for number in range(6)]
+    assert list(cloud_of(once).by_model(3)) == ["m5", "m4", OTHER]
     assert list(cloud_of(figures).by_model(6)) == ["m5", "m4", "m3", "m2", "m1", "m0"]
 
 

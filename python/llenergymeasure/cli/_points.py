@@ -67,14 +67,16 @@ class Cloud:
         Where there are more models than `most`, those with the fewest results are together in `OTHER`, last.
         """
         counts = Counter(point.model for point in self.points)
+        best: dict[str, float] = {}
+        for point in self.points:
+            best[point.model] = min(point.energy, best.get(point.model, math.inf))
         kept = set(counts)
         if len(counts) > most:
-            kept = set(sorted(counts, key=lambda model: (-counts[model], model))[: most - 1])
+            kept = set(sorted(counts, key=lambda model: (-counts[model], best[model], model))[: most - 1])
         groups: dict[str, list[int]] = {}
         others: list[int] = []
         for place, point in enumerate(self.points):
             (groups.setdefault(point.model, []) if point.model in kept else others).append(place)
-        best = {model: min(self.points[place].energy for place in places) for model, places in groups.items()}
         ordered = {model: groups[model] for model in sorted(groups, key=lambda model: (best[model], model))}
         return ordered | ({OTHER: others} if others else {})
 
