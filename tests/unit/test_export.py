@@ -191,6 +191,28 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path, store: ResultStore
     assert pa.ipc.open_file(tmp_path / "none.arrow").read_all().num_rows == 0
 
 
+def test_power_traces_are_exported_as_results_are(
+    tmp_path: Path, make_result: Callable[..., ExperimentResult]
+) -> None:
+    store = ResultStore(tmp_path / "results")
+    trace = pa.table(
+        {
+            "timestamp_s": [0.0, 1.0, 2.0],
+            "gpu_index": pa.array([0, -1, 1], pa.int32()),
+            "power_w": pa.array([0.1, None, math.inf], pa.float32()),
+        }
+    )
+    store.save(make_result(experiment_id="x"), trace, durable=False)
+    scan = store.scan_timeseries(["timestamp_s", "gpu_index", "power_w"])
+    for ending in ENDINGS:
+        assert scan.export(tmp_path / f"t.{ending}") == 3
+    assert pq.read_table(tmp_path / "t.parquet").equals(scan.to_arrow())
+    assert (
+        tmp_path / "t.csv"
+    ).read_text() == "timestamp_s,gpu_index,power_w\n0.0,0,0.1\n1.0,-1,\n2.0,1,Infinity\n"
+    assert [json.loads(line)["power_w"] for line in (tmp_path / "t.jsonl").open()] == [0.1, None, "Infinity"]
+
+
 @pytest.mark.parametrize("name", ["table", "table.json", "table.csv.gz", ".csv", "table.xlsx"])
 def test_an_unknown_ending_is_refused_before_anything_is_read(
     store: ResultStore, tmp_path: Path, name: str

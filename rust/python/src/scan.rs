@@ -262,7 +262,7 @@ impl Reader {
                 Ok(Some(batch))
             })
         })?;
-        Ok((rows, told(all_bad)))
+        Ok((rows, told(py, all_bad)))
     }
 
     /// Hand the rest on as an Arrow stream. `tell` is called with what is no row, as `next` returns it, and at the end

@@ -15,7 +15,7 @@ use arrow_schema::{ArrowError, SchemaRef};
 
 use crate::durable::replace_with;
 use crate::error::{Error, Step};
-use crate::export::values::columns;
+use crate::export::values::{columns, with_text};
 use crate::scan::ScanError;
 use crate::sidecar::{Counted, encode_error, parquet_writer};
 
@@ -79,12 +79,13 @@ pub fn export(
                 csv::header(schema, &mut lines);
                 target.write_all(&lines).map_err(io)?;
                 while let Some(batch) = counted_next()? {
-                    csv::write(&columns(&batch)?, batch.num_rows(), &mut target).map_err(io)?;
+                    csv::write(&columns(&with_text(&batch)?)?, batch.num_rows(), &mut target).map_err(io)?;
                 }
             }
             Format::Lines => {
                 while let Some(batch) = counted_next()? {
-                    lines::write(schema, &columns(&batch)?, batch.num_rows(), &mut target).map_err(io)?;
+                    lines::write(schema, &columns(&with_text(&batch)?)?, batch.num_rows(), &mut target)
+                        .map_err(io)?;
                 }
             }
         }

@@ -98,7 +98,7 @@ mod tests {
         let column = Arc::new(StringArray::from(vec![None, Some("y")]));
         let batch = RecordBatch::try_new(schema.into(), vec![column]).unwrap();
         let mut lines = Vec::new();
-        write(&columns(&batch).unwrap(), 2, &mut lines).unwrap();
+        write(&columns(batch.columns()).unwrap(), 2, &mut lines).unwrap();
         assert_eq!(lines, b"\"\"\ny\n");
     }
 }

@@ -4,18 +4,21 @@ use std::io::Write;
 
 use arrow_array::cast::AsArray;
 use arrow_array::temporal_conversions::timestamp_us_to_datetime;
-use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
+use arrow_array::types::{Float32Type, Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
 use arrow_array::{
-    Array, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
-    TimestampMicrosecondArray, UInt64Array,
+    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, ListArray, RecordBatch,
+    StringArray, TimestampMicrosecondArray, UInt64Array,
 };
 use arrow_schema::{ArrowError, DataType, TimeUnit};
+use serde::Serialize;
 
 /// A column of a type that tables of results have.
 pub enum Values<'a> {
     Bool(&'a BooleanArray),
     Int(&'a Int64Array),
     Uint(&'a UInt64Array),
+    /// Of single precision, which has fewer digits.
+    Single(&'a Float32Array),
     Float(&'a Float64Array),
     Text(&'a StringArray),
     /// With what follows the digits: `Z` where it is an instant.
@@ -23,9 +26,33 @@ pub enum Values<'a> {
     List(&'a ListArray, Box<Values<'a>>),
 }
 
-/// The columns of a batch.
-pub fn columns(batch: &RecordBatch) -> Result<Vec<Values<'_>>, ArrowError> {
-    batch.columns().iter().map(|array| Values::of(array)).collect()
+/// The columns of a batch, those of types that have no text of their own as the type that comes closest.
+pub fn with_text(batch: &RecordBatch) -> Result<Vec<ArrayRef>, ArrowError> {
+    batch.columns().iter().map(as_text).collect()
+}
+
+fn as_text(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let target = match array.data_type() {
+        DataType::Boolean
+        | DataType::Int64
+        | DataType::UInt64
+        | DataType::Float32
+        | DataType::Float64
+        | DataType::Utf8
+        | DataType::List(_)
+        | DataType::Timestamp(TimeUnit::Microsecond, _) => return Ok(array.clone()),
+        other if other.is_signed_integer() => DataType::Int64,
+        other if other.is_unsigned_integer() => DataType::UInt64,
+        DataType::Float16 => DataType::Float32,
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        _ => DataType::Utf8,
+    };
+    arrow_cast::cast(array, &target)
+}
+
+/// The values of columns.
+pub fn columns(arrays: &[ArrayRef]) -> Result<Vec<Values<'_>>, ArrowError> {
+    arrays.iter().map(|array| Values::of(array)).collect()
 }
 
 impl<'a> Values<'a> {
@@ -34,6 +61,7 @@ impl<'a> Values<'a> {
             DataType::Boolean => Self::Bool(array.as_boolean()),
             DataType::Int64 => Self::Int(array.as_primitive::<Int64Type>()),
             DataType::UInt64 => Self::Uint(array.as_primitive::<UInt64Type>()),
+            DataType::Float32 => Self::Single(array.as_primitive::<Float32Type>()),
             DataType::Float64 => Self::Float(array.as_primitive::<Float64Type>()),
             DataType::Utf8 => Self::Text(array.as_string::<i32>()),
             DataType::Timestamp(TimeUnit::Microsecond, zone) => {
@@ -53,6 +81,7 @@ impl<'a> Values<'a> {
             Self::Bool(array) => array.is_null(row),
             Self::Int(array) => array.is_null(row),
             Self::Uint(array) => array.is_null(row),
+            Self::Single(array) => array.is_null(row),
             Self::Float(array) => array.is_null(row),
             Self::Text(array) => array.is_null(row),
             Self::Time(array, _) => array.is_null(row),
@@ -69,6 +98,9 @@ impl<'a> Values<'a> {
         match self {
             Self::Text(array) => json_string(array.value(row), line),
             Self::Time(..) => quoted(line, |line| self.plain(row, line)),
+            Self::Single(array) if !array.value(row).is_finite() => {
+                quoted(line, |line| self.plain(row, line));
+            }
             Self::Float(array) if !array.value(row).is_finite() => {
                 quoted(line, |line| self.plain(row, line));
             }
@@ -82,7 +114,8 @@ impl<'a> Values<'a> {
             Self::Bool(array) => line.extend(if array.value(row) { &b"true"[..] } else { b"false" }),
             Self::Int(array) => put(line, format_args!("{}", array.value(row))),
             Self::Uint(array) => put(line, format_args!("{}", array.value(row))),
-            Self::Float(array) => float(array.value(row), line),
+            Self::Single(array) => float(array.value(row), f64::from(array.value(row)), line),
+            Self::Float(array) => float(array.value(row), array.value(row), line),
             Self::Text(array) => line.extend(array.value(row).as_bytes()),
             Self::Time(array, zone) => match timestamp_us_to_datetime(array.value(row)) {
                 Some(time) => put(line, format_args!("{time:?}{zone}")),
@@ -112,13 +145,14 @@ pub fn json_string(text: &str, line: &mut Vec<u8>) {
     let _ = serde_json::to_writer(line, text);
 }
 
-fn float(value: f64, line: &mut Vec<u8>) {
+/// Append a float with as many digits as tell it from every other of its precision.
+fn float(digits: impl Serialize, value: f64, line: &mut Vec<u8>) {
     if value.is_nan() {
         line.extend(b"NaN");
     } else if value.is_infinite() {
         line.extend(if value > 0.0 { &b"Infinity"[..] } else { b"-Infinity" });
     } else {
-        let _ = serde_json::to_writer(line, &value);
+        let _ = serde_json::to_writer(line, &digits);
     }
 }
 

@@ -13,6 +13,10 @@ use arrow_schema::{DataType, Field, TimeUnit};
 use super::plan::{Column, Kind, Origin};
 use super::record::Slot;
 
+/// Rows that there is room for at first: as many as are read at once. The builders' own 1024 would be most of
+/// what a scan has in memory.
+const ROWS: usize = 64;
+
 /// The type of a column that the schema knows.
 pub fn data_type(column: &Column) -> DataType {
     let zone = matches!(column.origin, Origin::Instant(_) | Origin::SavedAt).then(|| "UTC".into());
@@ -48,13 +52,13 @@ pub enum Values {
 impl Values {
     pub fn new(data_type: &DataType) -> Self {
         match data_type {
-            DataType::Boolean => Self::Bool(BooleanBuilder::new()),
-            DataType::Int64 => Self::Int(Int64Builder::new()),
-            DataType::Float64 => Self::Float(Float64Builder::new()),
+            DataType::Boolean => Self::Bool(BooleanBuilder::with_capacity(ROWS)),
+            DataType::Int64 => Self::Int(Int64Builder::with_capacity(ROWS)),
+            DataType::Float64 => Self::Float(Float64Builder::with_capacity(ROWS)),
             DataType::Timestamp(_, zone) => {
-                Self::Time(TimestampMicrosecondBuilder::new().with_timezone_opt(zone.clone()))
+                Self::Time(TimestampMicrosecondBuilder::with_capacity(ROWS).with_timezone_opt(zone.clone()))
             }
-            _ => Self::Text(StringBuilder::new()),
+            _ => Self::Text(StringBuilder::with_capacity(ROWS, 0)),
         }
     }
 
@@ -65,8 +69,8 @@ impl Values {
                 let items = Box::new(Self::new(&data_type(&item)));
                 Self::Listed { items, lengths: Vec::new(), present: Vec::new() }
             }
-            (false, Kind::Floats) => Self::Floats(ListBuilder::new(Float64Builder::new())),
-            (false, Kind::Texts) => Self::Texts(ListBuilder::new(StringBuilder::new())),
+            (false, Kind::Floats) => Self::Floats(ListBuilder::new(Float64Builder::with_capacity(ROWS))),
+            (false, Kind::Texts) => Self::Texts(ListBuilder::new(StringBuilder::with_capacity(ROWS, 0))),
             (false, _) => Self::new(&data_type(column)),
         }
     }
