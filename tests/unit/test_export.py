@@ -210,7 +210,8 @@ def test_power_traces_are_exported_as_results_are(
     assert (
         tmp_path / "t.csv"
     ).read_text() == "timestamp_s,gpu_index,power_w\n0.0,0,0.1\n1.0,-1,\n2.0,1,Infinity\n"
-    assert [json.loads(line)["power_w"] for line in (tmp_path / "t.jsonl").open()] == [0.1, None, "Infinity"]
+    lines = (tmp_path / "t.jsonl").read_text().splitlines()
+    assert [json.loads(line)["power_w"] for line in lines] == [0.1, None, "Infinity"]
 
 
 @pytest.mark.parametrize("name", ["table", "table.json", "table.csv.gz", ".csv", "table.xlsx"])
