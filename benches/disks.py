@@ -31,7 +31,7 @@ KINDS = {
     "btrfs": "mkfs.btrfs -q -f",
 }
 """How each kind is made."""
-SLOW_DISK = Path(__file__).with_name("slow_disk.py")
+FUSE_DISK = Path(__file__).parents[1] / "tools" / "fuse_disk.py"
 SIZE = 4 << 30
 SCRATCH = Path("/var/tmp")  # noqa: S108 - a disk where /tmp often is none; names are made at random
 UNMOUNT_ATTEMPTS = 50
@@ -100,7 +100,7 @@ ext4, xfs, btrfs = (partial(disk, kind) for kind in KINDS)
 def _slowed(image: Path, directory: Path, flush_ms: float) -> Iterator[Path]:
     """Put a file before an image, whose flushes take their time."""
     directory.mkdir()
-    command: list[str | Path] = [sys.executable, SLOW_DISK, image, directory, str(flush_ms)]
+    command: list[str | Path] = [sys.executable, FUSE_DISK, image, directory, "--flush-ms", str(flush_ms)]
     try:
         # In a session of its own: Ctrl-C is for the bench, which still has to unmount what lies on this.
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as server:
@@ -108,7 +108,7 @@ def _slowed(image: Path, directory: Path, flush_ms: float) -> Iterator[Path]:
                 assert server.stdout is not None
                 answer = server.stdout.readline().strip()
                 if answer != "ready":
-                    raise UnavailableError(answer or f"{SLOW_DISK.name} failed")
+                    raise UnavailableError(answer or f"{FUSE_DISK.name} failed")
                 yield directory / "disk"
             finally:
                 server.kill()

@@ -1,0 +1,185 @@
+"""A disk in a file, under a loop device, whose flushes take a while, or that notes all it is told.
+
+    python tools/fuse_disk.py IMAGE DIRECTORY --flush-ms 5     # the disk of a laptop
+    python tools/fuse_disk.py IMAGE DIRECTORY --log FILE
+
+It serves a FUSE file system at DIRECTORY with one file in it, `disk`, and says `ready` once it is there, or
+why it cannot be; it ends when DIRECTORY is unmounted.
+
+Without a log, the kernel passes reads and writes of the file through to IMAGE (Linux >= 6.9), as quick as
+without FUSE. Only a flush comes here: IMAGE is flushed, and the answer waits until the time is over. With a
+log, every write comes here, and is in the log before it is answered: 12 bytes of header, `ENTRY`, and the
+bytes that were written; a flush is an entry of length 0.
+
+The protocol is that of `linux/fuse.h`, spoken here so that nothing has to be installed or compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import errno
+import fcntl
+import os
+import stat
+import struct
+import sys
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+__all__: list[str] = []
+
+ENTRY = struct.Struct("<QI")  # of the log: offset, length
+
+REQUEST = struct.Struct("<IIQQIII4x")  # length, opcode, unique, node, uid, gid, pid
+REPLY = struct.Struct("<IiQ")  # length, negated errno, unique
+ATTRIBUTES = struct.Struct("<QQQ24x12xIIII4x4x4x")  # inode, size, blocks, times, mode, links, uid, gid, ...
+
+LOOKUP, FORGET, GETATTR, OPEN, READ, WRITE, RELEASE, FSYNC, FLUSH = 1, 2, 3, 14, 15, 16, 18, 20, 25
+INIT, INTERRUPT, BATCH_FORGET = 26, 36, 42
+NO_REPLY = (FORGET, INTERRUPT, BATCH_FORGET)
+
+TRANSFER = struct.Struct("<8xQI20x")  # of a read or a write: offset, length; the bytes follow
+
+VERSION, MINOR = 7, 40
+BIG_WRITES = 1 << 5
+LONGEST_WRITE = 1 << 17
+INIT_EXTENDED = 1 << 30
+PASS_THROUGH = 1 << (37 - 32)  # of the second word of flags
+OPEN_PASS_THROUGH = 1 << 7
+STACKED = 2
+"""The most that file systems may be stacked, so that the image may lie on an overlay."""
+BACKING_OPEN = 0x4010_E501  # _IOW(229, 1, struct fuse_backing_map)
+
+FOR_EVER = 1 << 30
+LONGEST_REQUEST = 1 << 18
+DIRECTORY, DISK = 1, 2
+
+
+class FuseDisk:
+    """Answers the kernel's requests for one directory and the file in it.
+
+    Args:
+        image: A descriptor of the file that has the bytes.
+        device: A descriptor of `/dev/fuse`, mounted.
+        seconds: What a flush takes at least.
+        log: A descriptor of the log, where writes are to be noted.
+    """
+
+    def __init__(self, image: int, device: int, seconds: float, log: int | None) -> None:
+        self._image, self._device, self._seconds, self._log = image, device, seconds, log
+
+    def serve(self) -> None:
+        """Answer until the file system is unmounted."""
+        while True:
+            try:
+                request = os.read(self._device, LONGEST_REQUEST)
+            except FileNotFoundError:  # withdrawn before it was read
+                continue
+            except OSError as error:
+                if error.errno == errno.ENODEV:
+                    return
+                raise
+            _, opcode, unique, node, *_ = REQUEST.unpack_from(request)
+            if opcode in NO_REPLY:
+                continue
+            try:
+                code, body = 0, self._answer(opcode, node, request[REQUEST.size :])
+            except OSError as error:
+                code, body = -(error.errno or errno.EIO), b""
+            os.write(self._device, REPLY.pack(REPLY.size + len(body), code, unique) + body)
+
+    def _answer(self, opcode: int, node: int, body: bytes) -> bytes:
+        answers: dict[int, Callable[[int, bytes], bytes]] = {
+            INIT: self._start,
+            LOOKUP: self._look_up,
+            GETATTR: lambda node, _: struct.pack("<QII", FOR_EVER, 0, 0) + self._attributes(node),
+            OPEN: self._open,
+            READ: self._read,
+            WRITE: self._write,
+            FSYNC: self._flush,
+            FLUSH: lambda *_: b"",  # of a descriptor that is closed
+            RELEASE: lambda *_: b"",
+        }
+        if opcode not in answers:
+            raise OSError(errno.ENOSYS, "not served")
+        return answers[opcode](node, body)
+
+    def _start(self, _: int, body: bytes) -> bytes:
+        flags, more, size = INIT_EXTENDED, PASS_THROUGH, 4096
+        if self._log is not None:
+            flags, more, size = BIG_WRITES, 0, LONGEST_WRITE
+        elif not int.from_bytes(body[16:20], "little") & PASS_THROUGH:
+            _give_up("this kernel's FUSE passes nothing through")
+        print("ready", flush=True)
+        return struct.pack("<IIIIHHIIHHII24x", VERSION, MINOR, 0, flags, 16, 12, size, 1, 0, 0, more, STACKED)
+
+    def _look_up(self, node: int, name: bytes) -> bytes:
+        if (node, name) != (DIRECTORY, b"disk\0"):
+            raise FileNotFoundError(errno.ENOENT, "no such file")
+        return struct.pack("<QQQQII", DISK, 0, FOR_EVER, FOR_EVER, 0, 0) + self._attributes(DISK)
+
+    def _open(self, *_: object) -> bytes:
+        if self._log is not None:
+            return struct.pack("<QIi", 0, 0, 0)
+        # The call returns its answer for no other kind of buffer.
+        buffer = bytearray(struct.pack("<iIQ", self._image, 0, 0))
+        backing = fcntl.ioctl(self._device, BACKING_OPEN, buffer)
+        return struct.pack("<QIi", 0, OPEN_PASS_THROUGH, backing)
+
+    def _read(self, _: int, body: bytes) -> bytes:
+        offset, length = TRANSFER.unpack_from(body)
+        return os.pread(self._image, length, offset)
+
+    def _write(self, _: int, body: bytes) -> bytes:
+        offset, length = TRANSFER.unpack_from(body)
+        data = body[TRANSFER.size :][:length]
+        self._note(ENTRY.pack(offset, length) + data)
+        return struct.pack("<I4x", os.pwrite(self._image, data, offset))
+
+    def _flush(self, *_: object) -> bytes:
+        over = time.monotonic() + self._seconds
+        self._note(ENTRY.pack(0, 0))
+        if self._log is None:
+            os.fdatasync(self._image)
+        time.sleep(max(0, over - time.monotonic()))
+        return b""
+
+    def _note(self, entry: bytes) -> None:
+        if self._log is not None and os.write(self._log, entry) != len(entry):
+            raise OSError(errno.ENOSPC, "the log is cut short")
+
+    def _attributes(self, node: int) -> bytes:
+        if node == DIRECTORY:
+            return ATTRIBUTES.pack(node, 0, 0, stat.S_IFDIR | 0o700, 2, os.getuid(), os.getgid())
+        size = os.fstat(self._image).st_size
+        return ATTRIBUTES.pack(node, size, size // 512, stat.S_IFREG | 0o600, 1, os.getuid(), os.getgid())
+
+
+def main() -> None:
+    """Mount, serve, and end with the mount."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("image", help="the file that has the bytes")
+    parser.add_argument("directory", help="where the file system is mounted; an empty directory")
+    parser.add_argument("--flush-ms", type=float, default=0, help="what each flush takes at least")
+    parser.add_argument("--log", help="where each write and flush is noted; begun anew")
+    options = parser.parse_args()
+    image = os.open(options.image, os.O_RDWR)
+    log = None if options.log is None else os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    device = os.open("/dev/fuse", os.O_RDWR)
+    settings = f"fd={device},rootmode=40700,user_id={os.getuid()},group_id={os.getgid()}"
+    # The call itself and not the program, which might ask for what is not served before it ends.
+    mount = ctypes.CDLL(None, use_errno=True).mount
+    if mount(b"llem-disk", os.fsencode(options.directory), b"fuse", 0, settings.encode()):
+        _give_up(f"cannot mount a FUSE file system: {os.strerror(ctypes.get_errno())}")
+    FuseDisk(image, device, options.flush_ms / 1000, log).serve()
+
+
+def _give_up(why: str) -> NoReturn:
+    print(why, flush=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
