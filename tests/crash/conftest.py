@@ -398,3 +398,37 @@ def anyones() -> Iterator[Path]:
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
+
+
+LONG = os.environ.get("LLEM_CRASH") == "long"
+
+
+class Figures:
+    """What was done and found, by layer, row and column, for the report."""
+
+    def __init__(self) -> None:
+        self.layers: dict[str, dict[str, dict[str, int | str]]] = {}
+
+    def note(self, layer: str, row: str, column: str, value: int | str) -> None:
+        """Keep a figure."""
+        self.layers.setdefault(layer, {}).setdefault(row, {})[column] = value
+
+    def count(self, layer: str, row: str, column: str, number: int) -> None:
+        """Add to a figure."""
+        before = self.layers.get(layer, {}).get(row, {}).get(column, 0)
+        self.note(layer, row, column, int(before) + number)
+
+
+FIGURES = Figures()
+
+
+@pytest.fixture(scope="session")
+def long_form() -> bool:
+    """Whether to take minutes and not seconds."""
+    return LONG
+
+
+@pytest.fixture(scope="session")
+def figures() -> Figures:
+    """What goes into the report."""
+    return FIGURES

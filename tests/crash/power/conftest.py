@@ -1,0 +1,464 @@
+"""Power cuts: disks that are frozen at an instant, or replayed write by write, and what must be on each.
+
+All of it lies on a file system in memory whose files can be cloned: a state costs some milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llenergymeasure import ExperimentResult, ResultStore
+from llenergymeasure.results.timeseries import Timeseries
+
+FUSE_DISK = Path(__file__).parents[3] / "tools" / "fuse_disk.py"
+ENTRY = 12
+"""Bytes of an entry's header in the log of that disk: the offset, 8, and the length, 4."""
+BLOCK = 4096
+"""What a disk writes whole or not at all."""
+FICLONE = 0x40049409
+HANG = 60
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a file system is made and mounted."""
+
+    make: str
+    size: int
+    options: str = "loop"
+
+
+KINDS = {
+    "ext4": Kind("mkfs.ext4 -q -F -m 0 -E lazy_itable_init=0,lazy_journal_init=0", 48 << 20),
+    # A copy has the identity of the original.
+    "xfs": Kind("mkfs.xfs -q -f", 300 << 20, "loop,nouuid"),
+    "btrfs": Kind("mkfs.btrfs -q -f", 160 << 20, "loop,nodiscard"),
+}
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A mounted file system."""
+
+    top: Path
+    """Its own root."""
+    root: Path
+    """Where results go: there, or on an overlay that keeps them there."""
+
+
+@dataclass
+class Ledger:
+    """What was handed over to be saved, and what was acknowledged, in that order."""
+
+    whole: dict[bytes, str] = field(default_factory=dict)
+    """The bytes of every record that there may be, and whose they are."""
+    results: dict[str, ExperimentResult] = field(default_factory=dict)
+    sidecars: set[bytes] = field(default_factory=set)
+    acknowledged: list[tuple[str, str, int]] = field(default_factory=list)
+    """The path below the mount, the result's id, and where the log was."""
+
+    def add(self, result: ExperimentResult) -> None:
+        """Note a result that is handed over."""
+        beside = result.model_copy(update={"timeseries": "timeseries.parquet"})
+        for form in (result, beside):
+            self.whole[form.model_dump_json(indent=2).encode()] = result.experiment_id
+        self.results[result.experiment_id] = result
+
+
+class Lab:
+    """Makes disks, freezes them, and looks at what they hold."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._pristine: dict[str, Path] = {}
+
+    def image(self, kind: str) -> Path:
+        """A new disk with an empty file system."""
+        if kind not in self._pristine:
+            pristine = self.home / f"{kind}.pristine"
+            with pristine.open("wb") as file:
+                file.truncate(KINDS[kind].size)
+            run(*KINDS[kind].make.split(), pristine)
+            self._pristine[kind] = pristine
+        return self.clone(self._pristine[kind])
+
+    def clone(self, image: Path) -> Path:
+        """A disk as it is at this instant: all that was written to it, flushed or not."""
+        handle, name = tempfile.mkstemp(dir=self.home, prefix="disk-")
+        try:
+            with image.open("rb") as original:
+                fcntl.ioctl(handle, FICLONE, original.fileno())
+        finally:
+            os.close(handle)
+        return Path(name)
+
+    @contextlib.contextmanager
+    def mounted(
+        self, kind: str, device: Path, *, overlay: bool = False, options: str = ""
+    ) -> Iterator[Disk]:
+        """Mount a disk; with an overlay on top, whose upper side is on the disk."""
+        with contextlib.ExitStack() as undo:
+            top = Path(tempfile.mkdtemp(dir=self.home, prefix="mount-"))
+            undo.callback(top.rmdir)
+            how = ",".join(filter(None, (KINDS[kind].options, options)))
+            run("mount", "-t", kind, "-o", how, device, top)
+            undo.callback(unmount, top)
+            if not overlay:
+                yield Disk(top, top)
+                return
+            lower, upper, work = (top / name for name in ("lower", "upper", "work"))
+            for directory in (lower, upper, work):
+                directory.mkdir(exist_ok=True)
+            run("sync", "--file-system", top)
+            root = Path(tempfile.mkdtemp(dir=self.home, prefix="overlay-"))
+            undo.callback(root.rmdir)
+            sides = f"lowerdir={lower},upperdir={upper},workdir={work}"
+            run("mount", "-t", "overlay", "-o", sides, "none", root)
+            undo.callback(unmount, root)
+            yield Disk(top, root)
+
+    @contextlib.contextmanager
+    def logging(self, image: Path, log: Path) -> Iterator[Path]:
+        """Put a disk before an image that notes every write and flush in a log."""
+        with contextlib.ExitStack() as undo:
+            directory = Path(tempfile.mkdtemp(dir=self.home, prefix="fuse-"))
+            undo.callback(directory.rmdir)
+            command: list[str | Path] = [sys.executable, FUSE_DISK, image, directory, "--log", log]
+            # In a session of its own: Ctrl-C is for pytest, which still has to unmount what lies on this.
+            server = undo.enter_context(
+                subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+            )
+            undo.callback(server.kill)
+            assert server.stdout is not None
+            answer = server.stdout.readline().strip()
+            if answer != "ready":
+                pytest.skip(answer or "no FUSE disk can be served")
+            undo.callback(unmount, directory)
+            yield directory / "disk"
+
+    def look(
+        self, kind: str, image: Path, ledger: Ledger, acknowledged: int, *, overlay: bool = False
+    ) -> list[str]:
+        """What is wrong on a disk after a power cut, if anything; takes the image away.
+
+        `acknowledged` is how many of the ledger's acknowledgements came before the cut.
+        """
+        try:
+            with self.mounted(kind, image, overlay=overlay) as disk:
+                return violations(disk.root, ledger, acknowledged)
+        except subprocess.CalledProcessError as error:
+            return [f"unreadable: {error.stderr.decode().strip()}"]
+        except OSError as error:
+            return [f"unreadable: {error}"]
+        finally:
+            image.unlink()
+
+
+def violations(root: Path, ledger: Ledger, acknowledged: int) -> list[str]:
+    """Check every invariant of a power cut; each violation begins with its kind and a colon."""
+    found: list[str] = []
+    store = ResultStore(root)
+    there: dict[str, str] = {}
+    for record in sorted(root.glob("**/result.json")):
+        name = str(record.relative_to(root))
+        try:
+            content = record.read_bytes()
+            if content not in ledger.whole:
+                found.append(f"torn: {name} has {len(content)} bytes that are no result")
+                continue
+            there[name] = ledger.whole[content]
+            loaded = store.load(record, missing_sidecar="error")
+            saved = ledger.results[there[name]]
+            if loaded.model_copy(update={"timeseries": saved.timeseries}) != saved:
+                found.append(f"changed: {name} is not what was saved")
+        except Exception as error:  # noqa: BLE001 - whatever came out is what is found
+            found.append(f"unreadable: {name}: {error}")
+    for sidecar in root.glob("**/timeseries.parquet"):
+        try:
+            content = sidecar.read_bytes()
+        except OSError as error:
+            found.append(f"unreadable: {error}")
+            continue
+        if content not in ledger.sidecars:
+            found.append(f"torn: {sidecar.relative_to(root)} has {len(content)} bytes that are no trace")
+    for name, number, _ in ledger.acknowledged[:acknowledged]:
+        if there.get(name) != number:
+            found.append(f"lost: {name} was acknowledged for result {number}, and has {there.get(name)}")
+    return found
+
+
+def run(*command: str | Path) -> None:
+    """Run a tool of the system that needs root, out of the reach of Ctrl-C."""
+    subprocess.run(command, check=True, capture_output=True, timeout=HANG, start_new_session=True)
+
+
+def unmount(where: Path) -> None:
+    """Unmount; from under those who still have files open, if it must be."""
+    try:
+        run("umount", where)
+    except subprocess.CalledProcessError:
+        run("umount", "--lazy", where)
+
+
+def ignore_signals(until: contextlib.ExitStack) -> None:
+    """Ignore Ctrl-C and SIGTERM until a stack unwinds: an end that is interrupted leaves mounts behind."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        until.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
+
+
+def stop(*_: object) -> None:
+    """End as Ctrl-C does, with everything taken away."""
+    raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Disks that can be frozen, where root, loop devices and xfs are to be had."""
+    if sys.platform != "linux" or os.getuid() != 0:
+        pytest.skip("only Linux's root can mount disks")
+    for tool in ("mount", "umount", "mkfs.xfs"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    with contextlib.ExitStack() as signals, contextlib.ExitStack() as undo:
+        signals.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, stop))
+        base = tmp_path_factory.mktemp("lab")
+        memory, home = base / "memory", base / "home"
+        try:
+            for directory, mount in (
+                (memory, ["mount", "-t", "tmpfs", "-o", "size=75%", "none", memory]),
+                (home, ["mount", "-t", "xfs", "-o", "loop", memory / "image", home]),
+            ):
+                directory.mkdir()
+                run(*mount)
+                undo.callback(unmount, directory)
+                if directory == memory:
+                    with (memory / "image").open("wb") as file:
+                        file.truncate(16 << 30)
+                    run("mkfs.xfs", "-q", "-m", "reflink=1", memory / "image")
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"no disk can be made: {error.stderr.decode().strip()}")
+        undo.callback(ignore_signals, signals)  # last in, first out
+        yield Lab(home)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest, lab: Lab) -> str:
+    """A kind of file system that can be made and mounted here."""
+    kind: str = request.param
+    if shutil.which(KINDS[kind].make.split()[0]) is None:
+        pytest.skip(f"mkfs.{kind} is not installed")
+    image = lab.image(kind)
+    try:
+        with lab.mounted(kind, image):
+            pass
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no {kind} can be mounted: {error.stderr.decode().strip()}")
+    finally:
+        image.unlink()
+    return kind
+
+
+@pytest.fixture(scope="session")
+def sources(parquet: Path, result: ExperimentResult, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """Sidecars of both kinds, and their bytes."""
+    arrow = Timeseries(timestamp_s=[0.25] * 700, gpu_index=[0] * 700, power_w=[125.0] * 700)
+    saved = result.save(tmp_path_factory.mktemp("arrow"), arrow, durable=False)
+    return [(parquet, parquet.read_bytes()), (arrow, saved.with_name("timeseries.parquet").read_bytes())]
+
+
+Acknowledge = Callable[[ExperimentResult, Path], None]
+
+
+@pytest.fixture(scope="session")
+def save_in(result: ExperimentResult, sources: list[Any]) -> Callable[..., None]:
+    """Save some results in one of the ways there are, and tell of each as soon as it is acknowledged.
+
+    The ways are `single`, `sidecar`, `save_many` and `writer`, the last two with the engine that makes their
+    barriers, as in `writer by syncfs`; a third of their results have sidecars.
+    """
+
+    def save_in(
+        root: Path, how: str, ledger: Ledger, acknowledge: Acknowledge, *, count: int, durable: bool = True
+    ) -> None:
+        first = len(ledger.results)
+        results = [result.model_copy(update={"experiment_id": f"{first + n}"}) for n in range(count)]
+        ledger.sidecars |= {content for _, content in sources}
+        verb, _, engine = how.partition(" by ")
+        every = {"single": count + 1, "sidecar": 1}.get(verb, 3)
+        traces = [sources[n // every % 2][0] if n % every == every - 1 else None for n in range(count)]
+        for each in results:
+            ledger.add(each)
+        store = ResultStore(root)
+        store._engine = engine or None
+        if verb in ("single", "sidecar"):
+            for each, trace in zip(results, traces, strict=True):
+                acknowledge(each, store.save(each, trace, durable=durable))
+        elif verb == "save_many":
+            saved = store.save_many(results, timeseries_sources=traces, durable=durable)
+            for each, path in zip(results, saved, strict=True):
+                acknowledge(each, path)
+        else:
+            with store.writer(durable=durable) as writer:
+                for each, trace in zip(results, traces, strict=True):
+                    future = writer.submit(each, trace)
+                    future.add_done_callback(lambda future, each=each: acknowledge(each, future.result()))  # type: ignore[misc]
+
+    return save_in
+
+
+@dataclass(frozen=True)
+class Write:
+    """An entry of a disk's log, and where the log was after it; a flush has no data."""
+
+    offset: int
+    data: bytes
+    end: int
+
+    @property
+    def is_flush(self) -> bool:
+        return not self.data
+
+
+@dataclass
+class Recording:
+    """All that a disk was told while results were saved to it."""
+
+    kind: str
+    base: Path
+    log: Path
+    ledger: Ledger
+
+    def position(self) -> int:
+        """How long the log is now: all that was acknowledged by the disk is in it."""
+        return self.log.stat().st_size
+
+    def entries(self) -> list[Write]:
+        content, at, found = self.log.read_bytes(), 0, []
+        while at < len(content):
+            offset, length = int.from_bytes(content[at : at + 8], "little"), content[at + 8 : at + ENTRY]
+            end = at + ENTRY + int.from_bytes(length, "little")
+            found.append(Write(offset, content[at + ENTRY : end], end))
+            at = end
+        return found
+
+
+@dataclass(frozen=True)
+class State:
+    """A power cut after an entry of the log; what was not flushed by then is kept, dropped, or in between."""
+
+    after: int
+    keep: float
+
+
+class Replay:
+    """Makes the states that a disk can be in after a power cut from the log of what it was told.
+
+    Args:
+        lab: Where to make them.
+        recording: What the disk was told.
+        flushes: Whether the disk does what a flush asks.
+    """
+
+    def __init__(self, lab: Lab, recording: Recording, *, flushes: bool = True) -> None:
+        self._lab, self._recording, self._flushes = lab, recording, flushes
+        self.entries = recording.entries()
+
+    def states(self, count: int, chance: random.Random) -> list[State]:
+        """Choose states: with the unflushed all dropped, all kept, and kept at random, a third each.
+
+        Where there are fewer of the first two, the rest is of the last.
+        """
+        writes = [n for n, entry in enumerate(self.entries) if not entry.is_flush]
+        flushes = [n for n, entry in enumerate(self.entries) if entry.is_flush] if self._flushes else []
+        # All is dropped alike between two flushes; the last moment is the one where most was acknowledged.
+        ends = sorted({*(n - 1 for n in flushes if n), len(self.entries) - 1})
+        dropped = chance.sample(ends, min(len(ends), count // 3))
+        kept = chance.sample(writes, min(len(writes), count // 3))
+        left = count - len(dropped) - len(kept)
+        at_random = [State(chance.choice(writes), chance.uniform(0.05, 0.95)) for _ in range(left)]
+        return [*(State(n, 0) for n in dropped), *(State(n, 1) for n in kept), *at_random]
+
+    def violations(self, states: list[State], chance: random.Random) -> Iterator[tuple[State, list[str]]]:
+        """Look at each state, in the order of the log."""
+        flushed = self._lab.clone(self._recording.base)
+        done = 0
+        try:
+            for state in sorted(states, key=lambda state: state.after):
+                before = range(done, state.after + 1)
+                last = max((n for n in before if self.entries[n].is_flush and self._flushes), default=done)
+                apply(flushed, [(entry.offset, entry.data) for entry in self.entries[done:last]])
+                done = last
+                image = self._lab.clone(flushed)
+                tail = [block for entry in self.entries[done : state.after + 1] for block in blocks(entry)]
+                apply(image, [block for block in tail if chance.random() < state.keep])
+                yield state, self._look(state, image)
+        finally:
+            flushed.unlink()
+
+    def _look(self, state: State, image: Path) -> list[str]:
+        end = self.entries[state.after].end
+        ledger = self._recording.ledger
+        acknowledged = sum(position <= end for *_, position in ledger.acknowledged)
+        return self._lab.look(self._recording.kind, image, ledger, acknowledged)
+
+
+def blocks(entry: Write) -> Iterator[tuple[int, bytes]]:
+    """The parts of a write that may reach the disk each without the others."""
+    for start in range(0, len(entry.data), BLOCK):
+        yield entry.offset + start, entry.data[start : start + BLOCK]
+
+
+def apply(image: Path, writes: list[tuple[int, bytes]]) -> None:
+    """Write to a disk."""
+    with image.open("r+b", buffering=0) as file:
+        for offset, data in writes:
+            os.pwrite(file.fileno(), data, offset)
+
+
+@pytest.fixture
+def record(lab: Lab) -> Callable[..., contextlib.AbstractContextManager[tuple[Recording, Path]]]:
+    """Mount a new disk that notes all that it is told, and give the recording and the mount."""
+    if not Path("/dev/fuse").exists():
+        pytest.skip("this kernel has no FUSE, which notes the writes")
+
+    @contextlib.contextmanager
+    def record(kind: str, *, options: str = "") -> Iterator[tuple[Recording, Path]]:
+        image = lab.image(kind)
+        recording = Recording(kind, lab.clone(image), lab.home / f"{image.name}.log", Ledger())
+        try:
+            with (
+                lab.logging(image, recording.log) as device,
+                lab.mounted(kind, device, options=options) as disk,
+            ):
+                yield recording, disk.root
+        finally:
+            image.unlink()
+
+    return record
+
+
+@pytest.fixture(scope="session")
+def replay(lab: Lab) -> Callable[..., Replay]:
+    """The states that a recorded disk can be in."""
+    return partial(Replay, lab)
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    """An empty account of what is saved."""
+    return Ledger()

@@ -1,0 +1,116 @@
+"""A power cut at the acknowledgement: what was acknowledged is there, whole; nothing is torn.
+
+What the disk was told up to then is kept, flushed or not: what is lost is what never left the kernel's memory.
+Where a disk loses what was not flushed is `test_every_write.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llenergymeasure import ExperimentResult
+
+if TYPE_CHECKING:
+    Lab = Any
+    Ledger = Any
+    Figures = Any
+    SaveIn = Callable[..., None]
+
+WAYS = {
+    # How many results, and after how many acknowledgements the power fails.
+    "single": (3, 1),
+    "sidecar": (3, 1),
+    "save_many by fsync": (20, 20),
+    "save_many by syncfs": (20, 20),
+    "writer by fsync": (24, 8),
+    "writer by syncfs": (24, 8),
+}
+
+
+def flush_something_else(kind: str, top: Path) -> None:
+    """Somebody else's flush of a file of his own, which commits the journal, or on btrfs his snapshot.
+
+    It shows what was renamed and never flushed.
+    """
+    handle = os.open(top / "foreign", os.O_WRONLY | os.O_CREAT)
+    os.write(handle, b"foreign")
+    os.fsync(handle)
+    os.close(handle)
+    if kind == "btrfs":
+        foreign = top / "foreign-volume"
+        if not foreign.exists():
+            subprocess.run(["btrfs", "subvolume", "create", foreign], check=True, capture_output=True)
+        snapshot = top / f"snapshot{len(list(top.glob('snapshot*')))}"
+        subprocess.run(
+            ["btrfs", "subvolume", "snapshot", foreign, snapshot], check=True, capture_output=True
+        )
+
+
+@pytest.fixture
+def cut(lab: Lab, kind: str, ledger: Ledger, save_in: SaveIn, figures: Figures) -> Callable[..., list[str]]:
+    """Save in one way, cut the power at acknowledgements, and say what is wrong then, in any state."""
+
+    def cut(how: str, *, overlay: bool, durable: bool = True, rounds: int = 1) -> list[str]:
+        count, every = WAYS[how]
+        ledger.acknowledged.clear()
+        image = lab.image(kind)
+        states: list[tuple[Path, int]] = []
+        with lab.mounted(kind, image, overlay=overlay) as disk:
+
+            def acknowledge(result: ExperimentResult, path: Path) -> None:
+                name = str(path.relative_to(disk.root))
+                ledger.acknowledged.append((name, result.experiment_id, 0))
+                told = len(ledger.acknowledged)
+                if told % every == 0:
+                    states.append((lab.clone(image), told))
+                    flush_something_else(kind, disk.top)
+                    states.append((lab.clone(image), told))
+
+            for n in range(rounds):
+                # The first of each round makes the directory, and its parent.
+                save_in(
+                    disk.root / f"sweep{n}" / "out", how, ledger, acknowledge, count=count, durable=durable
+                )
+        image.unlink()
+        assert len(states) == 2 * rounds * (count // every)
+        found = [lab.look(kind, state, ledger, told, overlay=overlay) for state, told in states]
+        row = f"{kind}, overlay" if overlay else kind
+        if durable:
+            figures.count("Power cut at the acknowledgement", row, "states", len(found))
+            figures.count("Power cut at the acknowledgement", row, "violations", sum(map(bool, found)))
+        else:
+            figures.count("Power cut at the acknowledgement", row, "states not durable", len(found))
+            figures.count("Power cut at the acknowledgement", row, "of these lossy", sum(map(bool, found)))
+        return [violation for state in found for violation in state]
+
+    return cut
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("overlay", [False, True], ids=["plain", "overlay"])
+def test_what_was_acknowledged_survives_a_power_cut(
+    cut: Callable[..., list[str]], how: str, *, overlay: bool, long_form: bool
+) -> None:
+    assert cut(how, overlay=overlay, rounds=12 if long_form else 1) == []
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("overlay", [False, True], ids=["plain", "overlay"])
+def test_a_power_cut_is_noticed_where_nothing_is_flushed(
+    cut: Callable[..., list[str]], how: str, *, overlay: bool
+) -> None:
+    kinds: set[str] = set()
+    # Somebody else's flush puts the new names on the disk without what they stand for, unless the kernel
+    # happened to write that before.
+    for _ in range(10):
+        found = cut(how, overlay=overlay, durable=False)
+        kinds |= {violation.partition(":")[0] for violation in found}
+        if kinds >= {"lost", "torn"}:
+            break
+    assert kinds >= {"lost", "torn"}
