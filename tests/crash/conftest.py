@@ -74,12 +74,12 @@ class Saver:
         source: Path | str | None = None,
         trace: bool = False,
         inject: tuple[str, ...] = (),
-        only: Path | None = None,
+        only: tuple[Path, ...] = (),
         **options: object,
     ) -> Outcome:
         """Save in a fresh process; under strace if there is something to trace or to inject.
 
-        With `only`, no other call than those on this path is traced or fails.
+        With `only`, no other call than those on these paths is traced or fails.
         """
         job = {
             "result": result.model_dump_json(),
@@ -104,7 +104,7 @@ class Saver:
         *,
         trace: bool = False,
         inject: tuple[str, ...] = (),
-        only: Path | None = None,
+        only: tuple[Path, ...] = (),
     ) -> Outcome:
         """Do a job in a fresh process; see `save`."""
         stderr, log = self._scratch / f"{self._runs}.err", self._scratch / f"{self._runs}.log"
@@ -142,7 +142,7 @@ class Saver:
         self._process.stdout.close()
 
 
-def attach(pid: int, log: Path, inject: tuple[str, ...], only: Path | None) -> subprocess.Popen[str]:
+def attach(pid: int, log: Path, inject: tuple[str, ...], only: tuple[Path, ...]) -> subprocess.Popen[str]:
     """Attach strace to a process, and return when it traces."""
     command = [
         "strace",
@@ -153,12 +153,12 @@ def attach(pid: int, log: Path, inject: tuple[str, ...], only: Path | None) -> s
         "-o",
         str(log),
         "-e",
-        f"trace={TRACED if only is None else READS}",
+        f"trace={TRACED},{READS}" if only else f"trace={TRACED}",
         "-p",
         str(pid),
     ]
-    if only is not None:
-        command += ["-P", str(only)]
+    for path in only:
+        command += ["-P", str(path)]
     for injection in inject:
         command += ["-e", f"inject={injection}"]
     tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -213,8 +213,10 @@ def bulk(traced: Saver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
     assert traced
     saver = Saver(tmp_path_factory.mktemp("bulk"), "bulk_saver.py")
 
-    def bulk(root: Path, *, inject: tuple[str, ...] = (), **job: object) -> Outcome:
-        return saver.run({"root": str(root), **job}, trace=True, inject=inject)
+    def bulk(
+        root: Path, *, inject: tuple[str, ...] = (), only: tuple[Path, ...] = (), **job: object
+    ) -> Outcome:
+        return saver.run({"root": str(root), **job}, trace=True, inject=inject, only=only)
 
     yield bulk
     saver.close()

@@ -144,7 +144,7 @@ def test_a_source_that_cannot_be_read_gives_the_systems_code_and_a_record(
     for nth in range(1, 30):
         root = tmp_path / str(nth)
         injection = f"{name}:error={error}:when={nth}"
-        outcome = traced.save(result, root, source=parquet, only=parquet, inject=(injection,))
+        outcome = traced.save(result, root, source=parquet, only=(parquet,), inject=(injection,))
         end = check(result, root, outcome)
         if end == "saved":
             break

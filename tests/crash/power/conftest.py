@@ -79,6 +79,14 @@ class Ledger:
             self.whole[form.model_dump_json(indent=2).encode()] = result.experiment_id
         self.results[result.experiment_id] = result
 
+    def learn(self, root: Path) -> None:
+        """Note what another run of the same saves has left."""
+        for record in root.glob("*/result.json"):
+            loaded = ExperimentResult.from_json(record)
+            self.results[loaded.experiment_id] = loaded
+            self.whole[record.read_bytes()] = loaded.experiment_id
+        self.sidecars |= {path.read_bytes() for path in root.glob("*/timeseries.parquet")}
+
 
 class Lab:
     """Makes disks, freezes them, and looks at what they hold."""
@@ -108,9 +116,7 @@ class Lab:
         return Path(name)
 
     @contextlib.contextmanager
-    def mounted(
-        self, kind: str, device: Path, *, overlay: bool = False, options: str = ""
-    ) -> Iterator[Disk]:
+    def mounted(self, kind: str, device: Path, *, overlay: bool = False, options: str = "") -> Iterator[Disk]:
         """Mount a disk; with an overlay on top, whose upper side is on the disk."""
         with contextlib.ExitStack() as undo:
             top = Path(tempfile.mkdtemp(dir=self.home, prefix="mount-"))
@@ -226,6 +232,28 @@ def stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def flush_something_else(kind: str, top: Path) -> None:
+    """Somebody else's flush of a file of his own, which commits the journal; on btrfs his snapshot does.
+
+    It shows what was renamed and never flushed.
+    """
+    handle = os.open(top / "foreign", os.O_WRONLY | os.O_CREAT)
+    os.write(handle, b"foreign")
+    os.fsync(handle)
+    os.close(handle)
+    if kind == "btrfs":
+        volume = top / "foreign-volume"
+        if not volume.exists():
+            run("btrfs", "subvolume", "create", volume)
+        run("btrfs", "subvolume", "snapshot", volume, top / f"snapshot{len(list(top.glob('snapshot*')))}")
+
+
+@pytest.fixture(scope="session")
+def foreign_flush() -> Callable[[str, Path], None]:
+    """Somebody else's flush on the same file system."""
+    return flush_something_else
+
+
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Disks that can be frozen, where root, loop devices and xfs are to be had."""
@@ -239,17 +267,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         base = tmp_path_factory.mktemp("lab")
         memory, home = base / "memory", base / "home"
         try:
-            for directory, mount in (
-                (memory, ["mount", "-t", "tmpfs", "-o", "size=75%", "none", memory]),
-                (home, ["mount", "-t", "xfs", "-o", "loop", memory / "image", home]),
-            ):
-                directory.mkdir()
-                run(*mount)
-                undo.callback(unmount, directory)
-                if directory == memory:
-                    with (memory / "image").open("wb") as file:
-                        file.truncate(16 << 30)
-                    run("mkfs.xfs", "-q", "-m", "reflink=1", memory / "image")
+            memory.mkdir()
+            run("mount", "-t", "tmpfs", "-o", "size=75%", "none", memory)
+            undo.callback(unmount, memory)
+            with (memory / "image").open("wb") as file:
+                file.truncate(16 << 30)
+            run("mkfs.xfs", "-q", "-m", "reflink=1", memory / "image")
+            home.mkdir()
+            run("mount", "-t", "xfs", "-o", "loop", memory / "image", home)
+            undo.callback(unmount, home)
         except subprocess.CalledProcessError as error:
             pytest.skip(f"no disk can be made: {error.stderr.decode().strip()}")
         undo.callback(ignore_signals, signals)  # last in, first out
@@ -456,6 +482,12 @@ def record(lab: Lab) -> Callable[..., contextlib.AbstractContextManager[tuple[Re
 def replay(lab: Lab) -> Callable[..., Replay]:
     """The states that a recorded disk can be in."""
     return partial(Replay, lab)
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """Chance that can be had again; the log of what a kernel writes cannot."""
+    return random.Random(int(os.environ.get("LLEM_CRASH_SEED", "1")))
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """A power cut at the acknowledgement: what was acknowledged is there, whole; nothing is torn.
 
-What the disk was told up to then is kept, flushed or not: what is lost is what never left the kernel's memory.
-Where a disk loses what was not flushed is `test_every_write.py`.
+What the disk was told up to then is kept, flushed or not, and what never left the kernel's memory is lost.
+`test_every_write.py` has the disk that loses what was not flushed.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,27 +31,15 @@ WAYS = {
 }
 
 
-def flush_something_else(kind: str, top: Path) -> None:
-    """Somebody else's flush of a file of his own, which commits the journal, or on btrfs his snapshot.
-
-    It shows what was renamed and never flushed.
-    """
-    handle = os.open(top / "foreign", os.O_WRONLY | os.O_CREAT)
-    os.write(handle, b"foreign")
-    os.fsync(handle)
-    os.close(handle)
-    if kind == "btrfs":
-        foreign = top / "foreign-volume"
-        if not foreign.exists():
-            subprocess.run(["btrfs", "subvolume", "create", foreign], check=True, capture_output=True)
-        snapshot = top / f"snapshot{len(list(top.glob('snapshot*')))}"
-        subprocess.run(
-            ["btrfs", "subvolume", "snapshot", foreign, snapshot], check=True, capture_output=True
-        )
-
-
 @pytest.fixture
-def cut(lab: Lab, kind: str, ledger: Ledger, save_in: SaveIn, figures: Figures) -> Callable[..., list[str]]:
+def cut(
+    lab: Lab,
+    kind: str,
+    ledger: Ledger,
+    save_in: SaveIn,
+    foreign_flush: Callable[[str, Path], None],
+    figures: Figures,
+) -> Callable[..., list[str]]:
     """Save in one way, cut the power at acknowledgements, and say what is wrong then, in any state."""
 
     def cut(how: str, *, overlay: bool, durable: bool = True, rounds: int = 1) -> list[str]:
@@ -69,7 +55,7 @@ def cut(lab: Lab, kind: str, ledger: Ledger, save_in: SaveIn, figures: Figures) 
                 told = len(ledger.acknowledged)
                 if told % every == 0:
                     states.append((lab.clone(image), told))
-                    flush_something_else(kind, disk.top)
+                    foreign_flush(kind, disk.top)
                     states.append((lab.clone(image), told))
 
             for n in range(rounds):

@@ -1,0 +1,203 @@
+"""Each flush that is left out is noticed: what the other tests of this directory check can turn red."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llenergymeasure import ExperimentResult
+
+if TYPE_CHECKING:
+    Bulk = Callable[..., Any]
+    Figures = Any
+    Lab = Any
+    Ledger = Any
+    Outcome = Any
+    Saver = Any
+
+LAYER = "Mutants"
+STAMP = "2026-01-01T00-00"
+COUNT = 20
+NAMES = [f"org-model_pytorch_{STAMP}" + (f"_{n}" if n else "") for n in range(COUNT)]
+TEMPS = (".result.json.tmp", ".timeseries.parquet.tmp")
+
+# The flushes of a single save, by what they flush, in their order.
+SIDECAR, RECORD, CLAIM, OUTPUT = 1, 2, 3, 4
+SINGLE = {
+    "the sidecar's": f"{SIDECAR}",
+    "the record's": f"{RECORD}",
+    "the claimed directory's": f"{CLAIM}",
+    "output_dir's": f"{OUTPUT}",
+    "both directories'": f"{CLAIM}..{OUTPUT}",
+}
+COVERED = {
+    ("ext4", "the claimed directory's"): "that of output_dir commits the same journal",
+    ("ext4", "output_dir's"): "that of the claimed directory commits the same journal",
+    ("xfs", "output_dir's"): "that of the claimed directory writes the log up to its own making",
+    ("btrfs", "the claimed directory's"): "that of output_dir takes new directories along",
+    ("btrfs", "output_dir's"): "that of a new directory takes its name along",
+}
+"""Flushes that fsync(2) asks for, and that this file system would not need: another does the same."""
+
+
+@pytest.fixture
+def after(
+    lab: Lab, kind: str, ledger: Ledger, foreign_flush: Callable[[str, Path], None]
+) -> Callable[[Callable[[Path], Outcome]], list[str]]:
+    """Save in an output directory that is there, cut the power, and say what is wrong then."""
+
+    def after(save: Callable[[Path], Outcome]) -> list[str]:
+        image = lab.image(kind)
+        with lab.mounted(kind, image) as disk:
+            root = disk.root / "out"
+            root.mkdir()
+            foreign_flush(kind, disk.top)
+            foreign_flush(kind, root)
+            outcome = save(root)
+            states = [lab.clone(image)]
+            if not outcome.killed_by:
+                note(ledger, outcome, disk.root)
+            foreign_flush(kind, disk.top)
+            states.append(lab.clone(image))
+        image.unlink()
+        told = len(ledger.acknowledged)
+        return [violation for state in states for violation in lab.look(kind, state, ledger, told)]
+
+    return after
+
+
+def note(ledger: Ledger, outcome: Outcome, top: Path) -> None:
+    """Note what a process says that it saved, wrongly or not."""
+    assert outcome.kind == "saved", outcome
+    saved = outcome.said.get("saved") or {"crash": outcome.said["path"]}
+    for number, path in saved.items():
+        ledger.acknowledged.append((str(Path(path).relative_to(top)), number, 0))
+
+
+def judge(figures: Figures, kind: str, mutant: str, found: list[str]) -> bool:
+    """Note whether a mutant was noticed, and return that."""
+    reason = COVERED.get((kind, mutant.partition(": ")[2]))
+    verdict = "survives" if reason is None else f"no loss on {kind}: {reason}"
+    if found:
+        verdict = "caught: " + ", ".join(sorted({violation.partition(":")[0] for violation in found}))
+    figures.note(LAYER, mutant, kind, verdict)
+    return bool(found)
+
+
+@pytest.fixture
+def single(
+    after: Callable[..., list[str]], traced: Saver, result: ExperimentResult, parquet: Path, ledger: Ledger
+) -> Callable[[str | None], list[str]]:
+    """Save one result, with a sidecar, without some of its flushes."""
+    ledger.add(result)
+    ledger.sidecars.add(parquet.read_bytes())
+
+    def single(dropped: str | None) -> list[str]:
+        inject = () if dropped is None else (f"fsync:retval=0:when={dropped}",)
+
+        def save(root: Path) -> Outcome:
+            outcome = traced.save(result, root, source=parquet, trace=True, inject=inject)
+            flushes = [call for call in outcome.calls if call.name == "fsync"]
+            paths = [call.arguments.rpartition("/")[2].rstrip(">") for call in flushes]
+            claimed = Path(outcome.said["path"]).parent.name
+            assert paths == [".timeseries.parquet.tmp", ".result.json.tmp", claimed, "out"]
+            return outcome
+
+        return after(save)
+
+    return single
+
+
+def test_a_single_save_with_all_its_flushes_is_safe(single: Callable[..., list[str]]) -> None:
+    assert single(None) == []
+
+
+@pytest.mark.parametrize("flush", SINGLE)
+def test_a_single_save_without_a_flush_is_noticed(
+    single: Callable[..., list[str]], figures: Figures, kind: str, flush: str
+) -> None:
+    caught = judge(figures, kind, f"one save without a flush: {flush}", single(SINGLE[flush]))
+    assert caught == ((kind, flush) not in COVERED)
+
+
+@pytest.fixture
+def batch(bulk: Bulk, parquet: Path, ledger: Ledger, tmp_path: Path) -> Callable[..., Outcome]:
+    """Save a batch in another process, and know what it may leave."""
+    job: dict[str, Any] = {"count": COUNT, "stamp": STAMP, "sources": [None, None, str(parquet)]}
+    reference = tmp_path / "reference"
+    assert bulk(reference, durable=False, **job).kind == "saved"
+    ledger.learn(reference)
+
+    def batch(root: Path, **options: Any) -> Outcome:
+        return bulk(root, **job, **options)
+
+    return batch
+
+
+@pytest.mark.parametrize("barrier", ["first", "second"])
+def test_a_batch_of_fsyncs_without_a_barrier_is_noticed(
+    batch: Callable[..., Outcome],
+    after: Callable[..., list[str]],
+    figures: Figures,
+    kind: str,
+    barrier: str,
+) -> None:
+    def save(root: Path) -> Outcome:
+        files = [root / name / temp for name in NAMES for temp in TEMPS]
+        directories = [root, *(root / name for name in NAMES)]
+        only = tuple(files if barrier == "first" else directories)
+        outcome = batch(root, engine="fsync", only=only, inject=("fsync:retval=0",))
+        dropped = [line for line in outcome.trace.splitlines() if "(INJECTED)" in line]
+        assert len(dropped) >= COUNT
+        return outcome
+
+    assert judge(figures, kind, f"a batch by fsync: without the {barrier} barrier", after(save))
+
+
+@pytest.mark.parametrize("mutant", [False, True], ids=["both barriers", "one barrier"])
+def test_a_batch_of_syncfs_with_one_barrier_instead_of_two_is_noticed(
+    batch: Callable[..., Outcome],
+    after: Callable[..., list[str]],
+    figures: Figures,
+    kind: str,
+    *,
+    mutant: bool,
+) -> None:
+    # The process dies among the renames, which one of somebody else's flushes then puts on the disk.
+    inject = (f"renameat2:signal=SIGKILL:when={COUNT}", *(("syncfs:retval=0:when=1",) if mutant else ()))
+
+    def save(root: Path) -> Outcome:
+        outcome = batch(root, engine="syncfs", inject=inject)
+        assert outcome.killed_by
+        assert len(list(root.glob("*/result.json"))) >= COUNT // 2
+        return outcome
+
+    found = after(save)
+    if mutant:
+        assert judge(figures, kind, "a batch by syncfs: one barrier instead of two", found)
+    else:
+        assert found == []
+
+
+def test_a_batch_of_syncfs_without_the_second_barrier_is_noticed(
+    batch: Callable[..., Outcome], after: Callable[..., list[str]], figures: Figures, kind: str
+) -> None:
+    def save(root: Path) -> Outcome:
+        outcome = batch(root, engine="syncfs", inject=("syncfs:retval=0:when=2",))
+        barriers = [line for line in outcome.trace.splitlines() if "syncfs" in line and " = " in line]
+        # Calls are counted by thread.
+        if ["(INJECTED)" in line for line in barriers] != [False, True]:
+            pytest.skip("more than one thread made barriers, or more than two were made")
+        return outcome
+
+    assert judge(figures, kind, "a batch by syncfs: without the second barrier", after(save))
+
+
+@pytest.mark.parametrize("engine", ["fsync", "syncfs"])
+def test_a_batch_with_both_barriers_is_safe(
+    batch: Callable[..., Outcome], after: Callable[..., list[str]], engine: str
+) -> None:
+    assert after(lambda root: batch(root, engine=engine)) == []
