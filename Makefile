@@ -15,7 +15,7 @@ ifneq ($(shell uname -s),Linux)
 MANYLINUX :=
 endif
 
-.PHONY: demo test wheel rust-test python-test lint format bench bench-bulk bench-scan bench-peers lock clean help
+.PHONY: demo test wheel rust-test python-test lint format bench bench-bulk bench-scan bench-peers crash lock clean help
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -47,6 +47,9 @@ format: .make/test-env ## rewrite the sources in their house style
 	cargo fmt --all
 	$(TEST_ENV)/bin/ruff check --fix-only
 	$(TEST_ENV)/bin/ruff format
+
+crash: .make/test-env ## the long form of the crash tests, as root; its figures go to .make/crash-report.md
+	LLEM_TEST_INSTALLED=1 LLEM_CRASH=long $(TEST_ENV)/bin/python -m pytest tests/crash $(ARGS)
 
 bench: .make/test-env ## measure saving and loading against the floor and a plain Python store (ARGS="--json out.json")
 	$(TEST_ENV)/bin/python benches/bench.py $(ARGS)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -394,6 +395,24 @@ def ext4(tmp_path: Path, mount: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
+def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """An ext4 in memory, as quick as the processor, where root can mount one; else pytest's own directory."""
+    if os.getuid() != 0 or shutil.which("mkfs.ext4") is None:
+        return tmp_path
+    try:
+        mount: Callable[..., Path] = request.getfixturevalue("mount")
+        image = mount("tmpfs", "size=4G") / "image"
+        with image.open("wb") as file:
+            file.truncate(3 << 30)
+        run("mkfs.ext4", "-q", "-F", "-i", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", image)
+        root = mount("ext4", "loop", image)
+    except pytest.skip.Exception:
+        return tmp_path
+    (root / "lost+found").rmdir()
+    return root
+
+
+@pytest.fixture
 def anyones() -> Iterator[Path]:
     """A directory that every user can reach; pytest's own are closed to others."""
     path = Path(tempfile.mkdtemp())
@@ -403,6 +422,7 @@ def anyones() -> Iterator[Path]:
 
 
 LONG = os.environ.get("LLEM_CRASH") == "long"
+REPORT = Path(__file__).parents[2] / ".make" / "crash-report.md"
 
 
 class Figures:
@@ -434,3 +454,50 @@ def long_form() -> bool:
 def figures() -> Figures:
     """What goes into the report."""
     return FIGURES
+
+
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int) -> None:
+    """Write the report of the long form."""
+    if not LONG:
+        return
+    stats: dict[str, list[Any]] = terminalreporter.stats
+    reports = [report for kind in ("passed", "failed", "error", "skipped") for report in stats.get(kind, [])]
+    seconds: dict[str, float] = {}
+    for report in reports:
+        name = report.nodeid.partition("::")[0]
+        seconds[name] = seconds.get(name, 0) + report.duration
+    skips = sorted({f"{report.nodeid}: {report.longrepr[2]}" for report in stats.get("skipped", [])})
+    command = f"LLEM_CRASH=long python -m pytest {' '.join(terminalreporter.config.invocation_params.args)}"
+    counts = {kind: len(stats[kind]) for kind in ("passed", "failed", "error", "skipped") if kind in stats}
+    tests = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    system = f"{platform.system()} {platform.release()}"
+    lines = [
+        "# Crash tests, the long form",
+        "",
+        f"- `{command}`, exit status {int(exitstatus)}: {tests}",
+        f"- {system}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        f"- {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
+        "",
+    ]
+    for layer, rows in FIGURES.layers.items():
+        lines += [f"## {layer}", "", *table(rows), ""]
+    mutants = [verdict for row in FIGURES.layers.get("Mutants", {}).values() for verdict in row.values()]
+    kinds = [str(verdict).partition(" ")[0] for verdict in mutants]
+    if mutants:
+        caught, harmless = kinds.count("caught:"), kinds.count("no")
+        score = f"{caught} of {len(mutants) - harmless} caught; {harmless} more lose nothing where they are"
+        lines += [f"Mutation score: {score}.", ""]
+    rows = {name: {"seconds": f"{spent:.1f}"} for name, spent in sorted(seconds.items())}
+    lines += ["## Durations", "", *table(rows), "", "## Skipped", ""]
+    lines += [f"- {skip}" for skip in skips] or ["Nothing."]
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text("\n".join(lines) + "\n")
+    terminalreporter.write_line(f"the figures are in {REPORT.relative_to(REPORT.parents[1])}")
+
+
+def table(rows: Mapping[str, Mapping[str, int | str]]) -> list[str]:
+    """Lay out figures as a table of Markdown."""
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    lines = [f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+    cells = ((name, (str(row.get(column, "")) for column in columns)) for name, row in rows.items())
+    return lines + [f"| {name} | {' | '.join(values)} |" for name, values in cells]

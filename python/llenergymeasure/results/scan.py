@@ -116,10 +116,10 @@ class Scan:
         self._warn()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Read the rows as an Arrow stream."""
+        """Read the rows as an Arrow stream; another schema is for the reader to make of it."""
         reader = self._read()
         self.errors = {}
-        return reader.stream(self._note, requested_schema)
+        return reader.stream(self._note)
 
     def __arrow_c_schema__(self) -> object:
         """Export the schema."""

@@ -103,8 +103,10 @@ impl Batch {
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyCapsule>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
+        // It may be left to whoever asks, and pyo3-arrow's cast makes null of what does not fit.
+        let _ = requested_schema;
         let rows = StructArray::from(self.0.clone());
-        Ok(to_array_pycapsules(py, row_field(&self.0.schema()), &rows, requested_schema)?)
+        Ok(to_array_pycapsules(py, row_field(&self.0.schema()), &rows, None)?)
     }
 
     #[pyo3(signature = (requested_schema=None))]
@@ -113,7 +115,8 @@ impl Batch {
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyCapsule>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
-        stream(py, &self.0.schema(), std::slice::from_ref(&self.0), requested_schema)
+        let _ = requested_schema; // as __arrow_c_array__
+        stream(py, &self.0.schema(), std::slice::from_ref(&self.0))
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
@@ -151,7 +154,8 @@ impl Table {
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyCapsule>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
-        stream(py, &self.schema, &self.batches, requested_schema)
+        let _ = requested_schema; // as Batch
+        stream(py, &self.schema, &self.batches)
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
@@ -167,11 +171,10 @@ fn stream<'py>(
     py: Python<'py>,
     schema: &SchemaRef,
     batches: &[RecordBatch],
-    requested_schema: Option<Bound<'py, PyCapsule>>,
 ) -> PyResult<Bound<'py, PyCapsule>> {
     let rows: Vec<Result<ArrayRef, ArrowError>> =
         batches.iter().cloned().map(|batch| Ok(rows_of(batch))).collect();
-    Ok(to_stream_pycapsule(py, Box::new(ArrayIterator::new(rows, row_field(schema))), requested_schema)?)
+    Ok(to_stream_pycapsule(py, Box::new(ArrayIterator::new(rows, row_field(schema))), None)?)
 }
 
 /// A batch as one array of its rows, as the stream interface has it.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::thread::ThreadId;
 
 use arrow_array::ArrayRef;
 use arrow_schema::{ArrowError, SchemaRef};
@@ -267,20 +268,17 @@ impl Reader {
 
     /// Hand the rest on as an Arrow stream. `tell` is called with what is no row, as `next` returns it, and at the end
     /// with None.
-    #[pyo3(signature = (tell, requested_schema=None))]
-    fn stream<'py>(
-        &self,
-        py: Python<'py>,
-        tell: Py<PyAny>,
-        requested_schema: Option<Bound<'py, PyCapsule>>,
-    ) -> PyResult<Bound<'py, PyCapsule>> {
+    fn stream<'py>(&self, py: Python<'py>, tell: Py<PyAny>) -> PyResult<Bound<'py, PyCapsule>> {
         check_process(self.process)?;
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(spent)?;
         let field = row_field(&rows.schema());
+        let main = self.caller.interruptible.then(|| std::thread::current().id());
         let progress = self.caller.progress.as_ref().map(|progress| progress.clone_ref(py));
-        let stream =
-            ArrayIterator::new(Stream { rows: Some(rows), tell, progress, process: self.process }, field);
-        Ok(to_stream_pycapsule(py, Box::new(stream), requested_schema)?)
+        let stream = ArrayIterator::new(
+            Stream { rows: Some(rows), tell, progress, process: self.process, main },
+            field,
+        );
+        Ok(to_stream_pycapsule(py, Box::new(stream), None)?)
     }
 }
 
@@ -374,6 +372,9 @@ struct Stream {
     tell: Py<PyAny>,
     progress: Option<Py<PyAny>>,
     process: u32,
+    /// The thread that signal handlers run in, if the stream was made there. Whoever reads it in that thread cannot
+    /// be waiting for the interpreter in another.
+    main: Option<ThreadId>,
 }
 
 impl Iterator for Stream {
@@ -389,9 +390,10 @@ impl Iterator for Stream {
         }
         loop {
             let (mut told, progress) = (0, &self.progress);
+            let is_main = self.main == Some(std::thread::current().id());
             let part = self.rows.as_mut()?.next(&mut |records| {
                 told = records;
-                false
+                is_main && Python::attach(was_interrupted)
             });
             if let Err(error) = told_progress(progress.as_ref(), told) {
                 self.rows = None;
@@ -425,6 +427,19 @@ impl Drop for Stream {
             std::mem::forget(self.rows.take());
         }
     }
+}
+
+/// Whether a signal handler raised. Whoever reads a stream makes an error of its own of that, so the interrupt is
+/// made to come again, where Python goes on.
+fn was_interrupted(py: Python<'_>) -> bool {
+    let Err(raised) = py.check_signals() else { return false };
+    if raised.is_instance_of::<PyKeyboardInterrupt>(py) {
+        let again = py.import("_thread").and_then(|module| module.call_method0("interrupt_main"));
+        if let Err(error) = again {
+            error.write_unraisable(py, None);
+        }
+    }
+    true
 }
 
 fn told_progress(progress: Option<&Py<PyAny>>, records: u64) -> Result<(), ArrowError> {

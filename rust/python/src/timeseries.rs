@@ -63,7 +63,8 @@ impl Timeseries {
         let rows: ArrayRef = Arc::new(StructArray::from(self.0.clone()));
         let field = Field::new_struct("", self.0.schema().fields().clone(), false);
         let stream = ArrayIterator::new([Ok(rows)], field.into());
-        Ok(to_stream_pycapsule(py, Box::new(stream), requested_schema)?)
+        let _ = requested_schema; // as Batch
+        Ok(to_stream_pycapsule(py, Box::new(stream), None)?)
     }
 
     #[getter]

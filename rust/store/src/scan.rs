@@ -267,9 +267,10 @@ pub struct Reader {
     pending: Pending,
 }
 
+/// Rows that were read and are not handed on yet.
 #[derive(Default)]
 struct Pending {
-    batches: Vec<RecordBatch>,
+    batches: VecDeque<RecordBatch>,
     rows: usize,
     bytes: usize,
     bad: Vec<Bad>,
@@ -282,13 +283,13 @@ impl Reader {
         self.table.schema.clone()
     }
 
-    /// The next rows, as many as the batch size; `None` at the end.
+    /// The next rows, as many as the batch size, or fewer where they are large; `None` at the end.
     ///
     /// # Errors
     ///
     /// As [`Scan::read`].
     pub fn next(&mut self, poll: Poll<'_>) -> Result<Option<Part>, ScanError> {
-        loop {
+        while self.pending.rows < self.plan.batch_size && self.pending.bytes <= CHUNK_BYTES {
             let records = self.records.max(self.told);
             let chunk = match self.kept.pop_front() {
                 Some(chunk) => Some(chunk),
@@ -302,30 +303,42 @@ impl Reader {
                 return Err(ScanError::Bad(chunk.bad.swap_remove(0)));
             }
             self.records += chunk.records;
-            let full =
-                self.pending.rows + chunk.rows > self.plan.batch_size || self.pending.bytes > CHUNK_BYTES;
-            let part = if full && self.pending.rows > 0 { Some(self.part()?) } else { None };
             self.pending.bad.append(&mut chunk.bad);
             if chunk.rows > 0 {
                 self.pending.rows += chunk.rows;
                 self.pending.bytes += chunk.size();
-                self.pending.batches.push(chunk.into_batch(&self.plan, &self.table)?);
+                self.pending.batches.push_back(chunk.into_batch(&self.plan, &self.table)?);
             }
             if poll(self.records.max(self.told)) {
                 return Err(Error::Interrupted.into());
             }
-            if part.is_some() {
-                return Ok(part);
-            }
         }
+        self.part().map(Some)
     }
 
     fn part(&mut self) -> Result<Part, ScanError> {
-        let Pending { mut batches, bad, .. } = std::mem::take(&mut self.pending);
-        let batch = match batches.len() {
-            1 => batches.swap_remove(0),
-            _ => arrow_select::concat::concat_batches(&self.table.schema, &batches)?,
+        let Pending { batches, rows, bytes, bad } = &mut self.pending;
+        let (mut taken, mut wanted) = (Vec::new(), self.plan.batch_size);
+        while let Some(batch) = batches.pop_front() {
+            if batch.num_rows() > wanted {
+                batches.push_front(batch.slice(wanted, batch.num_rows() - wanted));
+                taken.push(batch.slice(0, wanted));
+                break;
+            }
+            wanted -= batch.num_rows();
+            taken.push(batch);
+            if wanted == 0 {
+                break;
+            }
+        }
+        *rows = batches.iter().map(RecordBatch::num_rows).sum();
+        if batches.is_empty() {
+            *bytes = 0;
+        }
+        let batch = match taken.len() {
+            1 => taken.swap_remove(0),
+            _ => arrow_select::concat::concat_batches(&self.table.schema, &taken)?,
         };
-        Ok(Part { batch, bad })
+        Ok(Part { batch, bad: std::mem::take(bad) })
     }
 }

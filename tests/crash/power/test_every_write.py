@@ -91,5 +91,5 @@ def test_a_loss_is_noticed_where_flushes_are_missing(
     replayed = replay(recording, flushes=defect != "a disk that ignores flushes")
     states = replayed.states(30, chance)
     bad = sum(bool(violations) for _, violations in replayed.violations(states, chance))
-    figures.count(LAYER, kind, f"of {len(states)}, red with {defect}", bad)
+    figures.note("Mutants", defect, kind, f"caught: {bad} of {len(states)} states" if bad else "survives")
     assert bad

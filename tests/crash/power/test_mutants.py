@@ -50,6 +50,7 @@ def after(
     """Save in an output directory that is there, cut the power, and say what is wrong then."""
 
     def after(save: Callable[[Path], Outcome]) -> list[str]:
+        ledger.acknowledged.clear()
         image = lab.image(kind)
         with lab.mounted(kind, image) as disk:
             root = disk.root / "out"
@@ -157,43 +158,36 @@ def test_a_batch_of_fsyncs_without_a_barrier_is_noticed(
     assert judge(figures, kind, f"a batch by fsync: without the {barrier} barrier", after(save))
 
 
-@pytest.mark.parametrize("mutant", [False, True], ids=["both barriers", "one barrier"])
 def test_a_batch_of_syncfs_with_one_barrier_instead_of_two_is_noticed(
-    batch: Callable[..., Outcome],
-    after: Callable[..., list[str]],
-    figures: Figures,
-    kind: str,
-    *,
-    mutant: bool,
+    batch: Callable[..., Outcome], after: Callable[..., list[str]], figures: Figures, kind: str
 ) -> None:
     # The process dies among the renames, which one of somebody else's flushes then puts on the disk.
-    inject = (f"renameat2:signal=SIGKILL:when={COUNT}", *(("syncfs:retval=0:when=1",) if mutant else ()))
+    death = "renameat2:signal=SIGKILL:when=5"
 
-    def save(root: Path) -> Outcome:
-        outcome = batch(root, engine="syncfs", inject=inject)
+    def save(root: Path, *inject: str) -> Outcome:
+        outcome = batch(root, engine="syncfs", inject=(death, *inject))
         assert outcome.killed_by
-        assert len(list(root.glob("*/result.json"))) >= COUNT // 2
         return outcome
 
-    found = after(save)
-    if mutant:
-        assert judge(figures, kind, "a batch by syncfs: one barrier instead of two", found)
-    else:
-        assert found == []
+    assert after(save) == []
+    found = in_some_try(lambda: after(lambda root: save(root, "syncfs:retval=0:when=1")))
+    assert judge(figures, kind, "a batch by syncfs: one barrier instead of two", found)
 
 
 def test_a_batch_of_syncfs_without_the_second_barrier_is_noticed(
     batch: Callable[..., Outcome], after: Callable[..., list[str]], figures: Figures, kind: str
 ) -> None:
-    def save(root: Path) -> Outcome:
-        outcome = batch(root, engine="syncfs", inject=("syncfs:retval=0:when=2",))
-        barriers = [line for line in outcome.trace.splitlines() if "syncfs" in line and " = " in line]
-        # Calls are counted by thread.
-        if ["(INJECTED)" in line for line in barriers] != [False, True]:
-            pytest.skip("more than one thread made barriers, or more than two were made")
-        return outcome
+    inject = ("syncfs:retval=0:when=2",)
+    found = in_some_try(lambda: after(lambda root: batch(root, engine="syncfs", inject=inject)))
+    assert judge(figures, kind, "a batch by syncfs: without the second barrier", found)
 
-    assert judge(figures, kind, "a batch by syncfs: without the second barrier", after(save))
+
+def in_some_try(find: Callable[[], list[str]]) -> list[str]:
+    """What is found first: calls are counted by thread, and which thread makes a barrier is chance."""
+    for _ in range(10):
+        if found := find():
+            return found
+    return []
 
 
 @pytest.mark.parametrize("engine", ["fsync", "syncfs"])

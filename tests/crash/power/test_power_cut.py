@@ -83,7 +83,7 @@ def cut(
 def test_what_was_acknowledged_survives_a_power_cut(
     cut: Callable[..., list[str]], how: str, *, overlay: bool, long_form: bool
 ) -> None:
-    assert cut(how, overlay=overlay, rounds=12 if long_form else 1) == []
+    assert cut(how, overlay=overlay, rounds=8 if long_form else 1) == []
 
 
 @pytest.mark.parametrize("how", WAYS)

@@ -114,10 +114,10 @@ impl Dir {
         crate::sidecar::open_for_reading(&path)
     }
 
-    /// Whether a regular file is there; a symlink is none.
+    /// Whether a regular file is there, if only through a symlink.
     #[must_use]
     pub fn has_file(&self, below: &Path) -> bool {
-        fs::symlink_metadata(self.path.join(below)).is_ok_and(|metadata| metadata.is_file())
+        self.path.join(below).is_file()
     }
 
     /// Rename a file over whatever has the name.

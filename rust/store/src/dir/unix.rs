@@ -159,10 +159,10 @@ impl Dir {
         Ok(retry_on_intr(|| rustix::fs::openat(&self.fd, below, flags, Mode::empty()))?)
     }
 
-    /// Whether a regular file is there; a symlink is none.
+    /// Whether a regular file is there, if only through a symlink.
     #[must_use]
     pub fn has_file(&self, below: &Path) -> bool {
-        rustix::fs::statat(&self.fd, below, AtFlags::SYMLINK_NOFOLLOW)
+        rustix::fs::statat(&self.fd, below, AtFlags::empty())
             .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::RegularFile)
     }
 

@@ -13,9 +13,9 @@ use arrow_schema::{DataType, Field, TimeUnit};
 use super::plan::{Column, Kind, Origin};
 use super::record::Slot;
 
-/// Rows that there is room for at first: as many as are read at once. The builders' own 1024 would be most of
-/// what a scan has in memory.
-const ROWS: usize = 64;
+/// Rows of a chunk, and that its columns have room for at first: the builders' own 1024 would be most of what a
+/// scan has in memory.
+pub const ROWS: usize = 64;
 
 /// The type of a column that the schema knows.
 pub fn data_type(column: &Column) -> DataType {

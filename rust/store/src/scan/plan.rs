@@ -311,7 +311,7 @@ impl Planner {
         match name {
             PATH => return Ok(fixed(Origin::Path, Kind::Text)),
             HAS_TIMESERIES => return Ok(fixed(Origin::HasTimeseries, Kind::Bool)),
-            SAVED_AT => return Ok(fixed(Origin::SavedAt, Kind::Time)),
+            SAVED_AT => return Ok(Column { nullable: true, ..fixed(Origin::SavedAt, Kind::Time) }),
             CONFIG => {
                 self.keys.want_all();
                 return Ok(Column { nullable: true, ..fixed(Origin::AllConfig, Kind::Json) });

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::ArrowError;
 
-use super::columns::Values;
+use super::columns::{ROWS, Values};
 use super::config::{Configs, Types};
 use super::filter::{Cell, Filter};
 use super::json::text_of;
@@ -50,7 +50,8 @@ pub struct Found<'f> {
     root: &'f Dir,
     place: &'f Path,
     pub path: &'f str,
-    saved_at: i64,
+    /// None where no `datetime` holds it.
+    saved_at: Option<i64>,
     has_timeseries: Option<bool>,
 }
 
@@ -100,7 +101,7 @@ impl Visit for Records {
     }
 
     fn is_full(&self, chunk: &Chunk) -> bool {
-        chunk.rows >= self.plan.batch_size || chunk.size() > CHUNK_BYTES
+        chunk.rows >= ROWS || chunk.size() > CHUNK_BYTES
     }
 
     fn is_empty(&self, chunk: &Chunk) -> bool {
@@ -140,6 +141,7 @@ impl Records {
             return Err(Trouble::Version(version_in(buffer).unwrap_or_default()));
         }
         let path = if path.is_empty() { "." } else { path };
+        let saved_at = Some(saved_at).filter(|micros| TIMES.contains(micros));
         let mut found = Found { root, place, path, saved_at, has_timeseries: None };
         // What a save would have written, had it put the sidecar there.
         if let Some(slot @ Slot::Null) = plan.timeseries_slot.and_then(|slot| slots.get_mut(slot))
@@ -214,7 +216,7 @@ fn holds(filter: &Filter, slots: &[Slot<'_>], values: &[(usize, &str)], found: &
     let cell = match &filter.origin {
         Origin::Path => Cell::Text(found.path),
         Origin::HasTimeseries => Cell::Bool(found.has_timeseries()),
-        Origin::SavedAt => Cell::Int(found.saved_at.into()),
+        Origin::SavedAt => found.saved_at.map_or(Cell::Null, |micros| Cell::Int(micros.into())),
         Origin::Slot(slot) => match slots.get(*slot) {
             Some(Slot::Bool(value)) => Cell::Bool(*value),
             Some(Slot::Int(value) | Slot::Time(value, _)) => Cell::Int((*value).into()),
@@ -272,7 +274,7 @@ fn instant(slot: &Slot<'_>) -> Option<i64> {
 impl Chunk {
     /// Bytes in memory, roughly.
     pub fn size(&self) -> usize {
-        self.bytes + self.configs.size()
+        self.bytes + self.configs.size() + 8 * ROWS * self.columns.len()
     }
 
     fn push(&mut self, plan: &Plan, slots: &[Slot<'_>], values: &[(usize, &str)], found: &mut Found<'_>) {
@@ -281,7 +283,10 @@ impl Chunk {
             match &column.origin {
                 Origin::Path => target.push(&Slot::Text(found.path.into())),
                 Origin::HasTimeseries => target.push(&Slot::Bool(found.has_timeseries())),
-                Origin::SavedAt => target.push(&Slot::Time(found.saved_at, None)),
+                Origin::SavedAt => match found.saved_at {
+                    Some(micros) => target.push(&Slot::Time(micros, None)),
+                    None => target.push_null(),
+                },
                 Origin::Slot(slot) => {
                     let slot = slots.get(*slot).unwrap_or(&Slot::Null);
                     self.bytes += weight(slot);

@@ -1,0 +1,100 @@
+"""A process that saves for ever keeps nothing of what it has saved: no memory, no descriptor, no thread."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    Figures = Any
+
+WAYS = ["singly", "in vain", "loading", "many", "one writer", "many writers"]
+PAGES = 4
+"""What may be grown between two looks, in the median: 7 bytes a save in the long form, 220 in the short.
+
+A leak grows by as much each time; an allocator takes a large part now and then, and nothing in between.
+"""
+OBJECTS = 0.5
+"""Of Python's own, that each save may leave: caches that fill up at first are more than none."""
+
+
+@dataclass
+class Kept:
+    """What a process kept at each look, with so many saves from one to the next."""
+
+    saves: int
+    looks: list[dict[str, int]]
+
+    @property
+    def grown(self) -> float:
+        """Resident bytes from one look to the next, once caches are filled."""
+        resident = [look["resident"] for look in self.looks[len(self.looks) // 3 :]]
+        return median(after - before for before, after in itertools.pairwise(resident))
+
+    @property
+    def objects(self) -> float:
+        """Python's own, left by each save."""
+        later = self.looks[len(self.looks) // 3 :]
+        return (later[-1]["blocks"] - later[0]["blocks"]) / (self.saves * (len(later) - 1))
+
+    def least(self, what: str) -> tuple[int, int]:
+        """At first and at last; the least of some looks, for a thread that was joined is listed on."""
+        third = len(self.looks) // 3
+        return min(look[what] for look in self.looks[:third]), min(look[what] for look in self.looks[-third:])
+
+    @property
+    def leaks(self) -> bool:
+        return self.grown >= PAGES * os.sysconf("SC_PAGE_SIZE") or self.objects >= OBJECTS
+
+
+@pytest.fixture
+def keep(memory: Path, parquet: Path, *, long_form: bool) -> Callable[[str], Kept]:
+    """Save in a process of its own for a long time."""
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("only Linux tells what a process keeps")
+
+    def keep(way: str) -> Kept:
+        count = 100_000 if long_form else 3_000
+        script = Path(__file__).with_name("endless.py")
+        command: list[str | Path] = [sys.executable, script, memory / "out", way, f"{count}", parquet]
+        # With an arena for each of many threads, glibc wastes more than a leak would take.
+        environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        looks = [json.loads(line) for line in done.stdout.splitlines()]
+        return Kept(looks[0]["saves"], looks)
+
+    return keep
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_process_that_saves_for_ever_keeps_nothing(
+    keep: Callable[[str], Kept], figures: Figures, way: str
+) -> None:
+    kept = keep(way)
+    figures.note("Bounded", way, "saves", kept.saves * len(kept.looks))
+    figures.note("Bounded", way, "resident at first, KiB", kept.looks[0]["resident"] >> 10)
+    figures.note("Bounded", way, "at last", kept.looks[-1]["resident"] >> 10)
+    figures.note("Bounded", way, "bytes a save, median", f"{kept.grown / kept.saves:.2f}")
+    figures.note("Bounded", way, "objects a save", f"{kept.objects:.4f}")
+    assert not kept.leaks, kept
+    for what in ("descriptors", "threads"):
+        first, last = kept.least(what)
+        figures.note("Bounded", way, what, last)
+        assert last <= first, kept
+
+
+def test_a_process_that_keeps_a_little_of_each_save_is_noticed(keep: Callable[[str], Kept]) -> None:
+    assert keep("leaking").leaks

@@ -1,0 +1,35 @@
+"""Savers that are killed at full speed, over and over, and readers that see all that they do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    Figures = Any
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forked")
+def test_savers_that_are_killed_at_full_speed_tear_lose_and_overwrite_nothing(
+    memory: Path, parquet: Path, figures: Figures, *, long_form: bool
+) -> None:
+    kills = 1000 if long_form else 50
+    script = Path(__file__).with_name("storm.py")
+    done = subprocess.run(
+        [sys.executable, script, memory, f"{kills}", parquet], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    found = json.loads(done.stdout)
+    for name, value in found.items():
+        figures.note("Kills", "8 savers, 2 readers", name, len(value) if isinstance(value, list) else value)
+    assert [found[name] for name in ("torn", "missing", "overwritten", "wrong")] == [[], [], [], []]
+    assert found["kills"] == kills
+    assert found["there"] >= found["acknowledged"] > kills
+    assert found["read"] > 0
+    assert list(memory.iterdir()) == []
