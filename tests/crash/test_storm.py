@@ -20,9 +20,11 @@ def test_savers_that_are_killed_at_full_speed_tear_lose_and_overwrite_nothing(
     memory: Path, parquet: Path, figures: Figures, *, long_form: bool
 ) -> None:
     kills = 1000 if long_form else 50
+    top = memory / "storm"
+    top.mkdir()
     script = Path(__file__).with_name("storm.py")
     done = subprocess.run(
-        [sys.executable, script, memory, f"{kills}", parquet], capture_output=True, text=True, check=False
+        [sys.executable, script, top, f"{kills}", parquet], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     found = json.loads(done.stdout)
@@ -32,4 +34,4 @@ def test_savers_that_are_killed_at_full_speed_tear_lose_and_overwrite_nothing(
     assert found["kills"] == kills
     assert found["there"] >= found["acknowledged"] > kills
     assert found["read"] > 0
-    assert list(memory.iterdir()) == []
+    assert list(top.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Power cuts: disks that are frozen at an instant, or replayed write by write, and what must be on each.
+"""Disks that can be frozen at an instant, and what must be on each after a power cut.
 
 All of it lies on a file system in memory whose files can be cloned: a state costs some milliseconds.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +24,6 @@ from llenergymeasure import ExperimentResult, ResultStore
 from llenergymeasure.results.timeseries import Timeseries
 
 FUSE_DISK = Path(__file__).parents[3] / "tools" / "fuse_disk.py"
-ENTRY = 12
-"""Bytes of an entry's header in the log of that disk: the offset, 8, and the length, 4."""
-BLOCK = 4096
-"""What a disk writes whole or not at all."""
 FICLONE = 0x40049409
 HANG = 60
 
@@ -168,7 +162,7 @@ class Lab:
             with self.mounted(kind, image, overlay=overlay) as disk:
                 return violations(disk.root, ledger, acknowledged)
         except subprocess.CalledProcessError as error:
-            return [f"unreadable: {error.stderr.decode().strip()}"]
+            return [f"unreadable: {complaint(error)}"]
         except OSError as error:
             return [f"unreadable: {error}"]
         finally:
@@ -211,6 +205,12 @@ def violations(root: Path, ledger: Ledger, acknowledged: int) -> list[str]:
 def run(*command: str | Path) -> None:
     """Run a tool of the system that needs root, out of the reach of Ctrl-C."""
     subprocess.run(command, check=True, capture_output=True, timeout=HANG, start_new_session=True)
+
+
+def complaint(error: subprocess.CalledProcessError) -> str:
+    """What a tool said, in one line."""
+    first, *_ = error.stderr.decode().strip().splitlines() or [f"{error.cmd[0]} failed"]
+    return str(first)
 
 
 def unmount(where: Path) -> None:
@@ -277,7 +277,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             run("mount", "-t", "xfs", "-o", "loop", memory / "image", home)
             undo.callback(unmount, home)
         except subprocess.CalledProcessError as error:
-            pytest.skip(f"no disk can be made: {error.stderr.decode().strip()}")
+            pytest.skip(f"no disk can be made: {complaint(error)}")
         undo.callback(ignore_signals, signals)  # last in, first out
         yield Lab(home)
 
@@ -293,7 +293,7 @@ def kind(request: pytest.FixtureRequest, lab: Lab) -> str:
         with lab.mounted(kind, image):
             pass
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"no {kind} can be mounted: {error.stderr.decode().strip()}")
+        pytest.skip(f"no {kind} can be mounted: {complaint(error)}")
     finally:
         image.unlink()
     return kind
@@ -345,149 +345,6 @@ def save_in(result: ExperimentResult, sources: list[Any]) -> Callable[..., None]
                     future.add_done_callback(lambda future, each=each: acknowledge(each, future.result()))  # type: ignore[misc]
 
     return save_in
-
-
-@dataclass(frozen=True)
-class Write:
-    """An entry of a disk's log, and where the log was after it; a flush has no data."""
-
-    offset: int
-    data: bytes
-    end: int
-
-    @property
-    def is_flush(self) -> bool:
-        return not self.data
-
-
-@dataclass
-class Recording:
-    """All that a disk was told while results were saved to it."""
-
-    kind: str
-    base: Path
-    log: Path
-    ledger: Ledger
-
-    def position(self) -> int:
-        """How long the log is now: all that was acknowledged by the disk is in it."""
-        return self.log.stat().st_size
-
-    def entries(self) -> list[Write]:
-        content, at, found = self.log.read_bytes(), 0, []
-        while at < len(content):
-            offset, length = int.from_bytes(content[at : at + 8], "little"), content[at + 8 : at + ENTRY]
-            end = at + ENTRY + int.from_bytes(length, "little")
-            found.append(Write(offset, content[at + ENTRY : end], end))
-            at = end
-        return found
-
-
-@dataclass(frozen=True)
-class State:
-    """A power cut after an entry of the log; what was not flushed by then is kept, dropped, or in between."""
-
-    after: int
-    keep: float
-
-
-class Replay:
-    """Makes the states that a disk can be in after a power cut from the log of what it was told.
-
-    Args:
-        lab: Where to make them.
-        recording: What the disk was told.
-        flushes: Whether the disk does what a flush asks.
-    """
-
-    def __init__(self, lab: Lab, recording: Recording, *, flushes: bool = True) -> None:
-        self._lab, self._recording, self._flushes = lab, recording, flushes
-        self.entries = recording.entries()
-
-    def states(self, count: int, chance: random.Random) -> list[State]:
-        """Choose states: with the unflushed all dropped, all kept, and kept at random, a third each.
-
-        Where there are fewer of the first two, the rest is of the last.
-        """
-        writes = [n for n, entry in enumerate(self.entries) if not entry.is_flush]
-        flushes = [n for n, entry in enumerate(self.entries) if entry.is_flush] if self._flushes else []
-        # All is dropped alike between two flushes; the last moment is the one where most was acknowledged.
-        ends = sorted({*(n - 1 for n in flushes if n), len(self.entries) - 1})
-        dropped = chance.sample(ends, min(len(ends), count // 3))
-        kept = chance.sample(writes, min(len(writes), count // 3))
-        left = count - len(dropped) - len(kept)
-        at_random = [State(chance.choice(writes), chance.uniform(0.05, 0.95)) for _ in range(left)]
-        return [*(State(n, 0) for n in dropped), *(State(n, 1) for n in kept), *at_random]
-
-    def violations(self, states: list[State], chance: random.Random) -> Iterator[tuple[State, list[str]]]:
-        """Look at each state, in the order of the log."""
-        flushed = self._lab.clone(self._recording.base)
-        done = 0
-        try:
-            for state in sorted(states, key=lambda state: state.after):
-                before = range(done, state.after + 1)
-                last = max((n for n in before if self.entries[n].is_flush and self._flushes), default=done)
-                apply(flushed, [(entry.offset, entry.data) for entry in self.entries[done:last]])
-                done = last
-                image = self._lab.clone(flushed)
-                tail = [block for entry in self.entries[done : state.after + 1] for block in blocks(entry)]
-                apply(image, [block for block in tail if chance.random() < state.keep])
-                yield state, self._look(state, image)
-        finally:
-            flushed.unlink()
-
-    def _look(self, state: State, image: Path) -> list[str]:
-        end = self.entries[state.after].end
-        ledger = self._recording.ledger
-        acknowledged = sum(position <= end for *_, position in ledger.acknowledged)
-        return self._lab.look(self._recording.kind, image, ledger, acknowledged)
-
-
-def blocks(entry: Write) -> Iterator[tuple[int, bytes]]:
-    """The parts of a write that may reach the disk each without the others."""
-    for start in range(0, len(entry.data), BLOCK):
-        yield entry.offset + start, entry.data[start : start + BLOCK]
-
-
-def apply(image: Path, writes: list[tuple[int, bytes]]) -> None:
-    """Write to a disk."""
-    with image.open("r+b", buffering=0) as file:
-        for offset, data in writes:
-            os.pwrite(file.fileno(), data, offset)
-
-
-@pytest.fixture
-def record(lab: Lab) -> Callable[..., contextlib.AbstractContextManager[tuple[Recording, Path]]]:
-    """Mount a new disk that notes all that it is told, and give the recording and the mount."""
-    if not Path("/dev/fuse").exists():
-        pytest.skip("this kernel has no FUSE, which notes the writes")
-
-    @contextlib.contextmanager
-    def record(kind: str, *, options: str = "") -> Iterator[tuple[Recording, Path]]:
-        image = lab.image(kind)
-        recording = Recording(kind, lab.clone(image), lab.home / f"{image.name}.log", Ledger())
-        try:
-            with (
-                lab.logging(image, recording.log) as device,
-                lab.mounted(kind, device, options=options) as disk,
-            ):
-                yield recording, disk.root
-        finally:
-            image.unlink()
-
-    return record
-
-
-@pytest.fixture(scope="session")
-def replay(lab: Lab) -> Callable[..., Replay]:
-    """The states that a recorded disk can be in."""
-    return partial(Replay, lab)
-
-
-@pytest.fixture
-def chance() -> random.Random:
-    """Chance that can be had again; the log of what a kernel writes cannot."""
-    return random.Random(int(os.environ.get("LLEM_CRASH_SEED", "1")))
 
 
 @pytest.fixture

@@ -1,11 +1,16 @@
-"""Every write, in every order: a disk that may lose whatever was not flushed, at any instant."""
+"""Every write, in every order: a disk that may lose whatever was not flushed, at any instant.
+
+The disk notes what it is told while results are saved; then it is made as a power cut would leave it, after
+any entry of that log, with what was not flushed by then kept, dropped, or in between.
+"""
 
 from __future__ import annotations
 
-import contextlib
+import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +20,8 @@ from llenergymeasure import ExperimentResult
 
 if TYPE_CHECKING:
     Figures = Any
-    Record = Callable[..., contextlib.AbstractContextManager[tuple[Any, Path]]]
-    Replay = Callable[..., Any]
+    Lab = Any
+    Ledger = Any
     SaveIn = Callable[..., None]
 
 WAYS = {
@@ -28,33 +33,159 @@ WAYS = {
     "writer by syncfs": 24,
 }
 LAYER = "Every write, every order"
+ENTRY = 12
+"""Bytes of an entry's header in the log of the disk: the offset, 8, and the length, 4."""
+BLOCK = 4096
+"""What a disk writes whole or not at all."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """An entry of a disk's log, and where the log was after it; a flush has no data."""
+
+    offset: int
+    data: bytes
+    end: int
+
+    @property
+    def is_flush(self) -> bool:
+        return not self.data
+
+
+@dataclass
+class Recording:
+    """All that a disk was told while results were saved to it."""
+
+    kind: str
+    base: Path
+    log: Path
+    ledger: Ledger
+
+    def position(self) -> int:
+        """How long the log is now: all that was acknowledged by the disk is in it."""
+        return self.log.stat().st_size
+
+    def entries(self) -> list[Write]:
+        content, at, found = self.log.read_bytes(), 0, []
+        while at < len(content):
+            offset, length = int.from_bytes(content[at : at + 8], "little"), content[at + 8 : at + ENTRY]
+            end = at + ENTRY + int.from_bytes(length, "little")
+            found.append(Write(offset, content[at + ENTRY : end], end))
+            at = end
+        return found
+
+
+@dataclass(frozen=True)
+class State:
+    """A power cut after an entry of the log; what was not flushed by then is kept, dropped, or in between."""
+
+    after: int
+    keep: float
+
+
+class Replay:
+    """Makes the states that a disk can be in after a power cut from the log of what it was told.
+
+    Args:
+        lab: Where to make them.
+        recording: What the disk was told.
+        flushes: Whether the disk does what a flush asks.
+    """
+
+    def __init__(self, lab: Lab, recording: Recording, *, flushes: bool = True) -> None:
+        self._lab, self._recording, self._flushes = lab, recording, flushes
+        self.entries = recording.entries()
+
+    def states(self, count: int, chance: random.Random) -> list[State]:
+        """Choose states: with the unflushed all dropped, all kept, and kept at random, a third each.
+
+        Where there are fewer of the first two, the rest is of the last.
+        """
+        writes = [n for n, entry in enumerate(self.entries) if not entry.is_flush]
+        flushes = [n for n, entry in enumerate(self.entries) if entry.is_flush] if self._flushes else []
+        # All is dropped alike between two flushes; the last moment is the one where most was acknowledged.
+        ends = sorted({*(n - 1 for n in flushes if n), len(self.entries) - 1})
+        dropped = chance.sample(ends, min(len(ends), count // 3))
+        kept = chance.sample(writes, min(len(writes), count // 3))
+        left = count - len(dropped) - len(kept)
+        at_random = [State(chance.choice(writes), chance.uniform(0.05, 0.95)) for _ in range(left)]
+        return [*(State(n, 0) for n in dropped), *(State(n, 1) for n in kept), *at_random]
+
+    def violations(self, states: list[State], chance: random.Random) -> Iterator[tuple[State, list[str]]]:
+        """Look at each state, in the order of the log."""
+        flushed = self._lab.clone(self._recording.base)
+        done = 0
+        try:
+            for state in sorted(states, key=lambda state: state.after):
+                before = range(done, state.after + 1)
+                last = max((n for n in before if self.entries[n].is_flush and self._flushes), default=done)
+                apply(flushed, [(entry.offset, entry.data) for entry in self.entries[done:last]])
+                done = last
+                image = self._lab.clone(flushed)
+                tail = [block for entry in self.entries[done : state.after + 1] for block in blocks(entry)]
+                apply(image, [block for block in tail if chance.random() < state.keep])
+                yield state, self._look(state, image)
+        finally:
+            flushed.unlink()
+
+    def _look(self, state: State, image: Path) -> list[str]:
+        end = self.entries[state.after].end
+        ledger = self._recording.ledger
+        acknowledged = sum(position <= end for *_, position in ledger.acknowledged)
+        found: list[str] = self._lab.look(self._recording.kind, image, ledger, acknowledged)
+        return found
+
+
+def blocks(entry: Write) -> Iterator[tuple[int, bytes]]:
+    """The parts of a write that may reach the disk each without the others."""
+    for start in range(0, len(entry.data), BLOCK):
+        yield entry.offset + start, entry.data[start : start + BLOCK]
+
+
+def apply(image: Path, writes: list[tuple[int, bytes]]) -> None:
+    """Write to a disk."""
+    with image.open("r+b", buffering=0) as file:
+        for offset, data in writes:
+            os.pwrite(file.fileno(), data, offset)
 
 
 @pytest.fixture
-def recorded(kind: str, record: Record, save_in: SaveIn) -> Callable[..., Any]:
+def chance() -> random.Random:
+    """Chance that can be had again; the log of what a kernel writes cannot."""
+    return random.Random(int(os.environ.get("LLEM_CRASH_SEED", "1")))
+
+
+@pytest.fixture
+def recorded(lab: Lab, kind: str, ledger: Ledger, save_in: SaveIn) -> Callable[..., Recording]:
     """Save in every way, and record what the disk is told."""
 
-    def recorded(*, rounds: int = 1, durable: bool = True, options: str = "") -> Any:
-        with record(kind, options=options) as (recording, top):
+    def recorded(*, rounds: int = 1, durable: bool = True, options: str = "") -> Recording:
+        image = lab.image(kind)
+        recording = Recording(kind, lab.clone(image), lab.home / f"{image.name}.log", ledger)
+        with (
+            lab.logging(image, recording.log) as device,
+            lab.mounted(kind, device, options=options) as disk,
+        ):
 
             def acknowledge(result: ExperimentResult, path: Path) -> None:
-                name, position = str(path.relative_to(top)), recording.position()
-                recording.ledger.acknowledged.append((name, result.experiment_id, position))
+                name, position = str(path.relative_to(disk.root)), recording.position()
+                ledger.acknowledged.append((name, result.experiment_id, position))
 
             for n in range(rounds):
                 for how, count in WAYS.items():
                     # Half of them in a directory that they make.
-                    root = top / how.replace(" ", "-") / f"{n % 2}"
-                    save_in(root, how, recording.ledger, acknowledge, count=count, durable=durable)
-        assert len(recording.ledger.acknowledged) == rounds * sum(WAYS.values())
+                    root = disk.root / how.replace(" ", "-") / f"{n % 2}"
+                    save_in(root, how, ledger, acknowledge, count=count, durable=durable)
+        image.unlink()
+        assert len(ledger.acknowledged) == rounds * sum(WAYS.values())
         return recording
 
     return recorded
 
 
 def test_whatever_a_disk_loses_that_was_not_flushed_nothing_is_lost_or_torn(
-    recorded: Callable[..., Any],
-    replay: Replay,
+    lab: Lab,
+    recorded: Callable[..., Recording],
     figures: Figures,
     kind: str,
     chance: random.Random,
@@ -63,7 +194,7 @@ def test_whatever_a_disk_loses_that_was_not_flushed_nothing_is_lost_or_torn(
     long_form: bool,
 ) -> None:
     recording = recorded(rounds=2 if long_form else 1)
-    replayed = replay(recording)
+    replayed = Replay(lab, recording)
     states = replayed.states(2000 if long_form else 60, chance)
     for state, violations in replayed.violations(states, chance):
         figures.count(LAYER, kind, "states", 1)
@@ -76,8 +207,8 @@ def test_whatever_a_disk_loses_that_was_not_flushed_nothing_is_lost_or_torn(
 
 @pytest.mark.parametrize("defect", ["not durable", "a disk that ignores flushes", "nobarrier"])
 def test_a_loss_is_noticed_where_flushes_are_missing(
-    recorded: Callable[..., Any],
-    replay: Replay,
+    lab: Lab,
+    recorded: Callable[..., Recording],
     figures: Figures,
     kind: str,
     chance: random.Random,
@@ -88,7 +219,7 @@ def test_a_loss_is_noticed_where_flushes_are_missing(
     recording = recorded(
         durable=defect != "not durable", options="nobarrier" if defect == "nobarrier" else ""
     )
-    replayed = replay(recording, flushes=defect != "a disk that ignores flushes")
+    replayed = Replay(lab, recording, flushes=defect != "a disk that ignores flushes")
     states = replayed.states(30, chance)
     bad = sum(bool(violations) for _, violations in replayed.violations(states, chance))
     figures.note("Mutants", defect, kind, f"caught: {bad} of {len(states)} states" if bad else "survives")
