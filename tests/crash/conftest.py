@@ -368,16 +368,17 @@ def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     def mount(kind: str, options: str, device: str | Path = "none") -> Path:
         where = tmp_path / f"mount{len(mounted)}"
         where.mkdir()
+        mounted.append(where)  # first, for Ctrl-C may come in the middle
         try:
             run("mount", "-t", kind, "-o", options, device, where)
         except (OSError, subprocess.CalledProcessError) as error:
             pytest.skip(f"cannot mount a {kind}: {error}")
-        mounted.append(where)
         return where
 
     yield mount
     for where in reversed(mounted):
-        run("umount", where)
+        if where.is_mount():
+            run("umount", where)
 
 
 @pytest.fixture

@@ -116,8 +116,8 @@ class Lab:
             top = Path(tempfile.mkdtemp(dir=self.home, prefix="mount-"))
             undo.callback(top.rmdir)
             how = ",".join(filter(None, (KINDS[kind].options, options)))
-            run("mount", "-t", kind, "-o", how, device, top)
             undo.callback(unmount, top)
+            run("mount", "-t", kind, "-o", how, device, top)
             if not overlay:
                 yield Disk(top, top)
                 return
@@ -128,8 +128,8 @@ class Lab:
             root = Path(tempfile.mkdtemp(dir=self.home, prefix="overlay-"))
             undo.callback(root.rmdir)
             sides = f"lowerdir={lower},upperdir={upper},workdir={work}"
-            run("mount", "-t", "overlay", "-o", sides, "none", root)
             undo.callback(unmount, root)
+            run("mount", "-t", "overlay", "-o", sides, "none", root)
             yield Disk(top, root)
 
     @contextlib.contextmanager
@@ -138,17 +138,18 @@ class Lab:
         with contextlib.ExitStack() as undo:
             directory = Path(tempfile.mkdtemp(dir=self.home, prefix="fuse-"))
             undo.callback(directory.rmdir)
+            undo.callback(unmount, directory)  # what a server mounted in its last moment
             command: list[str | Path] = [sys.executable, FUSE_DISK, image, directory, "--log", log]
             # In a session of its own: Ctrl-C is for pytest, which still has to unmount what lies on this.
             server = undo.enter_context(
                 subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
             )
             undo.callback(server.kill)
+            undo.callback(unmount, directory)
             assert server.stdout is not None
             answer = server.stdout.readline().strip()
             if answer != "ready":
                 pytest.skip(answer or "no FUSE disk can be served")
-            undo.callback(unmount, directory)
             yield directory / "disk"
 
     def look(
@@ -214,10 +215,14 @@ def complaint(error: subprocess.CalledProcessError) -> str:
 
 
 def unmount(where: Path) -> None:
-    """Unmount; from under those who still have files open, if it must be."""
-    try:
+    """Unmount; from under those who still have files open, if it must be.
+
+    It is asked for before the mount is, which Ctrl-C may cut short: it may find nothing to do.
+    """
+    with contextlib.suppress(subprocess.CalledProcessError):
         run("umount", where)
-    except subprocess.CalledProcessError:
+        return
+    with contextlib.suppress(subprocess.CalledProcessError):
         run("umount", "--lazy", where)
 
 
@@ -268,14 +273,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         memory, home = base / "memory", base / "home"
         try:
             memory.mkdir()
-            run("mount", "-t", "tmpfs", "-o", "size=75%", "none", memory)
             undo.callback(unmount, memory)
+            run("mount", "-t", "tmpfs", "-o", "size=75%", "none", memory)
             with (memory / "image").open("wb") as file:
                 file.truncate(16 << 30)
             run("mkfs.xfs", "-q", "-m", "reflink=1", memory / "image")
             home.mkdir()
-            run("mount", "-t", "xfs", "-o", "loop", memory / "image", home)
             undo.callback(unmount, home)
+            run("mount", "-t", "xfs", "-o", "loop", memory / "image", home)
         except subprocess.CalledProcessError as error:
             pytest.skip(f"no disk can be made: {complaint(error)}")
         undo.callback(ignore_signals, signals)  # last in, first out
