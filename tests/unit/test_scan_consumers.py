@@ -138,7 +138,7 @@ def test_the_schema_is_that_of_the_stream_and_of_every_batch(scan: Scan) -> None
         assert batch.schema == scan.schema
     assert len(scan.schema) == len(TYPES)
     required = {field.name for field in schema if not field.nullable}
-    assert required >= {"path", "has_timeseries", "saved_at", "total_tokens", "start_time"}
+    assert required >= {"path", "has_timeseries", "total_tokens", "start_time"}
     assert not any(name.startswith("effective_config") for name in required)
     assert repr(scan.schema).splitlines()[0] == "path: string"
 
@@ -166,8 +166,8 @@ def test_two_streams_of_one_scan_do_not_disturb_each_other(store: ResultStore) -
 
 
 def test_a_schema_that_is_asked_for_is_given_where_it_can_be(store: ResultStore) -> None:
-    scan = store.scan(["path", "total_tokens"])
-    asked = pa.schema([("path", pa.large_string()), ("total_tokens", pa.float64())])
+    scan = store.scan(["path", "total_energy_j"])
+    asked = pa.schema([("path", pa.large_string()), ("total_energy_j", pa.float32())])
     assert pa.table(scan, schema=asked).schema.types == asked.types
 
 
