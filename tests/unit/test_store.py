@@ -58,7 +58,7 @@ def test_a_store_can_be_pickled_compared_and_read(tmp_path: Path) -> None:
     assert {store, ResultStore(str(tmp_path))} == {store}
     assert store != ResultStore(tmp_path / "other")
     assert store.root == tmp_path
-    assert repr(store) == f"ResultStore('{tmp_path}')"
+    assert repr(store) == f"<ResultStore '{tmp_path}': no results yet>"
 
 
 @pytest.mark.parametrize(
