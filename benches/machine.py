@@ -10,7 +10,8 @@ import pydantic
 
 import llenergymeasure
 from llenergymeasure import _store
-from llenergymeasure.cli._disk import doubt_of_kind, flush_us, mount_of
+from llenergymeasure.cli._disk import doubt_of_kind, flush_us
+from llenergymeasure.results._disk import mount_of
 
 __all__ = ["describe", "warnings_of"]
 

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_configure() -> None:
+    """Test on a memory disk as on any other: its one warning would fail whichever test comes first."""
+    os.environ.setdefault("LLEM_NO_DURABILITY_WARNING", "1")
+
+
 def pytest_sessionstart() -> None:
     """Refuse to test the source tree where the installed wheel was asked for."""
     package = Path(llenergymeasure.__file__).resolve()

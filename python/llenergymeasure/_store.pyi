@@ -1,9 +1,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results.store import TimeseriesSource
+
+_Kind: TypeAlias = Literal["incomplete", "damaged", "missing_sidecars", "foreign"]
+_Fate: TypeAlias = Literal["removed", "restored", "young", "kept"]
 
 RECORD: Final = "result.json"
 SIDECAR: Final = "timeseries.parquet"
@@ -187,6 +190,17 @@ class Documents:
 
     def __new__(cls, root: str, *, interruptible: bool) -> Documents: ...
     def next(self) -> list[tuple[Path, bytes | None, bool, LLEMError | None]] | None: ...
+
+@final
+class Inspection:
+    """A tree that is being looked over."""
+
+    def __new__(cls, root: str, version: str, *, deep: bool, interruptible: bool) -> Inspection: ...
+    def next(self) -> tuple[int, list[tuple[_Kind, Path, str]], list[tuple[Path, bytes]]] | None: ...
+
+def clean(
+    root: str, seconds: float, *, dry_run: bool, interruptible: bool
+) -> list[tuple[_Fate, Path, str, str | None]]: ...
 
 @final
 class Timeseries:

@@ -23,6 +23,7 @@ from llenergymeasure.cli._figures import Figures, Report
 from llenergymeasure.cli._plot import draw
 from llenergymeasure.cli._record import encode, result_of_size, smallest_size
 from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.results import _disk as mounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,14 +69,14 @@ def alive(pids: set[int]) -> set[int]:
     return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
 
-def mounted(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _disk.Mount:
+def mounted(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> mounts.Mount:
     """Find the mount of a directory where mountinfo has that line about it."""
     table = tmp_path / "mountinfo"
     table.write_bytes(b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n7 " + os.fsencode(line) + b"\n")
-    monkeypatch.setattr(_disk, "_MOUNTS", table)
-    monkeypatch.setattr(_disk, "_mount_number", lambda _: b"7")
+    monkeypatch.setattr(mounts, "_MOUNTS", table)
+    monkeypatch.setattr(mounts, "_mount_number", lambda _: b"7")
     monkeypatch.setattr(_disk, "flush_us", lambda _: 500.0)
-    mount = _disk.mount_of(tmp_path)
+    mount = mounts.mount_of(tmp_path)
     assert mount is not None
     return mount
 
@@ -172,7 +173,7 @@ def test_mountinfo_is_read_with_its_optional_fields_and_escapes(
 ) -> None:
     line = r"0 8:1 /sub /mü\040a\134b rw,noatime shared:1 master:2 - xfs /dev/disk\040one rw,attr2"
     mount = mounted(line, monkeypatch, tmp_path)
-    assert mount == _disk.Mount("xfs", "/dev/disk one", "/mü a\\b", "rw,noatime", "rw,attr2")
+    assert mount == mounts.Mount("xfs", "/dev/disk one", "/mü a\\b", "rw,noatime", "rw,attr2")
 
 
 def test_a_flush_that_is_too_quick_for_a_device_is_told(
@@ -204,7 +205,7 @@ def test_the_table_fits_eighty_columns_and_the_progress_is_on_the_terminal_alone
     for label, count in (("floor + dump", 2), ("save ", 2), ("save_many", 6), ("writer", 5), ("load", 1)):
         assert sum(line.startswith(f"  {label}") for line in lines) == count
     assert any(line.startswith("  4 processes, a writer each") for line in lines)
-    mount = _disk.mount_of(quick)
+    mount = mounts.mount_of(quick)
     if mount and mount.kind == "tmpfs":
         assert 0 < out.index("This is a tmpfs: ") < out.index("µs/result")
 
@@ -213,7 +214,7 @@ def some_report() -> Report:
     """Make up a report."""
     ways = [contender.way for contender in contenders(1000)]
     figures = Figures({way: [number + 1.0, number + 2.0, number + 3.0] for number, way in enumerate(ways)})
-    mount = _disk.Mount("xfs", "/dev/sda2", "/x", "rw", "rw")
+    mount = mounts.Mount("xfs", "/dev/sda2", "/x", "rw", "rw")
     return Report(Path("/x"), _disk.Disk(mount, 500.0, []), 9000, 1000, figures)
 
 

@@ -23,6 +23,8 @@ _COMMANDS = {
     "summary": "Tell mean and standard deviation over repeats.",
     "export": "Write results to one file: Parquet, CSV, Arrow IPC or JSON Lines, by the ending of its name.",
     "plot": "Draw results: energy per token against throughput, or the power trace of one.",
+    "verify": "Look over every directory of results, and name what is not whole.",
+    "clean": "Remove what saves that were cut short have left; results are never removed.",
     "schema": "Print the JSON Schema of result.json.",
     "demo": "Make a small synthetic sweep, save it, load it back, and show what is on disk.",
     "bench": "Measure what it costs to save and load results on a disk.",

@@ -5,49 +5,19 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import re
 import shutil
 import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Disk", "Mount", "describe", "doubt_of_kind", "flush_us", "mount_of", "room", "write_out"]
+from llenergymeasure.results._disk import MEMORY, NETWORK, Mount, is_fuse, mount_of
 
-_MOUNTS = Path("/proc/self/mountinfo")
-_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs", "rootfs", "hugetlbfs"})
-_NETWORK = frozenset(
-    {
-        *("9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fhgfs", "glusterfs", "gpfs"),
-        *("lustre", "ncpfs", "nfs", "nfs4", "orangefs", "panfs", "pvfs2", "smb3", "smbfs", "vboxsf"),
-        *("virtiofs", "vmhgfs", "wekafs"),
-    }
-)
-_UNBARRED = frozenset({"nobarrier", "barrier=0"})
-_VOLATILE = frozenset({"volatile", "fsync=volatile"})
+__all__ = ["Disk", "describe", "doubt_of_kind", "flush_us", "room", "write_out"]
+
 _FLUSHES = 20
 IMPLAUSIBLE_US = 50
 """A flush that takes less wrote to no device: the fastest ones need longer for a journal's commit."""
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A line of mountinfo: one file system in one place."""
-
-    kind: str
-    device: str
-    point: str
-    options: str
-    super_options: str
-
-    def __str__(self) -> str:
-        """Read as `ext4 on /dev/sda1, rw,relatime; rw`."""
-        return f"{self.kind} on {self.device}, {self.options}; {self.super_options}"
-
-    @property
-    def all_options(self) -> set[str]:
-        """The options of this place and those of the file system."""
-        return {*self.options.split(","), *self.super_options.split(",")}
 
 
 @dataclass(frozen=True)
@@ -73,22 +43,6 @@ def describe(directory: Path) -> Disk:
     return disk
 
 
-def mount_of(directory: Path) -> Mount | None:
-    """Find the mount that a directory is on; None where the system does not tell."""
-    try:
-        number = _mount_number(directory)
-        lines = _MOUNTS.read_bytes().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        left, _, right = line.partition(b" - ")
-        identifier, _, _, _, point, options, *_ = left.split(b" ")
-        if identifier == number:
-            kind, device, super_options = [*right.split(b" ", 2), b"", b""][:3]
-            return Mount(*map(_unescaped, (kind, device, point, options, super_options)))
-    return None
-
-
 def flush_us(directory: Path, count: int = _FLUSHES) -> float:
     """Measure one fsync: the median, in microseconds, over appends of 4 KiB to a file that stays there."""
     times = []
@@ -103,11 +57,11 @@ def flush_us(directory: Path, count: int = _FLUSHES) -> float:
 
 def doubt_of_kind(kind: str) -> str | None:
     """Say of a type of file system that durability figures mean something else there; None if they do not."""
-    if kind in _MEMORY:
+    if kind in MEMORY:
         return f"This is a {kind}: a flush costs nothing here and keeps nothing. Choose a --dir on a disk."
-    if kind in _NETWORK:
+    if kind in NETWORK:
         return f"This is a network mount ({kind}): a flush costs and keeps what its server makes of it."
-    if kind == "fuse" or kind.startswith("fuse."):
+    if is_fuse(kind):
         return (
             f"This is a FUSE mount ({kind}): a flush costs and keeps what the program behind it makes of it."
         )
@@ -136,22 +90,6 @@ def write_out(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _mount_number(directory: Path) -> bytes | None:
-    """Return the number of a directory's mount in mountinfo, as the kernel itself resolved it."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        about = Path(f"/proc/self/fdinfo/{descriptor}").read_bytes()
-    finally:
-        os.close(descriptor)
-    found = re.search(rb"^mnt_id:\s*(\d+)$", about, re.MULTILINE)
-    return found and found[1]
-
-
-def _unescaped(field: bytes) -> str:
-    r"""Decode a field of mountinfo, in which a space is `\040`."""
-    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), field))
-
-
 def _doubts(directory: Path, mount: Mount | None) -> list[str]:
     """List what makes durability figures mean something else than on a local, journalled disk."""
     if mount is None:
@@ -160,11 +98,11 @@ def _doubts(directory: Path, mount: Mount | None) -> list[str]:
     of_kind = doubt_of_kind(mount.kind)
     if of_kind:
         doubts.append(of_kind)
-    if mount.kind == "overlay" and mount.all_options & _VOLATILE:
+    if mount.is_volatile:
         doubts.append(
             "This overlay is mounted volatile: it leaves out every flush, and a power cut loses it."
         )
-    if mount.all_options & _UNBARRED:
+    if mount.is_unbarred:
         doubts.append("This is mounted without barriers: a flush ends in the device's volatile cache.")
     if "sync" in mount.all_options:
         doubts.append(

@@ -6,6 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -15,6 +16,7 @@ from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult, compute_measurement_config_hash
 from llenergymeasure.errors import PersistenceError
 from llenergymeasure.results import bulk
+from llenergymeasure.results._durability import Durability, durability_of, warn_once
 from llenergymeasure.results._encoding import caller, encode
 from llenergymeasure.results._loading import (
     MissingSidecar,
@@ -25,6 +27,7 @@ from llenergymeasure.results._loading import (
 )
 from llenergymeasure.results._overview import Overview
 from llenergymeasure.results.bulk import MAX_PENDING, Progress
+from llenergymeasure.results.clean import DAY, Cleaning, clean_tree
 from llenergymeasure.results.scan import (
     BATCH_SIZE,
     Condition,
@@ -34,6 +37,7 @@ from llenergymeasure.results.scan import (
     scan_traces,
 )
 from llenergymeasure.results.stored import StoredResult
+from llenergymeasure.results.verify import Verification, verify_tree
 from llenergymeasure.results.writer import OnError, Writer
 
 __all__ = ["ArrowStream", "MissingSidecar", "ResultStore", "StoredResult", "TimeseriesSource"]
@@ -72,6 +76,16 @@ class ResultStore:
     def root(self) -> Path:
         """The directory, absolute."""
         return Path(self._root)
+
+    @property
+    def durability(self) -> Durability:
+        """What a durable save is worth on the file system of the directory, or of its nearest ancestor.
+
+        It is a string, `"full"`, `"none"` or `"unknown"`, with a `reason`. `"none"`: memory (tmpfs), an
+        overlay that is mounted volatile, a disk without barriers; `"unknown"`: a network file system or FUSE,
+        or a system that does not tell. A device that lies about its flushes cannot be seen from here.
+        """
+        return durability_of(self._root)
 
     def __repr__(self) -> str:
         """Name the directory, and tell what is in it."""
@@ -123,7 +137,9 @@ class ResultStore:
                 after, and it is complete.
 
         Warns:
-            UserWarning: `timeseries_source` does not exist. The result was saved before the warning.
+            UserWarning: `timeseries_source` does not exist; or this is the first durable save in this process
+                on a file system that keeps nothing across a power cut (see `durability`). The result was
+                saved before the warning.
         """
         name, record, beside = encode(result, sidecar=timeseries_source is not None)
         path, sidecar_found = _store.save(
@@ -142,6 +158,8 @@ class ResultStore:
                 UserWarning,
                 stacklevel=caller(),
             )
+        if durable:
+            warn_once(self._root)
         return Path(path)
 
     def save_many(
@@ -176,11 +194,14 @@ class ResultStore:
                 the results before it are saved.
 
         Warns:
-            UserWarning: Some sources do not exist. Those results were saved without a sidecar.
+            UserWarning: Some sources do not exist: those results were saved without a sidecar. Or as `save`.
         """
-        return bulk.save_many(
+        paths = bulk.save_many(
             self._root, results, timeseries_sources, durable=durable, progress=progress, engine=self._engine
         )
+        if durable:
+            warn_once(self._root)
+        return paths
 
     def writer(
         self, *, durable: bool = True, max_pending: int = MAX_PENDING, on_error: OnError = "raise"
@@ -198,7 +219,12 @@ class ResultStore:
         Raises:
             PersistenceError: No thread could be started.
             ValueError: `max_pending` is less than 1, or `on_error` none of these.
+
+        Warns:
+            UserWarning: As `save`, of the file system, before anything is saved.
         """
+        if durable:
+            warn_once(self._root)
         return Writer(
             self._root, durable=durable, max_pending=max_pending, on_error=on_error, engine=self._engine
         )
@@ -348,6 +374,53 @@ class ResultStore:
         """
         with no_garbage_collection():
             return list(self.iter_results(on_error=on_error, missing_sidecar=missing_sidecar))
+
+    def verify(self, *, deep: bool = False, progress: Progress | None = None) -> Verification:
+        """Look over everything below the directory, and tell what is not as it should be.
+
+        Each directory is one of: complete, with a whole `result.json`; incomplete, left by a save that was
+        cut short, or held by one that is under way; damaged, with a record that is empty, truncated,
+        NUL-filled, not JSON, of another schema line or no regular file; foreign, with other things in it and
+        no result at any depth. Directories that hold results are none of these. Nothing is changed.
+
+        Args:
+            deep: Validate each record against the schema, too, and read each sidecar to its last page: pages
+                that are compressed with other than zstd or snappy, and those of nested columns, are looked
+                over and not unpacked.
+            progress: Called with the number of results that were looked at, and None.
+
+        Returns:
+            The counts, and each directory with what is wrong; `ok` where every result is whole and has its
+            sidecar.
+
+        Raises:
+            PersistenceError: The directory itself cannot be read.
+        """
+        return verify_tree(self._root, deep=deep, progress=progress)
+
+    def clean(self, *, older_than: timedelta | str = DAY, dry_run: bool = True) -> Cleaning:
+        """Remove what saves that were cut short have left below the directory; dry unless told otherwise.
+
+        That is what `verify` calls incomplete, when nothing in it was written to for `older_than` by the file
+        system's own clock. A directory with a `result.json` is never removed, nor one with anything that no
+        save makes. It is safe beside savers and other cleaners, on this host and others: a save whose
+        directory is taken fails as a save does, with nothing committed, or its result stays.
+
+        Limits: a save that is at work for longer than `older_than` without writing loses its directory, and
+        fails. For the moment between two renames, a result that is committed at that very time is in
+        `.trash-*`; a cleaner that is killed in that moment leaves it there, `verify` tells, and the next
+        `clean` puts it back. That is why the default is a day.
+
+        Args:
+            older_than: An age: a timedelta, or `"90s"`, `"30m"`, `"12h"`, `"1d"`, `"2w"`.
+            dry_run: Only tell what would be removed. It makes and removes an empty directory, to read the
+                clock.
+
+        Raises:
+            PersistenceError: The directory itself cannot be read.
+            ValueError: `older_than` is no age.
+        """
+        return clean_tree(self._root, older_than=older_than, dry_run=dry_run)
 
     def completed(self) -> set[str]:
         """Return the `measurement_config_hash` of every result below the directory, which need not exist yet.

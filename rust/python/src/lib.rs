@@ -7,6 +7,7 @@ mod arrow;
 mod bulk;
 mod errors;
 mod floor;
+mod inspect;
 mod load;
 mod save;
 mod scan;
@@ -22,6 +23,8 @@ mod _store {
     use crate::bulk::Bulk;
     #[pymodule_export]
     use crate::floor::{floor, read_floor};
+    #[pymodule_export]
+    use crate::inspect::{Inspection, clean};
     #[pymodule_export]
     use crate::load::{diagnose, read};
     #[pymodule_export]

@@ -155,14 +155,14 @@ fn operand(value: &Bound<'_, PyAny>) -> PyResult<Operand> {
 }
 
 /// Whoever waits for a scan.
-struct Caller {
-    progress: Option<Py<PyAny>>,
-    interruptible: bool,
+pub(crate) struct Caller {
+    pub progress: Option<Py<PyAny>>,
+    pub interruptible: bool,
 }
 
 impl Caller {
     /// Run a step of a scan without the interpreter, but for signals and progress.
-    fn run<T: Send>(
+    pub fn run<T: Send>(
         &self,
         py: Python<'_>,
         step: impl FnOnce(scan::Poll<'_>) -> Result<T, ScanError> + Send,
@@ -291,7 +291,7 @@ impl Drop for Reader {
 const IN_A_FORK: &str =
     "this scan is being read in another process, and its threads did not come along into the fork";
 
-fn check_process(process: u32) -> PyResult<()> {
+pub(crate) fn check_process(process: u32) -> PyResult<()> {
     if process == std::process::id() {
         return Ok(());
     }
@@ -299,7 +299,7 @@ fn check_process(process: u32) -> PyResult<()> {
 }
 
 /// In a fork there are no threads to wait for, and a lock may be held by one of them.
-fn leave_in_fork<T>(process: u32, reader: &Mutex<Option<T>>) {
+pub(crate) fn leave_in_fork<T>(process: u32, reader: &Mutex<Option<T>>) {
     if process != std::process::id()
         && let Ok(mut reader) = reader.try_lock()
     {
@@ -307,7 +307,7 @@ fn leave_in_fork<T>(process: u32, reader: &Mutex<Option<T>>) {
     }
 }
 
-fn spent() -> PyErr {
+pub(crate) fn spent() -> PyErr {
     PyRuntimeError::new_err(
         "this scan was handed on as a stream, or is read by another thread at this moment",
     )

@@ -54,7 +54,10 @@ impl Drop for Claim {
         for file in &self.contents {
             let _ = self.dir.remove_file(file.as_ref());
         }
-        let _ = self.root.remove_dir(&self.name);
+        // Whoever cleans may have moved the directory away, and another saver claimed the name since.
+        if self.root.holds(&self.name, &self.dir) {
+            let _ = self.root.remove_dir(&self.name);
+        }
     }
 }
 

@@ -14,6 +14,20 @@ pub use plain::{Dir, FileSystem, close};
 #[cfg(all(unix, not(feature = "plain-dir")))]
 pub use unix::{Dir, FileSystem, close};
 
+/// What an entry of a directory is; a symlink is none of the first two, wherever it leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// Anything else.
+    Other,
+}
+
+/// Nanoseconds since 1970, by the clock of a file system.
+pub type Nanos = i128;
+
 #[cfg(any(not(target_os = "linux"), feature = "plain-dir"))]
 mod no_file_system {
     /// There is none.
@@ -90,6 +104,42 @@ mod tests {
     }
 
     #[test]
+    fn entries_are_told_by_name_and_kind_hidden_ones_too() {
+        let (temp, dir) = opened();
+        fs::create_dir(temp.path().join("b")).unwrap();
+        fs::write(temp.path().join(".a"), "").unwrap();
+        let expected = [(".a".into(), EntryKind::File), ("b".into(), EntryKind::Directory)];
+        assert_eq!(dir.entries().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_directory_moves_into_another_under_a_name_that_is_free() {
+        let (temp, dir) = opened();
+        for name in ["from", "to", "taken"] {
+            dir.make_dir(name.as_ref()).unwrap();
+        }
+        let (from, to) = (dir.open_dir("from".as_ref()).unwrap(), dir.open_dir("to".as_ref()).unwrap());
+        assert!(dir.holds("from".as_ref(), &from) && !dir.holds("to".as_ref(), &from));
+        let error = dir.move_to("from".as_ref(), &dir, "taken".as_ref()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        dir.move_to("from".as_ref(), &to, "in".as_ref()).unwrap();
+        assert!(temp.path().join("to/in").is_dir());
+        let error = dir.move_to("from".as_ref(), &to, "in".as_ref()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(dir.open_dir_below("to/in".as_ref()).unwrap().entries().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_time_is_that_of_the_file_system() {
+        let (temp, dir) = opened();
+        fs::write(temp.path().join("x"), "").unwrap();
+        let then = std::time::UNIX_EPOCH + std::time::Duration::new(5, 7000);
+        fs::File::options().write(true).open(temp.path().join("x")).unwrap().set_modified(then).unwrap();
+        assert_eq!(dir.modified_of("x".as_ref()).unwrap(), 5_000_007_000);
+        assert!(dir.modified().unwrap() > 5_000_007_000);
+    }
+
+    #[test]
     fn a_directory_knows_where_it_is() {
         let (temp, dir) = opened();
         assert!(dir.is_at(temp.path()) && !dir.is_at(&temp.path().join("elsewhere")));
@@ -113,5 +163,7 @@ mod tests {
         fs::create_dir(temp.path().join("real")).unwrap();
         std::os::unix::fs::symlink(temp.path().join("real"), temp.path().join("to-real")).unwrap();
         dir.open_dir("to-real".as_ref()).err().unwrap();
+        dir.open_dir_below("to-real".as_ref()).err().unwrap();
+        assert!(dir.entries().unwrap().contains(&("link".into(), EntryKind::Other)));
     }
 }

@@ -24,12 +24,14 @@
 
 pub mod bulk;
 pub mod claim;
+pub mod clean;
 pub mod dir;
 pub mod durable;
 pub mod error;
 pub mod export;
 pub mod floor;
 mod footer;
+pub mod inspect;
 pub mod load;
 pub mod name;
 pub mod root;

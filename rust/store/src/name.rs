@@ -9,6 +9,8 @@ const UNKNOWN: &str = "unknown";
 const MAX_SLUG: usize = 180;
 /// Bytes of the backend's part.
 const MAX_BACKEND: usize = 40;
+/// What the minute of a save looks like, with a digit for each zero.
+const MINUTE: &str = "0000-00-00T00-00";
 
 /// Name the directory of a result: `{model_slug}_{backend}_{timestamp}`.
 ///
@@ -30,6 +32,24 @@ pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
         name.replace_range(dot..=dot, "-");
     }
     name
+}
+
+/// Whether a name is one that a save gives: it ends in a minute, and perhaps a suffix.
+#[must_use]
+pub fn is_given(name: &str) -> bool {
+    let name = match name.rsplit_once('_') {
+        Some((base, suffix)) if !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()) => {
+            base
+        }
+        _ => name,
+    };
+    let Some((model_and_backend, minute)) = name.rsplit_once('_') else { return false };
+    let is_minute = minute.len() == MINUTE.len()
+        && minute.bytes().zip(MINUTE.bytes()).all(|(byte, like)| match like {
+            b'0' => byte.is_ascii_digit(),
+            like => byte == like,
+        });
+    is_minute && model_and_backend.contains('_')
 }
 
 /// The string in NFC, with `-` for every character that some platform forbids in a file name.
@@ -158,6 +178,18 @@ mod tests {
             prop_assert!(!name.starts_with(['.', '-']) && !name.ends_with(['.', ' ']));
             prop_assert!(device_name(&name).is_none());
             prop_assert_eq!(name.nfc().collect::<String>(), name);
+        }
+    }
+
+    #[test]
+    fn a_name_that_a_save_gave_is_known_as_one() {
+        for name in ["gpt2_pytorch_2026-02-18T14-30", "a_b_vllm_2026-02-18T14-30_12"] {
+            assert!(is_given(name), "{name}");
+        }
+        for name in
+            ["", "traces", "x_2026-02-18T14-30", "a_b_2026-02-18T14-30_", "a_b_2026-02-18T14-3x", "a_b_é"]
+        {
+            assert!(!is_given(name), "{name}");
         }
     }
 }

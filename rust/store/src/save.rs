@@ -17,7 +17,7 @@ use crate::root::Root;
 use crate::sidecar::{self, Checked, Source};
 use crate::{RECORD, SIDECAR};
 
-const TEMP: &str = ".result.json.tmp";
+pub(crate) const TEMP: &str = ".result.json.tmp";
 /// How often an output directory that vanishes between its opening and the claim is made again.
 const VANISHED_ROOTS: u64 = 64;
 

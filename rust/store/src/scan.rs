@@ -9,13 +9,13 @@ mod columns;
 mod config;
 mod documents;
 mod filter;
-mod json;
+pub(crate) mod json;
 mod kinds;
 mod plan;
 mod record;
 mod records;
 mod traces;
-mod tree;
+pub(crate) mod tree;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -27,12 +27,13 @@ use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 pub use documents::{Document, Documents};
 pub use filter::{Comparison, Condition, Operand};
 pub use plan::{Plan, RecordSchema};
+pub(crate) use records::{CHUNK_BYTES, read_whole};
 pub use traces::{EXPERIMENT, TraceReader, TraceScan};
 
 use columns::data_type;
 use config::{Survey, Types};
 use plan::Origin;
-use records::{CHUNK_BYTES, Chunk, Records};
+use records::{Chunk, Records};
 use tree::Tree;
 
 use crate::error::Error;

@@ -20,7 +20,7 @@ use crate::durable::PendingFile;
 use crate::error::{At, Error, Result, Step};
 use crate::footer::{self, Flaw, os_error};
 
-const TEMP: &str = ".timeseries.parquet.tmp";
+pub(crate) const TEMP: &str = ".timeseries.parquet.tmp";
 /// Bytes copied between two looks at whether the caller wants to stop.
 const CHUNK: u64 = 16 << 20;
 

@@ -5,6 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use super::{EntryKind, Nanos};
 
 pub use super::no_file_system::FileSystem;
 
@@ -105,6 +108,53 @@ impl Dir {
         Ok(names)
     }
 
+    /// All entries, hidden ones too, in order.
+    pub fn entries(&self) -> io::Result<Vec<(OsString, EntryKind)>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let kind = match entry.file_type()? {
+                kind if kind.is_file() => EntryKind::File,
+                kind if kind.is_dir() => EntryKind::Directory,
+                _ => EntryKind::Other,
+            };
+            entries.push((entry.file_name(), kind));
+        }
+        entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        Ok(entries)
+    }
+
+    /// A directory at any depth below this one; a symlink is refused as the last name.
+    pub fn open_dir_below(&self, below: &Path) -> io::Result<Self> {
+        if below.as_os_str().is_empty() { Self::open(&self.path) } else { self.open_dir(below.as_os_str()) }
+    }
+
+    /// When an entry was last added, renamed or removed.
+    pub fn modified(&self) -> io::Result<Nanos> {
+        modified(&fs::metadata(&self.path)?)
+    }
+
+    /// When what has a name was last written to; a symlink is not followed.
+    pub fn modified_of(&self, name: &OsStr) -> io::Result<Nanos> {
+        modified(&fs::symlink_metadata(self.path.join(name))?)
+    }
+
+    /// Whether a name is that of a directory, as far as paths tell.
+    #[must_use]
+    pub fn holds(&self, name: &OsStr, dir: &Self) -> bool {
+        self.path.join(name) == dir.path
+    }
+
+    /// Move a file or a directory into another directory, to a name that nothing has: a look and a rename.
+    pub fn move_to(&self, from: &OsStr, target: &Self, to: &OsStr) -> io::Result<()> {
+        let source = self.path.join(from);
+        fs::symlink_metadata(&source)?;
+        if target.is_taken(to)? {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(source, target.path.join(to))
+    }
+
     /// Open a file below this directory for reading; a symlink is refused.
     pub fn open_file(&self, below: &Path) -> io::Result<File> {
         let path = self.path.join(below);
@@ -148,4 +198,13 @@ impl Dir {
 pub fn close(file: File) -> io::Result<()> {
     drop(file);
     Ok(())
+}
+
+fn modified(metadata: &fs::Metadata) -> io::Result<Nanos> {
+    let modified = metadata.modified()?;
+    let nanos = match modified.duration_since(UNIX_EPOCH) {
+        Ok(after) => Nanos::try_from(after.as_nanos()).unwrap_or(Nanos::MAX),
+        Err(before) => -Nanos::try_from(before.duration().as_nanos()).unwrap_or(Nanos::MAX),
+    };
+    Ok(nanos)
 }

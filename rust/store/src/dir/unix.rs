@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::{EntryKind, Nanos};
+
 const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// An open directory.
@@ -137,6 +139,79 @@ impl Dir {
         Ok(names)
     }
 
+    /// All entries, hidden ones too, in the order of their names' bytes.
+    pub fn entries(&self) -> io::Result<Vec<(OsString, EntryKind)>> {
+        // A descriptor of its own: how far a listing is belongs to whoever shares the descriptor.
+        let fd = self.open_below(Path::new(""), OPEN_DIR)?;
+        let mut entries = Vec::new();
+        for entry in rustix::fs::Dir::new(fd)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let name = OsStr::from_bytes(name);
+            let kind = match entry.file_type() {
+                FileType::Unknown => match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(status) => FileType::from_raw_mode(status.st_mode),
+                    Err(Errno::NOENT) => continue,
+                    Err(error) => return Err(error.into()),
+                },
+                kind => kind,
+            };
+            let kind = match kind {
+                FileType::RegularFile => EntryKind::File,
+                FileType::Directory => EntryKind::Directory,
+                _ => EntryKind::Other,
+            };
+            entries.push((name.to_owned(), kind));
+        }
+        entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        Ok(entries)
+    }
+
+    /// Open a directory at any depth below this one; symlinks are refused as in [`Dir::open_file`].
+    pub fn open_dir_below(&self, below: &Path) -> io::Result<Self> {
+        let fd = self.open_below(below, OPEN_DIR | OFlags::NOFOLLOW)?;
+        Ok(Self { fd, path: self.path.join(below) })
+    }
+
+    /// When an entry was last added, renamed or removed.
+    pub fn modified(&self) -> io::Result<Nanos> {
+        Ok(modified(&rustix::fs::fstat(&self.fd)?))
+    }
+
+    /// When what has a name was last written to; a symlink is not followed.
+    pub fn modified_of(&self, name: &OsStr) -> io::Result<Nanos> {
+        Ok(modified(&rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    /// Whether a name is that of an open directory.
+    #[must_use]
+    pub fn holds(&self, name: &OsStr, dir: &Self) -> bool {
+        let there = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        match (there, rustix::fs::fstat(&dir.fd)) {
+            (Ok(there), Ok(here)) => identity(&there) == identity(&here),
+            _ => false,
+        }
+    }
+
+    /// Move a file or a directory into another directory, to a name that nothing has; fails with
+    /// `AlreadyExists` rather than replace a file, or a directory that holds anything.
+    pub fn move_to(&self, from: &OsStr, target: &Self, to: &OsStr) -> io::Result<()> {
+        match rustix::fs::renameat_with(&self.fd, from, &target.fd, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            Err(Errno::NOTEMPTY) => return Err(Errno::EXIST.into()),
+            answer => return Ok(answer?),
+        }
+        // No such flag here. A directory that somebody makes meanwhile is replaced while it is empty: whoever
+        // made it finds it gone, and fails or begins anew.
+        if target.is_taken(to)? {
+            return Err(Errno::EXIST.into());
+        }
+        Ok(rustix::fs::renameat(&self.fd, from, &target.fd, to)?)
+    }
+
     /// Open a file below this directory for reading, without waiting for whoever should open the other end of it,
     /// if it is a pipe. A symlink is refused: as the last name everywhere, on the way there on Linux.
     pub fn open_file(&self, below: &Path) -> io::Result<File> {
@@ -171,6 +246,11 @@ impl Dir {
     pub fn sync(&self) -> io::Result<()> {
         Ok(retry_on_intr(|| rustix::fs::fsync(&self.fd))?)
     }
+}
+
+#[allow(clippy::cast_lossless, clippy::unnecessary_cast, reason = "types that differ between platforms")]
+fn modified(status: &rustix::fs::Stat) -> Nanos {
+    status.st_mtime as Nanos * 1_000_000_000 + status.st_mtime_nsec as Nanos
 }
 
 #[cfg(target_os = "linux")]

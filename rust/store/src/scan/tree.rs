@@ -45,6 +45,10 @@ pub trait Visit: Send + Sync + 'static {
     /// Take in a result: its directory, open, and its `result.json`, open.
     fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File);
 
+    /// Take in a directory that has no record and is searched for some; the root in any case. What is in it
+    /// follows.
+    fn search(&self, _chunk: &mut Self::Chunk, _root: &Dir, _place: &Path) {}
+
     /// Take in a result, or a directory, that cannot be opened.
     fn fail(&self, chunk: &mut Self::Chunk, error: Error);
 
@@ -97,6 +101,7 @@ impl<V: Visit> Tree<V> {
         let names = dir.subdirectories(Path::new("")).at(Step::Scan, || root.to_owned())?;
         let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
         let mut first = visit.begin();
+        visit.search(&mut first, &dir, Path::new(""));
         match dir.open_file(Path::new(RECORD)) {
             Ok(record) => visit.visit(&mut first, &dir, Path::new(""), record),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -262,6 +267,7 @@ impl<V: Visit> Visited<'_, V> {
 
     fn search(&mut self, place: PathBuf) {
         let Shared { visit, root, .. } = self.shared;
+        visit.search(&mut self.chunk, root, &place);
         match root.subdirectories(&place) {
             Ok(names) if names.len() > UNIT || self.names + names.len() > BUDGET => {
                 self.end_chunk();

@@ -122,13 +122,42 @@ impl TraceFile {
                 return Err(self.not_a_trace(format!("it has two columns {name}")));
             }
         }
-        let Self { file, place, metadata, rows } = self;
-        if let Some((name, compression)) = pages::foreign_compression(&metadata, &leaves) {
-            return Err(place.not_a_trace(format!(
+        if let Some((name, compression)) = pages::foreign_compression(&self.metadata, &leaves) {
+            return Err(self.not_a_trace(format!(
                 "its column {name} is compressed with {compression}, and zstd, snappy and none are read here"
             )));
         }
-        pages::check(&file, place.size, &metadata, &leaves).map_err(|flaw| place.error(flaw))?;
+        self.check_pages(&leaves)?;
+        self.read(leaves)
+    }
+
+    /// Read every page to the last: all of them are looked over, and those of columns that hold one value a row
+    /// are unpacked, where they are compressed with zstd, snappy or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DamagedTrace`] where the file is not whole or claims what cannot be true.
+    pub fn read_through(self) -> Result<()> {
+        let columns = self.metadata.file_metadata().schema_descr().columns();
+        self.check_pages(&(0..columns.len()).collect::<Vec<_>>())?;
+        // A row of a list may claim any number of values, and fill any memory.
+        let is_flat =
+            |leaf: usize| columns[leaf].path().parts().len() == 1 && columns[leaf].max_rep_level() == 0;
+        let is_known = |leaf| pages::foreign_compression(&self.metadata, &[leaf]).is_none();
+        let leaves: Vec<usize> = (0..columns.len()).filter(|&leaf| is_flat(leaf) && is_known(leaf)).collect();
+        if leaves.is_empty() {
+            return Ok(());
+        }
+        self.read(leaves)?.try_for_each(|batch| batch.map(drop))
+    }
+
+    fn check_pages(&self, leaves: &[usize]) -> Result<()> {
+        let checked = pages::check(&self.file, self.place.size, &self.metadata, leaves);
+        checked.map_err(|flaw| self.place.error(flaw))
+    }
+
+    fn read(self, leaves: Vec<usize>) -> Result<Batches> {
+        let Self { file, place, metadata, rows } = self;
         let mask = ProjectionMask::leaves(metadata.file_metadata().schema_descr(), leaves);
         let build = AssertUnwindSafe(|| {
             let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);

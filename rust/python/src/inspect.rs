@@ -1,0 +1,106 @@
+//! A tree looked over, and what saves have left in it removed.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use llem_store::clean::Fate;
+use llem_store::inspect::{self, Depth, Finding, Kind, Part};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::errors::to_python;
+use crate::scan::{Caller, check_process, leave_in_fork, spent};
+
+/// A tree that is being looked over.
+#[pyclass(frozen, module = "llenergymeasure._store")]
+pub struct Inspection {
+    /// None once it is dropped.
+    inspection: Mutex<Option<inspect::Inspection>>,
+    root: PathBuf,
+    caller: Caller,
+    process: u32,
+}
+
+type Found = (&'static str, PathBuf, String);
+type Looked<'py> = (u64, Vec<Found>, Vec<(PathBuf, Bound<'py, PyBytes>)>);
+
+#[pymethods]
+impl Inspection {
+    /// `version` is the schema line that records are to be of.
+    #[new]
+    #[pyo3(signature = (root, version, *, deep, interruptible))]
+    fn new(
+        py: Python<'_>,
+        root: PathBuf,
+        version: String,
+        deep: bool,
+        interruptible: bool,
+    ) -> PyResult<Self> {
+        let depth = if deep { Depth::Everything(version) } else { Depth::Records(version) };
+        let inspection =
+            py.detach(|| inspect::Inspection::open(&root, depth)).map_err(|error| to_python(py, &error))?;
+        let caller = Caller { progress: None, interruptible };
+        Ok(Self { inspection: Mutex::new(Some(inspection)), root, caller, process: std::process::id() })
+    }
+
+    /// What came of the next directories: how many are complete; the others, each its kind, its path and what is
+    /// wrong; and, where it is deep, the records that are still to be validated. None at the end.
+    fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Looked<'py>>> {
+        check_process(self.process)?;
+        let mut guard = py.detach(|| self.inspection.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let Some(inspection) = guard.as_mut() else { return Err(spent()) };
+        let part = self.caller.run(py, |poll| Ok(inspection.next(&mut || poll(0))?));
+        *self.inspection.lock().unwrap_or_else(PoisonError::into_inner) = guard;
+        let Some(Part { complete, findings, records }) = part? else { return Ok(None) };
+        let found = |Finding { kind, place, problem }| (name_of(kind), self.root.join(place), problem);
+        let record = |(place, bytes): (PathBuf, Vec<u8>)| (self.root.join(place), PyBytes::new(py, &bytes));
+        let findings = findings.into_iter().map(found).collect();
+        Ok(Some((complete, findings, records.into_iter().map(record).collect())))
+    }
+}
+
+impl Drop for Inspection {
+    fn drop(&mut self) {
+        leave_in_fork(self.process, &self.inspection);
+    }
+}
+
+fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Incomplete => "incomplete",
+        Kind::Damaged | Kind::Stranded => "damaged",
+        Kind::MissingSidecar => "missing_sidecars",
+        Kind::Foreign => "foreign",
+    }
+}
+
+/// Remove what saves have left below a directory and nobody wrote to for some seconds; where it is dry, only say
+/// what would be. Each leftover is what became of it, its path, what it is, and why it was kept, or None.
+#[pyfunction]
+#[pyo3(signature = (root, seconds, *, dry_run, interruptible))]
+pub fn clean(
+    py: Python<'_>,
+    root: PathBuf,
+    seconds: f64,
+    dry_run: bool,
+    interruptible: bool,
+) -> PyResult<Vec<(&'static str, PathBuf, String, Option<String>)>> {
+    let age =
+        Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let caller = Caller { progress: None, interruptible };
+    let leftovers = caller
+        .run(py, |poll| Ok(llem_store::clean::clean(&root, age, dry_run, &mut || poll(0))?))?
+        .into_iter()
+        .map(|left| {
+            let (fate, why) = match left.fate {
+                Fate::Removed => ("removed", None),
+                Fate::Restored => ("restored", None),
+                Fate::Young => ("young", None),
+                Fate::Kept(why) => ("kept", Some(why)),
+            };
+            (fate, root.join(left.place), left.what, why)
+        });
+    Ok(leftovers.collect())
+}

@@ -1,0 +1,440 @@
+//! What saves that were cut short have left is removed, beside savers and other cleaners that are at work.
+//!
+//! A directory is removed when it is a leftover (see [`crate::inspect`]) and nothing in it was written to for as
+//! long as the caller says, by the file system's clock. The steps, each relative to an open directory, so that
+//! no symlink leads anywhere else:
+//!
+//! 1. Look: no record, nothing that no save makes, old enough.
+//! 2. Make `.trash-<random>` beside it and rename the directory into it: of two cleaners, one can.
+//! 3. Look again. Remove the temporary files: a save that was about to rename one fails, and says that nothing was
+//!    saved. Rename a power trace out of the directory, beside it.
+//! 4. Remove the directory: the system refuses where a record has appeared, and where it does not, none can any more.
+//!    Only then the power trace goes, and the trash.
+//!
+//! Where a record, or anything else, has appeared by the second look or the removal, everything is put back.
+//! `result.json` is never removed, and no power trace that a record may name. A cleaner that is stopped between 2
+//! and 4 leaves a `.trash-` with all it took; the next one finishes, or puts a result back.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ffi::{OsStr, OsString};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::dir::{Dir, EntryKind, Nanos};
+use crate::error::{At, Error, Result, Step};
+use crate::inspect::{Contents, Depth, Inspection, Kind, TRASH, reason_of};
+use crate::{RECORD, SIDECAR};
+
+/// What became of a leftover, or would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It is removed.
+    Removed,
+    /// A result that was in the trash is where it was.
+    Restored,
+    /// It is not old enough: a save may be at work.
+    Young,
+    /// It is left as it was, and why.
+    Kept(String),
+}
+
+/// What a save, or a cleaner, has left.
+#[derive(Debug)]
+pub struct Leftover {
+    /// The directory, relative to the root.
+    pub place: PathBuf,
+    /// What it is.
+    pub what: String,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// Remove what saves have left below a directory and nobody wrote to for as long as `older_than`; where it is `dry`,
+/// only say what would be removed.
+///
+/// A dry run makes and removes an empty directory beside what it finds, to read the file system's clock.
+///
+/// # Errors
+///
+/// The root cannot be read; [`Error::Interrupted`] between two leftovers, where `interrupted` says so.
+pub fn clean(
+    root: &Path,
+    older_than: Duration,
+    dry: bool,
+    interrupted: &mut dyn FnMut() -> bool,
+) -> Result<Vec<Leftover>> {
+    let mut inspection = Inspection::open(root, Depth::Leftovers)?;
+    let mut found = Vec::new();
+    while let Some(part) = inspection.next(interrupted)? {
+        found.extend(
+            part.findings.into_iter().filter(|f| matches!(f.kind, Kind::Incomplete | Kind::Stranded)),
+        );
+    }
+    let older_than = Nanos::try_from(older_than.as_nanos()).unwrap_or(Nanos::MAX);
+    let dir = Dir::open(root).at(Step::Read, || root.to_owned())?;
+    let mut cleaner = Cleaner { root: dir, older_than, dry, clocks: HashMap::new() };
+    let mut leftovers = Vec::new();
+    for finding in found {
+        if interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let fate = match cleaner.clean(&finding.place) {
+            Ok(Some(fate)) => fate,
+            // It is gone, or a result by now.
+            Ok(None) => continue,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => Fate::Kept(reason_of(&error)),
+        };
+        leftovers.push(Leftover { place: finding.place, what: finding.problem, fate });
+    }
+    Ok(leftovers)
+}
+
+struct Cleaner {
+    root: Dir,
+    older_than: Nanos,
+    dry: bool,
+    /// The time on the file systems of the directories that leftovers are in.
+    clocks: HashMap<PathBuf, Nanos>,
+}
+
+impl Cleaner {
+    fn clean(&mut self, place: &Path) -> io::Result<Option<Fate>> {
+        let (Some(above), Some(name)) = (place.parent(), place.file_name()) else { return Ok(None) };
+        let parent = self.root.open_dir_below(above)?;
+        let dir = parent.open_dir(name)?;
+        if name.as_encoded_bytes().starts_with(TRASH.as_bytes()) {
+            return self.empty_trash(above, &parent, name, &dir);
+        }
+        let contents = Contents::of(&dir)?;
+        if contents.leftover(name).is_none() {
+            return Ok(None);
+        }
+        if let Some(unknown) = contents.unknown() {
+            return Ok(Some(Fate::Kept(format!("{} is not the store's", unknown.display()))));
+        }
+        let newest = contents.newest(&dir)?;
+        if !self.is_old(above, &parent, newest)? {
+            return Ok(Some(Fate::Young));
+        }
+        if self.dry {
+            return Ok(Some(Fate::Removed));
+        }
+        remove(&parent, name, &dir)
+    }
+
+    /// Finish what a cleaner that was stopped has begun.
+    fn empty_trash(
+        &mut self,
+        above: &Path,
+        parent: &Dir,
+        name: &OsStr,
+        trash: &Dir,
+    ) -> io::Result<Option<Fate>> {
+        let entries = trash.entries()?;
+        let is_known = |(name, kind): &&(OsString, EntryKind)| match kind {
+            EntryKind::Directory => true,
+            EntryKind::File => name == SIDECAR,
+            EntryKind::Other => false,
+        };
+        if let Some((unknown, _)) = entries.iter().find(|entry| !is_known(entry)) {
+            return Ok(Some(Fate::Kept(format!("{} is not the store's", unknown.display()))));
+        }
+        let mut newest = trash.modified()?;
+        for (name, kind) in &entries {
+            if *kind == EntryKind::Directory {
+                let child = trash.open_dir(name)?;
+                newest = newest.max(Contents::of(&child)?.newest(&child)?);
+            }
+        }
+        if !self.is_old(above, parent, newest)? {
+            return Ok(Some(Fate::Young));
+        }
+        let children: Vec<&OsString> =
+            entries.iter().filter(|(_, kind)| *kind == EntryKind::Directory).map(|(name, _)| name).collect();
+        if self.dry {
+            let holds = |name: &&OsString| trash.open_dir(name).is_ok_and(|dir| has_record(&dir));
+            return Ok(Some(if children.iter().any(holds) { Fate::Restored } else { Fate::Removed }));
+        }
+        let ours = unused_name();
+        parent.move_to(name, parent, &ours)?;
+        let mut fate = Fate::Removed;
+        for name in children {
+            let child = trash.open_dir(name)?;
+            if !dispose(trash, name, &child)? {
+                restore(parent, trash, name)?;
+                fate = Fate::Restored;
+            }
+        }
+        discard(parent, &ours, trash, fate == Fate::Removed)?;
+        Ok(Some(fate))
+    }
+
+    /// Whether nothing was written for long enough.
+    fn is_old(&mut self, above: &Path, parent: &Dir, newest: Nanos) -> io::Result<bool> {
+        let now = match self.clocks.entry(above.to_owned()) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => *unknown.insert(clock(parent)?),
+        };
+        Ok(now - newest >= self.older_than)
+    }
+}
+
+/// The time on a file system: when what was made just now was made.
+fn clock(parent: &Dir) -> io::Result<Nanos> {
+    let (name, made) = make_trash(parent)?;
+    let now = made.modified();
+    parent.remove_dir(&name)?;
+    now
+}
+
+fn unused_name() -> OsString {
+    format!("{TRASH}{:016x}", RandomState::new().hash_one(std::process::id())).into()
+}
+
+fn make_trash(parent: &Dir) -> io::Result<(OsString, Dir)> {
+    loop {
+        let name = unused_name();
+        match parent.make_dir(&name) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+            Ok(()) => {
+                let dir = parent.open_dir(&name)?;
+                return Ok((name, dir));
+            }
+        }
+    }
+}
+
+/// Remove a leftover that was looked at, unless it has become something else.
+fn remove(parent: &Dir, name: &OsStr, dir: &Dir) -> io::Result<Option<Fate>> {
+    let (trash_name, trash) = make_trash(parent)?;
+    if let Err(error) = parent.move_to(name, &trash, name) {
+        parent.remove_dir(&trash_name)?;
+        return Err(error);
+    }
+    // Removed by its saver meanwhile, and claimed by another: that one is not ours to judge.
+    let is_the_same = cfg!(any(not(unix), feature = "plain-dir")) || trash.holds(name, dir);
+    let moved = trash.open_dir(name)?;
+    let disposed = if is_the_same { dispose(&trash, name, &moved) } else { Ok(false) };
+    if matches!(disposed, Ok(true)) {
+        discard(parent, &trash_name, &trash, true)?;
+        return Ok(Some(Fate::Removed));
+    }
+    let is_result = has_record(&moved);
+    restore(parent, &trash, name)?;
+    discard(parent, &trash_name, &trash, false)?;
+    disposed?;
+    Ok((!is_result).then(|| Fate::Kept("something was put into it meanwhile".into())))
+}
+
+/// Remove a directory in the trash; false where it holds what is to be kept, and then all of it is in its place.
+fn dispose(trash: &Dir, name: &OsStr, dir: &Dir) -> io::Result<bool> {
+    let removed = empty(trash, dir).and_then(|empty| {
+        if !empty {
+            return Ok(false);
+        }
+        match trash.remove_dir(name) {
+            Ok(()) => Ok(true),
+            // A record, or somebody's file, has appeared.
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    });
+    if !matches!(removed, Ok(true)) {
+        match trash.move_to(SIDECAR.as_ref(), dir, SIDECAR.as_ref()) {
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
+                return Err(error);
+            }
+            _ => {}
+        }
+    }
+    removed
+}
+
+/// Take what a save makes out of a directory; false where it holds a record, or what no save makes.
+fn empty(trash: &Dir, dir: &Dir) -> io::Result<bool> {
+    let contents = Contents::of(dir)?;
+    if contents.record || contents.unknown().is_some() {
+        return Ok(false);
+    }
+    let gone = |done: io::Result<()>| match done {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    for temp in &contents.temps {
+        gone(dir.remove_file(temp))?;
+    }
+    if contents.sidecar {
+        // Not removed yet: a record that names it may appear until the directory is gone.
+        gone(dir.move_to(SIDECAR.as_ref(), trash, SIDECAR.as_ref()))?;
+    }
+    Ok(true)
+}
+
+/// Put a directory back where it was, or under the next free suffix where its name was claimed meanwhile.
+fn restore(parent: &Dir, trash: &Dir, name: &OsStr) -> io::Result<()> {
+    for suffix in 0_u64.. {
+        let mut free = name.to_owned();
+        if suffix > 0 {
+            free.push(format!("_{suffix}"));
+        }
+        match trash.move_to(name, parent, &free) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            // Another cleaner did.
+            Err(error) if error.kind() == ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+            Ok(()) => break,
+        }
+    }
+    // Its save has flushed the name that it had in the trash.
+    trash.sync()?;
+    parent.sync()
+}
+
+/// Remove the trash, and a power trace in it whose directory is gone.
+fn discard(parent: &Dir, name: &OsStr, trash: &Dir, is_dead: bool) -> io::Result<()> {
+    if is_dead
+        && let Err(error) = trash.remove_file(SIDECAR.as_ref())
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    match parent.remove_dir(name) {
+        // Another cleaner has taken it, or somebody put something there: it is told of next time.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Whether anything is called `result.json`, as far as can be told.
+fn has_record(dir: &Dir) -> bool {
+    dir.is_taken(RECORD.as_ref()).unwrap_or(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const NAME: &str = "gpt2_pytorch_2026-02-18T14-30";
+
+    fn put(root: &Path, path: &str, content: &[u8]) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn cleaned(root: &Path, seconds: u64, dry: bool) -> Vec<(String, Fate)> {
+        let leftovers = clean(root, Duration::from_secs(seconds), dry, &mut || false).unwrap();
+        leftovers.into_iter().map(|left| (left.place.to_str().unwrap().to_owned(), left.fate)).collect()
+    }
+
+    fn names(root: &Path) -> Vec<String> {
+        let entries = fs::read_dir(root).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_a_save_left_goes_and_everything_else_stays() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path();
+        fs::create_dir(root.join(NAME)).unwrap();
+        put(root, &format!("study/{NAME}/timeseries.parquet"), b"PAR1");
+        put(root, "study/a/.result.json.tmp", b"half");
+        put(root, "study/b/result.json", b"");
+        put(root, "study/b/.result.json.tmp", b"");
+        put(root, "c/.result.json.tmp", b"");
+        put(root, "c/notes.txt", b"");
+        put(root, "d/notes.txt", b"");
+        let kept = Fate::Kept("notes.txt is not the store's".into());
+        for dry in [true, false] {
+            let expected = [
+                ("c".to_owned(), kept.clone()),
+                (NAME.to_owned(), Fate::Removed),
+                ("study/a".to_owned(), Fate::Removed),
+                (format!("study/{NAME}"), Fate::Removed),
+            ];
+            assert_eq!(cleaned(root, 0, dry), expected);
+            assert_eq!(root.join(NAME).exists(), dry);
+        }
+        assert_eq!(names(root), ["c", "d", "study"]);
+        assert_eq!(names(&root.join("study")), ["b"]);
+        assert_eq!(names(&root.join("study/b")), [".result.json.tmp", "result.json"]);
+    }
+
+    #[test]
+    fn what_is_young_stays() {
+        let temp = tempfile::tempdir().unwrap();
+        put(temp.path(), "a/.result.json.tmp", b"");
+        assert_eq!(cleaned(temp.path(), 3600, false), [("a".into(), Fate::Young)]);
+        assert_eq!(names(temp.path()), ["a"]);
+    }
+
+    #[test]
+    fn a_trash_that_was_left_goes_and_a_result_in_it_comes_back_with_its_trace() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path();
+        put(root, ".trash-1/x/.result.json.tmp", b"");
+        put(root, ".trash-2/y/result.json", b"{}");
+        put(root, ".trash-2/timeseries.parquet", b"PAR1");
+        put(root, "y/result.json", b"another");
+        put(root, ".trash-3/timeseries.parquet", b"PAR1");
+        put(root, ".trash-4/notes.txt", b"");
+        let fates: Vec<_> = cleaned(root, 0, false).into_iter().map(|(_, fate)| fate).collect();
+        let kept = Fate::Kept("notes.txt is not the store's".into());
+        assert_eq!(fates, [Fate::Removed, Fate::Restored, Fate::Removed, kept]);
+        assert_eq!(names(root), [".trash-4", "y", "y_1"]);
+        assert_eq!(names(&root.join("y_1")), ["result.json", "timeseries.parquet"]);
+        assert_eq!(fs::read(root.join("y/result.json")).unwrap(), b"another");
+    }
+
+    #[test]
+    fn a_record_that_appears_at_any_moment_is_put_back_with_its_trace() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path();
+        put(root, "x/timeseries.parquet", b"PAR1");
+        put(root, "x/.result.json.tmp", b"");
+        let parent = Dir::open(root).unwrap();
+        let dir = parent.open_dir("x".as_ref()).unwrap();
+        put(root, "x/result.json", b"{}");
+        assert_eq!(remove(&parent, "x".as_ref(), &dir).unwrap(), None);
+        assert_eq!(names(root), ["x"]);
+        assert_eq!(names(&root.join("x")), [".result.json.tmp", "result.json", "timeseries.parquet"]);
+        // After the second look: the trace is aside, and the removal is what finds it.
+        let (name, trash) = make_trash(&parent).unwrap();
+        parent.move_to("x".as_ref(), &trash, "x".as_ref()).unwrap();
+        let moved = trash.open_dir("x".as_ref()).unwrap();
+        moved.move_to(SIDECAR.as_ref(), &trash, SIDECAR.as_ref()).unwrap();
+        assert!(!dispose(&trash, "x".as_ref(), &moved).unwrap());
+        assert!(moved.is_taken(SIDECAR.as_ref()).unwrap() && moved.is_taken(RECORD.as_ref()).unwrap());
+        restore(&parent, &trash, "x".as_ref()).unwrap();
+        discard(&parent, &name, &trash, false).unwrap();
+        assert_eq!(names(root), ["x"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symlink_is_never_followed() {
+        let temp = tempfile::tempdir().unwrap();
+        let (root, outside) = (temp.path().join("root"), temp.path().join("outside"));
+        put(&outside, "a/.result.json.tmp", b"");
+        fs::create_dir(&root).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
+        std::os::unix::fs::symlink(outside.join("a"), root.join(NAME)).unwrap();
+        assert!(cleaned(&root, 0, false).is_empty());
+        let mut cleaner =
+            Cleaner { root: Dir::open(&root).unwrap(), older_than: 0, dry: false, clocks: HashMap::new() };
+        for place in ["link/a", NAME] {
+            assert!(!matches!(cleaner.clean(Path::new(place)), Ok(Some(Fate::Removed))), "{place}");
+        }
+        assert!(outside.join("a/.result.json.tmp").exists());
+    }
+}

@@ -1,0 +1,90 @@
+//! What a directory without a record holds.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+
+use super::TRASH;
+use crate::dir::{Dir, EntryKind, Nanos};
+use crate::{RECORD, SIDECAR, name, save, sidecar};
+
+/// The entries of a directory, by what they mean to a store.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// Whether anything is called `result.json`.
+    pub record: bool,
+    /// Whether there is a `timeseries.parquet`.
+    pub sidecar: bool,
+    /// Temporary files of a save.
+    pub temps: Vec<OsString>,
+    /// What cleaners put aside.
+    pub trash: Vec<OsString>,
+    directories: Vec<OsString>,
+    /// What no save makes.
+    others: Vec<OsString>,
+}
+
+impl Contents {
+    /// List a directory.
+    pub fn of(dir: &Dir) -> io::Result<Self> {
+        let mut contents = Self::default();
+        for (name, kind) in dir.entries()? {
+            match (name.to_str(), kind) {
+                (Some(RECORD), _) => contents.record = true,
+                (Some(SIDECAR), EntryKind::File) => contents.sidecar = true,
+                (Some(save::TEMP | sidecar::TEMP), EntryKind::File) => contents.temps.push(name),
+                (Some(text), EntryKind::Directory) if text.starts_with(TRASH) => contents.trash.push(name),
+                (_, EntryKind::Directory) => contents.directories.push(name),
+                _ => contents.others.push(name),
+            }
+        }
+        Ok(contents)
+    }
+
+    /// Say what a save left, if the directory is what one left.
+    pub fn leftover(&self, name: &OsStr) -> Option<String> {
+        if self.record || !self.directories.is_empty() || !self.trash.is_empty() {
+            return None;
+        }
+        let is_given = name.to_str().is_some_and(name::is_given);
+        let left = match (self.temps.is_empty(), self.sidecar) {
+            (false, _) => "temporary files of a save, and no record",
+            (true, true) if is_given => "a power trace, and no record",
+            (true, false) if is_given && self.others.is_empty() => "an empty directory",
+            _ => return None,
+        };
+        Some(match self.unknown() {
+            Some(other) => format!("{left}, beside {}, which no save makes", other.display()),
+            None => left.to_owned(),
+        })
+    }
+
+    /// Something that no save makes.
+    pub fn unknown(&self) -> Option<&OsStr> {
+        let mut unknown = self.others.iter().chain(&self.directories).chain(&self.trash);
+        unknown.next().map(OsString::as_os_str)
+    }
+
+    /// Say what is in the directory.
+    pub fn describe(&self) -> String {
+        let first = self.others.iter().chain(&self.temps).chain(&self.directories).next();
+        match first {
+            Some(first) => format!("no result, but {}", first.display()),
+            None if self.sidecar => "no result, but a power trace".to_owned(),
+            None => "an empty directory that no save made".to_owned(),
+        }
+    }
+
+    /// When the directory, or a file in it, was last written to.
+    pub fn newest(&self, dir: &Dir) -> io::Result<Nanos> {
+        let mut newest = dir.modified()?;
+        let sidecar = self.sidecar.then_some(OsStr::new(SIDECAR));
+        for name in self.temps.iter().map(OsString::as_os_str).chain(sidecar) {
+            match dir.modified_of(name) {
+                Ok(modified) => newest = newest.max(modified),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(newest)
+    }
+}

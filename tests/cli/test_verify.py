@@ -1,0 +1,111 @@
+"""`llem verify` as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Terminal = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def results(llem: Run, lines: Callable[[int], str], tmp_path: Path) -> Path:
+    """Save three results."""
+    assert llem("save", "-", "-o", "results", input=lines(3)).returncode == 0
+    return tmp_path / "results"
+
+
+def test_whole_results_are_counted_and_end_well(llem: Run, results: Path) -> None:
+    assert results.is_dir()
+    for options in ((), ("--deep",)):
+        done = llem("verify", "results", *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("3 results verified ")
+        assert done.stdout.endswith(": 3 complete\n")
+    assert llem("verify", "results", "--quiet").stdout == ""
+
+
+def test_what_is_damaged_is_named_and_ends_with_one(llem: Run, results: Path) -> None:
+    record = min(results.glob("*/result.json"))
+    record.write_bytes(b"")
+    done = llem("verify", "results")
+    assert done.returncode == 1
+    first, last = done.stdout.splitlines()
+    assert (
+        first.split()
+        == f"damaged {record.parent}: result.json (0 bytes) is not whole: the file is empty".split()
+    )
+    assert "2 complete, 1 damaged" in last
+    assert llem("verify", "results", "--quiet").stdout == first + "\n"
+
+
+def test_a_missing_power_trace_ends_with_one(llem: Run, results: Path) -> None:
+    record = min(results.glob("*/result.json"))
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"timeseries": "timeseries.parquet"}))
+    done = llem("verify", "results")
+    assert done.returncode == 1
+    assert done.stdout.startswith("sidecar missing")
+
+
+def test_what_a_save_left_is_told_and_is_nothing_wrong(llem: Run, results: Path) -> None:
+    left = results / "gpt2_pytorch_2026-02-18T14-30"
+    left.mkdir()
+    (results / "notes").mkdir()
+    done = llem("verify", "results")
+    assert done.returncode == 0
+    assert f"incomplete       {left}: an empty directory\n" in done.stdout
+    assert "foreign" in done.stdout
+    assert "llem clean" in done.stderr
+
+
+def test_only_deep_validates(llem: Run, results: Path) -> None:
+    record = min(results.glob("*/result.json"))
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"total_tokens": "many"}))
+    assert llem("verify", "results").returncode == 0
+    done = llem("verify", "results", "--deep")
+    assert done.returncode == 1
+    assert "total_tokens: Input should be a valid integer" in done.stdout
+
+
+def test_json_is_one_document(llem: Run, results: Path) -> None:
+    record = min(results.glob("*/result.json"))
+    record.write_bytes(bytes(4))
+    done = llem("verify", "results", "--json")
+    said = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert not said["ok"]
+    assert said["complete"] == 2
+    assert [finding["path"] for finding in said["damaged"]] == [str(record.parent)]
+    assert said["incomplete"] == said["foreign"] == said["missing_sidecars"] == []
+    assert said.keys() >= {"directory", "deep", "seconds"}
+
+
+@pytest.mark.parametrize("command", ["verify", "clean"])
+def test_what_is_no_directory_is_refused(llem: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").touch()
+    for name in ("absent", "file"):
+        done = llem(command, name)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"llem {command}: {name} is not a directory" in done.stderr
+
+
+def test_the_progress_is_on_the_terminal_and_the_summary_in_the_output(
+    terminal: Terminal, results: Path
+) -> None:
+    status, out, seen = terminal("verify", str(results))
+    assert status == 0
+    assert "Verifying" in seen
+    assert "Verifying" not in out
+    assert "3 complete" in out
+
+
+def test_a_name_cannot_steer_the_terminal(llem: Run, results: Path) -> None:
+    (results / "a\x1b[31m").mkdir()
+    done = llem("verify", "results")
+    assert "\x1b" not in done.stdout
+    assert r"a\x1b[31m" in done.stdout

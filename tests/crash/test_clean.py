@@ -1,0 +1,266 @@
+"""Cleaners beside savers that are stopped, killed and quick lose nothing that was acknowledged."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llenergymeasure import ExperimentResult, ResultStore
+from llenergymeasure.results.timeseries import Timeseries
+
+Saver = Any
+STOPPED = ("mkdirat", "openat", "write", "fsync", "close", "renameat2", "lseek", "utimensat", "ioctl")
+
+SAVERS = """
+import json, sys
+from llenergymeasure import ExperimentResult, PersistenceError
+from llenergymeasure.results.timeseries import Timeseries
+root, source, text, count = sys.argv[1], sys.argv[2], sys.stdin.read(), int(sys.argv[3])
+result = ExperimentResult.model_validate_json(text)
+for n in range(count):
+    try:
+        path = result.save(root, source if n % 2 else None, durable=n % 4 == 0)
+        said = {"path": str(path), "sidecar": bool(n % 2)}
+    except PersistenceError as error:
+        said = {"path": error.result_path, "sidecar": False, "error": str(error)}
+    print(json.dumps(said), flush=True)
+"""
+CLEANERS = """
+import json, sys
+from datetime import timedelta
+from llenergymeasure import ResultStore
+store = ResultStore(sys.argv[1])
+removed = 0
+print("ready", flush=True)
+while not sys.stdin in __import__("select").select([sys.stdin], [], [], 0)[0]:
+    cleaning = store.clean(older_than=timedelta(0), dry_run=False)
+    removed += len(cleaning.removed)
+print(json.dumps(removed), flush=True)
+"""
+
+
+def clean_now(root: Path) -> None:
+    ResultStore(root).clean(older_than=timedelta(0), dry_run=False)
+
+
+@pytest.fixture
+def stopped(traced: Saver) -> Callable[..., Any]:
+    """Save in a process that stops at a call, clean meanwhile, and let it go on."""
+
+    def save(result: ExperimentResult, root: Path, source: object, call: Any) -> Any:
+        # The tracer stops the process at the call, whose number is that of a save that is left alone.
+        done: list[Any] = []
+        injection = f"{call.name}:signal=SIGSTOP:when={call.nth}"
+        thread = threading.Thread(
+            target=lambda: done.append(traced.save(result, root, source=source, inject=(injection,)))
+        )
+        before = children(traced)
+        thread.start()
+        child = wait_for_stop(traced, before, thread)
+        if child is not None:
+            clean_now(root)
+            os.kill(child, signal.SIGCONT)
+        thread.join(30)
+        return done[0]
+
+    return save
+
+
+def children(saver: Saver) -> set[int]:
+    pid = saver._process.pid
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def wait_for_stop(saver: Saver, before: set[int], thread: Any) -> int | None:
+    """Wait until the forked process is stopped by the signal, not by its tracer."""
+    while thread.is_alive():
+        for child in children(saver) - before:
+            try:
+                status = Path(f"/proc/{child}/status").read_text()
+            except OSError:
+                continue
+            state = next(line for line in status.splitlines() if line.startswith("State:"))
+            if "(stopped)" in state:
+                return child
+            # Under strace's seize, a process that is group-stopped is in a tracing stop that nobody ends.
+            tracer = next(line for line in status.splitlines() if line.startswith("TracerPid:"))
+            if "(tracing stop)" in state and tracer.split()[1] != "0" and is_group_stopped(saver, child):
+                return child
+        thread.join(0.01)
+    return None
+
+
+def is_group_stopped(saver: Saver, child: int) -> bool:
+    log = saver._scratch / f"{saver._runs - 1}.log"
+    return log.exists() and "--- stopped by SIGSTOP ---" in log.read_text() and child > 0
+
+
+@pytest.mark.parametrize("kind", ["plain", "path"])
+def test_a_save_that_is_stopped_at_any_step_while_a_cleaner_runs_is_whole_or_says_that_it_failed(
+    traced: Saver,
+    stopped: Callable[..., Any],
+    result: ExperimentResult,
+    parquet: Path,
+    tmp_path: Path,
+    kind: str,
+) -> None:
+    source = parquet if kind == "path" else None
+    (tmp_path / "clean").mkdir()
+    calls = traced.save(result, tmp_path / "clean", source=source, trace=True).calls
+    outcomes = []
+    for n, call in enumerate(calls):
+        if call.name not in STOPPED:
+            continue
+        root = tmp_path / str(n)
+        root.mkdir()
+        outcome = stopped(result, root, source, call)
+        found = ResultStore(root).verify(deep=True)
+        records = list(root.glob("*/result.json"))
+        assert found.ok, (call, outcome.said, found.damaged, found.missing_sidecars)
+        assert not list(root.glob(".trash-*")), call
+        assert "panicked" not in outcome.stderr
+        outcomes.append(outcome.kind)
+        if outcome.kind == "saved":
+            assert records == [Path(outcome.said["path"])], call
+            loaded = ExperimentResult.from_json(records[0], missing_sidecar="error")
+            assert loaded.timeseries == (None if source is None else "timeseries.parquet"), call
+        elif outcome.kind == "SidecarError":
+            assert records == [Path(outcome.said["result_path"])], call
+        else:
+            assert outcome.said["committed"] is False, (call, outcome.said)
+            assert records == [], call
+            assert list(root.iterdir()) == [], call
+    # Stopped before the claim it is saved, and within it fails.
+    assert {"saved", "PersistenceError"} <= set(outcomes), outcomes
+
+
+def start(script: str, *args: str | Path, text: str = "") -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, args)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    if text:
+        process.stdin.write(text)
+        process.stdin.close()
+        process.stdin = None
+    return process
+
+
+@pytest.mark.parametrize("cleaners", [1, 2])
+def test_cleaners_beside_eight_savers_lose_nothing_that_was_acknowledged(
+    result: ExperimentResult, parquet: Path, tmp_path: Path, cleaners: int
+) -> None:
+    root = tmp_path / "results"
+    root.mkdir()
+    cleaning = [start(CLEANERS, root) for _ in range(cleaners)]
+    for process in cleaning:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    saving = [start(SAVERS, root, parquet, "30", text=result.model_dump_json()) for _ in range(8)]
+    said = [
+        json.loads(line) for process in saving for line in process.communicate(timeout=120)[0].splitlines()
+    ]
+    for process in cleaning:
+        assert process.communicate("enough\n", timeout=60)[0].strip().isdigit()
+    assert all(process.returncode == 0 for process in (*saving, *cleaning))
+    assert len(said) == 8 * 30
+    # With an age of nothing, a name may be claimed anew while its result is in a cleaner's hands, which then
+    # gives it back under another name: what counts is that there are as many as were acknowledged, whole.
+    clean_now(root)
+    acknowledged = [entry for entry in said if entry["path"] is not None]
+    found = ResultStore(root).verify(deep=True)
+    assert found.ok, (found.damaged[:3], found.missing_sidecars[:3])
+    assert found.complete == len(acknowledged)
+    assert found.incomplete == []
+    sidecars = sum(entry["sidecar"] for entry in acknowledged)
+    assert len(list(root.glob("*/timeseries.parquet"))) == sidecars
+    refused = [entry["error"] for entry in said if entry["path"] is None]
+    assert all("nothing was saved, and saving again is safe" in error for error in refused), refused
+
+
+def test_a_cleaner_that_is_killed_at_any_step_leaves_what_the_next_one_finishes(
+    result: ExperimentResult, tmp_path: Path
+) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    script = (
+        "import sys, datetime; from llenergymeasure import ResultStore; "
+        "ResultStore(sys.argv[1]).clean(older_than=datetime.timedelta(0), dry_run=False)"
+    )
+    trace = Timeseries(timestamp_s=[0.0], gpu_index=[0], power_w=[1.0])
+    steps = [
+        ("mkdirat", 1),
+        ("renameat2", 1),
+        ("unlinkat", 1),
+        ("renameat2", 2),
+        ("unlinkat", 2),
+        ("unlinkat", 3),
+    ]
+    killed = 0
+    for n, (call, nth) in enumerate([*steps, ("unlinkat", 4), ("unlinkat", 5)]):
+        root = tmp_path / str(n)
+        result.save(root, trace)
+        left = root / "gpt2_pytorch_2026-02-18T14-30"
+        left.mkdir()
+        for name in (".result.json.tmp", "timeseries.parquet"):
+            (left / name).touch()
+        command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e"]
+        command += [f"inject={call}:signal=SIGKILL:when={nth}", sys.executable, "-c", script, str(root)]
+        killed += subprocess.run(command, check=False, capture_output=True).returncode != 0
+        clean_now(root)
+        assert not left.exists()
+        assert not list(root.glob(".trash-*")), (call, nth, list(root.rglob("*")))
+        found = ResultStore(root).verify(deep=True)
+        assert (found.complete, found.ok, found.incomplete) == (1, True, [])
+    if killed == 0:
+        pytest.skip("strace does not inject signals here")
+    assert killed == len(steps)
+
+
+def test_a_directory_that_becomes_a_symlink_in_mid_clean_leads_nowhere(tmp_path: Path) -> None:
+    """Two names are swapped as fast as possible while a cleaner runs."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    names = ("timeseries.parquet", ".result.json.tmp")
+    for name in names:
+        (outside / name).write_text("keep")
+    swap = (
+        "import os, sys\nroot, outside = sys.argv[1:]\nos.chdir(root)\nprint(flush=True)\n"
+        "while True:\n"
+        "    try:\n"
+        "        os.symlink(outside, 'link'); os.rename('link', 'a_b_2026-02-18T14-30')\n"
+        "        os.unlink('a_b_2026-02-18T14-30'); os.mkdir('a_b_2026-02-18T14-30')\n"
+        "        open('a_b_2026-02-18T14-30/.result.json.tmp', 'w').close()\n"
+        "    except OSError:\n"
+        "        for undo in (lambda: os.unlink('link'), lambda: os.unlink('a_b_2026-02-18T14-30'),\n"
+        "                     lambda: os.unlink('a_b_2026-02-18T14-30/.result.json.tmp'),\n"
+        "                     lambda: os.rmdir('a_b_2026-02-18T14-30')):\n"
+        "            try: undo()\n"
+        "            except OSError: pass\n"
+    )
+    swapper = subprocess.Popen([sys.executable, "-c", swap, str(root), str(outside)], stdout=subprocess.PIPE)
+    assert swapper.stdout is not None
+    swapper.stdout.readline()
+    try:
+        for _ in range(300):
+            clean_now(root)
+    finally:
+        swapper.kill()
+        swapper.wait()
+        swapper.stdout.close()
+    assert {path.name: path.read_text() for path in outside.iterdir()} == dict.fromkeys(names, "keep")
