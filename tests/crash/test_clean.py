@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -50,15 +51,25 @@ print(json.dumps(removed), flush=True)
 """
 
 
+CLEAN_ONCE = """
+import sys
+from datetime import timedelta
+from llenergymeasure import ResultStore
+ResultStore(sys.argv[1]).clean(older_than=timedelta(0), dry_run=False)
+"""
+
+
 def clean_now(root: Path) -> None:
     ResultStore(root).clean(older_than=timedelta(0), dry_run=False)
 
 
 @pytest.fixture
 def stopped(traced: Saver) -> Callable[..., Any]:
-    """Save in a process that stops at a call, clean meanwhile, and let it go on."""
+    """Save in a process that stops at a call, do something meanwhile, and let it go on."""
 
-    def save(result: ExperimentResult, root: Path, source: object, call: Any) -> Any:
+    def save(
+        result: ExperimentResult, root: Path, source: object, call: Any, meanwhile: Callable[[Path], object]
+    ) -> Any:
         # The tracer stops the process at the call, whose number is that of a save that is left alone.
         done: list[Any] = []
         injection = f"{call.name}:signal=SIGSTOP:when={call.nth}"
@@ -69,7 +80,7 @@ def stopped(traced: Saver) -> Callable[..., Any]:
         thread.start()
         child = wait_for_stop(traced, before, thread)
         if child is not None:
-            clean_now(root)
+            meanwhile(root)
             os.kill(child, signal.SIGCONT)
         thread.join(30)
         return done[0]
@@ -124,7 +135,7 @@ def test_a_save_that_is_stopped_at_any_step_while_a_cleaner_runs_is_whole_or_say
             continue
         root = tmp_path / str(n)
         root.mkdir()
-        outcome = stopped(result, root, source, call)
+        outcome = stopped(result, root, source, call, clean_now)
         found = ResultStore(root).verify(deep=True)
         records = list(root.glob("*/result.json"))
         assert found.ok, (call, outcome.said, found.damaged, found.missing_sidecars)
@@ -143,6 +154,71 @@ def test_a_save_that_is_stopped_at_any_step_while_a_cleaner_runs_is_whole_or_say
             assert list(root.iterdir()) == [], call
     # Stopped before the claim it is saved, and within it fails.
     assert {"saved", "PersistenceError"} <= set(outcomes), outcomes
+
+
+class StoppedCleaner:
+    """A cleaner in a process of its own that stops at a system call."""
+
+    def __init__(self, root: Path, log: Path, call: str, nth: int) -> None:
+        self._log = log
+        command = ["strace", "-f", "-o", str(log), "-e", f"trace={call}"]
+        command += ["-e", f"inject={call}:signal=SIGSTOP:when={nth}", sys.executable, "-c", CLEAN_ONCE]
+        self._tracer = subprocess.Popen([*command, str(root)], stderr=subprocess.DEVNULL)
+        while self._tracer.poll() is None and not self.is_stopped:
+            time.sleep(0.01)
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._log.exists() and "--- stopped by SIGSTOP ---" in self._log.read_text()
+
+    def finish(self) -> None:
+        pid = self._tracer.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGCONT)
+        assert self._tracer.wait(30) == 0
+
+
+def test_a_commit_at_any_step_of_a_cleaner_keeps_its_record_and_its_power_trace(
+    traced: Saver, stopped: Callable[..., Any], result: ExperimentResult, parquet: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "clean").mkdir()
+    calls = traced.save(result, tmp_path / "clean", source=parquet, trace=True).calls
+    aside = next(n for n, call in enumerate(calls) if '"timeseries.parquet"' in call.arguments)
+    commit = next(n for n, call in enumerate(calls) if '"result.json"' in call.arguments)
+    # The trace has its name, and nothing of the record is there yet; all of it is; it is about to be committed.
+    at = [calls[aside], next(call for call in calls[aside:] if call.name == "write"), calls[commit]]
+    outcomes = []
+    for n, call in enumerate(at):
+        for step, nth in (("renameat2", 1), ("renameat2", 2), ("unlinkat", 2), ("unlinkat", 3)):
+            root = tmp_path / f"{n}-{step}-{nth}"
+            root.mkdir()
+            log = tmp_path / f"{root.name}.log"
+            cleaners: list[StoppedCleaner] = []
+            outcome = stopped(
+                result,
+                root,
+                parquet,
+                call,
+                lambda root, log=log, step=step, nth=nth, cleaners=cleaners: cleaners.append(
+                    StoppedCleaner(root, log, step, nth)
+                ),
+            )
+            (cleaner,) = cleaners
+            outcomes.append((outcome.kind, cleaner.is_stopped))
+            if cleaner.is_stopped:
+                cleaner.finish()
+            found = ResultStore(root).verify(deep=True)
+            where = (call.name, step, nth, outcome.said)
+            assert found.ok, where
+            assert not list(root.glob(".trash-*")), where
+            if outcome.kind == "saved":
+                loaded = ExperimentResult.from_json(outcome.said["path"], missing_sidecar="error")
+                assert loaded.timeseries == "timeseries.parquet", where
+                assert found.complete == 1, where
+            else:
+                assert outcome.said["committed"] is False, where
+                assert list(root.iterdir()) == [], where
+    assert ("saved", True) in outcomes, outcomes
 
 
 def start(script: str, *args: str | Path, text: str = "") -> subprocess.Popen[str]:
@@ -197,10 +273,6 @@ def test_a_cleaner_that_is_killed_at_any_step_leaves_what_the_next_one_finishes(
 ) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    script = (
-        "import sys, datetime; from llenergymeasure import ResultStore; "
-        "ResultStore(sys.argv[1]).clean(older_than=datetime.timedelta(0), dry_run=False)"
-    )
     trace = Timeseries(timestamp_s=[0.0], gpu_index=[0], power_w=[1.0])
     steps = [
         ("mkdirat", 1),
@@ -219,7 +291,7 @@ def test_a_cleaner_that_is_killed_at_any_step_leaves_what_the_next_one_finishes(
         for name in (".result.json.tmp", "timeseries.parquet"):
             (left / name).touch()
         command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e"]
-        command += [f"inject={call}:signal=SIGKILL:when={nth}", sys.executable, "-c", script, str(root)]
+        command += [f"inject={call}:signal=SIGKILL:when={nth}", sys.executable, "-c", CLEAN_ONCE, str(root)]
         killed += subprocess.run(command, check=False, capture_output=True).returncode != 0
         clean_now(root)
         assert not left.exists()

@@ -49,7 +49,7 @@ def test_each_damage_is_named_with_its_directory(store: ResultStore, result: Exp
         "empty": (b"", "the file is empty"),
         "nul": (bytes(9), "NUL"),
         "cut": (whole[:-9], "truncated"),
-        "list": (b"[]", "a JSON object"),
+        "list": (b"[]", "no JSON object"),
         "line": (whole.replace(b'"2.0"', b'"1.0"'), 'of schema line "1.0"'),
     }
     for name, (content, _) in damages.items():

@@ -17,7 +17,7 @@ use crate::scan::{Caller, check_process, leave_in_fork, spent};
 #[pyclass(frozen, module = "llenergymeasure._store")]
 pub struct Inspection {
     /// None once it is dropped.
-    inspection: Mutex<Option<inspect::Inspection>>,
+    tree: Mutex<Option<inspect::Inspection>>,
     root: PathBuf,
     caller: Caller,
     process: u32,
@@ -42,17 +42,17 @@ impl Inspection {
         let inspection =
             py.detach(|| inspect::Inspection::open(&root, depth)).map_err(|error| to_python(py, &error))?;
         let caller = Caller { progress: None, interruptible };
-        Ok(Self { inspection: Mutex::new(Some(inspection)), root, caller, process: std::process::id() })
+        Ok(Self { tree: Mutex::new(Some(inspection)), root, caller, process: std::process::id() })
     }
 
     /// What came of the next directories: how many are complete; the others, each its kind, its path and what is
     /// wrong; and, where it is deep, the records that are still to be validated. None at the end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Looked<'py>>> {
         check_process(self.process)?;
-        let mut guard = py.detach(|| self.inspection.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut guard = py.detach(|| self.tree.lock().unwrap_or_else(PoisonError::into_inner).take());
         let Some(inspection) = guard.as_mut() else { return Err(spent()) };
         let part = self.caller.run(py, |poll| Ok(inspection.next(&mut || poll(0))?));
-        *self.inspection.lock().unwrap_or_else(PoisonError::into_inner) = guard;
+        *self.tree.lock().unwrap_or_else(PoisonError::into_inner) = guard;
         let Some(Part { complete, findings, records }) = part? else { return Ok(None) };
         let found = |Finding { kind, place, problem }| (name_of(kind), self.root.join(place), problem);
         let record = |(place, bytes): (PathBuf, Vec<u8>)| (self.root.join(place), PyBytes::new(py, &bytes));
@@ -63,7 +63,7 @@ impl Inspection {
 
 impl Drop for Inspection {
     fn drop(&mut self) {
-        leave_in_fork(self.process, &self.inspection);
+        leave_in_fork(self.process, &self.tree);
     }
 }
 
@@ -76,6 +76,8 @@ fn name_of(kind: Kind) -> &'static str {
     }
 }
 
+type Left = (&'static str, PathBuf, String, Option<String>);
+
 /// Remove what saves have left below a directory and nobody wrote to for some seconds; where it is dry, only say
 /// what would be. Each leftover is what became of it, its path, what it is, and why it was kept, or None.
 #[pyfunction]
@@ -86,7 +88,7 @@ pub fn clean(
     seconds: f64,
     dry_run: bool,
     interruptible: bool,
-) -> PyResult<Vec<(&'static str, PathBuf, String, Option<String>)>> {
+) -> PyResult<Vec<Left>> {
     let age =
         Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let caller = Caller { progress: None, interruptible };

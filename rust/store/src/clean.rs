@@ -161,6 +161,7 @@ impl Cleaner {
         }
         let ours = unused_name();
         parent.move_to(name, parent, &ours)?;
+        let trash = &parent.open_dir(&ours)?;
         let mut fate = Fate::Removed;
         for name in children {
             let child = trash.open_dir(name)?;
@@ -216,15 +217,19 @@ fn remove(parent: &Dir, name: &OsStr, dir: &Dir) -> io::Result<Option<Fate>> {
         parent.remove_dir(&trash_name)?;
         return Err(error);
     }
-    // Removed by its saver meanwhile, and claimed by another: that one is not ours to judge.
-    let is_the_same = cfg!(any(not(unix), feature = "plain-dir")) || trash.holds(name, dir);
-    let moved = trash.open_dir(name)?;
-    let disposed = if is_the_same { dispose(&trash, name, &moved) } else { Ok(false) };
+    let moved = trash.open_dir(name);
+    let disposed = match &moved {
+        // Removed by its saver meanwhile, and claimed by another: that one is not ours to judge.
+        Ok(moved) if !moved.is_same(dir) => Ok(false),
+        Ok(moved) => dispose(&trash, name, moved),
+        // It is no directory any more.
+        Err(_) => Ok(false),
+    };
     if matches!(disposed, Ok(true)) {
         discard(parent, &trash_name, &trash, true)?;
         return Ok(Some(Fate::Removed));
     }
-    let is_result = has_record(&moved);
+    let is_result = moved.is_ok_and(|moved| has_record(&moved));
     restore(parent, &trash, name)?;
     discard(parent, &trash_name, &trash, false)?;
     disposed?;

@@ -196,6 +196,15 @@ impl Dir {
         }
     }
 
+    /// Whether another open directory is this one, whatever its name is by now.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (rustix::fs::fstat(&self.fd), rustix::fs::fstat(&other.fd)) {
+            (Ok(one), Ok(other)) => identity(&one) == identity(&other),
+            _ => false,
+        }
+    }
+
     /// Move a file or a directory into another directory, to a name that nothing has; fails with
     /// `AlreadyExists` rather than replace a file, or a directory that holds anything.
     pub fn move_to(&self, from: &OsStr, target: &Self, to: &OsStr) -> io::Result<()> {

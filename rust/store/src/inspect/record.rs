@@ -84,6 +84,9 @@ impl Header {
         });
         read.map_err(|error| match diagnose(bytes) {
             Some(damage) => not_whole(damage),
+            None if !text.trim_start().starts_with('{') => {
+                format!("{RECORD} is not a result: it is no JSON object")
+            }
             None => format!("{RECORD} is not a result: {}", without_place(error)),
         })
     }
