@@ -185,7 +185,7 @@ def test_a_commit_at_any_step_of_a_cleaner_keeps_its_record_and_its_power_trace(
     calls = traced.save(result, tmp_path / "clean", source=parquet, trace=True).calls
     aside = next(n for n, call in enumerate(calls) if '"timeseries.parquet"' in call.arguments)
     commit = next(n for n, call in enumerate(calls) if '"result.json"' in call.arguments)
-    # The trace has its name, and nothing of the record is there yet; all of it is; it is about to be committed.
+    # The trace has its name, and nothing of the record is there; it is written; it is about to be committed.
     at = [calls[aside], next(call for call in calls[aside:] if call.name == "write"), calls[commit]]
     outcomes = []
     for n, call in enumerate(at):

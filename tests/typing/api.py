@@ -77,6 +77,14 @@ def trace(samples: list[dict[str, float]], result: ExperimentResult) -> tuple[fl
     return read.energy_j + (mean or 0.0) * read.duration_s + len(watts), read.energy_per_gpu_j
 
 
+def look_over(root: Path) -> list[Path]:
+    store = ResultStore(root)
+    found = store.verify(deep=True, progress=lambda done, _: done)
+    cleaning = store.clean(older_than="12h", dry_run=False)
+    reason: str = store.durability.reason if store.durability == "none" else ""
+    return [] if found.ok and not reason else [finding.path for finding in (*found.damaged, *cleaning.kept)]
+
+
 def handle(result: ExperimentResult) -> str | None:
     try:
         result.save("results")

@@ -100,9 +100,11 @@ def warn_once(root: str) -> None:
         if len(_asked) >= _MOST:
             _asked.clear()
         _asked.add(root)
+        if os.environ.get(QUIET):
+            return
         durability = durability_of(root)
         key = (str(durability.file_system), str(durability.mount_point))
-        if durability != "none" or key in _warned or os.environ.get(QUIET):
+        if durability != "none" or key in _warned:
             return
         _warned.add(key)
     warnings.warn(

@@ -1,0 +1,69 @@
+"""What real file systems that keep nothing are called, and the one warning of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llenergymeasure import ExperimentResult, ResultStore
+
+Mount = Callable[..., Path]
+
+SAVES = """
+import sys
+from llenergymeasure import ExperimentResult, ResultStore
+result = ExperimentResult.model_validate_json(sys.stdin.read())
+for root in sys.argv[1:]:
+    result.save(root, durable=False)
+    for _ in range(2):
+        result.save(root)
+        ResultStore(root).save_many([result])
+"""
+
+
+@pytest.fixture(params=["tmpfs", "overlay"])
+def forgetful(request: pytest.FixtureRequest, mount: Mount, tmp_path: Path) -> Path:
+    """A file system that leaves out every flush."""
+    if request.param == "tmpfs":
+        return mount("tmpfs", "size=4M")
+    options = ["volatile"]
+    for role in ("lowerdir", "upperdir", "workdir"):
+        (tmp_path / role).mkdir()
+        options.append(f"{role}={tmp_path / role}")
+    return mount("overlay", ",".join(options))
+
+
+def test_a_file_system_that_leaves_out_flushes_is_called_that_and_warned_of_once(
+    forgetful: Path, result: ExperimentResult
+) -> None:
+    assert ResultStore(forgetful / "not" / "yet").durability == "none"
+    environment = {name: value for name, value in os.environ.items() if name != "LLEM_NO_DURABILITY_WARNING"}
+    saved = subprocess.run(
+        [sys.executable, "-c", SAVES, str(forgetful / "a"), str(forgetful / "b")],
+        input=result.model_dump_json(),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert saved.stderr.count("do not survive a power cut") == 1
+    assert ResultStore(forgetful).verify().complete == 10
+
+
+def test_a_disk_is_not_warned_of(ext4: Path, result: ExperimentResult) -> None:
+    assert ResultStore(ext4).durability == "full"
+    environment = {name: value for name, value in os.environ.items() if name != "LLEM_NO_DURABILITY_WARNING"}
+    saved = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SAVES, str(ext4 / "a")],
+        input=result.model_dump_json(),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert (saved.returncode, saved.stderr) == (0, "")
