@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,7 +19,6 @@ QUIET: Final = "LLEM_NO_DURABILITY_WARNING"
 """An environment variable; set to anything but nothing, it keeps the warning back."""
 
 _MOST = 4096
-_lock = threading.Lock()
 _asked: set[str] = set()
 """Output directories that were looked at. Whoever saves looks here first, and most of the time no further."""
 _warned: set[tuple[str, str]] = set()
@@ -96,17 +94,17 @@ def warn_once(root: str) -> None:
     """
     if root in _asked:
         return
-    with _lock:
-        if len(_asked) >= _MOST:
-            _asked.clear()
-        _asked.add(root)
-        if os.environ.get(QUIET):
-            return
-        durability = durability_of(root)
-        key = (str(durability.file_system), str(durability.mount_point))
-        if durability != "none" or key in _warned:
-            return
-        _warned.add(key)
+    # No lock, which a fork could inherit held: two threads that come here at once may warn twice.
+    if len(_asked) >= _MOST:
+        _asked.clear()
+    _asked.add(root)
+    if os.environ.get(QUIET):
+        return
+    durability = durability_of(root)
+    key = (str(durability.file_system), str(durability.mount_point))
+    if durability != "none" or key in _warned:
+        return
+    _warned.add(key)
     warnings.warn(
         f"durable saves to {root} do not survive a power cut: {durability.reason}",
         UserWarning,
