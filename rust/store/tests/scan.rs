@@ -1,0 +1,198 @@
+//! A tree of records read as a table.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::path::Path;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_schema::DataType;
+use llem_store::scan::{
+    Comparison, Condition, Documents, Operand, Plan, RecordSchema, Scan, ScanError, Trouble,
+};
+
+const SCHEMA: &str = r#"[
+    {"name": "schema_version", "kind": "text", "default": "2.0"},
+    {"name": "id", "kind": "text"},
+    {"name": "energy_j", "kind": "float", "default": 0.5},
+    {"name": "tokens", "kind": "int", "nullable": true, "default": null},
+    {"name": "effective_config", "kind": "config", "default": {}}
+]"#;
+
+fn put(root: &Path, place: &str, record: &str) {
+    let dir = root.join(place);
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("result.json"), record).unwrap();
+}
+
+fn scan(root: &Path, columns: &[&str], conditions: Vec<Condition>, batch_size: usize, strict: bool) -> Scan {
+    let columns: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
+    let schema = RecordSchema::from_json(SCHEMA).unwrap();
+    let plan = Plan::new(&schema, &columns, conditions, batch_size, true).unwrap();
+    Scan::new(root.to_owned(), plan, strict)
+}
+
+fn texts(scan: &Scan) -> Vec<String> {
+    let mut reader = scan.read(&mut |_| false).unwrap();
+    let mut texts = Vec::new();
+    while let Some(part) = reader.next(&mut |_| false).unwrap() {
+        texts.extend(part.batch.column(0).as_string::<i32>().iter().map(|text| text.unwrap().to_owned()));
+    }
+    texts
+}
+
+#[test]
+fn rows_come_in_the_order_of_their_paths_at_any_depth() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut places: Vec<String> = (0..200).map(|n| format!("run-{n:03}")).collect();
+    places.extend((0..300).map(|n| format!("study/{n:03}")));
+    places.extend((0..700).map(|n| format!("studies/{:02}/{:02}/{n:03}", n % 7, n % 5)));
+    for place in &places {
+        put(temp.path(), place, &format!(r#"{{"id": "{place}"}}"#));
+    }
+    for ignored in [".hidden/a", "run-000/inner", "study/.trash-1/b"] {
+        put(temp.path(), ignored, r#"{"id": "ignored"}"#);
+    }
+    fs::create_dir(temp.path().join("empty")).unwrap();
+    places.sort_by(|one, other| Path::new(one).cmp(Path::new(other)));
+    for batch_size in [1, 64, 10_000] {
+        assert_eq!(texts(&scan(temp.path(), &["path"], Vec::new(), batch_size, true)), places);
+    }
+    assert_eq!(texts(&scan(temp.path(), &["id"], Vec::new(), 64, true)), places);
+}
+
+#[test]
+fn a_batch_has_as_many_rows_as_were_asked_for() {
+    let temp = tempfile::tempdir().unwrap();
+    for n in 0..150 {
+        put(temp.path(), &format!("{n:03}"), r#"{"id": "x"}"#);
+    }
+    let scan = scan(temp.path(), &["energy_j"], Vec::new(), 40, true);
+    let mut reader = scan.read(&mut |_| false).unwrap();
+    let mut rows = Vec::new();
+    while let Some(part) = reader.next(&mut |_| false).unwrap() {
+        let energies = part.batch.column(0).as_primitive::<Float64Type>();
+        assert!(energies.values().iter().all(|energy| energy.to_bits() == 0.5_f64.to_bits()));
+        rows.push(part.batch.num_rows());
+    }
+    assert_eq!(rows, [40, 40, 40, 30]);
+}
+
+#[test]
+fn a_bad_file_stops_a_strict_scan_and_is_told_by_another() {
+    let temp = tempfile::tempdir().unwrap();
+    put(temp.path(), "a", r#"{"id": "a"}"#);
+    for (place, record) in [
+        ("b", ""),
+        ("c", "\0\0\0"),
+        ("d", r#"{"id": "d""#),
+        ("e", r#"{"id": "e", "schema_version": "3.0"}"#),
+        ("f", r#"{"foreign": 1}"#),
+        ("g", r#"{"id": 7}"#),
+        ("h", r#"{"id": "h", "id": "i"}"#),
+        ("i", r#"{"id": "i", "tokens": 9223372036854775808}"#),
+    ] {
+        put(temp.path(), place, record);
+    }
+    let columns = ["id", "tokens"];
+    let Err(ScanError::Bad(first)) =
+        scan(temp.path(), &columns, Vec::new(), 8, true).read(&mut |_| false).unwrap().next(&mut |_| false)
+    else {
+        panic!("it went on")
+    };
+    assert_eq!(first.path, temp.path().join("b/result.json"));
+    let mut reader = scan(temp.path(), &columns, Vec::new(), 8, false).read(&mut |_| false).unwrap();
+    let part = reader.next(&mut |_| false).unwrap().unwrap();
+    assert_eq!(part.batch.num_rows(), 1);
+    let kinds: Vec<&str> = part
+        .bad
+        .iter()
+        .map(|bad| match bad.trouble {
+            Trouble::Corrupt(_) => "corrupt",
+            Trouble::Version(_) => "version",
+            Trouble::Invalid(_) => "invalid",
+            Trouble::Io(_) => "io",
+        })
+        .collect();
+    assert_eq!(
+        kinds,
+        ["corrupt", "corrupt", "corrupt", "version", "invalid", "invalid", "invalid", "invalid"]
+    );
+    assert!(part.bad[7].to_string().contains("tokens is 9223372036854775808"), "{}", part.bad[7]);
+}
+
+#[test]
+fn the_types_of_the_configuration_hold_all_that_occurs() {
+    let temp = tempfile::tempdir().unwrap();
+    let configs = [
+        r#"{"n": 1, "x": 1, "mixed": 1, "big": 18446744073709551615, "list": [1, 2.5], "deep": {"a.b": true}}"#,
+        r#"{"n": -2, "x": 0.5, "mixed": "1", "big": 1, "list": [], "deep": null, "text": "NaN"}"#,
+        r#"{"n": null, "x": "NaN", "mixed": [1], "large": 36893488147419103232, "exact": 9007199254740993}"#,
+        r#"{"exact": 0.5}"#,
+    ];
+    for (n, config) in configs.iter().enumerate() {
+        put(temp.path(), &format!("{n}"), &format!(r#"{{"id": "{n}", "effective_config": {config}}}"#));
+    }
+    let scan = scan(temp.path(), &["effective_config"], Vec::new(), 100, true);
+    assert!(scan.schema().is_none());
+    let mut reader = scan.read(&mut |_| false).unwrap();
+    let schema = reader.schema();
+    let types: Vec<(&str, &DataType)> =
+        schema.fields().iter().map(|field| (field.name().as_str(), field.data_type())).collect();
+    let list = &DataType::new_list(DataType::Float64, true);
+    assert_eq!(
+        types,
+        [
+            ("effective_config.n", &DataType::Int64),
+            ("effective_config.x", &DataType::Float64),
+            ("effective_config.mixed", &DataType::Utf8),
+            ("effective_config.big", &DataType::UInt64),
+            ("effective_config.list", list),
+            ("effective_config.deep.\"a.b\"", &DataType::Boolean),
+            ("effective_config.text", &DataType::Utf8),
+            ("effective_config.large", &DataType::Utf8),
+            ("effective_config.exact", &DataType::Utf8),
+        ]
+    );
+    let batch = reader.next(&mut |_| false).unwrap().unwrap().batch;
+    let numbers = batch.column(0).as_primitive::<Int64Type>();
+    assert_eq!(numbers.iter().collect::<Vec<_>>(), [Some(1), Some(-2), None, None]);
+    assert!(batch.column(1).as_primitive::<Float64Type>().value(2).is_nan());
+    let exact = batch.column(8).as_string::<i32>();
+    assert_eq!((exact.value(2), exact.value(3)), ("9007199254740993", "0.5"));
+}
+
+#[test]
+fn conditions_choose_rows_and_their_columns_need_not_be_read() {
+    let temp = tempfile::tempdir().unwrap();
+    for n in 0..10 {
+        let record = format!(r#"{{"id": "{n}", "energy_j": {n}.5, "effective_config": {{"n": {n}}}}}"#);
+        put(temp.path(), &format!("{n}"), &record);
+    }
+    let condition =
+        |column: &str, comparison, operand| Condition { column: column.into(), comparison, operand };
+    let conditions = vec![
+        condition("energy_j", Comparison::Greater, Operand::Int(3)),
+        condition("effective_config.n", Comparison::NotIn, Operand::List(vec![Operand::Int(5)])),
+        condition("path", Comparison::LessOrEqual, Operand::Text("7".into())),
+    ];
+    assert_eq!(texts(&scan(temp.path(), &["id"], conditions, 100, true)), ["3", "4", "6", "7"]);
+}
+
+#[test]
+fn whoever_stops_a_scan_or_drops_it_stops_its_threads() {
+    let temp = tempfile::tempdir().unwrap();
+    for n in 0..500 {
+        put(temp.path(), &format!("{n:03}"), r#"{"id": "x"}"#);
+    }
+    let scan = scan(temp.path(), &["id"], Vec::new(), 10, true);
+    let mut reader = scan.read(&mut |_| false).unwrap();
+    assert!(matches!(
+        reader.next(&mut |read| read > 0),
+        Err(ScanError::Store(llem_store::Error::Interrupted))
+    ));
+    drop(reader);
+    let mut documents = Documents::open(temp.path()).unwrap();
+    assert_eq!(documents.next(&mut || false).unwrap().unwrap()[0].as_ref().unwrap().bytes, br#"{"id": "x"}"#);
+}
