@@ -82,7 +82,7 @@ def race(tmp_path: Path) -> Callable[..., Race]:
         }
         command = [sys.executable, str(Path(__file__).with_name("worker.py")), json.dumps(job), str(reports)]
         run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert (run.returncode, run.stderr) == (0, "")
+        assert (run.returncode, run.stderr) == (0, ""), run.stderr
         said = [json.loads(path.read_text()) for path in reports.iterdir()]
         return Race(
             saved=[(Path(path), which) for report in said for path, which in report["saved"]],

@@ -198,8 +198,15 @@ def read_all(
 
 def remove_root(report: Report, _: int, __: list[ExperimentResult], root: Path, job: dict[str, Any]) -> None:
     """Remove the output directory whenever it is empty, as a tidying user might."""
+
+    def is_empty() -> bool:
+        try:
+            return not list(root.glob("*/result.json"))
+        except FileNotFoundError:  # removed while it was listed
+            return True
+
     end = time.monotonic() + PATIENCE / 2
-    while time.monotonic() < end and not list(root.glob("*/result.json")):
+    while time.monotonic() < end and is_empty():
         # Now and then: a loop that did nothing else would win for ever.
         time.sleep(random.uniform(0, 2e-3))
         try:

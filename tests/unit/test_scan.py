@@ -523,18 +523,22 @@ def test_a_condition_holds_as_it_does_in_sql(put: Put, tmp_path: Path, operator:
         operands.append(None)
     if operator.endswith("in"):
         operands = [[], [1, "x"], [None, True], (0.5, 2**53 + 1), {1.0}]
-    # In a configuration, a float that is not finite is text.
-    read = [
-        None
-        if c is None
-        else str(c).replace("nan", "NaN").replace("inf", "Infinity")
-        if isinstance(c, float) and not math.isfinite(c)
-        else c
-        for c in cells
-    ]
+
+    # In a configuration, a float that is not finite is text, but to whoever asks about numbers.
+    def read(operand: Any) -> list[Any]:
+        asked = operand if isinstance(operand, (list, tuple, set)) else [operand]
+        if any(isinstance(one, (int, float)) and not isinstance(one, bool) for one in asked):
+            return cells
+        return [
+            str(c).replace("nan", "NaN").replace("inf", "Infinity")
+            if isinstance(c, float) and not math.isfinite(c)
+            else c
+            for c in cells
+        ]
+
     for operand in operands:
         where: Any = [("effective_config.deep.x", operator, operand)]
-        expected = [f"{n:02}" for n, cell in enumerate(read) if holds(cell, operator, operand)]
+        expected = [f"{n:02}" for n, cell in enumerate(read(operand)) if holds(cell, operator, operand)]
         assert store.scan(["path"], where=where).to_pydict()["path"] == expected, operand
     floats = [float(c) if isinstance(c, (int, float)) else None for c in cells]
     for operand in VALUES if not operator.endswith("in") else [[], VALUES, [None], [np.float64(0.5)]]:
@@ -824,3 +828,35 @@ def test_a_hint_names_each_column_once(tmp_path: Path) -> None:
         ResultStore(tmp_path).scan(["tokens"])
     hints = str(caught.value).rpartition("there is ")[2].split(", ")
     assert len(hints) == len(set(hints))
+
+
+def test_a_condition_on_a_number_knows_those_that_are_not_finite(put: Put, tmp_path: Path) -> None:
+    for number, value in enumerate([0.5, 1.5, math.inf, math.nan, "text"]):
+        put(f"{number}", effective_config={"x": value})
+
+    def found(operator: Any, value: object) -> list[str]:
+        scan = ResultStore(tmp_path).scan(["path"], where=[("effective_config.x", operator, value)])
+        return list(scan.to_pydict()["path"])
+
+    assert found(">", 1.0) == ["1", "2"]
+    assert found("==", math.inf) == ["2"]
+    assert found("in", [0.5, math.inf]) == ["0", "2"]
+    assert found("==", "Infinity") == ["2"]
+
+
+def test_a_tree_of_too_many_keys_is_refused_whoever_has_them(put: Put, tmp_path: Path) -> None:
+    for number in range(60):
+        put(f"{number:02}", effective_config={f"k{number}-{key}": 1 for key in range(200)})
+    put("z", effective_config={"x": 1})
+    with pytest.raises(ValueError, match="more than 10000 different keys"):
+        ResultStore(tmp_path).scan(["effective_config"]).to_pydict()
+    few = ResultStore(tmp_path).scan(["effective_config"], where=[("path", "==", "z")])
+    assert few.to_pydict() == {"effective_config.x": [1]}
+
+
+def test_a_key_that_is_only_asked_about_may_be_of_any_kind_later(put: Put, tmp_path: Path) -> None:
+    put("a", effective_config={"a": 1, "b": 1})
+    scan = ResultStore(tmp_path).scan(["effective_config.a"], where=[("effective_config.b", "!=", 0)])
+    assert scan.to_pydict() == {"effective_config.a": [1]}
+    put("b", effective_config={"a": 2, "b": "text"})
+    assert scan.to_pydict() == {"effective_config.a": [1, 2]}

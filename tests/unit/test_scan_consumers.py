@@ -415,6 +415,7 @@ def interrupt(*_):
         os.kill(os.getpid(), signal.SIGINT)
 
 calls = 0
+signal.signal(signal.SIGINT, signal.default_int_handler)
 scan = ResultStore(sys.argv[1]).scan(COLUMNS, batch_size=5, progress=interrupt)
 try:
     WHAT

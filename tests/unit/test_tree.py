@@ -200,6 +200,20 @@ def test_a_store_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     assert "Not a directory" in ResultStore(tmp_path / "file")._repr_html_()
 
 
+def test_a_directory_whose_name_is_not_utf_8_counts_where_no_path_is_told(
+    make_result: Make, store: ResultStore
+) -> None:
+    (path,) = save(store, make_result(measurement_config_hash="f" * 16))
+    try:
+        os.rename(path.parent, os.fsencode(store.root) + b"/\xff")  # noqa: PTH104 - no name for pathlib
+    except OSError:
+        pytest.skip("this file system has UTF-8 names alone")
+    assert store.completed() == {"f" * 16}
+    assert len(store.load_all()) == 1
+    with pytest.raises(PersistenceError, match="not UTF-8"):
+        list(store)
+
+
 # The power traces of a tree.
 
 
@@ -236,9 +250,11 @@ def test_conditions_hold_of_rows_or_of_results(make_result: Make, store: ResultS
     assert read(("effective_config.model", "==", "gpt2"), ("timestamp_s", "<", 1)) == [100.0, 50.0]
     assert read(("gpu_index", "in", [1, 2])) == []
     assert read(("temperature_c", "==", None), ("power_w", "!=", 50.0)) == [100.0, 300.0, 200.0]
-    for wrong, reason in ((("watts", ">", 1), "no column 'watts'"), (("power_w", "in", 1), "power_w")):
-        with pytest.raises((TypeError, ValueError), match=reason):
-            store.scan_timeseries(where=[wrong])  # type: ignore[list-item]
+    for wrong in (("power_w", "in", 1), ("power_w", ">", "1"), ("gpu_index", "<", None), ("path", "~", "x")):
+        with pytest.raises((TypeError, ValueError), match=rf"{wrong[0]}|~"):
+            store.scan_timeseries(where=[wrong])
+    with pytest.raises(ValueError, match="no trace has a column watts"):
+        read(("watts", ">", 1))
 
 
 def test_columns_that_are_not_usual_have_the_types_that_hold_all(
@@ -259,6 +275,34 @@ def test_columns_that_are_not_usual_have_the_types_that_hold_all(
     store.save(make_result(), pa.table({"power_w": [1.0], "fan": ["fast"]}), durable=False)
     with pytest.raises(ValueError, match="the column fan is"):
         store.scan_timeseries(["fan"]).to_pydict()
+
+
+def test_columns_of_small_and_unsigned_integers_are_integers(make_result: Make, store: ResultStore) -> None:
+    pa = pytest.importorskip("pyarrow")
+    trace = pa.table({"power_w": [1.0, 2.0], "clock": pa.array([1, 2], pa.uint32())})
+    store.save(make_result(), trace, durable=False)
+    assert store.scan_timeseries(["power_w"], where=[("clock", "==", 2)]).to_pydict() == {"power_w": [2.0]}
+    assert store.scan_timeseries(["clock"]).to_pydict() == {"clock": [1, 2]}
+
+
+def test_what_no_trace_has_yet_comes_with_its_type(make_result: Make, store: ResultStore) -> None:
+    pa = pytest.importorskip("pyarrow")
+    store.save(make_result(), durable=False)
+    scan = store.scan_timeseries(["label"])
+    assert scan.to_pydict() == {"label": []}
+    store.save(make_result(), pa.table({"power_w": [1.0], "label": ["a"]}), durable=False)
+    assert scan.to_pydict() == {"label": ["a"]}
+    other = store.scan_timeseries(["label"], where=[("backend", "==", "none")])
+    assert other.to_pydict() == {"label": []}
+
+
+def test_a_trace_that_breaks_off_gives_no_rows_at_all(make_result: Make, store: ResultStore) -> None:
+    pa = pytest.importorskip("pyarrow")
+    gpus = pa.array([0] * 60_000 + [2**40], pa.int64())
+    store.save(make_result(), pa.table({"power_w": [1.0] * 60_001, "gpu_index": gpus}), durable=False)
+    scan = store.scan_timeseries(["gpu_index"], on_error="collect")
+    assert scan.to_pydict() == {"gpu_index": []}
+    assert len(scan.errors) == 1
 
 
 def test_a_sidecar_that_is_no_trace_is_an_error_with_its_path(make_result: Make, store: ResultStore) -> None:

@@ -51,8 +51,7 @@ def _load_tree(
     interruptible = threading.current_thread() is threading.main_thread()
     documents = _store.Documents(root, interruptible=interruptible)
     look = missing_sidecar != "ignore"
-    skipped: list[Exception] = []
-    missing: list[str] = []
+    skipped, missing = _Troubles("files were skipped"), _Troubles("sidecars are missing")
     while (chunk := documents.next()) is not None:
         for path, content, has_sidecar, error in chunk:
             try:
@@ -64,16 +63,31 @@ def _load_tree(
             except (OSError, ResultError, ValidationError) as unreadable:
                 if on_error == "raise":
                     raise
-                skipped.append(unreadable.with_traceback(None))
+                skipped.add(unreadable)
                 continue
             if trouble is not None:
-                missing.append(trouble)
+                missing.add(trouble)
             yield result
-    # One warning for all of them: a warning for each would be a flood.
-    for troubles, what in ((missing, "sidecars are missing"), (skipped, "files were skipped")):
-        if troubles:
+    missing.warn()
+    skipped.warn()
+
+
+class _Troubles:
+    """What went wrong with some results: how often, and the first. A warning for each would be a flood."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._count = 0
+        self._first = ""
+
+    def add(self, trouble: object) -> None:
+        self._first = self._first if self._count else str(trouble)
+        self._count += 1
+
+    def warn(self) -> None:
+        if self._count:
             warnings.warn(
-                f"{len(troubles)} {what}; the first: {troubles[0]}", UserWarning, stacklevel=caller()
+                f"{self._count} {self._what}; the first: {self._first}", UserWarning, stacklevel=caller()
             )
 
 

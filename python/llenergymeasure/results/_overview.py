@@ -40,14 +40,14 @@ class Overview:
     def of(cls, root: str) -> Overview:
         """Count the results below a directory; what is wrong there is told, not raised."""
         overview = cls()
-        scan = scan_results(root, (*_COLUMNS, _MODEL), on_error="collect", infer=False)
+        scan = scan_results(root, (*_COLUMNS, _MODEL), on_error="collect", batch_size=256, infer=False)
         until = time.monotonic() + _PATIENCE
         try:
             for batch in scan:
-                overview.add(batch.to_pydict())
                 if time.monotonic() > until:
                     overview.is_all = False
                     break
+                overview.add(batch.to_pydict())
         except FileNotFoundError:
             overview.trouble = "no directory yet"
         except LLEMError as error:

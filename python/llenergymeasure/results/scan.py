@@ -295,12 +295,20 @@ def scan_traces(
     of_traces: list[tuple[str, str, object]] = []
     for condition in _conditions(where):
         name = condition[0] if isinstance(condition, (tuple, list)) and condition else None
-        is_of_trace = name in _TRACE_COLUMNS[2:] or (name in names and name not in _TRACE_COLUMNS)
+        is_of_trace = isinstance(name, str) and _is_of_trace(name, names)
         (of_traces if is_of_trace else of_records).append(_checked(condition, is_of_trace=is_of_trace))
     scan = _store.Traces(
         root, _columns.RECORD_SCHEMA(), names, of_records, of_traces, strict=_is_strict(on_error)
     )
     return Scan(root, scan, on_error, progress)
+
+
+def _is_of_trace(name: str, names: list[str]) -> bool:
+    """Whether a condition is on a column of the traces: one that is asked for, or that no record has."""
+    if name in _TRACE_COLUMNS:
+        return name not in _TRACE_COLUMNS[:2]
+    of_record = _columns.kind_of(name) is not None or name.startswith(f"{_columns.CONFIG}.")
+    return name in names or not of_record
 
 
 def _is_strict(on_error: OnBadFile) -> bool:

@@ -32,6 +32,7 @@ pub use traces::{EXPERIMENT, TraceReader, TraceScan};
 
 use columns::data_type;
 use config::{Survey, Types};
+use kinds::Kinds;
 use plan::Origin;
 use records::{Chunk, Records};
 use tree::Tree;
@@ -207,7 +208,13 @@ impl Scan {
                 return Err(Error::Interrupted.into());
             }
         }
-        let types = survey.decide(&self.plan.keys).map_err(ScanError::Shape)?;
+        let mut types = survey.decide(&self.plan.keys).map_err(ScanError::Shape)?;
+        for (wanted, kinds) in types.wanted.iter_mut().enumerate() {
+            // A key that is only asked about may be of any kind later, too.
+            if !self.plan.columns.iter().any(|column| column.origin == Origin::Config(wanted)) {
+                *kinds = Kinds::any();
+            }
+        }
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         // Another reader may have found the columns meanwhile: what was read here may not fit them.
         let kept = kept.filter(|_| table.is_none());

@@ -99,10 +99,12 @@ pub struct Survey {
     wanted: Vec<Kinds>,
     found: Vec<(Vec<String>, Kinds)>,
     places: HashMap<Vec<String>, usize>,
+    overflowed: bool,
 }
 
 impl Survey {
     pub fn add(&mut self, chunk: &Configs) {
+        self.overflowed |= chunk.overflowed;
         self.wanted.resize(chunk.wanted, Kinds::default());
         for (kinds, column) in self.wanted.iter_mut().zip(&chunk.columns) {
             *kinds = kinds.and(column.kinds);
@@ -131,7 +133,7 @@ impl Survey {
     /// What is wrong with the tree.
     pub fn decide(mut self, keys: &Keys) -> Result<Types, String> {
         self.wanted.resize(keys.wanted.len(), Kinds::default());
-        if self.found.len() > MOST {
+        if self.overflowed || self.found.len() > MOST {
             return Err(format!(
                 "the configurations of these results have more than {MOST} different keys; name the columns that \
                  you want"
@@ -170,6 +172,8 @@ pub struct Configs {
     columns: Vec<Untyped>,
     wanted: usize,
     records: usize,
+    /// A key was left out, since there are too many.
+    overflowed: bool,
 }
 
 impl Configs {
@@ -183,6 +187,7 @@ impl Configs {
             columns: Vec::new(),
             wanted: keys.wanted.len(),
             records: 0,
+            overflowed: false,
         };
         for path in &keys.wanted {
             let column = configs.add_column();
@@ -251,7 +256,10 @@ impl Configs {
             let place = match self.places[at].below.get(&*key) {
                 Some(place) => *place,
                 None if self.grows() => self.add_place(at, &key),
-                None => continue,
+                None => {
+                    self.overflowed |= self.keys.all && self.types.is_none();
+                    continue;
+                }
             };
             if self.places[place].seen == self.records {
                 return Err(fail(format!("effective_config has the key {key:?} twice")));
@@ -261,7 +269,7 @@ impl Configs {
             if let Some(column) = self.places[place].wanted {
                 values.push((column, value));
             }
-            let is_object = value.starts_with('{') && value != "{}" && !is_empty_object(value);
+            let is_object = value.starts_with('{') && !is_empty_object(value);
             if is_object {
                 self.read_object(place, value, path, values)?;
             } else if let Some(column) = self.places[place].found {

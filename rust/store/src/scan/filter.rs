@@ -142,6 +142,15 @@ fn holds(kind: &Kind, column: &Column) -> &'static str {
 }
 
 impl Test {
+    /// Whether it is a number that is asked for.
+    pub fn is_about_numbers(&self) -> bool {
+        let is_number = |operand: &Operand| matches!(operand, Operand::Int(_) | Operand::Float(_));
+        match &self.operand {
+            Operand::List(operands) => operands.iter().any(is_number),
+            operand => is_number(operand),
+        }
+    }
+
     /// Whether a row with this value is wanted.
     pub fn holds(&self, cell: Cell<'_>) -> bool {
         match (self.comparison, &self.operand) {

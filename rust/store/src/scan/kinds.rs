@@ -130,7 +130,7 @@ fn decide(kinds: u16) -> Type {
     }
 }
 
-fn is_not_finite(text: &str) -> bool {
+pub fn is_not_finite(text: &str) -> bool {
     matches!(text, "\"NaN\"" | "\"Infinity\"" | "\"-Infinity\"")
 }
 
@@ -282,7 +282,7 @@ impl Untyped {
 }
 
 /// A number, or one that is not finite by its name.
-fn float_of(text: &str) -> Option<f64> {
+pub fn float_of(text: &str) -> Option<f64> {
     match text {
         "\"NaN\"" => Some(f64::NAN),
         "\"Infinity\"" => Some(f64::INFINITY),

@@ -85,7 +85,11 @@ impl RecordSchema {
 }
 
 fn fields(value: &Value) -> Result<Vec<Field>, String> {
-    value.as_array().ok_or("fields are a list")?.iter().map(field).collect()
+    /// Whether a field was seen is a bit.
+    const MOST: usize = u64::BITS as usize;
+    let fields =
+        value.as_array().filter(|fields| fields.len() <= MOST).ok_or("fields are a list of up to 64")?;
+    fields.iter().map(field).collect()
 }
 
 fn field(value: &Value) -> Result<Field, String> {
@@ -186,6 +190,8 @@ pub struct Plan {
     /// The keys of the configuration that are wanted.
     pub(super) keys: Arc<Keys>,
     pub(super) batch_size: usize,
+    /// Whether the path of a result is in the table, or asked for.
+    pub(super) tells_path: bool,
     infer: bool,
 }
 
@@ -230,6 +236,9 @@ impl Plan {
             .collect::<Result<Vec<Filter>, String>>()?;
         let slot =
             |name: &str| planner.slots.iter().find(|(path, _)| path == name).map(|(_, leaf)| leaf.slot);
+        let of_columns = columns.iter().map(|column| &column.origin);
+        let tells_path =
+            of_columns.chain(filters.iter().map(|filter| &filter.origin)).any(|o| *o == Origin::Path);
         Ok(Self {
             version: schema.version.clone(),
             version_slot: slot(VERSION).ok_or("there is no schema_version")?,
@@ -240,6 +249,7 @@ impl Plan {
             filters,
             keys: Arc::new(planner.keys),
             batch_size,
+            tells_path,
             infer,
         })
     }

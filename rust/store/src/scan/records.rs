@@ -1,5 +1,6 @@
 //! Records become rows: each is read, checked, asked whether it is wanted, and added to a chunk.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -13,6 +14,7 @@ use super::columns::{ROWS, Values};
 use super::config::{Configs, Types};
 use super::filter::{Cell, Filter};
 use super::json::text_of;
+use super::kinds::{float_of, is_not_finite};
 use super::plan::{Origin, Plan};
 use super::record::{self, Row, Slot, TIMES};
 use super::tree::Visit;
@@ -49,7 +51,7 @@ pub struct Chunk {
 pub struct Found<'f> {
     root: &'f Dir,
     place: &'f Path,
-    pub path: &'f str,
+    pub path: Cow<'f, str>,
     /// None where no `datetime` holds it.
     saved_at: Option<i64>,
     has_timeseries: Option<bool>,
@@ -127,10 +129,10 @@ impl Records {
         buffer: &'b mut Vec<u8>,
     ) -> Result<Option<Wanted<'b>>, Trouble> {
         let io = |error| Trouble::Io(Error::io(Step::Read, root.path().join(place).join(RECORD), error));
-        let Some(path) = place.to_str() else {
+        if self.plan.tells_path && place.to_str().is_none() {
             let said = "its path is not UTF-8, which a table cannot hold; rename the directory";
             return Err(io(io::Error::new(io::ErrorKind::InvalidInput, said)));
-        };
+        }
         let saved_at = read_whole(record, buffer).map_err(io)?;
         let buffer = &*buffer;
         let plan = &*self.plan;
@@ -140,7 +142,7 @@ impl Records {
         if slots.get(plan.version_slot) != Some(&Slot::Text(plan.version.as_str().into())) {
             return Err(Trouble::Version(version_in(buffer).unwrap_or_default()));
         }
-        let path = if path.is_empty() { "." } else { path };
+        let path = if place.as_os_str().is_empty() { ".".into() } else { place.to_string_lossy() };
         let saved_at = Some(saved_at).filter(|micros| TIMES.contains(micros));
         let mut found = Found { root, place, path, saved_at, has_timeseries: None };
         // What a save would have written, had it put the sidecar there.
@@ -150,10 +152,16 @@ impl Records {
             *slot = Slot::Text(SIDECAR.into());
         }
         let mut values = Vec::new();
+        let is_config = |filter: &&Filter| matches!(filter.origin, Origin::Config(_));
+        // Keys of what is not wanted anyway need not be found.
+        let (of_configs, others): (Vec<&Filter>, Vec<&Filter>) = plan.filters.iter().partition(is_config);
+        if !others.into_iter().all(|filter| holds(filter, &slots, &values, &mut found)) {
+            return Ok(None);
+        }
         if let Some(text) = config.filter(|_| !plan.keys.are_none()) {
             configs.read(text, &mut values).map_err(|e| invalid(&e))?;
         }
-        if !plan.filters.iter().all(|filter| holds(filter, &slots, &values, &mut found)) {
+        if !of_configs.into_iter().all(|filter| holds(filter, &slots, &values, &mut found)) {
             return Ok(None);
         }
         match configs.misfit(&values).or_else(|| plan.out_of_range(&slots)) {
@@ -214,7 +222,7 @@ fn version_in(bytes: &[u8]) -> Option<String> {
 fn holds(filter: &Filter, slots: &[Slot<'_>], values: &[(usize, &str)], found: &mut Found<'_>) -> bool {
     let text;
     let cell = match &filter.origin {
-        Origin::Path => Cell::Text(found.path),
+        Origin::Path => Cell::Text(&found.path),
         Origin::HasTimeseries => Cell::Bool(found.has_timeseries()),
         Origin::SavedAt => found.saved_at.map_or(Cell::Null, |micros| Cell::Int(micros.into())),
         Origin::Slot(slot) => match slots.get(*slot) {
@@ -234,6 +242,9 @@ fn holds(filter: &Filter, slots: &[Slot<'_>], values: &[(usize, &str)], found: &
                 None | Some("null") => Cell::Null,
                 Some("true") => Cell::Bool(true),
                 Some("false") => Cell::Bool(false),
+                Some(value) if is_not_finite(value) && filter.test.is_about_numbers() => {
+                    float_of(value).map_or(Cell::Null, Cell::Float)
+                }
                 Some(value) if value.starts_with('"') => {
                     text = text_of(value);
                     Cell::Text(&text)
@@ -281,7 +292,7 @@ impl Chunk {
         for (column, target) in plan.columns.iter().zip(&mut self.columns) {
             self.bytes += 8;
             match &column.origin {
-                Origin::Path => target.push(&Slot::Text(found.path.into())),
+                Origin::Path => target.push(&Slot::Text(found.path.clone())),
                 Origin::HasTimeseries => target.push(&Slot::Bool(found.has_timeseries())),
                 Origin::SavedAt => match found.saved_at {
                     Some(micros) => target.push(&Slot::Time(micros, None)),

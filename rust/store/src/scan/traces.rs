@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type};
+use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Int32Array, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
 };
 use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow_select::filter::filter_record_batch;
 
 use super::config::Configs;
-use super::filter::{Cell, Comparison, Condition, Operand, Test};
-use super::plan::{Origin, PATH, Plan};
+use super::filter::{Cell, Condition, Test};
+use super::plan::{Column, Kind, Origin, PATH, Plan};
 use super::record::Slot;
 use super::records::{CHUNK_BYTES, LARGE, Records, Wanted};
-use super::tree::{Tree, Visit};
+use super::tree::{Tree, Visit, failed};
 use super::{Bad, Part, Poll, ScanError, Trouble};
 use crate::SIDECAR;
 use crate::dir::Dir;
@@ -64,12 +64,15 @@ impl TraceScan {
         conditions: Vec<Condition>,
         strict: bool,
     ) -> Result<Self, String> {
-        let filters = conditions.into_iter().map(|Condition { column, comparison, operand }| {
-            let is_list = matches!(comparison, Comparison::In | Comparison::NotIn);
-            if is_list != matches!(operand, Operand::List(_)) {
-                return Err(format!("{column} cannot be compared like that"));
-            }
-            Ok((column, Test { comparison, operand }))
+        let filters = conditions.into_iter().map(|condition| {
+            let name = condition.column.clone();
+            let (origin, kind) = match usual(&name) {
+                Some(data_type) if data_type.is_floating() => (Origin::Slot(0), Kind::Float),
+                Some(_) => (Origin::Slot(0), Kind::Int),
+                None => (Origin::Config(0), Kind::Json), // of which anything can be asked
+            };
+            let column = Column { name: name.clone(), origin, kind, nullable: true, listed: false };
+            Ok((name, condition.on(&column)?.test))
         });
         let filters = filters.collect::<Result<_, String>>()?;
         Ok(Self { root, plan: Arc::new(plan), columns, filters, strict, table: Mutex::new(None) })
@@ -115,15 +118,23 @@ impl TraceScan {
     ///
     /// As [`super::Scan::read`].
     pub fn read(&self, poll: Poll<'_>) -> Result<TraceReader, ScanError> {
+        let mut told = 0;
         let table = if let Some(table) = self.known() {
             table
         } else {
-            let types = self.survey(poll)?;
-            let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-            table.get_or_insert_with(|| Arc::new(self.table_of(&types))).clone()
+            let (types, records) = self.survey(poll)?;
+            told = records;
+            let table = Arc::new(self.table_of(&types));
+            // What no trace has yet may come with another type.
+            if self.names().all(|name| usual(name).is_some() || types.contains_key(name)) {
+                let mut known = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+                known.get_or_insert(table).clone()
+            } else {
+                table
+            }
         };
         let tree = Tree::open(&self.root, Arc::new(self.visit(Some(table.clone()))))?;
-        Ok(TraceReader { table, tree, strict: self.strict, records: 0 })
+        Ok(TraceReader { table, tree, strict: self.strict, told, records: 0 })
     }
 
     fn visit(&self, table: Option<Arc<Table>>) -> Traces {
@@ -132,14 +143,18 @@ impl TraceScan {
     }
 
     /// Find the types of the columns that are not usual.
-    fn survey(&self, poll: Poll<'_>) -> Result<BTreeMap<String, DataType>, ScanError> {
+    fn survey(&self, poll: Poll<'_>) -> Result<(BTreeMap<String, DataType>, u64), ScanError> {
         let mut types: BTreeMap<String, DataType> = BTreeMap::new();
-        let mut records = 0;
+        let (mut records, mut traces) = (0, 0_u64);
         let mut tree = Tree::open(&self.root, Arc::new(self.visit(None)))?;
         while let Some(mut chunk) = tree.next(&mut || poll(records))? {
             records += chunk.records;
             if self.strict && !chunk.bad.is_empty() {
                 return Err(ScanError::Bad(chunk.bad.swap_remove(0)));
+            }
+            traces += chunk.traces;
+            if poll(records) {
+                return Err(Error::Interrupted.into());
             }
             for (name, found) in chunk.types {
                 let known = types.remove(&name);
@@ -155,14 +170,31 @@ impl TraceScan {
             }
         }
         match self.names().find(|name| usual(name).is_none() && !types.contains_key(*name)) {
-            Some(name) if records > 0 => Err(ScanError::Shape(format!("no trace has a column {name}"))),
-            _ => Ok(types),
+            Some(name) if traces > 0 => Err(ScanError::Shape(format!("no trace has a column {name}"))),
+            _ => Ok((types, records)),
         }
     }
 }
 
 fn usual(name: &str) -> Option<DataType> {
     schema().field_with_name(name).ok().map(|field| field.data_type().clone())
+}
+
+/// The type that a column of another is read as; `None` where it is not read.
+fn readable(data_type: &DataType) -> Option<DataType> {
+    Some(match data_type {
+        DataType::Boolean | DataType::Int64 | DataType::UInt64 | DataType::Float64 => data_type.clone(),
+        DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::UInt8
+        | DataType::UInt16
+        | DataType::UInt32 => DataType::Int64,
+        DataType::Float16 | DataType::Float32 => DataType::Float64,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        _ => return None,
+    })
 }
 
 fn merge(one: &DataType, other: &DataType) -> Option<DataType> {
@@ -174,6 +206,8 @@ pub struct TraceReader {
     table: Arc<Table>,
     tree: Tree<Traces>,
     strict: bool,
+    /// Results that the caller was told of before.
+    told: u64,
     records: u64,
 }
 
@@ -190,13 +224,13 @@ impl TraceReader {
     ///
     /// As [`super::Reader::next`].
     pub fn next(&mut self, poll: Poll<'_>) -> Result<Option<Part>, ScanError> {
-        let records = self.records;
+        let records = self.records.max(self.told);
         let Some(mut chunk) = self.tree.next(&mut || poll(records))? else { return Ok(None) };
         if self.strict && !chunk.bad.is_empty() {
             return Err(ScanError::Bad(chunk.bad.swap_remove(0)));
         }
         self.records += chunk.records;
-        if poll(self.records) {
+        if poll(self.records.max(self.told)) {
             return Err(Error::Interrupted.into());
         }
         let batch = arrow_select::concat::concat_batches(&self.table.schema, &chunk.batches)?;
@@ -218,6 +252,8 @@ struct Chunk {
     types: Vec<(String, DataType)>,
     bytes: usize,
     records: u64,
+    /// Traces that were looked into for the types of columns.
+    traces: u64,
     bad: Vec<Bad>,
     buffer: Vec<u8>,
 }
@@ -232,6 +268,7 @@ impl Visit for Traces {
             types: Vec::new(),
             bytes: 0,
             records: 0,
+            traces: 0,
             bad: Vec::new(),
             buffer: Vec::new(),
         }
@@ -245,7 +282,9 @@ impl Visit for Traces {
             Ok(Some(wanted)) => {
                 let taken = match &self.table {
                     Some(table) => self.rows(table, root, &sidecar, &wanted, &mut chunk.batches),
-                    None => self.types(root, &sidecar, &mut chunk.types),
+                    None => self
+                        .types(root, &sidecar, &mut chunk.types)
+                        .map(|looked| chunk.traces += u64::from(looked)),
                 };
                 if let Err(error) = taken {
                     let path = root.path().join(&sidecar);
@@ -285,19 +324,23 @@ impl Traces {
         match root.open_file(sidecar) {
             Ok(file) => TraceFile::from_file(file, &path).map(Some),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io(Step::ReadTimeseries, path, error)),
+            Err(error) => Err(failed(Step::ReadTimeseries, root, sidecar, error)),
         }
     }
 
-    fn types(&self, root: &Dir, sidecar: &Path, types: &mut Vec<(String, DataType)>) -> Result<(), Error> {
-        let Some(file) = Self::open(root, sidecar)? else { return Ok(()) };
+    fn types(&self, root: &Dir, sidecar: &Path, types: &mut Vec<(String, DataType)>) -> Result<bool, Error> {
+        let Some(file) = Self::open(root, sidecar)? else { return Ok(false) };
         let schema = file.schema()?;
         for name in &self.names {
             if let Ok(field) = schema.field_with_name(name) {
-                types.push((name.clone(), field.data_type().clone()));
+                let read = readable(field.data_type()).ok_or_else(|| {
+                    let reason = format!("its column {name} is of {}, which is not read", field.data_type());
+                    file.not_a_trace(reason)
+                })?;
+                types.push((name.clone(), read));
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Read the rows of a trace that are wanted.
@@ -317,13 +360,16 @@ impl Traces {
         let Some(Slot::Text(experiment)) = experiment else { return Ok(()) };
         let names: Vec<&str> = table.read.keys().map(String::as_str).collect();
         let path = root.path().join(sidecar);
+        // All of a trace or nothing: one that cannot be read to its end is no part of the table.
+        let mut whole = Vec::new();
         for batch in file.batches(&names)? {
             let batch = batch?;
-            let rows = table.rows(&batch, wanted.found.path, experiment);
+            let rows = table.rows(&batch, &wanted.found.path, experiment);
             let stream =
                 |error: ArrowError| Error::io(Step::ReadTimeseries, &path, std::io::Error::other(error));
-            batches.extend(rows.map_err(stream)?);
+            whole.extend(rows.map_err(stream)?);
         }
+        batches.append(&mut whole);
         Ok(())
     }
 }
@@ -383,6 +429,7 @@ fn cell(column: &ArrayRef, row: usize) -> Cell<'_> {
         DataType::Boolean => Cell::Bool(column.as_boolean().value(row)),
         DataType::Int32 => Cell::Int(column.as_primitive::<Int32Type>().value(row).into()),
         DataType::Int64 => Cell::Int(column.as_primitive::<Int64Type>().value(row).into()),
+        DataType::UInt64 => Cell::Int(column.as_primitive::<UInt64Type>().value(row).into()),
         DataType::Float32 => Cell::Float(column.as_primitive::<Float32Type>().value(row).into()),
         DataType::Float64 => Cell::Float(column.as_primitive::<Float64Type>().value(row)),
         DataType::Utf8 => Cell::Text(column.as_string::<i32>().value(row)),

@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -74,13 +75,14 @@ enum Slot<C> {
 struct Queue<C> {
     slots: VecDeque<Slot<C>>,
     taken: u64,
-    closed: bool,
 }
 
 struct Shared<V: Visit> {
     visit: Arc<V>,
     root: Dir,
     ahead: usize,
+    /// The caller has gone.
+    closed: AtomicBool,
     queue: Mutex<Queue<V::Chunk>>,
     /// Told when there may be a unit to visit.
     work: Condvar,
@@ -113,10 +115,17 @@ impl<V: Visit> Tree<V> {
         }
         slots.extend(units(&Arc::from(Path::new("")), names).map(Slot::Waiting));
         let wanted = if slots.is_empty() { 0 } else { threads };
-        let queue = Mutex::new(Queue { slots, taken: 0, closed: false });
+        let queue = Mutex::new(Queue { slots, taken: 0 });
         let ahead = threads * AHEAD;
-        let shared =
-            Arc::new(Shared { visit, root: dir, ahead, queue, work: Condvar::new(), news: Condvar::new() });
+        let shared = Arc::new(Shared {
+            visit,
+            root: dir,
+            ahead,
+            closed: AtomicBool::new(false),
+            queue,
+            work: Condvar::new(),
+            news: Condvar::new(),
+        });
         let mut tree = Self { shared, threads: Vec::new() };
         for n in 0..wanted {
             let worker = tree.shared.clone();
@@ -160,7 +169,10 @@ impl<V: Visit> Tree<V> {
 
 impl<V: Visit> Drop for Tree<V> {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
+        let queue = self.shared.lock();
+        // Under the lock: whoever waits for work has not looked yet, or is told.
+        self.shared.closed.store(true, Ordering::Relaxed);
+        drop(queue);
         self.shared.work.notify_all();
         for thread in self.threads.drain(..) {
             // A panic has been told of as an error.
@@ -178,7 +190,7 @@ impl<V: Visit> Shared<V> {
     fn serve(&self) {
         let mut queue = self.lock();
         loop {
-            if queue.closed || queue.slots.is_empty() {
+            if self.closed.load(Ordering::Relaxed) || queue.slots.is_empty() {
                 // Whoever else waits for work is not to wait for ever.
                 self.work.notify_all();
                 return;
@@ -199,8 +211,21 @@ impl<V: Visit> Shared<V> {
 
     fn visit_unit(&self, unit: &Unit) -> Vec<Slot<V::Chunk>> {
         let mut visited = Visited { shared: self, came: Vec::new(), chunk: self.visit.begin(), names: 0 };
-        for name in &unit.names {
+        let mut names = unit.names.iter();
+        for name in names.by_ref() {
             visited.enter(unit.place.join(name));
+            if self.visit.is_full(&visited.chunk) {
+                visited.end_chunk();
+            }
+            // What came so far is taken before more is read.
+            if !visited.came.is_empty() || self.closed.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        visited.end_chunk();
+        let rest: Vec<OsString> = names.cloned().collect();
+        if !rest.is_empty() {
+            visited.came.push(Slot::Waiting(Unit { place: unit.place.clone(), names: rest }));
         }
         visited.end()
     }
@@ -304,7 +329,7 @@ fn units(place: &Arc<Path>, names: Vec<OsString>) -> impl Iterator<Item = Unit> 
 }
 
 /// An error of a path below the root. That a symlink is not followed is our choice, not the system's fault.
-fn failed(step: Step, root: &Dir, place: &Path, error: std::io::Error) -> Error {
+pub(super) fn failed(step: Step, root: &Dir, place: &Path, error: std::io::Error) -> Error {
     let path = root.path().join(place);
     let error = if path.is_symlink() {
         std::io::Error::new(ErrorKind::InvalidInput, "a symbolic link, which is not followed")

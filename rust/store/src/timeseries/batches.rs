@@ -177,7 +177,7 @@ impl TraceFile {
     }
 
     /// The error that the file is whole, but no trace.
-    pub(super) fn not_a_trace(&self, reason: String) -> Error {
+    pub(crate) fn not_a_trace(&self, reason: String) -> Error {
         self.place.not_a_trace(reason)
     }
 
