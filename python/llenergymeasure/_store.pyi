@@ -172,6 +172,10 @@ class Traces:
 
     def read(self, *, progress: Callable[[int], object] | None = None, interruptible: bool) -> Reader: ...
 
+def completed(
+    root: str, record: str, *, interruptible: bool
+) -> tuple[set[str], list[tuple[Path, LLEMError]]]: ...
+
 @final
 class Reader:
     """A scan that is being read; it belongs to the process that began it."""

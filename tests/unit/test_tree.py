@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 import os
 import warnings
@@ -156,6 +157,45 @@ def test_what_is_no_result_is_not_done(make_result: Make, store: ResultStore) ->
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.warns(UserWarning, match="1 file was skipped"):
         assert store.missing([config]) == [config]
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        (lambda text: text, True),
+        (lambda text: json.dumps(json.loads(text)), True),
+        (lambda text: text + "\n", True),
+        (lambda text: json.dumps(dict(reversed(json.loads(text).items())), indent=2), True),
+        (lambda text: text.replace('  "schema_version": "2.0",\n', ""), True),
+        (lambda text: text.replace('"2.0"', '"3.0"', 1), False),
+        (lambda text: text.replace("experiment-1", "experiment\0"), False),
+        (lambda text: text.replace("measurement_config_hash", "hash"), False),
+        (lambda text: text.replace('"0123456789abcdef"', "1"), False),
+        (lambda text: text[:-2], False),
+        (lambda text: text[: text.rindex("}", 0, -1) + 1], False),
+        (lambda _: "", False),
+        (lambda _: '{\n  "a": 1\n}', False),
+    ],
+)
+def test_what_counts_as_done_is_what_a_scan_finds(
+    make_result: Make, store: ResultStore, change: Callable[[str], str], *, counts: bool
+) -> None:
+    (path,) = save(store, make_result(effective_config={"model": {"a": {}}}))
+    path.write_text(change(path.read_text()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert store.completed() == ({"0123456789abcdef"} if counts else set())
+    scan = store.scan(["measurement_config_hash"], on_error="collect")
+    assert bool(scan.to_pydict()["measurement_config_hash"]) == counts
+
+
+def test_a_record_that_was_cut_short_anywhere_is_not_done(make_result: Make, store: ResultStore) -> None:
+    (path,) = save(store, make_result())
+    whole = path.read_bytes()
+    for place in range(1, len(whole), 7):
+        path.write_bytes(whole[:-place])
+        with pytest.warns(UserWarning, match="1 file was skipped"):
+            assert store.completed() == set(), place
 
 
 # One by one.

@@ -32,6 +32,7 @@ __all__ = [
     "OnBadFile",
     "Scan",
     "Schema",
+    "completed",
     "scan_results",
     "scan_traces",
 ]
@@ -242,14 +243,8 @@ class Scan:
             self._warn()
 
     def _warn(self) -> None:
-        if self._on_error == "skip" and self.errors:
-            first = next(iter(self.errors.values()))
-            count = len(self.errors)
-            warnings.warn(
-                f"{count} {'file was' if count == 1 else 'files were'} skipped; the first: {first}",
-                UserWarning,
-                stacklevel=caller(),
-            )
+        if self._on_error == "skip":
+            _warn_of_skipped(list(self.errors.values()))
 
 
 def scan_results(  # noqa: PLR0913 - what a scan is asked for
@@ -301,6 +296,22 @@ def scan_traces(
         root, _columns.RECORD_SCHEMA(), names, of_records, of_traces, strict=_is_strict(on_error)
     )
     return Scan(root, scan, on_error, progress)
+
+
+def completed(root: str) -> set[str]:
+    """Return the hashes of the configurations below a directory: see `ResultStore.completed`."""
+    interruptible = threading.current_thread() is threading.main_thread()
+    hashes, bad = _store.completed(root, _columns.RECORD_SCHEMA(), interruptible=interruptible)
+    _warn_of_skipped([error for _, error in bad])
+    return hashes
+
+
+def _warn_of_skipped(errors: list[LLEMError]) -> None:
+    if errors:
+        were = "file was" if len(errors) == 1 else "files were"
+        warnings.warn(
+            f"{len(errors)} {were} skipped; the first: {errors[0]}", UserWarning, stacklevel=caller()
+        )
 
 
 def _is_of_trace(name: str, names: list[str]) -> bool:

@@ -33,6 +33,7 @@ from llenergymeasure.results.scan import (
     Condition,
     OnBadFile,
     Scan,
+    completed,
     scan_results,
     scan_traces,
 )
@@ -425,17 +426,15 @@ class ResultStore:
     def completed(self) -> set[str]:
         """Return the `measurement_config_hash` of every result below the directory, which need not exist yet.
 
-        A sweep resumes by leaving out what is there: see `missing`.
+        A sweep resumes by leaving out what is there: see `missing`. Each record is looked at no longer than
+        it takes to see that it is whole; `verify` looks closer.
 
         Warns:
             UserWarning: Some files are no results; what they were to hold counts as not there.
         """
         if not os.path.lexists(self._root):
             return set()
-        hashes: set[str] = set()
-        for batch in self.scan(["measurement_config_hash"], on_error="skip"):
-            hashes.update(batch.to_pydict()["measurement_config_hash"])
-        return hashes
+        return completed(self._root)
 
     def missing(self, configs: Iterable[Config]) -> list[Config]:
         """Return those configurations of which no result is below the directory, in their order.

@@ -30,7 +30,7 @@ mod _store {
     #[pymodule_export]
     use crate::save::{claim, directory_name, replace, save};
     #[pymodule_export]
-    use crate::scan::{Documents, Reader, Scan, Traces};
+    use crate::scan::{Documents, Reader, Scan, Traces, completed};
     #[pymodule_export]
     use crate::timeseries::{Timeseries, read_timeseries, write_timeseries};
 

@@ -1,5 +1,6 @@
 //! A tree of results as a table.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread::ThreadId;
@@ -363,6 +364,21 @@ impl Drop for Documents {
     fn drop(&mut self) {
         leave_in_fork(self.process, &self.records);
     }
+}
+
+/// The hashes of the configurations below a directory, and what is no result, by its path.
+#[pyfunction]
+#[pyo3(signature = (root, record, *, interruptible))]
+pub fn completed(
+    py: Python<'_>,
+    root: PathBuf,
+    record: &str,
+    interruptible: bool,
+) -> PyResult<(BTreeSet<String>, Vec<Told>)> {
+    let schema = RecordSchema::from_json(record).map_err(PyValueError::new_err)?;
+    let caller = Caller { progress: None, interruptible };
+    let (hashes, bad) = caller.run(py, |poll| scan::completed(&root, &schema, poll))?;
+    Ok((hashes, told(py, bad)))
 }
 
 /// The rows of a scan for whoever speaks Arrow, in any thread.

@@ -6,6 +6,7 @@
 //! read again, unless it is too much to keep.
 
 mod columns;
+mod completed;
 mod config;
 mod documents;
 mod filter;
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, Field, Schema, SchemaRef};
 
+pub use completed::completed;
 pub use documents::{Document, Documents};
 pub use filter::{Comparison, Condition, Operand};
 pub use plan::{Plan, RecordSchema};

@@ -1,0 +1,167 @@
+//! Which configurations were measured: the hash of each record, and no more of it than that takes.
+//!
+//! A record as a save writes it needs no parser to be seen to be whole: it is indented, so the brace that closes it is
+//! the only one at the start of a line, and nothing follows it. A record that was cut short does not end so, and
+//! one that lost blocks has NUL in their place. Whatever looks otherwise is parsed.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserializer as _;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+
+use super::config::Configs;
+use super::json::Key;
+use super::plan::{Origin, Plan, RecordSchema};
+use super::record::Slot;
+use super::records::{LARGE, Records, read_whole};
+use super::tree::{Tree, Visit};
+use super::{Bad, Poll, ScanError, Trouble};
+use crate::RECORD;
+use crate::dir::Dir;
+use crate::error::Error;
+
+const HASH: &str = "measurement_config_hash";
+const VERSION: &str = "schema_version";
+
+/// The hashes of the configurations below a directory, and what is no result.
+pub fn completed(
+    root: &Path,
+    schema: &RecordSchema,
+    poll: Poll<'_>,
+) -> Result<(BTreeSet<String>, Vec<Bad>), ScanError> {
+    let plan =
+        Plan::new(schema, &[HASH.to_owned()], Vec::new(), usize::MAX, false).map_err(ScanError::Shape)?;
+    let records = Records { plan: Arc::new(plan), types: None };
+    let mut tree = Tree::open(root, Arc::new(Hashes { records }))?;
+    let (mut hashes, mut bad) = (BTreeSet::new(), Vec::new());
+    while let Some(mut chunk) = tree.next(&mut || poll(0))? {
+        hashes.extend(chunk.hashes);
+        bad.append(&mut chunk.bad);
+        if poll(0) {
+            return Err(Error::Interrupted.into());
+        }
+    }
+    Ok((hashes, bad))
+}
+
+struct Hashes {
+    records: Records,
+}
+
+struct Chunk {
+    hashes: Vec<String>,
+    bad: Vec<Bad>,
+    buffer: Vec<u8>,
+}
+
+impl Visit for Hashes {
+    type Chunk = Chunk;
+
+    fn begin(&self) -> Chunk {
+        Chunk { hashes: Vec::new(), bad: Vec::new(), buffer: Vec::new() }
+    }
+
+    fn visit(&self, chunk: &mut Chunk, root: &Dir, place: &Path, mut record: File) {
+        let mut buffer = std::mem::take(&mut chunk.buffer);
+        let known = read_whole(&record, &mut buffer).ok().and_then(|_| self.hash_in(&buffer));
+        match known.map_or_else(|| self.parse(root, place, &mut record, &mut buffer), Ok) {
+            Ok(hash) => chunk.hashes.push(hash),
+            Err(trouble) => {
+                let path = root.path().join(place).join(RECORD);
+                chunk.bad.push(Bad { path, size: buffer.len() as u64, trouble });
+            }
+        }
+        if buffer.capacity() <= LARGE {
+            chunk.buffer = buffer;
+        }
+    }
+
+    fn fail(&self, chunk: &mut Chunk, error: Error) {
+        let path = error.path().map(Path::to_owned).unwrap_or_default();
+        chunk.bad.push(Bad { path, size: 0, trouble: Trouble::Io(error) });
+    }
+
+    fn is_full(&self, _: &Chunk) -> bool {
+        false
+    }
+
+    fn is_empty(&self, chunk: &Chunk) -> bool {
+        chunk.hashes.is_empty() && chunk.bad.is_empty()
+    }
+}
+
+impl Hashes {
+    /// The hash in a record that is as a save writes it; `None` where that cannot be told at a glance.
+    fn hash_in(&self, bytes: &[u8]) -> Option<String> {
+        let is_whole = bytes.starts_with(b"{\n  \"")
+            && bytes.ends_with(b"\n}")
+            && !bytes.contains(&0)
+            && std::str::from_utf8(bytes).is_ok();
+        if !is_whole {
+            return None;
+        }
+        let mut beginning = serde_json::Deserializer::from_slice(bytes);
+        // What was looked for ends the parsing by an error; so does what is no JSON.
+        let mut found = Beginning::default();
+        let _ = beginning.deserialize_map(&mut found);
+        (found.version? == self.records.plan.version).then_some(found.hash?)
+    }
+
+    /// Read a record as any scan does.
+    fn parse(
+        &self,
+        root: &Dir,
+        place: &Path,
+        record: &mut File,
+        buffer: &mut Vec<u8>,
+    ) -> Result<String, Trouble> {
+        use std::io::Seek;
+        let rewound = record.rewind();
+        rewound.map_err(|error| {
+            Trouble::Io(Error::io(crate::Step::Read, root.path().join(place).join(RECORD), error))
+        })?;
+        let mut configs = Configs::new(&self.records.plan.keys, None);
+        let wanted = self.records.read_row(&mut configs, root, place, record, buffer)?;
+        let hash = self.records.plan.columns.iter().find_map(|column| match (&column.origin, &wanted) {
+            (Origin::Slot(slot), Some(wanted)) => wanted.slots.get(*slot),
+            _ => None,
+        });
+        match hash {
+            Some(Slot::Text(hash)) => Ok(hash.clone().into_owned()),
+            _ => Err(Trouble::Invalid(format!("it lacks {HASH}"))),
+        }
+    }
+}
+
+/// The fields of a record as far as the hash, which comes early.
+#[derive(Default)]
+struct Beginning {
+    version: Option<String>,
+    hash: Option<String>,
+}
+
+impl<'de> Visitor<'de> for &mut Beginning {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Key(key)) = map.next_key()? {
+            match &*key {
+                VERSION => self.version = Some(map.next_value()?),
+                HASH => self.hash = Some(map.next_value()?),
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+            if self.version.is_some() && self.hash.is_some() {
+                return Err(A::Error::custom("found"));
+            }
+        }
+        Ok(())
+    }
+}
