@@ -22,6 +22,8 @@ from llenergymeasure import (
     save_results,
 )
 from llenergymeasure.domain.experiment import AggregatedResult, compute_measurement_config_hash
+from llenergymeasure.results.scan import Scan
+from llenergymeasure.results.store import StoredResult
 from llenergymeasure.results.timeseries import Timeseries, read_timeseries, write_timeseries_parquet
 
 
@@ -75,6 +77,25 @@ def trace(samples: list[dict[str, float]], result: ExperimentResult) -> tuple[fl
     watts: list[float | None] = read.power_w
     mean: float | None = read.mean_power_w
     return read.energy_j + (mean or 0.0) * read.duration_s + len(watts), read.energy_per_gpu_j
+
+
+def scan(root: Path) -> list[str]:
+    store = ResultStore(root)
+    found = store.scan(
+        ["path", "total_energy_j"],
+        where=[("backend", "==", "vllm"), ("total_tokens", "in", [1, 2])],
+        on_error="collect",
+        progress=lambda done, _: done,
+    )
+    rows: int = sum(batch.num_rows for batch in found) + found.to_arrow().num_rows + len(found.to_pandas())
+    power: Scan = store.scan_timeseries(["power_w"], where=[("power_w", ">", 0.5)], on_error="skip")
+    written: int = found.export(root / "table.parquet")
+    todo: list[dict[str, int]] = store.missing([{"batch": 1}])
+    loaded: list[ExperimentResult] = [*store.load_all(on_error="skip"), *store.iter_results()]
+    stored: list[StoredResult] = [*store, store["name"]]
+    errors: dict[Path, LLEMError] = found.errors
+    assert rows + written + len(todo) + len(loaded) + len(errors) + len(store.completed()) >= 0
+    return [*power.schema.names, *(one.path.name for one in stored if one.timeseries().energy_j)]
 
 
 def look_over(root: Path) -> list[Path]:
