@@ -1,24 +1,45 @@
 //! One record read back, and what is wrong with one that cannot be.
 
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use serde::de::IgnoredAny;
 
-use crate::error::{At, Error, Result, Step};
+use crate::error::{At, Result, Step};
 use crate::sidecar::open_for_reading;
 use crate::{RECORD, SIDECAR};
 
 /// Bytes of a record, at most: a file beyond that is no result, and would be read into memory whole.
 pub const MOST_BYTES: u64 = 256 << 20;
 
-/// Refuse a file that is too large to be a record.
-pub(crate) fn check_size(bytes: u64) -> io::Result<()> {
-    if bytes <= MOST_BYTES {
-        return Ok(());
+/// Read an open file that is a record, if it is a regular one and not too large.
+pub(crate) fn read_whole(mut file: &File, metadata: &Metadata, buffer: &mut Vec<u8>) -> io::Result<()> {
+    buffer.clear();
+    if metadata.is_dir() {
+        return Err(io::Error::new(ErrorKind::IsADirectory, "not a regular file"));
     }
-    let said = format!("{bytes} bytes are too many for a record, of which {MOST_BYTES} are read at most");
-    Err(io::Error::new(ErrorKind::FileTooLarge, said))
+    if !metadata.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let size = metadata.len();
+    if size > MOST_BYTES {
+        let said = format!("{size} bytes are too many for a record, of which {MOST_BYTES} are read at most");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, said));
+    }
+    // A record never changes: when as much is read as there was, there is no more to ask for.
+    buffer.resize(usize::try_from(size).unwrap_or(usize::MAX), 0);
+    let mut read = 0;
+    while read < buffer.len() {
+        match file.read(&mut buffer[read..]) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(read);
+    Ok(())
 }
 
 /// A record as it is on disk.
@@ -42,14 +63,8 @@ pub fn read(path: &Path) -> Result<Record> {
         file = open_for_reading(&path).at(Step::Read, || path.clone())?;
         metadata = file.metadata().at(Step::Read, || path.clone())?;
     }
-    if !metadata.is_file() {
-        let kind = if metadata.is_dir() { ErrorKind::IsADirectory } else { ErrorKind::InvalidInput };
-        return Err(Error::io(Step::Read, path, io::Error::new(kind, "not a regular file")));
-    }
-    check_size(metadata.len()).at(Step::Read, || path.clone())?;
-    // One byte more than there should be, so that the read that finds the end needs no larger buffer.
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).saturating_add(1));
-    file.read_to_end(&mut bytes).at(Step::Read, || path.clone())?;
+    let mut bytes = Vec::new();
+    read_whole(&file, &metadata, &mut bytes).at(Step::Read, || path.clone())?;
     let has_sidecar = path.with_file_name(SIDECAR).is_file();
     Ok(Record { path, bytes, has_sidecar })
 }

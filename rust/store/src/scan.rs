@@ -29,7 +29,7 @@ pub use completed::completed;
 pub use documents::{Document, Documents};
 pub use filter::{Comparison, Condition, Operand};
 pub use plan::{Plan, RecordSchema};
-pub(crate) use records::{CHUNK_BYTES, read_whole};
+pub(crate) use records::CHUNK_BYTES;
 pub use traces::{EXPERIMENT, TraceReader, TraceScan};
 
 use columns::data_type;
@@ -194,16 +194,16 @@ impl Scan {
     fn survey(&self, tree: &mut Tree<Records>, poll: Poll<'_>) -> Result<Surveyed, ScanError> {
         let (mut survey, mut kept, mut bytes, mut records) = (Survey::default(), Some(VecDeque::new()), 0, 0);
         while let Some(mut chunk) = tree.next(&mut || poll(records))? {
-            records += chunk.records;
-            if self.strict && !chunk.bad.is_empty() {
-                return Err(ScanError::Bad(chunk.bad.swap_remove(0)));
+            records += chunk.log.records;
+            if self.strict && !chunk.log.bad.is_empty() {
+                return Err(ScanError::Bad(chunk.log.bad.swap_remove(0)));
             }
             survey.add(&chunk.configs);
             bytes += chunk.size();
             if bytes > KEEP {
                 kept = None;
             } else if let Some(kept) = &mut kept {
-                chunk.buffer = Vec::new();
+                chunk.log.buffer = Vec::new();
                 kept.push_back(chunk);
             }
             if poll(records) {
@@ -309,11 +309,11 @@ impl Reader {
                 let is_over = self.pending.batches.is_empty() && self.pending.bad.is_empty();
                 return if is_over { Ok(None) } else { self.part().map(Some) };
             };
-            if self.strict && !chunk.bad.is_empty() {
-                return Err(ScanError::Bad(chunk.bad.swap_remove(0)));
+            if self.strict && !chunk.log.bad.is_empty() {
+                return Err(ScanError::Bad(chunk.log.bad.swap_remove(0)));
             }
-            self.records += chunk.records;
-            self.pending.bad.append(&mut chunk.bad);
+            self.records += chunk.log.records;
+            self.pending.bad.append(&mut chunk.log.bad);
             if chunk.rows > 0 {
                 self.pending.rows += chunk.rows;
                 self.pending.bytes += chunk.size();

@@ -10,9 +10,8 @@ use serde_json::Value;
 use super::reason_of;
 use crate::dir::Dir;
 use crate::error::Error;
-use crate::load::diagnose;
+use crate::load::{diagnose, read_whole};
 use crate::scan::json::{Key, without_place};
-use crate::scan::read_whole;
 use crate::timeseries::TraceFile;
 use crate::{RECORD, SIDECAR};
 
@@ -33,7 +32,8 @@ pub(super) fn check(
     version: &str,
     deep: bool,
 ) -> Result<Option<String>, String> {
-    read_whole(record, buffer).map_err(|error| format!("{RECORD} cannot be read: {}", reason_of(&error)))?;
+    let read = record.metadata().and_then(|metadata| read_whole(record, &metadata, buffer));
+    read.map_err(|error| format!("{RECORD} cannot be read: {}", reason_of(&error)))?;
     let header = Header::read(buffer)?;
     if let Some(other) = header.version.filter(|said| said != version) {
         return Err(format!("{RECORD} is of schema line {other}, which is not read here; this is {version}"));

@@ -17,10 +17,9 @@ use super::config::Configs;
 use super::json::Key;
 use super::plan::{Origin, Plan, RecordSchema};
 use super::record::Slot;
-use super::records::{LARGE, Records, read_whole};
+use super::records::{Log, Records};
 use super::tree::{Tree, Visit};
 use super::{Bad, Poll, ScanError, Trouble};
-use crate::RECORD;
 use crate::dir::Dir;
 use crate::error::Error;
 
@@ -40,7 +39,7 @@ pub fn completed(
     let (mut hashes, mut bad) = (BTreeSet::new(), Vec::new());
     while let Some(mut chunk) = tree.next(&mut || poll(0))? {
         hashes.extend(chunk.hashes);
-        bad.append(&mut chunk.bad);
+        bad.append(&mut chunk.log.bad);
         if poll(0) {
             return Err(Error::Interrupted.into());
         }
@@ -52,37 +51,30 @@ struct Hashes {
     records: Records,
 }
 
+#[derive(Default)]
 struct Chunk {
     hashes: Vec<String>,
-    bad: Vec<Bad>,
-    buffer: Vec<u8>,
+    log: Log,
 }
 
 impl Visit for Hashes {
     type Chunk = Chunk;
 
     fn begin(&self) -> Chunk {
-        Chunk { hashes: Vec::new(), bad: Vec::new(), buffer: Vec::new() }
+        Chunk::default()
     }
 
-    fn visit(&self, chunk: &mut Chunk, root: &Dir, place: &Path, mut record: File) {
-        let mut buffer = std::mem::take(&mut chunk.buffer);
-        let known = read_whole(&record, &mut buffer).ok().and_then(|_| self.hash_in(&buffer));
-        match known.map_or_else(|| self.parse(root, place, &mut record, &mut buffer), Ok) {
-            Ok(hash) => chunk.hashes.push(hash),
-            Err(trouble) => {
-                let path = root.path().join(place).join(RECORD);
-                chunk.bad.push(Bad { path, size: buffer.len() as u64, trouble });
-            }
-        }
-        if buffer.capacity() <= LARGE {
-            chunk.buffer = buffer;
-        }
+    fn visit(&self, chunk: &mut Chunk, root: &Dir, place: &Path, record: File) {
+        let Chunk { hashes, log } = chunk;
+        log.read(root, place, &record, |bytes, saved_at| {
+            let glance = self.hash_in(bytes);
+            hashes.push(glance.map_or_else(|| self.parse(root, place, saved_at, bytes), Ok)?);
+            Ok(())
+        });
     }
 
     fn fail(&self, chunk: &mut Chunk, error: Error) {
-        let path = error.path().map(Path::to_owned).unwrap_or_default();
-        chunk.bad.push(Bad { path, size: 0, trouble: Trouble::Io(error) });
+        chunk.log.fail(error);
     }
 
     fn is_full(&self, _: &Chunk) -> bool {
@@ -90,7 +82,7 @@ impl Visit for Hashes {
     }
 
     fn is_empty(&self, chunk: &Chunk) -> bool {
-        chunk.hashes.is_empty() && chunk.bad.is_empty()
+        chunk.log.is_empty()
     }
 }
 
@@ -111,21 +103,10 @@ impl Hashes {
         (found.version? == self.records.plan.version).then_some(found.hash?)
     }
 
-    /// Read a record as any scan does.
-    fn parse(
-        &self,
-        root: &Dir,
-        place: &Path,
-        record: &mut File,
-        buffer: &mut Vec<u8>,
-    ) -> Result<String, Trouble> {
-        use std::io::Seek;
-        let rewound = record.rewind();
-        rewound.map_err(|error| {
-            Trouble::Io(Error::io(crate::Step::Read, root.path().join(place).join(RECORD), error))
-        })?;
+    /// The hash in any record, as a scan finds it.
+    fn parse(&self, root: &Dir, place: &Path, saved_at: i64, bytes: &[u8]) -> Result<String, Trouble> {
         let mut configs = Configs::new(&self.records.plan.keys, None);
-        let wanted = self.records.read_row(&mut configs, root, place, record, buffer)?;
+        let wanted = self.records.row(&mut configs, root, place, saved_at, bytes)?;
         let hash = self.records.plan.columns.iter().find_map(|column| match (&column.origin, &wanted) {
             (Origin::Slot(slot), Some(wanted)) => wanted.slots.get(*slot),
             _ => None,

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::records::{CHUNK_BYTES, read_whole};
+use super::records::CHUNK_BYTES;
 use super::tree::{Tree, Visit};
 use crate::dir::Dir;
 use crate::error::{Error, Result, Step};
+use crate::load::read_whole;
 use crate::{RECORD, SIDECAR};
 
 /// A record as it is on disk.
@@ -52,8 +53,9 @@ impl Visit for Bytes {
     fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File) {
         let path = root.path().join(place).join(RECORD);
         let mut bytes = Vec::new();
-        chunk.push(match read_whole(&record, &mut bytes) {
-            Ok(_) => Ok(Document { path, bytes, has_sidecar: root.has_file(&place.join(SIDECAR)) }),
+        let read = record.metadata().and_then(|metadata| read_whole(&record, &metadata, &mut bytes));
+        chunk.push(match read {
+            Ok(()) => Ok(Document { path, bytes, has_sidecar: root.has_file(&place.join(SIDECAR)) }),
             Err(error) => Err(Error::io(Step::Read, path, error)),
         });
     }

@@ -1,8 +1,8 @@
 //! Records become rows: each is read, checked, asked whether it is wanted, and added to a chunk.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{File, Metadata};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -21,7 +21,7 @@ use super::tree::Visit;
 use super::{Bad, Table, Trouble};
 use crate::dir::Dir;
 use crate::error::{Error, Step};
-use crate::load::{check_size, diagnose};
+use crate::load::{diagnose, read_whole};
 use crate::{RECORD, SIDECAR};
 
 /// Bytes of a buffer that is not kept for the next record.
@@ -35,16 +35,68 @@ pub struct Records {
     pub types: Option<Arc<Types>>,
 }
 
+/// How the reading of some records that follow each other went.
+#[derive(Default)]
+pub struct Log {
+    /// Results that were read, whatever came of them.
+    pub records: u64,
+    pub bad: Vec<Bad>,
+    /// For the next record.
+    pub buffer: Vec<u8>,
+}
+
+impl Log {
+    /// Read a record, and hand on its bytes and when it was written; what is wrong with it is noted.
+    pub fn read(
+        &mut self,
+        root: &Dir,
+        place: &Path,
+        record: &File,
+        take: impl FnOnce(&[u8], i64) -> Result<(), Trouble>,
+    ) {
+        self.records += 1;
+        let path = || root.path().join(place).join(RECORD);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let read = record.metadata().and_then(|metadata| {
+            read_whole(record, &metadata, &mut buffer)?;
+            saved_at(&metadata)
+        });
+        let read = read.map_err(|error| Trouble::Io(Error::io(Step::Read, path(), error)));
+        if let Err(trouble) = read.and_then(|saved_at| take(&buffer, saved_at)) {
+            self.bad.push(Bad { path: path(), size: buffer.len() as u64, trouble });
+        }
+        // One large record would keep its memory as long as the chunk is kept.
+        if buffer.capacity() <= LARGE {
+            self.buffer = buffer;
+        }
+    }
+
+    /// Note what cannot be opened.
+    pub fn fail(&mut self, error: Error) {
+        let path = error.path().map(Path::to_owned).unwrap_or_default();
+        self.bad.push(Bad { path, size: 0, trouble: Trouble::Io(error) });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records == 0 && self.bad.is_empty()
+    }
+}
+
+/// When a file was written, in microseconds since 1970.
+fn saved_at(metadata: &Metadata) -> io::Result<i64> {
+    Ok(match metadata.modified()?.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros),
+    })
+}
+
 /// What came of some records that follow each other.
 pub struct Chunk {
     columns: Vec<Values>,
     pub configs: Configs,
     pub rows: usize,
     bytes: usize,
-    /// Results that were read, rows or not.
-    pub records: u64,
-    pub bad: Vec<Bad>,
-    pub buffer: Vec<u8>,
+    pub log: Log,
 }
 
 /// A record's file.
@@ -72,34 +124,24 @@ impl Visit for Records {
             configs: Configs::new(&self.plan.keys, self.types.as_ref()),
             rows: 0,
             bytes: 0,
-            records: 0,
-            bad: Vec::new(),
-            buffer: Vec::new(),
+            log: Log::default(),
         }
     }
 
     fn visit(&self, chunk: &mut Chunk, root: &Dir, place: &Path, record: File) {
-        chunk.records += 1;
-        let mut buffer = std::mem::take(&mut chunk.buffer);
-        match self.read_row(&mut chunk.configs, root, place, &record, &mut buffer) {
-            Ok(Some(Wanted { slots, values, mut found })) => {
+        let mut log = std::mem::take(&mut chunk.log);
+        log.read(root, place, &record, |bytes, saved_at| {
+            let row = self.row(&mut chunk.configs, root, place, saved_at, bytes)?;
+            if let Some(Wanted { slots, values, mut found }) = row {
                 chunk.push(&self.plan, &slots, &values, &mut found);
             }
-            Ok(None) => {}
-            Err(trouble) => {
-                let path = root.path().join(place).join(RECORD);
-                chunk.bad.push(Bad { path, size: buffer.len() as u64, trouble });
-            }
-        }
-        // One large record would keep its memory as long as the chunk is kept.
-        if buffer.capacity() <= LARGE {
-            chunk.buffer = buffer;
-        }
+            Ok(())
+        });
+        chunk.log = log;
     }
 
     fn fail(&self, chunk: &mut Chunk, error: Error) {
-        let path = error.path().map(Path::to_owned).unwrap_or_default();
-        chunk.bad.push(Bad { path, size: 0, trouble: Trouble::Io(error) });
+        chunk.log.fail(error);
     }
 
     fn is_full(&self, chunk: &Chunk) -> bool {
@@ -107,7 +149,7 @@ impl Visit for Records {
     }
 
     fn is_empty(&self, chunk: &Chunk) -> bool {
-        chunk.records == 0 && chunk.bad.is_empty()
+        chunk.log.is_empty()
     }
 }
 
@@ -119,28 +161,26 @@ pub struct Wanted<'b> {
 }
 
 impl Records {
-    /// Read a record; `None` where the conditions do not hold of it.
-    pub fn read_row<'b>(
+    /// The row of a record; `None` where the conditions do not hold of it.
+    pub fn row<'b>(
         &self,
         configs: &mut Configs,
         root: &'b Dir,
         place: &'b Path,
-        record: &File,
-        buffer: &'b mut Vec<u8>,
+        saved_at: i64,
+        bytes: &'b [u8],
     ) -> Result<Option<Wanted<'b>>, Trouble> {
-        let io = |error| Trouble::Io(Error::io(Step::Read, root.path().join(place).join(RECORD), error));
         if self.plan.tells_path && place.to_str().is_none() {
             let said = "its path is not UTF-8, which a table cannot hold; rename the directory";
-            return Err(io(io::Error::new(io::ErrorKind::InvalidInput, said)));
+            let error = io::Error::new(io::ErrorKind::InvalidInput, said);
+            return Err(Trouble::Io(Error::io(Step::Read, root.path().join(place).join(RECORD), error)));
         }
-        let saved_at = read_whole(record, buffer).map_err(io)?;
-        let buffer = &*buffer;
         let plan = &*self.plan;
-        let invalid = |error: &serde_json::Error| self.trouble(buffer, error);
+        let invalid = |error: &serde_json::Error| self.trouble(bytes, error);
         let Row { mut slots, config } =
-            record::read(buffer, &plan.record, plan.slots).map_err(|e| invalid(&e))?;
+            record::read(bytes, &plan.record, plan.slots).map_err(|e| invalid(&e))?;
         if slots.get(plan.version_slot) != Some(&Slot::Text(plan.version.as_str().into())) {
-            return Err(Trouble::Version(version_in(buffer).unwrap_or_default()));
+            return Err(Trouble::Version(version_in(bytes).unwrap_or_default()));
         }
         let path = if place.as_os_str().is_empty() { ".".into() } else { place.to_string_lossy() };
         let saved_at = Some(saved_at).filter(|micros| TIMES.contains(micros));
@@ -180,37 +220,6 @@ impl Records {
             _ => Trouble::Invalid(error.to_string()),
         }
     }
-}
-
-/// Read a regular file; returns when it was written, in microseconds since 1970.
-pub fn read_whole(mut file: &File, buffer: &mut Vec<u8>) -> io::Result<i64> {
-    buffer.clear();
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    check_size(metadata.len())?;
-    // A record never changes: when as much is read as there was, there is no more to ask for.
-    buffer.resize(usize::try_from(metadata.len()).unwrap_or(usize::MAX), 0);
-    let mut read = 0;
-    while read < buffer.len() {
-        match file.read(&mut buffer[read..]) {
-            Ok(0) => break,
-            Ok(more) => read += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    buffer.truncate(read);
-    let modified = metadata.modified()?;
-    let micros = match modified.duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros),
-    };
-    Ok(micros)
 }
 
 /// The schema line that a document says it is of, as JSON.

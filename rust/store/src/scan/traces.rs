@@ -19,7 +19,7 @@ use super::config::Configs;
 use super::filter::{Cell, Condition, Test};
 use super::plan::{Column, Kind, Origin, PATH, Plan};
 use super::record::Slot;
-use super::records::{CHUNK_BYTES, LARGE, Records, Wanted};
+use super::records::{CHUNK_BYTES, Log, Records, Wanted};
 use super::tree::{Tree, Visit, failed};
 use super::{Bad, Part, Poll, ScanError, Trouble};
 use crate::SIDECAR;
@@ -37,7 +37,7 @@ pub struct TraceScan {
     plan: Arc<Plan>,
     /// Names of columns, `path` and `experiment_id` among them.
     columns: Vec<String>,
-    filters: Vec<(String, Test)>,
+    filters: Arc<[(String, Test)]>,
     strict: bool,
     table: Mutex<Option<Arc<Table>>>,
 }
@@ -45,7 +45,7 @@ pub struct TraceScan {
 /// The columns of the table, and those of the files that they are made of.
 struct Table {
     schema: SchemaRef,
-    filters: Vec<(String, Test)>,
+    filters: Arc<[(String, Test)]>,
     /// The columns that are read of each file, and their types.
     read: BTreeMap<String, DataType>,
 }
@@ -148,9 +148,9 @@ impl TraceScan {
         let (mut records, mut traces) = (0, 0_u64);
         let mut tree = Tree::open(&self.root, Arc::new(self.visit(None)))?;
         while let Some(mut chunk) = tree.next(&mut || poll(records))? {
-            records += chunk.records;
-            if self.strict && !chunk.bad.is_empty() {
-                return Err(ScanError::Bad(chunk.bad.swap_remove(0)));
+            records += chunk.log.records;
+            if self.strict && !chunk.log.bad.is_empty() {
+                return Err(ScanError::Bad(chunk.log.bad.swap_remove(0)));
             }
             traces += chunk.traces;
             if poll(records) {
@@ -226,15 +226,15 @@ impl TraceReader {
     pub fn next(&mut self, poll: Poll<'_>) -> Result<Option<Part>, ScanError> {
         let records = self.records.max(self.told);
         let Some(mut chunk) = self.tree.next(&mut || poll(records))? else { return Ok(None) };
-        if self.strict && !chunk.bad.is_empty() {
-            return Err(ScanError::Bad(chunk.bad.swap_remove(0)));
+        if self.strict && !chunk.log.bad.is_empty() {
+            return Err(ScanError::Bad(chunk.log.bad.swap_remove(0)));
         }
-        self.records += chunk.records;
+        self.records += chunk.log.records;
         if poll(self.records.max(self.told)) {
             return Err(Error::Interrupted.into());
         }
         let batch = arrow_select::concat::concat_batches(&self.table.schema, &chunk.batches)?;
-        Ok(Some(Part { batch, bad: chunk.bad }))
+        Ok(Some(Part { batch, bad: chunk.log.bad }))
     }
 }
 
@@ -251,11 +251,9 @@ struct Chunk {
     batches: Vec<RecordBatch>,
     types: Vec<(String, DataType)>,
     bytes: usize,
-    records: u64,
     /// Traces that were looked into for the types of columns.
     traces: u64,
-    bad: Vec<Bad>,
-    buffer: Vec<u8>,
+    log: Log,
 }
 
 impl Visit for Traces {
@@ -267,45 +265,34 @@ impl Visit for Traces {
             batches: Vec::new(),
             types: Vec::new(),
             bytes: 0,
-            records: 0,
             traces: 0,
-            bad: Vec::new(),
-            buffer: Vec::new(),
+            log: Log::default(),
         }
     }
 
     fn visit(&self, chunk: &mut Chunk, root: &Dir, place: &Path, record: File) {
-        chunk.records += 1;
-        let mut buffer = std::mem::take(&mut chunk.buffer);
+        let Chunk { configs, batches, types, bytes, traces, log } = chunk;
         let sidecar = place.join(SIDECAR);
-        match self.records.read_row(&mut chunk.configs, root, place, &record, &mut buffer) {
-            Ok(Some(wanted)) => {
-                let taken = match &self.table {
-                    Some(table) => self.rows(table, root, &sidecar, &wanted, &mut chunk.batches),
-                    None => self
-                        .types(root, &sidecar, &mut chunk.types)
-                        .map(|looked| chunk.traces += u64::from(looked)),
-                };
-                if let Err(error) = taken {
-                    let path = root.path().join(&sidecar);
-                    chunk.bad.push(Bad { path, size: 0, trouble: Trouble::Io(error) });
-                }
-            }
-            Ok(None) => {}
-            Err(trouble) => {
-                let path = root.path().join(place).join(crate::RECORD);
-                chunk.bad.push(Bad { path, size: buffer.len() as u64, trouble });
-            }
+        let mut unreadable = None;
+        log.read(root, place, &record, |record, saved_at| {
+            let Some(wanted) = self.records.row(configs, root, place, saved_at, record)? else {
+                return Ok(());
+            };
+            let taken = match &self.table {
+                Some(table) => self.rows(table, root, &sidecar, &wanted, batches),
+                None => self.types(root, &sidecar, types).map(|looked| *traces += u64::from(looked)),
+            };
+            unreadable = taken.err();
+            Ok(())
+        });
+        if let Some(error) = unreadable {
+            log.bad.push(Bad { path: root.path().join(&sidecar), size: 0, trouble: Trouble::Io(error) });
         }
-        chunk.bytes = chunk.batches.iter().map(RecordBatch::get_array_memory_size).sum();
-        if buffer.capacity() <= LARGE {
-            chunk.buffer = buffer;
-        }
+        *bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum();
     }
 
     fn fail(&self, chunk: &mut Chunk, error: Error) {
-        let path = error.path().map(Path::to_owned).unwrap_or_default();
-        chunk.bad.push(Bad { path, size: 0, trouble: Trouble::Io(error) });
+        chunk.log.fail(error);
     }
 
     fn is_full(&self, chunk: &Chunk) -> bool {
@@ -313,7 +300,7 @@ impl Visit for Traces {
     }
 
     fn is_empty(&self, chunk: &Chunk) -> bool {
-        chunk.records == 0 && chunk.bad.is_empty()
+        chunk.log.is_empty()
     }
 }
 
@@ -395,7 +382,7 @@ impl Table {
             columns.insert(name, column);
         }
         let mut kept = BooleanArray::from(vec![true; count]);
-        for (name, test) in &self.filters {
+        for (name, test) in self.filters.iter() {
             if let Some(column) = columns.get(name.as_str()) {
                 kept = kept
                     .iter()
