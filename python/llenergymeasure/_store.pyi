@@ -60,7 +60,7 @@ class Bulk:
         under_way: dict[int, Any] | None = None,
         entry: object = None,
         patient: bool = False,
-    ) -> None: ...
+    ) -> bool: ...
     def refuse(
         self,
         ticket: int,

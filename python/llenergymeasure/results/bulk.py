@@ -95,7 +95,7 @@ class _Run:
             self._outcomes[index] = error.with_traceback(None)  # which would keep the caller's frames
             return
         try:
-            self._engine.submit(
+            has_outcomes = self._engine.submit(
                 index,
                 name,
                 record,
@@ -105,7 +105,9 @@ class _Run:
             )
         except PersistenceError as error:  # no thread could be started
             self._outcomes[index] = error
-        self._collect(0.0)
+            return
+        if has_outcomes:
+            self._collect(0.0)
 
     def finish(self, *, quietly: bool = False) -> None:
         """Wait until everything that was submitted has its outcome."""

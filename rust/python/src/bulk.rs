@@ -60,7 +60,7 @@ impl Bulk {
     }
 
     /// Hand over a result, and put `entry` into `under_way` under its ticket, both or neither: a signal handler
-    /// runs before or after, not between.
+    /// runs before or after, not between. Returns whether there is something to collect.
     #[pyo3(signature = (ticket, name, record, *, source=None, record_beside=None, interruptible,
                         under_way=None, entry=None, patient=false))]
     #[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
@@ -76,7 +76,7 @@ impl Bulk {
         under_way: Option<&Bound<'_, PyDict>>,
         entry: Option<&Bound<'_, PyAny>>,
         patient: bool,
-    ) -> PyResult<()> {
+    ) -> PyResult<bool> {
         let engine = self.engine()?;
         let weight = source.map(weight).transpose()?.unwrap_or(0);
         let source = source.map(|source| to_source(py, source)).transpose()?;

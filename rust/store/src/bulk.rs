@@ -52,6 +52,11 @@ impl fmt::Debug for Job {
 }
 
 impl Job {
+    /// Whether it is staged without waiting for a source.
+    fn is_quick(&self) -> bool {
+        self.sidecar.is_none()
+    }
+
     fn size(&self) -> usize {
         let records = self.record.len() + self.sidecar.as_ref().map_or(0, |(_, beside)| beside.len());
         records.saturating_add(self.weight)
@@ -119,7 +124,8 @@ impl Bulk {
         Self { shared, threads: Mutex::new(Vec::new()) }
     }
 
-    /// Hand over a result under a ticket of the caller's; waits while too many are under way.
+    /// Hand over a result under a ticket of the caller's; waits while too many are under way. Returns whether
+    /// others are finished, for [`Bulk::finished`] to tell.
     ///
     /// # Errors
     ///
@@ -131,15 +137,18 @@ impl Bulk {
         job: Job,
         patience: Patience,
         interrupted: &mut dyn FnMut() -> bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut queue = self.wait_for_room(job.size(), patience, interrupted)?;
         if queue.wants_thread() {
             self.start_thread(&mut queue)?;
         }
         queue.push(ticket, job);
+        let (wants_waking, has_outcomes) = (queue.wants_waking(), !queue.outcomes.is_empty());
         drop(queue);
-        self.shared.work.notify_one();
-        Ok(())
+        if wants_waking {
+            self.shared.work.notify_one();
+        }
+        Ok(has_outcomes)
     }
 
     fn start_thread(&self, queue: &mut Queue) -> Result<()> {
@@ -208,7 +217,9 @@ impl Bulk {
             if left.is_zero() {
                 break;
             }
+            queue.listeners += 1;
             queue = wait(&self.shared.news, queue, Some(left));
+            queue.listeners -= 1;
         }
         queue.refused = false;
         Finished { outcomes: std::mem::take(&mut queue.outcomes), over: queue.is_over() }

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use llem_store::bulk::{Bulk, Engine, Job, Options, Patience};
@@ -13,7 +14,8 @@ use llem_store::sidecar::Source;
 use llem_store::timeseries::Columns;
 use llem_store::{Durability, Error};
 
-use arrow_array::{RecordBatch, RecordBatchIterator};
+use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
+use arrow_schema::{ArrowError, SchemaRef};
 
 const ENGINES: [Option<Engine>; 3] = [None, Some(Engine::Fsync), Some(Engine::Syncfs)];
 
@@ -31,7 +33,7 @@ fn trace() -> Source {
     Source::Arrow(Box::new(RecordBatchIterator::new([Ok(batch)], schema)))
 }
 
-fn submit(bulk: &Bulk, ticket: u64, job: Job, interrupted: bool) -> Result<(), Error> {
+fn submit(bulk: &Bulk, ticket: u64, job: Job, interrupted: bool) -> Result<bool, Error> {
     bulk.submit(ticket, job, Patience::UntilFinished, &mut || interrupted)
 }
 
@@ -104,7 +106,7 @@ fn a_job_too_many_waits_and_can_be_called_off() {
     let mut refused = 0;
     for ticket in 0..50 {
         match submit(&bulk, ticket, job("base", vec![b'x'; 1 << 20]), true) {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(Error::Interrupted) => refused += 1,
             Err(error) => panic!("{error}"),
         }
@@ -150,6 +152,61 @@ fn sidecars_are_stored_and_what_is_wrong_with_one_costs_no_record() {
         assert!(matches!(saved(1), (Sidecar::Missing, record, false) if record == b"alone"));
         assert!(matches!(saved(2), (Sidecar::Failed(_), record, false) if record == b"alone"));
         assert_eq!(files(&root).len(), 4);
+    }
+}
+
+/// A stream that gives nothing until whoever holds the sender lets go of it.
+struct Stalled(mpsc::Receiver<()>, SchemaRef);
+
+impl Iterator for Stalled {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let _ = self.0.recv();
+        None
+    }
+}
+
+impl RecordBatchReader for Stalled {
+    fn schema(&self) -> SchemaRef {
+        self.1.clone()
+    }
+}
+
+#[test]
+fn a_source_that_stalls_keeps_no_other_result_waiting() {
+    let temp = tempfile::tempdir().unwrap();
+    let orders = [(5, 0), (5, 1), (5, 4), (3, 2)];
+    for ((count, stalled), many) in orders.into_iter().flat_map(|order| [(order, false), (order, true)]) {
+        let root = temp.path().join("root");
+        let bulk = Bulk::new(root, Options { many, ..options(None) });
+        // All threads there are have been at work, and have nothing to do.
+        let mut idle = 100..110;
+        for ticket in idle.clone() {
+            submit(&bulk, ticket, job("base", "alone"), false).unwrap();
+        }
+        while !idle.is_empty() {
+            idle.start += bulk.finished(Duration::from_secs(30)).outcomes.len() as u64;
+        }
+        let (release, wait) = mpsc::channel();
+        let mut wait = Some(wait);
+        for ticket in 0..count {
+            let source = (ticket == stalled).then(|| {
+                let source = Stalled(wait.take().unwrap(), llem_store::timeseries::schema());
+                (Source::Arrow(Box::new(source)), b"beside".to_vec())
+            });
+            submit(&bulk, ticket, Job { sidecar: source, ..job("base", "alone") }, false).unwrap();
+        }
+        let mut others = BTreeSet::new();
+        while (others.len() as u64) < count - 1 {
+            let finished = bulk.finished(Duration::from_secs(30));
+            assert!(!finished.outcomes.is_empty(), "only {others:?} where {stalled} stalls");
+            others.extend(finished.outcomes.into_iter().map(|(ticket, _)| ticket));
+        }
+        assert!(!others.contains(&stalled));
+        drop(release);
+        bulk.close();
+        assert!(all(&bulk)[&stalled].is_ok());
     }
 }
 

@@ -13,7 +13,7 @@ use super::queue::{Next, Queue};
 use super::{Job, Patience};
 use crate::claim::Claim;
 use crate::error::{Error, Result, Step};
-use crate::save::while_root_vanishes;
+use crate::save::{Saved, while_root_vanishes};
 
 /// How often somebody who waits looks whether to go on waiting.
 const LOOK: Duration = Duration::from_millis(50);
@@ -52,7 +52,9 @@ impl Shared {
         interrupted: &mut dyn FnMut() -> bool,
     ) -> Result<MutexGuard<'q, Queue>> {
         queue.crowd += 1;
-        self.work.notify_one();
+        if queue.idle > 0 {
+            self.work.notify_one();
+        }
         queue = wait(&self.room, queue, Some(LOOK));
         queue.crowd -= 1;
         drop(queue);
@@ -63,17 +65,25 @@ impl Shared {
     pub(super) fn serve(&self) {
         let mut queue = self.lock();
         loop {
-            match queue.next() {
+            let next = queue.next();
+            if queue.wants_stand_in(&next) {
+                self.work.notify_one();
+            }
+            match next {
                 Next::Stage { ticket, job, first } => {
                     drop(queue);
                     if first {
                         self.check_root();
                     }
+                    let quick = job.is_quick();
                     let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, job)));
                     queue = self.lock();
-                    queue.staging -= 1;
-                    if done.is_err() {
-                        self.disown(&mut queue, [ticket]);
+                    queue.end_staging(quick);
+                    match done {
+                        Ok(Stage::Staged(staged)) => queue.stage(*staged),
+                        Ok(Stage::Finished(outcome)) => queue.finish(ticket, outcome),
+                        Ok(Stage::TakenBack) => {}
+                        Err(_) => self.disown(&mut queue, [ticket]),
                     }
                     self.tell(&queue);
                 }
@@ -111,23 +121,19 @@ impl Shared {
     }
 
     /// Write a result's files; without flushes to wait for, it is in place at once.
-    fn stage(&self, ticket: u64, mut job: Job) {
+    fn stage(&self, ticket: u64, mut job: Job) -> Stage {
         let mut last_try = false;
         loop {
             let claim = |name: &str| self.claim(name);
             match Staged::new(ticket, job, last_try, claim, &|| self.is_cancelled()) {
-                Ok(staged) if self.durable => return self.lock().stage(staged),
-                Ok(staged) => {
-                    for (ticket, outcome) in self.publish(vec![staged]).into_iter().map(Committed::finish) {
-                        self.lock().finish(ticket, outcome);
-                    }
-                    return;
-                }
-                Err(NotStaged { error, job: None }) => return self.lock().finish(ticket, Err(error)),
+                Ok(staged) if self.durable => return Stage::Staged(Box::new(staged)),
+                Ok(staged) => return Stage::Finished(self.publish_one(staged)),
+                Err(NotStaged { error, job: None }) => return Stage::Finished(Err(error)),
                 Err(NotStaged { job: Some(again), .. }) => {
                     let mut queue = self.lock();
                     if queue.others_in_hand() > 0 {
-                        return queue.take_back(ticket, *again);
+                        queue.take_back(ticket, *again);
+                        return Stage::TakenBack;
                     }
                     (job, last_try) = (*again, true);
                 }
@@ -165,14 +171,10 @@ impl Shared {
 
     /// Give staged files their names, unless that is not wanted any more.
     fn publish(&self, staged: Vec<Staged>) -> Vec<Committed> {
-        let mut queue = self.lock();
-        if self.is_cancelled() {
-            drop(queue);
+        if !self.expect_in_place(&staged) {
             self.undo(staged);
             return Vec::new();
         }
-        queue.expect_in_place(&staged);
-        drop(queue);
         let mut in_place = Vec::with_capacity(staged.len());
         for staged in staged {
             match staged.publish(self.durable) {
@@ -181,6 +183,25 @@ impl Shared {
             }
         }
         in_place
+    }
+
+    /// The same for a result that no flush follows.
+    fn publish_one(&self, staged: Staged) -> Result<Saved> {
+        if !self.expect_in_place(std::slice::from_ref(&staged)) {
+            return Err(Error::Interrupted);
+        }
+        let (_, committed) = staged.publish(self.durable);
+        committed?.finish().1
+    }
+
+    /// Note that results are about to be in place; false where that is not wanted any more.
+    fn expect_in_place(&self, staged: &[Staged]) -> bool {
+        let mut queue = self.lock();
+        let wanted = !self.is_cancelled();
+        if wanted {
+            queue.expect_in_place(staged);
+        }
+        wanted
     }
 
     fn undo(&self, staged: Vec<Staged>) {
@@ -222,15 +243,24 @@ impl Shared {
         }
     }
 
-    /// Wake whoever waits for what has happened.
+    /// Wake whoever waits for what has happened; to wake nobody is a system call, too.
     fn tell(&self, queue: &Queue) {
-        if queue.outcomes.len() >= WORTH_WAKING || (queue.is_idle() && !queue.outcomes.is_empty()) {
+        let is_worth_waking = || queue.outcomes.len() >= WORTH_WAKING || queue.is_idle();
+        if queue.listeners > 0 && !queue.outcomes.is_empty() && is_worth_waking() {
             self.news.notify_all();
         }
-        if queue.has_ample_room(0, Patience::UntilFinished) {
+        if queue.crowd > 0 && queue.has_ample_room(0, Patience::UntilFinished) {
             self.room.notify_all();
         }
     }
+}
+
+/// What came of staging a result.
+enum Stage {
+    Staged(Box<Staged>),
+    Finished(Result<Saved>),
+    /// There are no descriptors for it now.
+    TakenBack,
 }
 
 /// Wait to be told, or for a time.
