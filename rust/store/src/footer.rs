@@ -3,12 +3,12 @@
 use std::error::Error as _;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::panic;
 
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use crate::thrift::{I32, LIST, STRUCT, Walker};
+use crate::unwind::unless_it_panics;
 
 /// The magic number at both ends, and the footer's length before the second.
 const SMALLEST: u64 = 12;
@@ -75,10 +75,10 @@ pub(crate) fn read(file: &File, size: u64, most: u64) -> Result<ParquetMetaData,
         return Err(unreadable("it is cut short, or claims more than it holds"));
     }
     // The footer is a stranger's bytes: a panic of its parser is the file's fault, not the caller's.
-    match panic::catch_unwind(|| ParquetMetaDataReader::decode_metadata(&footer)) {
-        Ok(Ok(metadata)) => Ok(metadata),
-        Ok(Err(error)) => Err(unreadable(&error.to_string())),
-        Err(_) => Err(unreadable("its parser gave up")),
+    match unless_it_panics(|| ParquetMetaDataReader::decode_metadata(&footer)) {
+        Some(Ok(metadata)) => Ok(metadata),
+        Some(Err(error)) => Err(unreadable(&error.to_string())),
+        None => Err(unreadable("its parser gave up")),
     }
 }
 

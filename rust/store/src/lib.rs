@@ -40,6 +40,7 @@ pub mod scan;
 pub mod sidecar;
 mod thrift;
 pub mod timeseries;
+mod unwind;
 
 pub use durable::Durability;
 pub use error::{Error, Result, Step};

@@ -2,7 +2,6 @@
 
 use std::fs::{File, FileTimes, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, Write};
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,6 +18,7 @@ use crate::dir::Dir;
 use crate::durable::PendingFile;
 use crate::error::{At, Error, Result, Step};
 use crate::footer::{self, Flaw, os_error};
+use crate::unwind::unless_it_panics;
 
 pub(crate) const TEMP: &str = ".timeseries.parquet.tmp";
 /// Bytes copied between two looks at whether the caller wants to stop.
@@ -74,8 +74,7 @@ pub fn write(
         Some(Checked::File(mut source)) => source.copy_into(&mut pending, interrupted)?,
         Some(Checked::Arrow(reader)) => {
             // The encoder panics on types that it has no code for; that must not cost the result.
-            let encoded = AssertUnwindSafe(|| encode_into(reader, &mut pending, interrupted));
-            std::panic::catch_unwind(encoded).unwrap_or_else(|_| {
+            unless_it_panics(|| encode_into(reader, &mut pending, interrupted)).unwrap_or_else(|| {
                 Err(Error::Stream { reason: "a column has a type that Parquet has no place for".into() })
             })?
         }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use super::pages;
 use crate::error::{At, Error, Result, Step};
 use crate::footer::{self, Flaw, os_error};
 use crate::sidecar::open_for_reading;
+use crate::unwind::unless_it_panics;
 
 /// Rows of a batch.
 const BATCH: usize = 1 << 14;
@@ -89,11 +89,10 @@ impl TraceFile {
     /// [`Error::DamagedTrace`] where the footer does not make sense.
     pub fn schema(&self) -> Result<Schema> {
         let schema = self.metadata.file_metadata().schema_descr();
-        let schema = panic::catch_unwind(AssertUnwindSafe(|| parquet_to_arrow_schema(schema, None)));
-        match schema {
-            Ok(Ok(schema)) => Ok(schema),
-            Ok(Err(error)) => Err(self.place.parquet(&error)),
-            Err(_) => Err(self.place.damage("its columns cannot be read")),
+        match unless_it_panics(|| parquet_to_arrow_schema(schema, None)) {
+            Some(Ok(schema)) => Ok(schema),
+            Some(Err(error)) => Err(self.place.parquet(&error)),
+            None => Err(self.place.damage("its columns cannot be read")),
         }
     }
 
@@ -159,18 +158,18 @@ impl TraceFile {
     fn read(self, leaves: Vec<usize>) -> Result<Batches> {
         let Self { file, place, metadata, rows } = self;
         let mask = ProjectionMask::leaves(metadata.file_metadata().schema_descr(), leaves);
-        let build = AssertUnwindSafe(|| {
+        let build = || {
             let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
             let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
                 .with_projection(mask)
                 .with_batch_size(BATCH)
                 .build()
-        });
-        let reader = match panic::catch_unwind(build) {
-            Ok(Ok(reader)) => reader,
-            Ok(Err(error)) => return Err(place.parquet(&error)),
-            Err(_) => return Err(place.damage("its columns cannot be read")),
+        };
+        let reader = match unless_it_panics(build) {
+            Some(Ok(reader)) => reader,
+            Some(Err(error)) => return Err(place.parquet(&error)),
+            None => return Err(place.damage("its columns cannot be read")),
         };
         let schema = arrow_array::RecordBatchReader::schema(&reader);
         Ok(Batches { reader: Some(reader), schema, place, promised: rows, seen: 0 })
@@ -207,12 +206,12 @@ impl Batches {
     fn read(&mut self) -> Option<Result<RecordBatch>> {
         let reader = self.reader.as_mut()?;
         // The pages are a stranger's bytes: a panic of their decoder is the file's fault, not the caller's.
-        let batch = match panic::catch_unwind(AssertUnwindSafe(|| reader.next())) {
-            Ok(Some(Ok(batch))) => batch,
-            Ok(Some(Err(error))) => return Some(Err(self.place.arrow(error))),
-            Ok(None) if self.seen == self.promised => return None,
-            Ok(None) => return Some(Err(self.miscounted())),
-            Err(_) => return Some(Err(self.place.damage("a page of it cannot be read"))),
+        let batch = match unless_it_panics(|| reader.next()) {
+            Some(Some(Ok(batch))) => batch,
+            Some(Some(Err(error))) => return Some(Err(self.place.arrow(error))),
+            Some(None) if self.seen == self.promised => return None,
+            Some(None) => return Some(Err(self.miscounted())),
+            None => return Some(Err(self.place.damage("a page of it cannot be read"))),
         };
         self.seen += batch.num_rows() as u64;
         Some(if self.seen > self.promised { Err(self.miscounted()) } else { Ok(batch) })
