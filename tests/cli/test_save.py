@@ -337,6 +337,22 @@ def test_a_sidecar_that_is_not_parquet_fails_but_the_result_is_saved_and_its_pat
     assert [failure["saved_path"] for failure in report["failures"]] == report["paths"]
 
 
+def test_records_that_name_a_trace_which_was_not_given_are_counted_once_at_the_end(
+    llem: Run, tmp_path: Path, record: MakeRecord, parquet: Path
+) -> None:
+    parquet.rename(tmp_path / "x.parquet")
+    for name in "xy":
+        (tmp_path / f"{name}.json").write_text(json.dumps(record(name, timeseries="timeseries.parquet")))
+    done = llem("save", "x.json", "y.json", "-o", "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    hint = "; 2 records name a power trace that was not given (--timeseries, --with-sidecars)\n"
+    assert done.stdout.endswith(hint)
+    one = llem("save", "x.json", "y.json", "-o", "out", "--with-sidecars")
+    assert "; 1 record names a power trace" in one.stdout
+    none = llem("save", "x.json", "-o", "out", "--with-sidecars", "--json")
+    assert json.loads(none.stdout)["traces_not_given"] == 0
+
+
 # What is printed
 
 

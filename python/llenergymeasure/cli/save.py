@@ -168,12 +168,16 @@ class _Failure:
 
 @dataclass
 class _Tally:
-    """What `--json` prints; `saved` counts `paths`, also those that have a failure of their own."""
+    """What `--json` prints; `saved` counts `paths`, also those that have a failure of their own.
+
+    `traces_not_given` counts records that name a power trace for which no file was given.
+    """
 
     output_dir: str
     saved: int = 0
     failed: int = 0
     without_sidecar: int = 0
+    traces_not_given: int = 0
     unconfirmed: int = 0
     under_way: int = 0
     bytes: int = 0
@@ -230,7 +234,9 @@ class _Run:
         future: Future[Path] = Future()
         if isinstance(record, Record):
             try:
-                future = writer.submit(parse(record), record.sidecar)
+                result = parse(record)
+                self.tally.traces_not_given += result.timeseries is not None and record.sidecar is None
+                future = writer.submit(result, record.sidecar)
             except NotAResultError as error:
                 future.set_exception(error)
         elif record.loss:
@@ -319,4 +325,9 @@ class _Run:
         ):
             if count:
                 text += f"; {count:,} {what}"
+        if count := tally.traces_not_given:
+            text += (
+                f"; {plural(count, 'record')} {'names' if count == 1 else 'name'} a power trace that was not "
+                "given (--timeseries, --with-sidecars)"
+            )
         return text
