@@ -30,6 +30,8 @@ use crate::timeseries::{TraceFile, schema};
 /// The column that tells the experiment of a row.
 pub const EXPERIMENT: &str = "experiment_id";
 const GPU: &str = "gpu_index";
+/// Bytes of one trace, which is kept whole; also what a column of texts holds.
+const MOST_BYTES: usize = 1 << 31;
 
 /// A question about the traces of a tree.
 pub struct TraceScan {
@@ -347,14 +349,23 @@ impl Traces {
         let Some(Slot::Text(experiment)) = experiment else { return Ok(()) };
         let names: Vec<&str> = table.read.keys().map(String::as_str).collect();
         let path = root.path().join(sidecar);
+        file.check_rows()?;
         // All of a trace or nothing: one that cannot be read to its end is no part of the table.
-        let mut whole = Vec::new();
-        for batch in file.batches(&names)? {
+        let (mut whole, mut bytes) = (Vec::new(), 0);
+        let mut read = file.batches(&names)?;
+        while let Some(batch) = read.next() {
             let batch = batch?;
             let rows = table.rows(&batch, &wanted.found.path, experiment);
             let stream =
                 |error: ArrowError| Error::io(Step::ReadTimeseries, &path, std::io::Error::other(error));
-            whole.extend(rows.map_err(stream)?);
+            let rows = rows.map_err(stream)?;
+            bytes += rows.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+            if bytes > MOST_BYTES {
+                let reason =
+                    format!("its rows take more than {MOST_BYTES} bytes, and are not read into a table");
+                return Err(read.not_a_trace(reason));
+            }
+            whole.extend(rows);
         }
         batches.append(&mut whole);
         Ok(())

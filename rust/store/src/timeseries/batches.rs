@@ -14,7 +14,7 @@ use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
-use super::pages;
+use super::pages::{self, Load};
 use crate::error::{At, Error, Result, Step};
 use crate::footer::{self, Flaw, os_error};
 use crate::sidecar::open_for_reading;
@@ -22,6 +22,8 @@ use crate::unwind::unless_it_panics;
 
 /// Rows of a batch.
 const BATCH: usize = 1 << 14;
+/// Rows of a trace that is read whole: 8 GPUs for 48 days, in 1.5 GB.
+const MOST_ROWS: u64 = 1 << 25;
 /// Bytes of a footer; that of a trace has some thousands.
 const LARGEST_FOOTER: u64 = 16 << 20;
 
@@ -82,6 +84,16 @@ impl TraceFile {
         self.rows
     }
 
+    /// Refuse a trace of more rows than are read whole: some bytes may stand for any number of them.
+    pub(crate) fn check_rows(&self) -> Result<()> {
+        let rows = self.rows;
+        if rows > MOST_ROWS {
+            let reason = format!("it has {rows} rows, and more than {MOST_ROWS} are not read");
+            return Err(self.not_a_trace(reason));
+        }
+        Ok(())
+    }
+
     /// The columns, in the types of Parquet.
     ///
     /// # Errors
@@ -126,8 +138,8 @@ impl TraceFile {
                 "its column {name} is compressed with {compression}, and zstd, snappy and none are read here"
             )));
         }
-        self.check_pages(&leaves)?;
-        self.read(leaves)
+        let rows = Load::rows(self.check_pages(&leaves)?);
+        self.read(leaves, rows)
     }
 
     /// Read every page to the last: all of them are looked over, and those of columns that hold one value a row
@@ -138,32 +150,44 @@ impl TraceFile {
     /// [`Error::DamagedTrace`] where the file is not whole or claims what cannot be true.
     pub fn read_through(self) -> Result<()> {
         let columns = self.metadata.file_metadata().schema_descr().columns();
-        self.check_pages(&(0..columns.len()).collect::<Vec<_>>())?;
+        let loads = self.check_pages(&(0..columns.len()).collect::<Vec<_>>())?;
         // A row of a list may claim any number of values, and fill any memory.
         let is_flat =
             |leaf: usize| columns[leaf].path().parts().len() == 1 && columns[leaf].max_rep_level() == 0;
         let is_known = |leaf| pages::foreign_compression(&self.metadata, &[leaf]).is_none();
-        let leaves: Vec<usize> = (0..columns.len()).filter(|&leaf| is_flat(leaf) && is_known(leaf)).collect();
-        if leaves.is_empty() {
-            return Ok(());
+        let mut leaves = (0..columns.len()).filter(|&leaf| is_flat(leaf) && is_known(leaf)).peekable();
+        while leaves.peek().is_some() {
+            // Each column that is read holds a page.
+            let (mut together, mut pages) = (Vec::new(), 0);
+            while let Some(leaf) =
+                leaves.next_if(|&leaf| together.is_empty() || loads[leaf].fits_beside(pages))
+            {
+                pages += loads[leaf].page();
+                together.push(leaf);
+            }
+            let rows = Load::rows(together.iter().map(|&leaf| loads[leaf]));
+            self.read(together, rows)?.try_for_each(|batch| batch.map(drop))?;
         }
-        self.read(leaves)?.try_for_each(|batch| batch.map(drop))
+        Ok(())
     }
 
-    fn check_pages(&self, leaves: &[usize]) -> Result<()> {
+    fn check_pages(&self, leaves: &[usize]) -> Result<Vec<Load>> {
         let checked = pages::check(&self.file, self.place.size, &self.metadata, leaves);
         checked.map_err(|flaw| self.place.error(flaw))
     }
 
-    fn read(self, leaves: Vec<usize>) -> Result<Batches> {
+    /// Read some columns, so many rows at once, or fewer.
+    fn read(&self, leaves: Vec<usize>, at_once: usize) -> Result<Batches> {
         let Self { file, place, metadata, rows } = self;
+        let file = file.try_clone().at(Step::ReadTimeseries, || place.path.clone())?;
+        let (place, metadata) = (place.clone(), metadata.clone());
         let mask = ProjectionMask::leaves(metadata.file_metadata().schema_descr(), leaves);
         let build = || {
             let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
             let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
                 .with_projection(mask)
-                .with_batch_size(BATCH)
+                .with_batch_size(at_once.min(BATCH))
                 .build()
         };
         let reader = match unless_it_panics(build) {
@@ -172,7 +196,7 @@ impl TraceFile {
             None => return Err(place.damage("its columns cannot be read")),
         };
         let schema = arrow_array::RecordBatchReader::schema(&reader);
-        Ok(Batches { reader: Some(reader), schema, place, promised: rows, seen: 0 })
+        Ok(Batches { reader: Some(reader), schema, place, promised: *rows, seen: 0 })
     }
 
     /// The error that the file is whole, but no trace.
@@ -198,7 +222,7 @@ impl Batches {
     }
 
     /// The error that the file is whole, but no trace.
-    pub(super) fn not_a_trace(&self, reason: String) -> Error {
+    pub(crate) fn not_a_trace(&self, reason: String) -> Error {
         self.place.not_a_trace(reason)
     }
 

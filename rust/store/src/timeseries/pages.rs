@@ -11,8 +11,39 @@ use crate::thrift::{I32, STRUCT, Walker};
 
 /// Bytes that a page may unpack to; writers make pages of 1 MiB, some one page a row group.
 const LARGEST_PAGE: i64 = 128 << 20;
+/// Bytes that are held at once of what may have any length: of the values of a batch, and of pages.
+const LARGEST_LOAD: u64 = 256 << 20;
 /// A page's header has some dozens of bytes, and more where it has statistics of long strings.
 const WINDOWS: [u64; 3] = [1 << 9, 1 << 14, 1 << 20];
+
+/// What a column may take in memory, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Load {
+    /// Its longest value.
+    value: u64,
+    /// Its largest page.
+    page: u64,
+}
+
+impl Load {
+    /// How many rows of some columns can be held at once, at least one.
+    ///
+    /// A dictionary of one long string, or a column of nulls whose values would be long, fills any memory by a few
+    /// bits for each row.
+    pub fn rows(loads: impl IntoIterator<Item = Self>) -> usize {
+        let row = loads.into_iter().fold(0_u64, |row, load| row.saturating_add(load.value));
+        usize::try_from(LARGEST_LOAD / row.max(1)).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Whether pages that take so much can be held beside this column's.
+    pub fn fits_beside(self, pages: u64) -> bool {
+        pages.saturating_add(self.page) <= LARGEST_LOAD
+    }
+
+    pub fn page(self) -> u64 {
+        self.page
+    }
+}
 
 struct PageHeader {
     length: u64,
@@ -21,16 +52,18 @@ struct PageHeader {
     dictionary_values: i64,
 }
 
-/// Check that the pages of some columns lie in the file, and unpack to what can be held.
+/// Check that the pages of some columns lie in the file, and unpack to what can be held; returns how much each may
+/// take.
 pub(super) fn check(
     file: &File,
     size: u64,
     metadata: &ParquetMetaData,
     columns: &[usize],
-) -> Result<(), Flaw> {
+) -> Result<Vec<Load>, Flaw> {
     let mut total: u64 = 0;
+    let mut loads = vec![Load::default(); columns.len()];
     for group in metadata.row_groups() {
-        for &column in columns {
+        for (&column, load) in columns.iter().zip(&mut loads) {
             let Some(chunk) = group.columns().get(column) else {
                 return Err(Flaw::damage("a row group lacks a column"));
             };
@@ -43,10 +76,18 @@ pub(super) fn check(
             if total > size {
                 return Err(Flaw::damage("its columns overlap"));
             }
-            check_chunk(file, &name, (start, end), shortest_value(chunk.column_descr()))?;
+            let column = chunk.column_descr();
+            let page = check_chunk(file, &name, (start, end), shortest_value(column))?;
+            let Some(value) = longest_value(column, page) else {
+                let length = column.type_length();
+                return Err(Flaw::damage(format!(
+                    "its column {name} has values of {length} bytes, which no page of it holds"
+                )));
+            };
+            *load = Load { value: load.value.max(value), page: load.page.max(page) };
         }
     }
-    Ok(())
+    Ok(loads)
 }
 
 /// The compression of a column that cannot be undone here, if there is one.
@@ -81,12 +122,24 @@ fn shortest_value(column: &ColumnDescriptor) -> i64 {
     }
 }
 
+/// The most bytes that a value takes, where the largest page of its column unpacks to so many; `None` where no page
+/// can hold it.
+fn longest_value(column: &ColumnDescriptor, page: u64) -> Option<u64> {
+    match column.physical_type() {
+        Type::BYTE_ARRAY => Some(page),
+        Type::FIXED_LEN_BYTE_ARRAY if i64::from(column.type_length()) > LARGEST_PAGE => None,
+        _ => u64::try_from(shortest_value(column)).ok(),
+    }
+}
+
+/// Look over the pages of a column in a row group; returns what the largest unpacks to.
 fn check_chunk(
     file: &File,
     name: &str,
     (mut offset, end): (u64, u64),
     value_length: i64,
-) -> Result<(), Flaw> {
+) -> Result<u64, Flaw> {
+    let mut largest = 0;
     while offset < end {
         let Some(header) = page_header(file, offset, end)? else {
             return Err(Flaw::damage(format!("a page of its column {name} has no header that can be read")));
@@ -98,19 +151,20 @@ fn check_chunk(
         };
         offset += compressed;
         let PageHeader { uncompressed, dictionary_values, .. } = header;
-        if !(0..=LARGEST_PAGE).contains(&uncompressed) {
+        let Some(unpacked) = u64::try_from(uncompressed).ok().filter(|_| uncompressed <= LARGEST_PAGE) else {
             return Err(Flaw::damage(format!(
                 "a page of its column {name} claims {uncompressed} bytes, and more than {LARGEST_PAGE} are not \
                  unpacked"
             )));
-        }
+        };
         if !(0..=uncompressed / value_length).contains(&dictionary_values) {
             return Err(Flaw::damage(format!(
                 "a dictionary of its column {name} claims {dictionary_values} values in {uncompressed} bytes"
             )));
         }
+        largest = largest.max(unpacked);
     }
-    Ok(())
+    Ok(largest)
 }
 
 /// Read the header of the page at an offset; `None` where there is none.
@@ -165,7 +219,7 @@ mod tests {
         fs::write(&path, content).unwrap();
         let file = File::open(&path).unwrap();
         match check_chunk(&file, "power_w", (0, content.len() as u64), 4) {
-            Ok(()) => None,
+            Ok(_) => None,
             Err(Flaw::Damage(reason)) => Some(reason),
             Err(flaw) => panic!("{flaw:?}"),
         }
@@ -183,6 +237,15 @@ mod tests {
         let dictionary = |values: u8| page(4, 40, &[0x4c, 0x15, values << 1, 0]);
         assert_eq!(reason(&dictionary(10)), None);
         assert!(reason(&dictionary(11)).unwrap().contains("claims 11 values in 40 bytes"));
+    }
+
+    #[test]
+    fn as_many_rows_are_held_as_their_longest_values_admit() {
+        let load = |value| Load { value, page: 0 };
+        assert!(Load::rows([load(8), load(4)]) > 1 << 20);
+        assert_eq!(Load::rows([load(1 << 20), load(1 << 20)]), 128);
+        assert_eq!(Load::rows([load(u64::MAX), load(1)]), 1);
+        assert!(load(0).fits_beside(LARGEST_LOAD) && !load(0).fits_beside(LARGEST_LOAD + 1));
     }
 
     #[test]

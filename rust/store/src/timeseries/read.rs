@@ -16,8 +16,6 @@ use super::batches::{Batches, TraceFile};
 use super::schema;
 use crate::error::Result;
 
-/// Rows of a trace that is read whole: 8 GPUs for 48 days, in 1.5 GB.
-const MOST_ROWS: u64 = 1 << 25;
 /// Up to here every whole number is a float64.
 const EXACT: i128 = 1 << 53;
 
@@ -37,10 +35,7 @@ pub fn read(path: &Path) -> Result<RecordBatch> {
             return Err(file.not_a_trace(format!("it has no column {required}")));
         }
     }
-    if file.rows() > MOST_ROWS {
-        let rows = file.rows();
-        return Err(file.not_a_trace(format!("it has {rows} rows, and more than {MOST_ROWS} are not read")));
-    }
+    file.check_rows()?;
     let schema = schema();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let mut batches = file.batches(&names)?;
