@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use speedate::{Date, DateTime, MicrosecondsPrecisionOverflowBehavior, TimeConfig};
 
-use super::json::{Key, check_escapes};
+use super::json::{Key, check_escapes, fail};
 use super::plan::{Action, Entry, Kind, Node};
 
 /// A value that was asked for.
@@ -41,7 +41,9 @@ pub struct Row<'de> {
 /// Read a record.
 pub fn read<'de>(bytes: &'de [u8], node: &Node, slots: usize) -> Result<Row<'de>, serde_json::Error> {
     let mut row = Row { slots: vec![Slot::Null; slots], config: None };
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    // Strings that are skipped are not looked into: all of the text is, here.
+    let text = std::str::from_utf8(bytes).map_err(fail)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     // How deep records may be nested is checked where something recurses; skipping does not.
     ObjectSeed { node, row: &mut row, place: None }.deserialize(&mut deserializer)?;
     deserializer.end()?;
