@@ -75,11 +75,14 @@ def is_fuse(kind: str) -> bool:
 
 def _mount_number(directory: Path) -> bytes | None:
     """Return the number of a directory's mount in mountinfo, as the kernel itself resolved it."""
-    descriptor = os.open(directory, os.O_RDONLY)
+    opened: list[int] = []
     try:
-        about = Path(f"/proc/self/fdinfo/{descriptor}").read_bytes()
+        # A signal may raise between the return of a call and its assignment, but not in here.
+        opened.extend(map(os.open, [directory], [os.O_RDONLY]))
+        about = Path(f"/proc/self/fdinfo/{opened[0]}").read_bytes()
     finally:
-        os.close(descriptor)
+        for descriptor in opened:
+            os.close(descriptor)
     found = re.search(rb"^mnt_id:\s*(\d+)$", about, re.MULTILINE)
     return found and found[1]
 

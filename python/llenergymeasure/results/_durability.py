@@ -60,8 +60,11 @@ class Durability(str):
 def durability_of(root: str) -> Durability:
     """Look at what a directory is on, or, where it does not exist yet, its nearest ancestor."""
     place = Path(root)
-    while not place.is_dir() and place != place.parent:
-        place = place.parent
+    try:
+        while not place.is_dir() and place != place.parent:
+            place = place.parent
+    except OSError as error:  # the result of a save may be there already: a question must not fail it
+        return Durability("unknown", f"the system does not tell what the directory is on: {error}")
     mount = mount_of(place)
     if mount is None:
         return Durability("unknown", "the system does not tell what the directory is on")
