@@ -129,9 +129,12 @@ impl SourceFile {
                     return Err(Error::Interrupted);
                 }
                 // On Linux this is `copy_file_range`, and from the offset reached, `sendfile` or read and write.
-                let copied = io::copy(&mut (&self.file).take(CHUNK), target);
-                if copied.at(Step::Write, || temp.clone())? == 0 {
-                    break;
+                match io::copy(&mut (&self.file).take(CHUNK), target) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    // `copy` hands a signal up: both files are at the offset reached, and it goes on from there.
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(Error::io(Step::Write, temp, error)),
                 }
             }
         }
