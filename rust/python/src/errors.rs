@@ -1,7 +1,8 @@
 //! A store's error becomes the Python exception that says the same.
 
+use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use llem_store::Error;
 use llem_store::scan::{Bad, Trouble};
@@ -60,11 +61,12 @@ pub fn is_ours(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<classes::PersistenceError>(py)
 }
 
-type Arguments = (i32, String, Option<PathBuf>, &'static str, Option<PathBuf>);
+/// Paths as strings: a `pathlib.Path` is made by Python code, where a signal may raise, and then pyo3 panics.
+type Arguments = (i32, String, Option<OsString>, &'static str, Option<OsString>);
 
 fn arguments(error: &Error, result: Option<&Path>) -> Arguments {
-    let path = error.path().map(Path::to_owned);
-    (errno(error), reason(error), path, error.step().as_str(), result.map(Path::to_owned))
+    let owned = |path: &Path| path.as_os_str().to_owned();
+    (errno(error), reason(error), error.path().map(owned), error.step().as_str(), result.map(owned))
 }
 
 fn errno(error: &Error) -> i32 {
