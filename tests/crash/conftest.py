@@ -62,10 +62,8 @@ class Saver:
     def __init__(self, scratch: Path, script: str = "saver.py") -> None:
         self._scratch = scratch
         self._runs = 0
-        script = str(Path(__file__).with_name(script))
-        self._process = subprocess.Popen(
-            [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-        )
+        command = [sys.executable, str(Path(__file__).parent / script)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
 
     def save(
         self,
@@ -106,19 +104,29 @@ class Saver:
         trace: bool = False,
         inject: tuple[str, ...] = (),
         only: tuple[Path, ...] = (),
+        watch: str = "",
     ) -> Outcome:
-        """Do a job in a fresh process; see `save`."""
+        """Do a job in a fresh process; see `save`. `watch` names further calls that are traced.
+
+        With a tracer, a job that says `next` goes on when the tracer is gone, and says more.
+        """
         stderr, log = self._scratch / f"{self._runs}.err", self._scratch / f"{self._runs}.log"
         self._runs += 1
         self._send(json.dumps({**job, "stderr": str(stderr)}).encode() + b"\n")
         child = int(self._receive())
         tracer = None
         if trace or inject:
-            tracer = attach(child, log, inject, only)
+            tracer = attach(child, log, inject, only, watch)
         self._send(b"!")
         said, status = {}, self._receive()
         if isinstance(status, dict):
-            said, status = status, self._receive()
+            said = status
+            if tracer is not None and job.get("next"):
+                tracer.terminate()
+                tracer.communicate(timeout=20)
+                self._send(b"!")
+                said |= self._receive()
+            status = self._receive()
         if tracer is not None:
             tracer.communicate(timeout=20)
         text = log.read_text() if tracer is not None else ""
@@ -143,8 +151,13 @@ class Saver:
         self._process.stdout.close()
 
 
-def attach(pid: int, log: Path, inject: tuple[str, ...], only: tuple[Path, ...]) -> subprocess.Popen[str]:
+def attach(
+    pid: int, log: Path, inject: tuple[str, ...], only: tuple[Path, ...], watch: str = ""
+) -> subprocess.Popen[str]:
     """Attach strace to a process, and return when it traces."""
+    # What is to fail must be traced.
+    traced = [TRACED, *([READS] if only else []), *([watch] if watch else [])]
+    traced += [injection.partition(":")[0] for injection in inject]
     command = [
         "strace",
         "-f",
@@ -154,7 +167,7 @@ def attach(pid: int, log: Path, inject: tuple[str, ...], only: tuple[Path, ...])
         "-o",
         str(log),
         "-e",
-        f"trace={TRACED},{READS}" if only else f"trace={TRACED}",
+        f"trace={','.join(traced)}",
         "-p",
         str(pid),
     ]
@@ -194,6 +207,20 @@ def saver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saver]:
 
 
 @pytest.fixture(scope="session")
+def saver_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Saver]]:
+    """Run a script that forks a fresh process for each job."""
+    savers: list[Saver] = []
+
+    def start(script: str) -> Saver:
+        savers.append(Saver(tmp_path_factory.mktemp("saver"), script))
+        return savers[-1]
+
+    yield start
+    for saver in savers:
+        saver.close()
+
+
+@pytest.fixture(scope="session")
 def traced(saver: Saver, result: ExperimentResult, tmp_path_factory: pytest.TempPathFactory) -> Saver:
     """Saves in fresh processes, where strace can be attached and inject errors."""
     if shutil.which("strace") is None:
@@ -227,6 +254,7 @@ def bulk(traced: Saver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
 class Span:
     """One system call of a process with threads, and the lines of the trace where it begins and ends."""
 
+    task: str
     name: str
     arguments: str
     answer: str
@@ -247,13 +275,14 @@ def spans_of(trace: str) -> list[Span]:
         if (resumed := RESUMED.match(line)) is not None:
             task, name, rest, answer = resumed.groups()
             begun_name, arguments, begins = open_.pop(task, (name, "", 0))
-            found.append(Span(begun_name, (arguments + rest).rstrip(), answer, INJECTED in line, begins, n))
+            arguments = (arguments + rest).rstrip()
+            found.append(Span(task, begun_name, arguments, answer, INJECTED in line, begins, n))
         elif (begun := BEGUN.match(line)) is not None:
             task, name, arguments, answer = begun.groups()
             if answer is None:
                 open_[task] = (name, arguments.rstrip(), n)
             else:
-                found.append(Span(name, arguments, answer, INJECTED in line, n, n))
+                found.append(Span(task, name, arguments, answer, INJECTED in line, n, n))
     return sorted(found, key=lambda span: span.begins)
 
 

@@ -1,4 +1,4 @@
-"""Every system call of a save fails once, and what is left is always one of the promised outcomes."""
+"""Calls of a save that fail in ways of their own, and the ways round them; in `calls`, each fails once."""
 
 from __future__ import annotations
 
@@ -16,15 +16,6 @@ if TYPE_CHECKING:
     Call = Any
     Outcome = Any
     Check = Callable[[ExperimentResult, Path, Outcome], str]
-
-CALLS = {
-    "plain": ("mkdirat", "open", "openat", "write", "lseek", "fsync", "renameat2", "close"),
-    "path": ("mkdirat", "openat", "write", "copy_file_range", "sendfile", "utimensat", "lseek", "fsync",
-             "renameat2", "close"),
-    "arrow": ("mkdirat", "openat", "write", "fsync", "renameat2", "close"),
-}  # fmt: skip
-ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES")
-RETRIED = ("open", "openat", "mkdirat", "write", "fsync", "close")
 
 
 def of_sidecar(call: Call, source: Path | None) -> bool:
@@ -56,80 +47,6 @@ def refused(call: Call, error: str) -> str:
     return f"{call.name}({call.arguments[:160]}) number {call.nth} failing with {error}"
 
 
-@pytest.mark.parametrize("error", ERRORS)
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in CALLS for name in CALLS[kind]])
-def test_a_call_that_fails_leaves_the_whole_result_or_nothing(
-    traced: Saver,
-    clean: Callable[[str], list[Call]],
-    check: Check,
-    result: ExperimentResult,
-    parquet: Path,
-    tmp_path: Path,
-    kind: str,
-    name: str,
-    error: str,
-) -> None:
-    calls = [call for call in clean(kind) if call.name == name]
-    if not calls:
-        pytest.skip(f"a save does not call {name} on this platform")
-    trace = clean(kind)
-    commit = next(
-        n for n, call in enumerate(trace) if call.name == "renameat2" and '"result.json"' in call.arguments
-    )
-    for call in calls:
-        root = tmp_path / f"{call.nth}"
-        root.mkdir()
-        outcome = traced.save(
-            result, root, source=source_of(kind, parquet), inject=(f"{name}:error={error}:when={call.nth}",)
-        )
-        said = refused(call, error)
-        end = check(result, root, outcome)
-        if "errno" in outcome.said:
-            assert outcome.said["errno"] == getattr(codes, error), said
-            assert outcome.said["step"], said
-            assert outcome.said["filename"], said
-            assert outcome.said["filename"] in outcome.said["message"], said
-        is_after = trace.index(call) > commit
-        if of_sidecar(call, parquet):
-            # A fall-back may have made up for it: then the sidecar is there.
-            assert end in ("no sidecar", "saved"), said
-            if name in ("fsync", "renameat2", "openat", "write"):
-                assert end == "no sidecar", said
-        elif is_after:
-            # The file system is asked by a change whether it still takes any, and these are how it says no.
-            refuses = name == "utimensat" and error in ("EIO", "EROFS")
-            assert end == ("unconfirmed" if name == "fsync" or refuses else "saved"), said
-        else:
-            assert end == "nothing", said
-        flushes = [c.arguments for c in outcome.calls if c.name == "fsync"]
-        assert len(flushes) == len(set(flushes)), f"{said}: flushed again: {flushes}"
-
-
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in CALLS for name in RETRIED])
-def test_an_interrupted_call_is_made_again_and_the_save_succeeds(
-    traced: Saver,
-    clean: Callable[[str], list[Call]],
-    check: Check,
-    result: ExperimentResult,
-    parquet: Path,
-    tmp_path: Path,
-    kind: str,
-    name: str,
-) -> None:
-    for call in clean(kind):
-        if call.name != name:
-            continue
-        root = tmp_path / f"{call.nth}"
-        root.mkdir()
-        source = source_of(kind, parquet)
-        outcome = traced.save(result, root, source=source, inject=(f"{name}:error=EINTR:when={call.nth}",))
-        assert check(result, root, outcome) == "saved", refused(call, "EINTR")
-        if name == "close":
-            # The descriptor of a close that was interrupted is gone, and may be somebody else's by now.
-            closed = [c.arguments for c in outcome.calls if c.name == "close"]
-            assert len(closed) == sum(c.name == "close" for c in clean(kind))
-
-
 @pytest.mark.parametrize("error", ["EIO", "EACCES"])
 @pytest.mark.parametrize("name", ["open", "read", "lseek", "statx"])
 def test_a_source_that_cannot_be_read_gives_the_systems_code_and_a_record(
@@ -154,9 +71,8 @@ def test_a_source_that_cannot_be_read_gives_the_systems_code_and_a_record(
         pytest.fail(f"the source was never copied, however late {name} failed")
 
 
-@pytest.mark.parametrize("answer", [1000, 0])
 @pytest.mark.parametrize("kind", ["plain", "path", "arrow"])
-def test_a_write_that_claims_more_than_it_wrote_is_caught_before_the_commit(
+def test_a_write_that_writes_nothing_and_is_no_error_is_one_before_the_commit(
     traced: Saver,
     clean: Callable[[str], list[Call]],
     check: Check,
@@ -164,15 +80,13 @@ def test_a_write_that_claims_more_than_it_wrote_is_caught_before_the_commit(
     parquet: Path,
     tmp_path: Path,
     kind: str,
-    answer: int,
 ) -> None:
     for call in clean(kind):
         if call.name != "write":
             continue
-        length = int(call.arguments.rpartition(", ")[2])
         root = tmp_path / f"{call.nth}"
         root.mkdir()
-        injection = f"write:retval={min(answer, length)}:when={call.nth}"
+        injection = f"write:retval=0:when={call.nth}"
         outcome = traced.save(result, root, source=source_of(kind, parquet), inject=(injection,))
         expected = "no sidecar" if of_sidecar(call, None) else "nothing"
         assert check(result, root, outcome) == expected, refused(call, injection)

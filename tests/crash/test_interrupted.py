@@ -1,8 +1,10 @@
-"""A process that is killed or interrupted at any step leaves no torn result."""
+"""Whatever the handler of a signal raises, at any step, stops a save before the commit or comes after it."""
 
 from __future__ import annotations
 
-import signal
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,7 @@ def steps(traced: Saver, result: ExperimentResult, root: Path, source: str | Pat
     root.parent.mkdir(exist_ok=True)
     calls = traced.save(result, root, source=source, trace=True).calls
     commit = next(n for n, call in enumerate(calls) if '"result.json"' in call.arguments)
-    return [(call, n < commit, n > commit) for n, call in enumerate(calls) if call.name not in SKIPPED]
+    return [(call, n < commit) for n, call in enumerate(calls) if call.name not in SKIPPED]
 
 
 def whole(result: ExperimentResult, root: Path, parquet: Path, kind: str) -> int:
@@ -48,46 +50,60 @@ def whole(result: ExperimentResult, root: Path, parquet: Path, kind: str) -> int
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_save_that_is_killed_at_any_step_leaves_a_whole_result_or_none(
-    traced: Saver, result: ExperimentResult, parquet: Path, tmp_path: Path, kind: str
-) -> None:
-    source = source_of(kind, parquet)
-    for n, (call, _, after) in enumerate(steps(traced, result, tmp_path / "clean" / "x", source)):
-        root = tmp_path / str(n) / "x"
-        root.parent.mkdir()
-        injection = f"{call.name}:signal=SIGKILL:when={call.nth}"
-        outcome = traced.save(result, root, source=source, inject=(injection,))
-        assert outcome.killed_by == signal.SIGKILL, injection
-        # The signal arrives at the call's door: the commit itself may be made or not.
-        there = whole(result, root, parquet, kind)
-        assert there == 1 if after else there in (0, 1), injection
-        # What is left is in nobody's way.
-        assert traced.save(result, root, source=source).kind == "saved"
-        assert whole(result, root, parquet, kind) == there + 1
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("name", "raised"), [("SIGINT", "KeyboardInterrupt"), ("SIGALRM", "TimeoutError")])
-def test_a_save_that_is_interrupted_before_the_commit_leaves_nothing_and_after_it_the_whole(
+def test_a_save_that_a_handler_stops_before_the_commit_leaves_nothing_and_after_it_the_whole(
     traced: Saver,
     result: ExperimentResult,
     parquet: Path,
     listing: Listing,
     tmp_path: Path,
     kind: str,
-    name: str,
-    raised: str,
 ) -> None:
     source = source_of(kind, parquet)
-    for n, (call, before, _) in enumerate(steps(traced, result, tmp_path / "clean" / "x", source)):
+    for n, (call, before) in enumerate(steps(traced, result, tmp_path / "clean" / "x", source)):
         top = tmp_path / str(n)
         top.mkdir()
-        injection = f"{call.name}:signal={name}:when={call.nth}"
-        outcome = traced.save(result, top / "x", source=source, alarm=name == "SIGALRM", inject=(injection,))
-        assert outcome.kind == raised, (injection, outcome)
+        injection = f"{call.name}:signal=SIGALRM:when={call.nth}"
+        outcome = traced.save(result, top / "x", source=source, alarm=True, inject=(injection,))
+        assert outcome.kind == "TimeoutError", (injection, outcome)
         assert not outcome.stderr, injection
         if before:
             assert listing(top) == [], injection
         else:
             assert whole(result, top / "x", parquet, kind) == 1, injection
             assert not list(top.rglob(".*")), injection
+
+
+STOPPED_AT_EVERY_FUNCTION = """
+import itertools, json, sys
+from llenergymeasure import _store
+
+outcomes = []
+for nth in range(1, 20):
+    entered = itertools.count(1)
+
+    def interrupt(frame, event, argument):
+        if event == "call" and next(entered) == nth:
+            raise KeyboardInterrupt
+
+    sys.setprofile(interrupt)
+    try:
+        _store.save(sys.argv[1], "name", b"{}", durable=True, interruptible=True)
+    except BaseException as error:
+        sys.setprofile(None)
+        outcomes.append(type(error).__name__)
+    if outcomes[-1] == "PersistenceError":
+        break
+print(json.dumps(outcomes))
+"""
+
+
+def test_an_interrupt_while_an_error_is_made_comes_out_as_itself(tmp_path: Path) -> None:
+    # Python code runs while the error is made, and a signal's handler before any of its functions.
+    file = tmp_path / "file"
+    file.write_text("no directory")
+    command = [sys.executable, "-c", STOPPED_AT_EVERY_FUNCTION, str(file)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    *interrupted, last = json.loads(run.stdout)
+    assert last == "PersistenceError"
+    assert set(interrupted) == {"KeyboardInterrupt"}

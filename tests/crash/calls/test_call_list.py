@@ -1,0 +1,49 @@
+"""The calls that are made to fail are those that a save makes: none is new, and none is left out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Operation = Any
+    Runs = Any
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reliability.md"
+UNNAMED = {
+    "ioctl": "a reflink; Python's question whether what it opened is a terminal",
+    "sendfile": "a slower way to copy",
+    "statx": "the source, as it was and as it is",
+    "fstat": "whether the output directory is still where its path leads",
+    "newfstatat": "the same; whether a source exists",
+    "fstatfs": "what file system it is: step 8, and the choice of an engine",
+    "uname": "which kernel it is: the choice of an engine",
+    "prlimit64": "how many descriptors a batch may hold",
+}
+"""Calls that the document does not name, and what they are for."""
+CORE = {"open", "mkdirat", "openat", "write", "lseek", "close", "renameat2"}
+
+
+def test_every_call_is_one_that_the_document_names_or_that_is_explained_here(
+    runs: Runs, operation: Operation
+) -> None:
+    named = set(re.findall(r"\w+", DOCUMENT.read_text()))
+    derived = {step.name for step in runs.clean(operation).steps()}
+    assert derived <= named | set(UNNAMED)
+
+
+def test_every_call_that_the_document_builds_on_is_made_to_fail(runs: Runs, operation: Operation) -> None:
+    flushes = {"syncfs"} if operation.engine == "syncfs" else {"fsync", "utimensat"}
+    from_files = any(source not in (None, "arrow") for source in operation.sources)
+    core = CORE | flushes | ({"copy_file_range"} if from_files else set())
+    assert core <= set(re.findall(r"\w+", DOCUMENT.read_text()))
+    assert core <= {step.name for step in runs.clean(operation).steps()}
+
+
+def test_what_is_never_made_to_fail_has_to_do_with_no_file(runs: Runs, operation: Operation) -> None:
+    run = runs.clean(operation)
+    failing = {step.name for step in run.steps()}
+    assert len(failing) >= len(CORE)
+    others = [span for span in run.inside() if span.name not in failing]
+    assert [span for span in others if re.search(r"\d<[^>]", span.arguments) or '"/' in span.arguments] == []
