@@ -100,12 +100,19 @@ def read_rows(tree: Path, rounds: int) -> list[Row]:
     def scan(columns: tuple[str, ...] | None) -> None:
         assert sum(len(batch) for batch in store.scan(columns)) == count
 
+    def verify(*, deep: bool) -> None:
+        found = store.verify(deep=deep)
+        assert found.ok
+        assert found.complete == count
+
     contenders = [
         timed("floor", lambda: _store.read_floor(paths, THREADS)),
         timed("scan 8", lambda: scan(COLUMNS)),
         timed("pandas", lambda: store.scan(COLUMNS).to_pandas()),
         timed("scan all", lambda: scan(None)),
         timed("completed", store.completed),
+        timed("verify", lambda: verify(deep=False)),
+        timed("verify deep", lambda: verify(deep=True)),
         timed("orjson", lambda: with_orjson(tree)),
         timed("duckdb 8", lambda: with_duckdb(tree, DUCKDB_COLUMNS)),
         timed("duckdb all", lambda: with_duckdb(tree, "*")),
@@ -122,6 +129,8 @@ def read_rows(tree: Path, rounds: int) -> list[Row]:
         Row.faster("scan of all, than DuckDB read_json_auto(*)", times["scan all"], times["duckdb all"], 20),
         Row.ratio("scan of all ÷ (open + read)", times["scan all"], times["floor"]),
         Row.ratio("completed() ÷ (open + read)", times["completed"], times["floor"], 1.6),
+        Row.ratio("verify() ÷ (open + read on 2 threads)", times["verify"], times["floor"], 3.0),
+        Row.ratio("verify(deep=True) ÷ (open + read on 2 threads)", times["verify deep"], times["floor"]),
         Row.faster("load_all(), than a loop of from_json", times["load_all"], times["loop"], 1.5),
     ]
 
