@@ -1,11 +1,13 @@
-"""Eight processes that save, each in its own way, and are killed and replaced; and others that read.
+"""Eight processes that save, each in its own way, and are killed and replaced; others that read and clean.
 
 Run as a script, with the directory, the number of kills and a Parquet file, it prints what it found as one
-line of JSON. `BESIDE` is the place for whatever else is to run beside savers.
+line of JSON. `BESIDE` is the place for whatever else is to run beside savers. When all are dead, what they
+left is looked over and cleaned.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -15,8 +17,10 @@ import shutil
 import signal
 import sys
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,8 +30,12 @@ from llenergymeasure.results.timeseries import Timeseries
 HANG = 120.0
 A_ROUND = 25
 """Kills after which the directory is looked at, and a new one begun: readers read all of it every time."""
-LEFT = {"result.json", "timeseries.parquet", ".result.json.tmp", ".timeseries.parquet.tmp"}
+RESULT = {"result.json", "timeseries.parquet"}
+LEFT = RESULT | {".result.json.tmp", ".timeseries.parquet.tmp"}
+TRACES = {250.0: 1000, 1.5: 9}
+"""Rows of a power trace, by the power that all of them have: the file that is given, and one from memory."""
 STARTED = datetime(2026, 2, 18, 14, 30, tzinfo=timezone.utc)
+ROW = ("experiment_id", "total_tokens", "measurement_config_hash", "has_timeseries")
 NUMBERS = 1_000_000
 """Results that one process may save."""
 
@@ -37,7 +45,7 @@ Say = Callable[[str], None]
 def result(number: int) -> ExperimentResult:
     return ExperimentResult(
         experiment_id=f"{number}",
-        measurement_config_hash="0123456789abcdef",
+        measurement_config_hash=f"{number:016x}",
         measurement_methodology="total",
         total_tokens=number,
         total_energy_j=12.5,
@@ -106,8 +114,54 @@ def load_all(store: ResultStore, say: Say) -> None:
         say(f"read {read}")
 
 
-BESIDE: list[Callable[[ResultStore, Say], None]] = [load_all, load_all]
-"""What runs beside the savers until it is killed; it says `wrong ...` of what must not be, and `read n`."""
+def scan_all(store: ResultStore, say: Say) -> None:
+    """Scan all that there is in each way, over and over; what one scan has found, those after it find too."""
+    warnings.simplefilter("error")  # that a file is no result
+    known: set[str] = set()
+    while True:
+        rows = store.scan(ROW, on_error="raise").to_pydict()
+        for number, tokens, config in zip(*(rows[name] for name in ROW[:3]), strict=True):
+            if (tokens, config) != (int(number), f"{int(number):016x}"):
+                say(f"wrong a scan gives {number} with {tokens} and {config}, which is what nobody saved")
+        lost = known - set(rows["experiment_id"])
+        known = set(rows["experiment_id"])
+        if lost or len(known) != len(rows["experiment_id"]):
+            say(f"wrong a scan lacks {sorted(lost)[:3]}, or has results twice")
+        if lost := known - {f"{int(config, 16)}" for config in store.completed()}:
+            say(f"wrong {sorted(lost)[:3]} are there and not completed")
+        having = zip(rows["experiment_id"], rows["has_timeseries"], strict=True)
+        check_traces(store, say, {number for number, has in having if has})
+        say(f"scanned {len(known)}")
+
+
+def check_traces(store: ResultStore, say: Say, known: set[str]) -> None:
+    """Scan all power traces: those that are known are there, and each is whole."""
+    rows: Counter[tuple[str, float]] = Counter()
+    for batch in store.scan_timeseries(["experiment_id", "power_w"], on_error="raise"):
+        columns = batch.to_pydict()
+        rows.update(zip(columns["experiment_id"], columns["power_w"], strict=True))
+    if lost := known - {number for number, _ in rows}:
+        say(f"wrong power traces of {sorted(lost)[:3]} are not found")
+    for (number, power), count in rows.items():
+        if count != TRACES.get(power):
+            say(
+                f"wrong the power trace of {number} has {count} rows of {power} W, which is what nobody saved"
+            )
+
+
+def clean_young(store: ResultStore, say: Say) -> None:
+    """Clean what is a day old, over and over: nothing is, whatever savers leave."""
+    while True:
+        cleaning = store.clean(dry_run=False)
+        if cleaning.removed or cleaning.restored or cleaning.kept:
+            say(f"wrong a cleaner beside savers has done something: {cleaning}")
+        say("cleaned 1")
+
+
+BESIDE: list[Callable[[ResultStore, Say], None]] = [load_all, load_all, scan_all, clean_young]
+"""What runs beside the savers until it is killed; it says `wrong ...` of what must not be, and what it did:
+a word of `COUNTED` and a number."""
+COUNTED = ("read", "scanned", "cleaned")
 
 
 class Process:
@@ -180,7 +234,12 @@ class Storm:
         return Process(work)
 
     def _beside_them(self, work: Callable[[ResultStore, Say], None]) -> Callable[[Say], None]:
-        return lambda say: work(ResultStore(self._root), say)
+        def begin(say: Say) -> None:
+            while not self._root.exists():
+                time.sleep(0.001)
+            work(ResultStore(self._root), say)
+
+        return begin
 
     def kill_one(self) -> None:
         """Kill a saver in the middle of its work, and replace it."""
@@ -194,6 +253,19 @@ class Storm:
         self._savers[way].kill()
         self._said += self._savers[way].lines
         self._savers[way] = self._saver(way)
+
+    def hear_all(self) -> None:
+        """Stop the savers in the middle, and wait until all that run beside them have seen everything twice.
+
+        On a busy machine they would see nothing else, for savers are quicker than any who read it all.
+        """
+        for saver in self._savers:
+            os.kill(saver.pid, signal.SIGSTOP)
+        until = time.monotonic() + HANG
+        while min(len(process.lines) for process in self._beside) < 2:
+            self._listen(0.1)
+            if time.monotonic() > until:
+                raise RuntimeError("a reader or a cleaner hangs")
 
     def _listen(self, seconds: float) -> None:
         """Take in what is said in this time: kills come at any point of a save."""
@@ -237,8 +309,8 @@ def acknowledgements(said: list[str], found: dict[str, Any]) -> dict[str, str]:
         word, _, rest = line.partition(" ")
         if word == "wrong":
             found["wrong"].append(rest)
-        elif word == "read":
-            found["read"] += int(rest)
+        elif word in COUNTED:
+            found[word] += int(rest)
         elif rest in acknowledged:
             found["overwritten"].append(f"{rest} was given to {acknowledged[rest]} and to {word}")
         else:
@@ -264,13 +336,44 @@ def number_in(directory: Path, found: dict[str, Any]) -> str | None:
     return loaded.experiment_id
 
 
+def look_over(root: Path, found: dict[str, Any]) -> None:
+    """Verify and clean what dead savers left: what has no record is told of, and taken away; nothing else."""
+    store, before = ResultStore(root), fingerprints(root)
+    results = {directory for directory in root.iterdir() if directory / "result.json" in before}
+    half_made = set(root.iterdir()) - results
+    seen = store.verify(deep=True)
+    if not seen.ok or seen.foreign or seen.complete != len(results):
+        found["wrong"].append(f"of {len(results)} results: {seen}, {seen.damaged[:3]}, {seen.foreign[:3]}")
+    if (told := {path for path, _ in seen.incomplete}) != half_made:
+        found["wrong"].append(f"verify tells of {told - half_made}, and not of {half_made - told}")
+    cleaning = store.clean(older_than=timedelta(0), dry_run=False)
+    if (gone := {path for path, _ in cleaning.removed}) != half_made:
+        found["wrong"].append(f"clean takes {gone - half_made}, and leaves {half_made - gone}: {cleaning}")
+    kept = {path: what for path, what in before.items() if path in results or path.parent in results}
+    if fingerprints(root) != kept or {path.name for path in kept.keys() - results} - RESULT:
+        found["wrong"].append("after clean there is more, or less, or other, than the results")
+    again = store.clean(older_than=timedelta(0), dry_run=False)
+    if (again.removed, again.restored, again.young, again.kept) != ([], [], [], []):
+        found["wrong"].append(f"a second clean finds something: {again}")
+    found["cleaned away"] += len(gone)
+
+
+def fingerprints(root: Path) -> dict[Path, str]:
+    """Everything below a directory; of a file a hash of what is in it, of a directory nothing."""
+    return {
+        path: hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in root.rglob("*")
+    }
+
+
 def main() -> None:
     top, kills, parquet = Path(sys.argv[1]).resolve(), int(sys.argv[2]), sys.argv[3]
     chance = random.Random(int(os.environ.get("LLEM_CRASH_SEED", "1")))
     arrow = Timeseries(timestamp_s=[0.0] * 9, gpu_index=[0] * 9, power_w=[1.5] * 9)
     sources = {"none": None, "file": parquet, "arrow": arrow}
     found: dict[str, Any] = {"torn": [], "missing": [], "overwritten": [], "wrong": []}
-    found |= {"kills": 0, "acknowledged": 0, "there": 0, "unfinished": 0, "read": 0}
+    found |= {"kills": 0, "acknowledged": 0, "there": 0, "unfinished": 0, "cleaned away": 0}
+    found |= dict.fromkeys(COUNTED, 0)
     for first in range(0, kills, A_ROUND):
         root = top / f"{first}"
         storm = Storm(root, sources, chance)
@@ -278,9 +381,11 @@ def main() -> None:
             for _ in range(min(A_ROUND, kills - first)):
                 storm.kill_one()
                 found["kills"] += 1
+            storm.hear_all()
         finally:
             said = storm.end()
         examine(root, said, found)
+        look_over(root, found)
         shutil.rmtree(root)
     print(json.dumps(found))  # noqa: T201 - it is a script
 

@@ -1,4 +1,4 @@
-"""Savers that are killed at full speed, over and over, and readers that see all that they do."""
+"""Savers that are killed at full speed, over and over; readers and a cleaner that see all that they do."""
 
 from __future__ import annotations
 
@@ -29,9 +29,15 @@ def test_savers_that_are_killed_at_full_speed_tear_lose_and_overwrite_nothing(
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     found = json.loads(done.stdout)
     for name, value in found.items():
-        figures.note("Kills", "8 savers, 2 readers", name, len(value) if isinstance(value, list) else value)
+        figures.note(
+            "Kills",
+            "8 savers, 2 readers, scan, cleaner",
+            name,
+            len(value) if isinstance(value, list) else value,
+        )
     assert [found[name] for name in ("torn", "missing", "overwritten", "wrong")] == [[], [], [], []]
     assert found["kills"] == kills
     assert found["there"] >= found["acknowledged"] > kills
-    assert found["read"] > 0
+    assert found["unfinished"] == found["cleaned away"] > 0
+    assert min(found["read"], found["scanned"], found["cleaned"]) > 0
     assert list(top.iterdir()) == []
