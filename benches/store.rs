@@ -14,7 +14,7 @@ use std::time::Instant;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use llem_store::claim::claim;
 use llem_store::dir::Dir;
-use llem_store::load::{diagnose, read};
+use llem_store::load::{Limit, diagnose, read};
 use llem_store::name::directory_name;
 use llem_store::save::{Save, save};
 use llem_store::{Durability, RECORD};
@@ -92,7 +92,7 @@ fn loads(c: &mut Criterion) {
     let dir = fresh_dir();
     let path = dir.path().join(RECORD);
     fs::write(&path, &record).unwrap();
-    c.bench_function("read", |b| b.iter(|| read(black_box(&path)).unwrap()));
+    c.bench_function("read", |b| b.iter(|| read(black_box(&path), Limit::USUAL).unwrap()));
     c.bench_function("diagnose", |b| b.iter(|| diagnose(black_box(&record))));
 }
 

@@ -17,6 +17,7 @@ from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.errors import ResultCorruptError, ResultError, SchemaVersionError
 from llenergymeasure.results._encoding import caller
+from llenergymeasure.results._limit import max_bytes
 
 __all__ = ["MissingSidecar", "OnUnreadable", "load_record", "load_tree", "no_garbage_collection"]
 
@@ -24,10 +25,12 @@ MissingSidecar: TypeAlias = Literal["warn", "ignore", "error"]
 OnUnreadable: TypeAlias = Literal["raise", "skip"]
 
 
-def load_record(path: str | os.PathLike[str], missing_sidecar: MissingSidecar) -> ExperimentResult:
+def load_record(
+    path: str | os.PathLike[str], missing_sidecar: MissingSidecar, limit: int | None = None
+) -> ExperimentResult:
     """Load a result by the path of its `result.json` or its directory; see `ResultStore.load`."""
     _check_choice("missing_sidecar", missing_sidecar, ("warn", "ignore", "error"))
-    file, content, has_sidecar = _store.read(os.fsdecode(path))
+    file, content, has_sidecar = _store.read(os.fsdecode(path), max_bytes(limit))
     result, trouble = _validate(file, content, has_sidecar=has_sidecar, look=missing_sidecar != "ignore")
     if trouble is not None:
         if missing_sidecar == "error":
@@ -37,19 +40,19 @@ def load_record(path: str | os.PathLike[str], missing_sidecar: MissingSidecar) -
 
 
 def load_tree(
-    root: str, *, on_error: OnUnreadable, missing_sidecar: MissingSidecar
+    root: str, *, on_error: OnUnreadable, missing_sidecar: MissingSidecar, limit: int | None
 ) -> Iterator[ExperimentResult]:
     """Load the results below a directory, in the order of their paths; see `ResultStore.iter_results`."""
     _check_choice("on_error", on_error, ("raise", "skip"))
     _check_choice("missing_sidecar", missing_sidecar, ("warn", "ignore", "error"))
-    return _load_tree(root, on_error, missing_sidecar)
+    return _load_tree(root, on_error, missing_sidecar, max_bytes(limit))
 
 
 def _load_tree(
-    root: str, on_error: OnUnreadable, missing_sidecar: MissingSidecar
+    root: str, on_error: OnUnreadable, missing_sidecar: MissingSidecar, most: int
 ) -> Iterator[ExperimentResult]:
     interruptible = threading.current_thread() is threading.main_thread()
-    documents = _store.Documents(root, interruptible=interruptible)
+    documents = _store.Documents(root, max_bytes=most, interruptible=interruptible)
     look = missing_sidecar != "ignore"
     skipped, missing = _Troubles("files were skipped"), _Troubles("sidecars are missing")
     while (chunk := documents.next()) is not None:

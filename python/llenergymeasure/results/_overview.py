@@ -37,22 +37,24 @@ class Overview:
     last: datetime | None = None
 
     @classmethod
-    def of(cls, root: str) -> Overview:
+    def of(cls, root: str, limit: int | None = None) -> Overview:
         """Count the results below a directory; what is wrong there is told, not raised."""
         overview = cls()
-        scan = scan_results(root, (*_COLUMNS, _MODEL), on_error="collect", batch_size=256, infer=False)
         until = time.monotonic() + _PATIENCE
         try:
+            scan = scan_results(
+                root, (*_COLUMNS, _MODEL), on_error="collect", batch_size=256, infer=False, limit=limit
+            )
             for batch in scan:
                 if time.monotonic() > until:
                     overview.is_all = False
                     break
                 overview.add(batch.to_pydict())
+            overview.bad = len(scan.errors)
         except FileNotFoundError:
             overview.trouble = "no directory yet"
         except LLEMError as error:
             overview.trouble = str(error)
-        overview.bad = len(scan.errors)
         return overview
 
     def add(self, rows: dict[str, list[Any]]) -> None:

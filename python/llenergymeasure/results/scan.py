@@ -16,6 +16,7 @@ from llenergymeasure._store import Batch, Schema
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results import _columns
 from llenergymeasure.results._encoding import caller
+from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results.bulk import Progress
 
 if TYPE_CHECKING:
@@ -256,6 +257,7 @@ def scan_results(  # noqa: PLR0913 - what a scan is asked for
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
     infer: bool = True,
+    limit: int | None = None,
 ) -> Scan:
     """Ask for results as a table: see `ResultStore.scan`.
 
@@ -271,18 +273,20 @@ def scan_results(  # noqa: PLR0913 - what a scan is asked for
         [_checked(condition) for condition in _conditions(where)],
         batch_size=batch_size,
         strict=_is_strict(on_error),
+        max_bytes=max_bytes(limit),
         infer=infer,
     )
     return Scan(root, scan, on_error, progress)
 
 
-def scan_traces(
+def scan_traces(  # noqa: PLR0913 - what a scan is asked for
     root: str,
     columns: Iterable[str] | None,
     *,
     where: Iterable[Condition] | None = None,
     on_error: OnBadFile = "raise",
     progress: Progress | None = None,
+    limit: int | None = None,
 ) -> Scan:
     """Ask for power traces as a table: see `ResultStore.scan_timeseries`."""
     names = list(_TRACE_COLUMNS if columns is None else _columns.check_names(columns))
@@ -292,16 +296,17 @@ def scan_traces(
         name = condition[0] if isinstance(condition, (tuple, list)) and condition else None
         is_of_trace = isinstance(name, str) and _is_of_trace(name, names)
         (of_traces if is_of_trace else of_records).append(_checked(condition, is_of_trace=is_of_trace))
-    scan = _store.Traces(
-        root, _columns.RECORD_SCHEMA(), names, of_records, of_traces, strict=_is_strict(on_error)
-    )
+    record, strict, most = _columns.RECORD_SCHEMA(), _is_strict(on_error), max_bytes(limit)
+    scan = _store.Traces(root, record, names, of_records, of_traces, strict=strict, max_bytes=most)
     return Scan(root, scan, on_error, progress)
 
 
-def completed(root: str) -> set[str]:
+def completed(root: str, *, limit: int | None = None) -> set[str]:
     """Return the hashes of the configurations below a directory: see `ResultStore.completed`."""
     interruptible = threading.current_thread() is threading.main_thread()
-    hashes, bad = _store.completed(root, _columns.RECORD_SCHEMA(), interruptible=interruptible)
+    hashes, bad = _store.completed(
+        root, _columns.RECORD_SCHEMA(), max_bytes=max_bytes(limit), interruptible=interruptible
+    )
     _warn_of_skipped([error for _, error in bad])
     return hashes
 

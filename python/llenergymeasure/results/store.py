@@ -18,6 +18,7 @@ from llenergymeasure.errors import PersistenceError
 from llenergymeasure.results import bulk
 from llenergymeasure.results._durability import Durability, durability_of, warn_once
 from llenergymeasure.results._encoding import caller, encode
+from llenergymeasure.results._limit import check_limit, max_bytes
 from llenergymeasure.results._loading import (
     MissingSidecar,
     OnUnreadable,
@@ -64,19 +65,37 @@ class ResultStore:
     Args:
         root: The directory. It is made, with its ancestors, by the first save. A relative path is resolved
             here, so that a later `os.chdir` moves no result.
+        max_record_bytes: A `result.json` of more bytes is refused and not read, by whatever reads one. None
+            is what the environment variable `LLEM_MAX_RECORD_BYTES` says at each reading, or else 256 MiB.
+
+    Raises:
+        TypeError: `max_record_bytes` is no integer.
+        ValueError: `max_record_bytes` is less than 1.
     """
 
     _engine: str | None = None
     """`"fsync"` or `"syncfs"` makes every barrier of many saves that way, for tests and benches."""
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    _max_record_bytes: int | None = None
+
+    def __init__(self, root: str | os.PathLike[str], *, max_record_bytes: int | None = None) -> None:
         """Take a directory, which need not exist yet."""
         self._root = _absolute(root)
+        self._max_record_bytes = check_limit(max_record_bytes)
 
     @property
     def root(self) -> Path:
         """The directory, absolute."""
         return Path(self._root)
+
+    @property
+    def max_record_bytes(self) -> int:
+        """Bytes of a `result.json`, at most: a larger one is refused and not read.
+
+        Raises:
+            LLEMError: The environment variable `LLEM_MAX_RECORD_BYTES` counts, and is no number of bytes.
+        """
+        return max_bytes(self._max_record_bytes)
 
     @property
     def durability(self) -> Durability:
@@ -90,14 +109,14 @@ class ResultStore:
 
     def __repr__(self) -> str:
         """Name the directory, and tell what is in it."""
-        return f"<ResultStore {self._root!r}: {Overview.of(self._root)}>"
+        return f"<ResultStore {self._root!r}: {Overview.of(self._root, self._max_record_bytes)}>"
 
     def _repr_html_(self) -> str:
         """Tell what is in the directory, for a notebook."""
-        return Overview.of(self._root).as_html(self._root)
+        return Overview.of(self._root, self._max_record_bytes).as_html(self._root)
 
     def __eq__(self, other: object) -> bool:
-        """Two stores are equal when they are of one directory path."""
+        """Two stores are equal when they are of one directory path, whatever they are limited to."""
         return isinstance(other, ResultStore) and self._root == other._root
 
     def __hash__(self) -> int:
@@ -279,7 +298,13 @@ class ResultStore:
             TypeError: As `ValueError`, of what is of the wrong type.
         """
         return scan_results(
-            self._root, columns, where=where, on_error=on_error, batch_size=batch_size, progress=progress
+            self._root,
+            columns,
+            where=where,
+            on_error=on_error,
+            batch_size=batch_size,
+            progress=progress,
+            limit=self._max_record_bytes,
         )
 
     def scan_timeseries(
@@ -310,18 +335,26 @@ class ResultStore:
                 name, or its types cannot be one.
             TypeError: As `ValueError`, of what is of the wrong type.
         """
-        return scan_traces(self._root, columns, where=where, on_error=on_error, progress=progress)
+        return scan_traces(
+            self._root,
+            columns,
+            where=where,
+            on_error=on_error,
+            progress=progress,
+            limit=self._max_record_bytes,
+        )
 
     def __iter__(self) -> Iterator[StoredResult]:
         """Go over the results below the directory, in the order of their paths."""
         for batch in self.scan(["path"]):
             for path in batch.to_pydict()["path"]:
-                yield StoredResult(os.path.join(self._root, path))  # noqa: PTH118
+                yield self[path]
 
     def __getitem__(self, path: str | os.PathLike[str]) -> StoredResult:
         """Return one result by its directory, relative to the store, or its `result.json`; not read yet."""
         path = os.path.join(self._root, os.fsdecode(path))  # noqa: PTH118
-        return StoredResult(path.removesuffix(f"/{_store.RECORD}"))
+        directory = path.removesuffix(f"/{_store.RECORD}")
+        return StoredResult(directory, max_record_bytes=self._max_record_bytes)
 
     def load(
         self, path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"
@@ -336,7 +369,8 @@ class ResultStore:
                 `"ignore"` or `"error"`. The name is kept.
 
         Raises:
-            PersistenceError: The file cannot be read; it is a `FileNotFoundError` where there is none.
+            PersistenceError: The file cannot be read, or has more than `max_record_bytes`; it is a
+                `FileNotFoundError` where there is none.
             ResultCorruptError: The file is empty, truncated, NUL-filled, not UTF-8 or not JSON.
             SchemaVersionError: The file is of another schema line.
             ResultError: The file is JSON, but no object; or its sidecar is missing and that is an error.
@@ -345,7 +379,8 @@ class ResultStore:
         Warns:
             UserWarning: The sidecar is missing.
         """
-        return load_record(os.path.join(self._root, os.fsdecode(path)), missing_sidecar)  # noqa: PTH118
+        path = os.path.join(self._root, os.fsdecode(path))  # noqa: PTH118
+        return load_record(path, missing_sidecar, self._max_record_bytes)
 
     def iter_results(
         self, *, on_error: OnUnreadable = "raise", missing_sidecar: MissingSidecar = "warn"
@@ -360,11 +395,16 @@ class ResultStore:
             missing_sidecar: As for `load`; `"warn"` warns at the end, once.
 
         Raises:
-            PersistenceError: The directory, or a file in it, cannot be read.
+            PersistenceError: The directory, or a file in it, cannot be read, or is too large: see `load`.
             ResultError: A file is no result: see `load`.
             pydantic.ValidationError: A field is wrong; its title names the file.
         """
-        return load_tree(self._root, on_error=on_error, missing_sidecar=missing_sidecar)
+        return load_tree(
+            self._root,
+            on_error=on_error,
+            missing_sidecar=missing_sidecar,
+            limit=self._max_record_bytes,
+        )
 
     def load_all(
         self, *, on_error: OnUnreadable = "raise", missing_sidecar: MissingSidecar = "warn"
@@ -397,7 +437,7 @@ class ResultStore:
         Raises:
             PersistenceError: The directory itself cannot be read.
         """
-        return verify_tree(self._root, deep=deep, progress=progress)
+        return verify_tree(self._root, deep=deep, progress=progress, limit=self._max_record_bytes)
 
     def clean(self, *, older_than: timedelta | str = DAY, dry_run: bool = True) -> Cleaning:
         """Remove what saves that were cut short have left below the directory; dry unless told otherwise.
@@ -434,7 +474,7 @@ class ResultStore:
         """
         if not os.path.lexists(self._root):
             return set()
-        return completed(self._root)
+        return completed(self._root, limit=self._max_record_bytes)
 
     def missing(self, configs: Iterable[Config]) -> list[Config]:
         """Return those configurations of which no result is below the directory, in their order.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
+from llenergymeasure.results._limit import check_limit
 from llenergymeasure.results._loading import MissingSidecar, load_record
 
 if TYPE_CHECKING:
@@ -21,11 +22,15 @@ class StoredResult:
 
     Args:
         directory: Its directory, absolute.
+        max_record_bytes: As for `ResultStore`.
     """
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    _max_record_bytes: int | None = None
+
+    def __init__(self, directory: str | os.PathLike[str], *, max_record_bytes: int | None = None) -> None:
         """Take its directory."""
         self._directory = os.fsdecode(directory)
+        self._max_record_bytes = check_limit(max_record_bytes)
 
     @property
     def path(self) -> Path:
@@ -46,7 +51,7 @@ class StoredResult:
 
     def load(self, *, missing_sidecar: MissingSidecar = "warn") -> ExperimentResult:
         """Load it and check it against the schema; see `ResultStore.load`."""
-        return load_record(self._directory, missing_sidecar)
+        return load_record(self._directory, missing_sidecar, self._max_record_bytes)
 
     def timeseries(self) -> Timeseries:
         """Read its power trace; see `results.timeseries.read_timeseries`.
@@ -56,6 +61,6 @@ class StoredResult:
                 none.
             ResultError: The sidecar is no power trace.
         """
-        from llenergymeasure.results.timeseries import read_timeseries  # noqa: PLC0415 - few need it
+        from llenergymeasure.results.timeseries import read_trace  # noqa: PLC0415 - few need it
 
-        return read_timeseries(self._directory)
+        return read_trace(self._directory, self._max_record_bytes)

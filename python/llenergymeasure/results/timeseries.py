@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from llenergymeasure import _store
 from llenergymeasure._store import Timeseries
+from llenergymeasure.results._limit import max_bytes
 
 __all__ = ["Timeseries", "read_timeseries", "write_timeseries_parquet"]
 
@@ -94,15 +95,20 @@ def read_timeseries(path: str | os.PathLike[str]) -> Timeseries:
         ResultError: The file is whole, but lacks `timestamp_s` or `power_w`, holds what does not fit its
             column, or has more than 2**25 rows.
     """
+    return read_trace(path, None)
+
+
+def read_trace(path: str | os.PathLike[str], limit: int | None) -> Timeseries:
+    """Read a power trace, beside a record of at most so many bytes: see `read_timeseries`."""
     path = os.fsdecode(path)
     if path.endswith(".json") or os.path.isdir(path):  # noqa: PTH112
-        path = _sidecar(path)
+        path = _sidecar(path, max_bytes(limit))
     return _store.read_timeseries(path)
 
 
-def _sidecar(path: str) -> str:
+def _sidecar(path: str, limit: int) -> str:
     """Return where the sidecar of a result is, by the name that its record gives it."""
-    record, content, _ = _store.read(path)
+    record, content, _ = _store.read(path, limit)
     try:
         name = from_json(content)["timeseries"]
     except (ValueError, TypeError, LookupError):  # a trace can be read beside a record that cannot

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.results._limit import max_bytes
 
 if TYPE_CHECKING:
     from llenergymeasure.results.bulk import Progress
@@ -74,11 +75,15 @@ class Verification:
         )
 
 
-def verify_tree(root: str, *, deep: bool, progress: Progress | None) -> Verification:
+def verify_tree(
+    root: str, *, deep: bool, progress: Progress | None, limit: int | None = None
+) -> Verification:
     """Look over a directory of results; see `ResultStore.verify`."""
     interruptible = threading.current_thread() is threading.main_thread()
     found = Verification(Path(root), deep)
-    inspection = _store.Inspection(root, SCHEMA_VERSION, deep=deep, interruptible=interruptible)
+    inspection = _store.Inspection(
+        root, SCHEMA_VERSION, deep=deep, max_bytes=max_bytes(limit), interruptible=interruptible
+    )
     while (part := inspection.next()) is not None:
         complete, findings, records = part
         found.complete += complete

@@ -22,6 +22,8 @@ mod classes {
 const EINVAL: i32 = 22;
 const EIO: i32 = 5;
 const EISDIR: i32 = 21;
+const EFBIG: i32 = 27;
+const ENOMEM: i32 = 12;
 
 /// The exception for an error of the store.
 pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
@@ -73,6 +75,8 @@ fn errno(error: &Error) -> i32 {
     error.raw_os_error().unwrap_or(match error {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::InvalidInput => EINVAL,
         Error::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => EISDIR,
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => EFBIG,
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::OutOfMemory => ENOMEM,
         Error::Io { .. } | Error::Unconfirmed { .. } => EIO,
         _ => EINVAL,
     })

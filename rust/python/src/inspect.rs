@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use llem_store::clean::Fate;
 use llem_store::inspect::{self, Depth, Finding, Kind, Part};
+use llem_store::load::Limit;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -28,19 +29,21 @@ type Looked<'py> = (u64, Vec<Found>, Vec<(PathBuf, Bound<'py, PyBytes>)>);
 
 #[pymethods]
 impl Inspection {
-    /// `version` is the schema line that records are to be of.
+    /// `version` is the schema line that records are to be of, `max_bytes` how large they may be.
     #[new]
-    #[pyo3(signature = (root, version, *, deep, interruptible))]
+    #[pyo3(signature = (root, version, *, deep, max_bytes, interruptible))]
     fn new(
         py: Python<'_>,
         root: PathBuf,
         version: String,
         deep: bool,
+        max_bytes: u64,
         interruptible: bool,
     ) -> PyResult<Self> {
         let depth = if deep { Depth::Everything(version) } else { Depth::Records(version) };
-        let inspection =
-            py.detach(|| inspect::Inspection::open(&root, depth)).map_err(|error| to_python(py, &error))?;
+        let inspection = py
+            .detach(|| inspect::Inspection::open(&root, depth, Limit(max_bytes)))
+            .map_err(|error| to_python(py, &error))?;
         let caller = Caller { progress: None, interruptible };
         Ok(Self { tree: Mutex::new(Some(inspection)), root, caller, process: std::process::id() })
     }

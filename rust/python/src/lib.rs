@@ -38,6 +38,9 @@ mod _store {
     const RECORD: &str = llem_store::RECORD;
     #[pymodule_export]
     const SIDECAR: &str = llem_store::SIDECAR;
+    /// Bytes of a record, at most, where nobody says otherwise.
+    #[pymodule_export]
+    const MAX_RECORD_BYTES: u64 = llem_store::load::Limit::USUAL.0;
     /// The version of the extension, which is the package's.
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -3,17 +3,17 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use llem_store::load::{self, Record};
+use llem_store::load::{self, Limit, Record};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::to_python;
 
-/// Read a record by its file or its directory: the file's path, its bytes, and whether a sidecar is beside it.
+/// Read a record of at most so many bytes by its file or its directory: the file's path, its bytes, and whether a sidecar is beside it.
 #[pyfunction]
-pub fn read(py: Python<'_>, path: PathBuf) -> PyResult<(OsString, Bound<'_, PyBytes>, bool)> {
+pub fn read(py: Python<'_>, path: PathBuf, max_bytes: u64) -> PyResult<(OsString, Bound<'_, PyBytes>, bool)> {
     let Record { path, bytes, has_sidecar } =
-        py.detach(|| load::read(&path)).map_err(|error| to_python(py, &error))?;
+        py.detach(|| load::read(&path, Limit(max_bytes))).map_err(|error| to_python(py, &error))?;
     Ok((path.into_os_string(), PyBytes::new(py, &bytes), has_sidecar))
 }
 

@@ -9,6 +9,7 @@ use arrow_array::ArrayRef;
 use arrow_schema::{ArrowError, SchemaRef};
 use llem_store::Error;
 use llem_store::export::{Format, export};
+use llem_store::load::Limit;
 use llem_store::scan::{
     self, Bad, Comparison, Condition, Document, Operand, Part, Plan, RecordSchema, ScanError, TraceScan,
 };
@@ -26,9 +27,10 @@ pub struct Scan(scan::Scan);
 
 #[pymethods]
 impl Scan {
-    /// `record` is the schema of a record, as JSON; `conditions` are a column, an operator and a value each.
+    /// `record` is the schema of a record, as JSON; `conditions` are a column, an operator and a value each;
+    /// `max_bytes` is how large a record may be.
     #[new]
-    #[pyo3(signature = (root, record, columns, conditions, *, batch_size, strict, infer=true))]
+    #[pyo3(signature = (root, record, columns, conditions, *, batch_size, strict, max_bytes, infer=true))]
     #[allow(clippy::too_many_arguments, reason = "one flat call, and Python's side has the names")]
     fn new(
         root: PathBuf,
@@ -37,13 +39,14 @@ impl Scan {
         conditions: Vec<Asked<'_>>,
         batch_size: usize,
         strict: bool,
+        max_bytes: u64,
         infer: bool,
     ) -> PyResult<Self> {
         let schema = RecordSchema::from_json(record).map_err(PyValueError::new_err)?;
         let conditions = to_conditions(conditions)?;
         let plan =
             Plan::new(&schema, &columns, conditions, batch_size, infer).map_err(PyValueError::new_err)?;
-        Ok(Self(scan::Scan::new(root, plan, strict)))
+        Ok(Self(scan::Scan::new(root, plan.with_limit(Limit(max_bytes)), strict)))
     }
 
     /// The columns; None where results must be read to know them, and none were yet.
@@ -69,7 +72,8 @@ pub struct Traces(TraceScan);
 impl Traces {
     /// `of_records` are conditions on the records, `conditions` on the columns of the traces.
     #[new]
-    #[pyo3(signature = (root, record, columns, of_records, conditions, *, strict))]
+    #[pyo3(signature = (root, record, columns, of_records, conditions, *, strict, max_bytes))]
+    #[allow(clippy::too_many_arguments, reason = "as Scan's")]
     fn new(
         root: PathBuf,
         record: &str,
@@ -77,11 +81,12 @@ impl Traces {
         of_records: Vec<Asked<'_>>,
         conditions: Vec<Asked<'_>>,
         strict: bool,
+        max_bytes: u64,
     ) -> PyResult<Self> {
         let schema = RecordSchema::from_json(record).map_err(PyValueError::new_err)?;
         let experiment = [scan::EXPERIMENT.to_owned()];
         let plan = Plan::new(&schema, &experiment, to_conditions(of_records)?, usize::MAX, false);
-        let plan = plan.map_err(PyValueError::new_err)?;
+        let plan = plan.map_err(PyValueError::new_err)?.with_limit(Limit(max_bytes));
         let scan = TraceScan::new(root, plan, columns, to_conditions(conditions)?, strict);
         scan.map(Self).map_err(PyValueError::new_err)
     }
@@ -332,9 +337,11 @@ type Read<'py> = (PathBuf, Option<Bound<'py, PyBytes>>, bool, Option<PyErr>);
 #[pymethods]
 impl Documents {
     #[new]
-    #[pyo3(signature = (root, *, interruptible))]
-    fn new(py: Python<'_>, root: PathBuf, interruptible: bool) -> PyResult<Self> {
-        let documents = py.detach(|| scan::Documents::open(&root)).map_err(|error| to_python(py, &error))?;
+    #[pyo3(signature = (root, *, max_bytes, interruptible))]
+    fn new(py: Python<'_>, root: PathBuf, max_bytes: u64, interruptible: bool) -> PyResult<Self> {
+        let documents = py
+            .detach(|| scan::Documents::open(&root, Limit(max_bytes)))
+            .map_err(|error| to_python(py, &error))?;
         let caller = Caller { progress: None, interruptible };
         Ok(Self { records: Mutex::new(Some(documents)), caller, process: std::process::id() })
     }
@@ -368,16 +375,17 @@ impl Drop for Documents {
 
 /// The hashes of the configurations below a directory, and what is no result, by its path.
 #[pyfunction]
-#[pyo3(signature = (root, record, *, interruptible))]
+#[pyo3(signature = (root, record, *, max_bytes, interruptible))]
 pub fn completed(
     py: Python<'_>,
     root: PathBuf,
     record: &str,
+    max_bytes: u64,
     interruptible: bool,
 ) -> PyResult<(BTreeSet<String>, Vec<Told>)> {
     let schema = RecordSchema::from_json(record).map_err(PyValueError::new_err)?;
     let caller = Caller { progress: None, interruptible };
-    let (hashes, bad) = caller.run(py, |poll| scan::completed(&root, &schema, poll))?;
+    let (hashes, bad) = caller.run(py, |poll| scan::completed(&root, &schema, Limit(max_bytes), poll))?;
     Ok((hashes, told(py, bad)))
 }
 

@@ -26,6 +26,7 @@ use std::time::Duration;
 use crate::dir::{Dir, EntryKind, Nanos};
 use crate::error::{At, Error, Result, Step};
 use crate::inspect::{Contents, Depth, Inspection, Kind, TRASH, reason_of};
+use crate::load::Limit;
 use crate::{RECORD, SIDECAR};
 
 /// What became of a leftover, or would.
@@ -66,7 +67,7 @@ pub fn clean(
     dry: bool,
     interrupted: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Leftover>> {
-    let mut inspection = Inspection::open(root, Depth::Leftovers)?;
+    let mut inspection = Inspection::open(root, Depth::Leftovers, Limit::USUAL)?;
     let mut found = Vec::new();
     while let Some(part) = inspection.next(interrupted)? {
         found.extend(

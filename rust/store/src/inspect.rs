@@ -22,6 +22,7 @@ pub(crate) use contents::Contents;
 use crate::RECORD;
 use crate::dir::{Dir, EntryKind};
 use crate::error::{Error, Result};
+use crate::load::Limit;
 use crate::scan::CHUNK_BYTES;
 use crate::scan::tree::{Tree, Visit};
 
@@ -96,6 +97,7 @@ struct Open {
 
 struct Inspect {
     depth: Depth,
+    limit: Limit,
 }
 
 enum Event {
@@ -115,8 +117,8 @@ struct Chunk {
 
 impl Inspection {
     /// Begin to look at a tree.
-    pub fn open(root: &Path, depth: Depth) -> Result<Self> {
-        let tree = Tree::open(root, Arc::new(Inspect { depth }))?;
+    pub fn open(root: &Path, depth: Depth, limit: Limit) -> Result<Self> {
+        let tree = Tree::open(root, Arc::new(Inspect { depth, limit }))?;
         Ok(Self { tree, root: root.to_owned(), open: Vec::new() })
     }
 
@@ -213,7 +215,12 @@ impl Visit for Inspect {
         };
         let mut buffer = std::mem::take(&mut chunk.buffer);
         let finding = |kind, problem| Event::Finding(Finding { kind, place: place.to_owned(), problem });
-        match record::check(root, place, &record, &mut buffer, version, deep) {
+        let read = record.metadata().and_then(|metadata| self.limit.read(&record, &metadata, &mut buffer));
+        let checked = match read {
+            Ok(()) => record::check(root, place, &buffer, version, deep),
+            Err(error) => Err(format!("{RECORD} cannot be read: {}", reason_of(&error))),
+        };
+        match checked {
             Err(problem) => chunk.events.push(finding(Kind::Damaged, problem)),
             Ok(missing) => {
                 chunk.events.extend(missing.map(|problem| finding(Kind::MissingSidecar, problem)));
@@ -300,7 +307,7 @@ mod tests {
     const NAME: &str = "gpt2_pytorch_2026-02-18T14-30";
 
     fn seen(root: &Path) -> (u64, Vec<(Kind, String, String)>) {
-        let mut inspection = Inspection::open(root, Depth::Records("2.0".into())).unwrap();
+        let mut inspection = Inspection::open(root, Depth::Records("2.0".into()), Limit::USUAL).unwrap();
         let (mut complete, mut found) = (0, Vec::new());
         while let Some(part) = inspection.next(&mut || false).unwrap() {
             complete += part.complete;

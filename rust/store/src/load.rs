@@ -11,35 +11,49 @@ use crate::sidecar::open_for_reading;
 use crate::{RECORD, SIDECAR};
 
 /// Bytes of a record, at most: a file beyond that is no result, and would be read into memory whole.
-pub const MOST_BYTES: u64 = 256 << 20;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(pub u64);
 
-/// Read an open file that is a record, if it is a regular one and not too large.
-pub(crate) fn read_whole(mut file: &File, metadata: &Metadata, buffer: &mut Vec<u8>) -> io::Result<()> {
-    buffer.clear();
-    if metadata.is_dir() {
-        return Err(io::Error::new(ErrorKind::IsADirectory, "not a regular file"));
-    }
-    if !metadata.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let size = metadata.len();
-    if size > MOST_BYTES {
-        let said = format!("{size} bytes are too many for a record, of which {MOST_BYTES} are read at most");
-        return Err(io::Error::new(ErrorKind::FileTooLarge, said));
-    }
-    // A record never changes: when as much is read as there was, there is no more to ask for.
-    buffer.resize(usize::try_from(size).unwrap_or(usize::MAX), 0);
-    let mut read = 0;
-    while read < buffer.len() {
-        match file.read(&mut buffer[read..]) {
-            Ok(0) => break,
-            Ok(more) => read += more,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+impl Limit {
+    /// What is read where nobody says otherwise.
+    pub const USUAL: Self = Self(256 << 20);
+
+    /// Read an open file that is a record, if it is a regular one and not too large.
+    pub(crate) fn read(self, mut file: &File, metadata: &Metadata, buffer: &mut Vec<u8>) -> io::Result<()> {
+        buffer.clear();
+        if metadata.is_dir() {
+            return Err(io::Error::new(ErrorKind::IsADirectory, "not a regular file"));
         }
+        if !metadata.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let (Self(most), size) = (self, metadata.len());
+        if size > most {
+            let said = format!(
+                "{size} bytes are too many for a record, of which {most} are read at most; \
+                 max_record_bytes raises that, or LLEM_MAX_RECORD_BYTES in the environment"
+            );
+            return Err(io::Error::new(ErrorKind::FileTooLarge, said));
+        }
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        // A limit may be more than there is memory, and an allocation that fails otherwise ends the process.
+        buffer.try_reserve_exact(size).map_err(|_| {
+            io::Error::new(ErrorKind::OutOfMemory, format!("there is no memory for its {size} bytes"))
+        })?;
+        // A record never changes: when as much is read as there was, there is no more to ask for.
+        buffer.resize(size, 0);
+        let mut read = 0;
+        while read < buffer.len() {
+            match file.read(&mut buffer[read..]) {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        buffer.truncate(read);
+        Ok(())
     }
-    buffer.truncate(read);
-    Ok(())
 }
 
 /// A record as it is on disk.
@@ -54,7 +68,7 @@ pub struct Record {
 }
 
 /// Read a record from its file or from the directory that holds its `result.json`.
-pub fn read(path: &Path) -> Result<Record> {
+pub fn read(path: &Path, limit: Limit) -> Result<Record> {
     let mut path = path.to_owned();
     let mut file = open_for_reading(&path).at(Step::Read, || path.clone())?;
     let mut metadata = file.metadata().at(Step::Read, || path.clone())?;
@@ -64,7 +78,7 @@ pub fn read(path: &Path) -> Result<Record> {
         metadata = file.metadata().at(Step::Read, || path.clone())?;
     }
     let mut bytes = Vec::new();
-    read_whole(&file, &metadata, &mut bytes).at(Step::Read, || path.clone())?;
+    limit.read(&file, &metadata, &mut bytes).at(Step::Read, || path.clone())?;
     let has_sidecar = path.with_file_name(SIDECAR).is_file();
     Ok(Record { path, bytes, has_sidecar })
 }
@@ -123,21 +137,34 @@ mod tests {
         let path = temp.path().join(RECORD);
         fs::write(&path, b"{}").unwrap();
         for by in [&path, temp.path()] {
-            let record = read(by).unwrap();
+            let record = read(by, Limit::USUAL).unwrap();
             assert_eq!((record.path, record.bytes, record.has_sidecar), (path.clone(), b"{}".into(), false));
         }
         fs::write(temp.path().join(SIDECAR), b"").unwrap();
-        assert!(read(&path).unwrap().has_sidecar);
+        assert!(read(&path, Limit::USUAL).unwrap().has_sidecar);
     }
 
     #[test]
     fn what_is_not_there_or_no_file_is_named() {
         let temp = tempfile::tempdir().unwrap();
-        let error = read(temp.path()).unwrap_err();
+        let error = read(temp.path(), Limit::USUAL).unwrap_err();
         assert!(error.is_io(ErrorKind::NotFound));
         assert_eq!(error.path(), Some(temp.path().join(RECORD).as_path()));
         fs::create_dir(temp.path().join(RECORD)).unwrap();
-        assert!(read(temp.path()).unwrap_err().is_io(ErrorKind::IsADirectory));
+        assert!(read(temp.path(), Limit::USUAL).unwrap_err().is_io(ErrorKind::IsADirectory));
+    }
+
+    #[test]
+    fn a_record_of_as_many_bytes_as_the_limit_is_read_and_one_of_more_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join(RECORD);
+        fs::write(&path, b"{}").unwrap();
+        assert_eq!(read(&path, Limit(2)).unwrap().bytes, b"{}");
+        let error = read(&path, Limit(1)).unwrap_err();
+        assert!(error.is_io(ErrorKind::FileTooLarge));
+        for said in [path.to_str().unwrap(), ": 2 bytes", "of which 1 are", "max_record_bytes"] {
+            assert!(error.to_string().contains(said), "{error}");
+        }
     }
 
     #[test]

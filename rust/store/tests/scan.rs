@@ -8,6 +8,7 @@ use std::path::Path;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_schema::DataType;
+use llem_store::load::Limit;
 use llem_store::scan::{
     Comparison, Condition, Documents, Operand, Plan, RecordSchema, Scan, ScanError, Trouble,
 };
@@ -193,6 +194,6 @@ fn whoever_stops_a_scan_or_drops_it_stops_its_threads() {
         Err(ScanError::Store(llem_store::Error::Interrupted))
     ));
     drop(reader);
-    let mut documents = Documents::open(temp.path()).unwrap();
+    let mut documents = Documents::open(temp.path(), Limit::USUAL).unwrap();
     assert_eq!(documents.next(&mut || false).unwrap().unwrap()[0].as_ref().unwrap().bytes, br#"{"id": "x"}"#);
 }

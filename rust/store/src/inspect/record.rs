@@ -1,7 +1,6 @@
 //! One record, and the sidecar that it names.
 
 use std::fmt;
-use std::fs::File;
 use std::path::Path;
 
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
@@ -10,7 +9,7 @@ use serde_json::Value;
 use super::reason_of;
 use crate::dir::Dir;
 use crate::error::Error;
-use crate::load::{diagnose, read_whole};
+use crate::load::diagnose;
 use crate::scan::json::{Key, without_place};
 use crate::timeseries::TraceFile;
 use crate::{RECORD, SIDECAR};
@@ -22,19 +21,16 @@ struct Header {
     sidecar: Option<String>,
 }
 
-/// Read a record, and say what is wrong with it, as an error, or that its sidecar is missing; where it is `deep`,
-/// the sidecar is read through.
+/// Say what is wrong with a record, as an error, or that its sidecar is missing; where it is `deep`, the sidecar is
+/// read through.
 pub(super) fn check(
     root: &Dir,
     place: &Path,
-    record: &File,
-    buffer: &mut Vec<u8>,
+    record: &[u8],
     version: &str,
     deep: bool,
 ) -> Result<Option<String>, String> {
-    let read = record.metadata().and_then(|metadata| read_whole(record, &metadata, buffer));
-    read.map_err(|error| format!("{RECORD} cannot be read: {}", reason_of(&error)))?;
-    let header = Header::read(buffer)?;
+    let header = Header::read(record)?;
     if let Some(other) = header.version.filter(|said| said != version) {
         return Err(format!("{RECORD} is of schema line {other}, which is not read here; this is {version}"));
     }

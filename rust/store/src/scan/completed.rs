@@ -22,6 +22,7 @@ use super::tree::{Tree, Visit};
 use super::{Bad, Poll, ScanError, Trouble};
 use crate::dir::Dir;
 use crate::error::Error;
+use crate::load::Limit;
 
 const HASH: &str = "measurement_config_hash";
 const VERSION: &str = "schema_version";
@@ -30,10 +31,11 @@ const VERSION: &str = "schema_version";
 pub fn completed(
     root: &Path,
     schema: &RecordSchema,
+    limit: Limit,
     poll: Poll<'_>,
 ) -> Result<(BTreeSet<String>, Vec<Bad>), ScanError> {
-    let plan =
-        Plan::new(schema, &[HASH.to_owned()], Vec::new(), usize::MAX, false).map_err(ScanError::Shape)?;
+    let plan = Plan::new(schema, &[HASH.to_owned()], Vec::new(), usize::MAX, false);
+    let plan = plan.map_err(ScanError::Shape)?.with_limit(limit);
     let records = Records { plan: Arc::new(plan), types: None };
     let mut tree = Tree::open(root, Arc::new(Hashes { records }))?;
     let (mut hashes, mut bad) = (BTreeSet::new(), Vec::new());
@@ -66,7 +68,7 @@ impl Visit for Hashes {
 
     fn visit(&self, chunk: &mut Chunk, root: &Dir, place: &Path, record: File) {
         let Chunk { hashes, log } = chunk;
-        log.read(root, place, &record, |bytes, saved_at| {
+        log.read(root, place, &record, self.records.plan.limit, |bytes, saved_at| {
             let glance = self.hash_in(bytes);
             hashes.push(glance.map_or_else(|| self.parse(root, place, saved_at, bytes), Ok)?);
             Ok(())

@@ -8,7 +8,7 @@ use super::records::CHUNK_BYTES;
 use super::tree::{Tree, Visit};
 use crate::dir::Dir;
 use crate::error::{Error, Result, Step};
-use crate::load::read_whole;
+use crate::load::Limit;
 use crate::{RECORD, SIDECAR};
 
 /// A record as it is on disk.
@@ -25,12 +25,14 @@ pub struct Document {
 /// The records of a tree, in order.
 pub struct Documents(Tree<Bytes>);
 
-struct Bytes;
+struct Bytes {
+    limit: Limit,
+}
 
 impl Documents {
     /// Begin to read the records below a directory.
-    pub fn open(root: &Path) -> Result<Self> {
-        Ok(Self(Tree::open(root, Arc::new(Bytes))?))
+    pub fn open(root: &Path, limit: Limit) -> Result<Self> {
+        Ok(Self(Tree::open(root, Arc::new(Bytes { limit }))?))
     }
 
     /// The next records, some dozens; in place of one that cannot be read, or a directory, why. `None` at the end.
@@ -53,7 +55,7 @@ impl Visit for Bytes {
     fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File) {
         let path = root.path().join(place).join(RECORD);
         let mut bytes = Vec::new();
-        let read = record.metadata().and_then(|metadata| read_whole(&record, &metadata, &mut bytes));
+        let read = record.metadata().and_then(|metadata| self.limit.read(&record, &metadata, &mut bytes));
         chunk.push(match read {
             Ok(()) => Ok(Document { path, bytes, has_sidecar: root.has_file(&place.join(SIDECAR)) }),
             Err(error) => Err(Error::io(Step::Read, path, error)),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::config::Keys;
 use super::filter::Filter;
+use crate::load::Limit;
 
 /// The column that stands for every key of the configuration.
 pub const CONFIG: &str = "effective_config";
@@ -192,6 +193,7 @@ pub struct Plan {
     pub(super) batch_size: usize,
     /// Whether the path of a result is in the table, or asked for.
     pub(super) tells_path: bool,
+    pub(super) limit: Limit,
     infer: bool,
 }
 
@@ -250,8 +252,15 @@ impl Plan {
             keys: Arc::new(planner.keys),
             batch_size,
             tells_path,
+            limit: Limit::USUAL,
             infer,
         })
+    }
+
+    /// Read records of other sizes than the usual ones.
+    #[must_use]
+    pub fn with_limit(self, limit: Limit) -> Self {
+        Self { limit, ..self }
     }
 
     /// Whether the types of some columns depend on what the records hold.

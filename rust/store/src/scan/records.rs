@@ -21,7 +21,7 @@ use super::tree::Visit;
 use super::{Bad, Table, Trouble};
 use crate::dir::Dir;
 use crate::error::{Error, Step};
-use crate::load::{diagnose, read_whole};
+use crate::load::{Limit, diagnose};
 use crate::{RECORD, SIDECAR};
 
 /// Bytes of a buffer that is not kept for the next record.
@@ -52,13 +52,14 @@ impl Log {
         root: &Dir,
         place: &Path,
         record: &File,
+        limit: Limit,
         take: impl FnOnce(&[u8], i64) -> Result<(), Trouble>,
     ) {
         self.records += 1;
         let path = || root.path().join(place).join(RECORD);
         let mut buffer = std::mem::take(&mut self.buffer);
         let read = record.metadata().and_then(|metadata| {
-            read_whole(record, &metadata, &mut buffer)?;
+            limit.read(record, &metadata, &mut buffer)?;
             saved_at(&metadata)
         });
         let read = read.map_err(|error| Trouble::Io(Error::io(Step::Read, path(), error)));
@@ -130,7 +131,7 @@ impl Visit for Records {
 
     fn visit(&self, chunk: &mut Chunk, root: &Dir, place: &Path, record: File) {
         let mut log = std::mem::take(&mut chunk.log);
-        log.read(root, place, &record, |bytes, saved_at| {
+        log.read(root, place, &record, self.plan.limit, |bytes, saved_at| {
             let row = self.row(&mut chunk.configs, root, place, saved_at, bytes)?;
             if let Some(Wanted { slots, values, mut found }) = row {
                 chunk.push(&self.plan, &slots, &values, &mut found);

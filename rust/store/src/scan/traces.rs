@@ -276,7 +276,7 @@ impl Visit for Traces {
         let Chunk { configs, batches, types, bytes, traces, log } = chunk;
         let sidecar = place.join(SIDECAR);
         let mut unreadable = None;
-        log.read(root, place, &record, |record, saved_at| {
+        log.read(root, place, &record, self.records.plan.limit, |record, saved_at| {
             let Some(wanted) = self.records.row(configs, root, place, saved_at, record)? else {
                 return Ok(());
             };
