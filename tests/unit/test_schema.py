@@ -220,6 +220,7 @@ def test_the_properties(make_result: Callable[..., ExperimentResult]) -> None:
     assert make_result().duration_sec == 10.0
     assert make_result().tokens_per_joule == 1000 / 250.5
     assert make_result(total_energy_j=0.0).tokens_per_joule == 0.0
+    assert make_result(total_tokens=10**400).tokens_per_joule == math.inf
     with pytest.raises(TypeError, match="offset-naive and offset-aware"):
         _ = make_result(start_time=datetime(2026, 1, 1, tzinfo=timezone.utc)).duration_sec
 

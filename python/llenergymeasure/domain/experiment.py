@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -180,7 +181,10 @@ class ExperimentResult(Model):
     @property
     def tokens_per_joule(self) -> float:
         """Tokens for each joule; 0.0 where no energy was measured."""
-        return self.total_tokens / self.total_energy_j if self.total_energy_j else 0.0
+        try:
+            return self.total_tokens / self.total_energy_j if self.total_energy_j else 0.0
+        except OverflowError:  # an integer beyond every float
+            return (math.inf if self.total_tokens > 0 else -math.inf) / self.total_energy_j
 
     def save(
         self,
