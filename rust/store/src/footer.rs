@@ -12,6 +12,8 @@ use crate::unwind::unless_it_panics;
 
 /// The magic number at both ends, and the footer's length before the second.
 const SMALLEST: u64 = 12;
+/// Bytes of a footer, at most; that of a trace has some thousands.
+const LARGEST: u64 = 16 << 20;
 /// How deep the columns of a schema may lie in each other: the parser calls itself as often.
 const DEEPEST_COLUMN: usize = 100;
 /// The parser numbers row groups in 16 bits.
@@ -40,8 +42,8 @@ impl From<io::Error> for Flaw {
     }
 }
 
-/// Read the footer of a file of `size` bytes; one of more than `most` bytes is a flaw.
-pub(crate) fn read(file: &File, size: u64, most: u64) -> Result<ParquetMetaData, Flaw> {
+/// Read the footer of a file of `size` bytes.
+pub(crate) fn read(file: &File, size: u64) -> Result<ParquetMetaData, Flaw> {
     if size == 0 {
         return Err(Flaw::damage("the file is empty"));
     }
@@ -66,8 +68,8 @@ pub(crate) fn read(file: &File, size: u64, most: u64) -> Result<ParquetMetaData,
     if length > size - SMALLEST {
         return Err(unreadable(&format!("it claims {length} bytes of a file that has {size}")));
     }
-    if length > most {
-        return Err(unreadable(&format!("it has {length} bytes, and more than {most} are not read")));
+    if length > LARGEST {
+        return Err(unreadable(&format!("it has {length} bytes, and more than {LARGEST} are not read")));
     }
     let mut footer = vec![0; usize::try_from(length).map_err(|_| unreadable("it is too large"))?];
     read_at(file, size - 8 - length, &mut footer)?;
@@ -154,7 +156,7 @@ mod tests {
         fs::write(&path, [b"PAR1", footer, &length, b"PAR1"].concat()).unwrap();
         let file = File::open(&path).unwrap();
         let size = file.metadata().unwrap().len();
-        match read(&file, size, 1 << 20) {
+        match read(&file, size) {
             Err(Flaw::Damage(reason)) => reason,
             other => panic!("{other:?}"),
         }
@@ -176,7 +178,7 @@ mod tests {
         footer.extend([0x16, 0x00, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07]);
         assert!(reason(&footer).contains("claims more than it holds"));
         assert!(reason(&[0x15, 0x02]).contains("cut short"));
-        assert!(reason(&vec![0; 2 << 20]).contains("more than 1048576 are not read"));
+        assert!(reason(&vec![0; 17 << 20]).contains("more than 16777216 are not read"));
     }
 
     #[test]

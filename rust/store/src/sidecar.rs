@@ -108,7 +108,7 @@ impl SourceFile {
     }
 
     fn check_footer(&self) -> Result<()> {
-        match footer::read(&self.file, self.size, u64::MAX) {
+        match footer::read(&self.file, self.size) {
             // A file with an encrypted footer is one too.
             Ok(_) | Err(Flaw::Encrypted) => Ok(()),
             Err(Flaw::Io(error)) => Err(Error::io(Step::ReadSource, self.path.clone(), error)),

@@ -11,6 +11,9 @@ pub(crate) const STRUCT: u8 = 12;
 
 /// How deep the structures of a footer or a page may lie in each other; Parquet's own lie 7 deep.
 const DEEPEST: u8 = 32;
+/// Elements of a list; the longest that Parquet has is that of the columns. An element may be one byte, and the
+/// parser allocates a hundred for it.
+const MOST_ELEMENTS: usize = 1 << 16;
 
 /// A place in encoded bytes. Every method gives `None` where the bytes end too early or mean nothing.
 pub(crate) struct Walker<'a> {
@@ -45,14 +48,16 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// The type and the number of a list's elements, which follow; there are at least as many bytes.
+    /// The type and the number of a list's elements, which follow; there are at least as many bytes, and not too
+    /// many elements.
     pub(crate) fn list(&mut self) -> Option<(u8, usize)> {
         let header = self.byte()?;
         let count = match header >> 4 {
             15 => self.varint()?,
             count => u64::from(count),
         };
-        let count = usize::try_from(count).ok().filter(|&count| count <= self.rest.len())?;
+        let most = self.rest.len().min(MOST_ELEMENTS);
+        let count = usize::try_from(count).ok().filter(|&count| count <= most)?;
         Some((header & 0x0f, count))
     }
 
@@ -166,6 +171,10 @@ mod tests {
     fn a_count_that_the_bytes_cannot_hold_is_not_believed() {
         assert!(Walker::new(&[0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00]).list().is_none());
         assert!(Walker::new(&[0xff; 40]).skip(8).is_none());
+        // 65,536 empty structures, and one more.
+        let structures = |last: u8| [&[0xfc, 0x80 | last, 0x80, 0x04][..], &[0; 1 << 17]].concat();
+        assert!(Walker::new(&structures(0)).list().is_some());
+        assert!(Walker::new(&structures(1)).list().is_none());
         assert!(Walker::new(&[0xff, 0xff, 0xff, 0x7f, 0xcc]).skip(11).is_none());
         assert!(Walker::new(&[0x1c; 9999]).skip(STRUCT).is_none());
         assert!(Walker::new(&[0x19; 9999]).skip(LIST).is_none());

@@ -24,8 +24,6 @@ use crate::unwind::unless_it_panics;
 const BATCH: usize = 1 << 14;
 /// Rows of a trace that is read whole: 8 GPUs for 48 days, in 1.5 GB.
 const MOST_ROWS: u64 = 1 << 25;
-/// Bytes of a footer; that of a trace has some thousands.
-const LARGEST_FOOTER: u64 = 16 << 20;
 
 /// An open Parquet file whose footer has been read.
 #[derive(Debug)]
@@ -67,7 +65,7 @@ impl TraceFile {
             return Err(Error::io(Step::ReadTimeseries, path, io::Error::new(kind, "not a regular file")));
         }
         let place = Place { path: path.to_owned(), size: metadata.len() };
-        let metadata = footer::read(&file, place.size, LARGEST_FOOTER).map_err(|flaw| place.error(flaw))?;
+        let metadata = footer::read(&file, place.size).map_err(|flaw| place.error(flaw))?;
         let rows = metadata
             .row_groups()
             .iter()
