@@ -1,11 +1,16 @@
-"""What hypothesis draws the schema's models from."""
+"""What hypothesis draws the schema's models from, and every reader in a process of its own."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import types
 import typing
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 from zoneinfo import ZoneInfo
 
@@ -87,3 +92,30 @@ def models() -> Callable[[type[BaseModel]], st.SearchStrategy[Any]]:
 def json_objects() -> st.SearchStrategy[dict[str, Any]]:
     """Draw objects of JSON values."""
     return st.dictionaries(st.text(), json_values)
+
+
+READERS = (
+    *("load", "load_result", "from_json", "stored", "read_timeseries", "stored_timeseries", "llem_show"),
+    *("load_all", "load_all_skip", "scan", "scan_all", "scan_skip", "scan_collect", "scan_all_collect"),
+    *("scan_timeseries", "scan_timeseries_skip", "scan_timeseries_collect", "completed", "verify"),
+    *("verify_deep", "clean", "repr", "llem_ls", "llem_verify"),
+)
+
+
+@pytest.fixture(scope="session")
+def read_by_all() -> Callable[..., dict[str, Any]]:
+    """Have every reader read a tree in little memory, and return the answers of `readers.py` by its name."""
+
+    def read(root: Path, *wanted: str, mebibytes: int = 1024, **environment: str) -> dict[str, Any]:
+        script = str(Path(__file__).with_name("readers.py"))
+        command = [sys.executable, script, str(root), str(mebibytes), *(wanted or READERS)]
+        run = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=300, env=os.environ | environment
+        )
+        lines = [json.loads(line) for line in run.stdout.splitlines()]
+        # The last that began is the one that ended the process.
+        assert run.returncode == 0, (run.returncode, lines[-1:], run.stderr)
+        assert "panicked" not in run.stderr, run.stderr
+        return {line["reader"]: line["answer"] for line in lines if "reader" in line}
+
+    return read

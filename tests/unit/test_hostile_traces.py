@@ -1,0 +1,178 @@
+"""A Parquet file that claims gigabytes ends no process, whoever reads it and wherever it lies."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from llenergymeasure import ExperimentResult
+
+Answers = dict[str, Any]
+GIGABYTES = 3 << 30
+FOOTER = 12 << 20
+"""Bytes that a footer may have, and be looked into."""
+SCHEMA = bytes([0x15, 2, 0x19, 0x1C, 0x48, 1, 0x78, 0])
+"""A version, and a schema of one element, x."""
+NO_ROWS = bytes([0x16, 0])
+NO_GROUPS = bytes([0x19, 0x0C])
+
+
+def varint(number: int) -> bytes:
+    digits = []
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*digits, number])
+
+
+def listed(kind: int, count: int, elements: bytes = b"") -> bytes:
+    return bytes([0xF0 | kind]) + varint(count) + elements
+
+
+def with_footer(footer: bytes) -> bytes:
+    return b"PAR1" + footer + struct.pack("<I", len(footer)) + b"PAR1"
+
+
+def table(rows: int = 100, **options: Any) -> bytes:
+    """A trace as another writer makes it."""
+    times = [float(second) for second in range(rows)]
+    file = io.BytesIO()
+    columns = {"timestamp_s": times, "power_w": times, "note": [f"{second:09}" for second in range(rows)]}
+    kinds = {"timestamp_s": pa.float64(), "power_w": pa.float64(), "note": pa.string()}
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in kinds.items()])
+    pq.write_table(
+        pa.table(columns, schema=schema), file, **({"compression": "zstd", "use_dictionary": False} | options)
+    )
+    return file.getvalue()
+
+
+def claiming(old: bytes, new: bytes, **options: Any) -> bytes:
+    """A trace in which one number is another wherever it occurs, in the headers of pages and the footer."""
+    content = table(**options)
+    assert old in content
+    start = len(content) - 8 - footer_length(content)
+    body, footer = content[:start], content[start:-8]
+    body, footer = body.replace(old, new), footer.replace(old, new)
+    return body + footer + struct.pack("<I", len(footer)) + b"PAR1"
+
+
+def footer_length(content: bytes) -> int:
+    length: int = struct.unpack("<I", content[-8:-4])[0]
+    return length
+
+
+# Zigzag: 100 rows, as fields of 32 and 64 bits; 800 bytes of a column of 100 doubles, plain.
+ROWS, ROWS_64 = b"\x15" + varint(200), b"\x16" + varint(200)
+PAGE, HUGE_PAGE = (b"\x15\0\x15" + varint(2 * length) for length in (800, 2**31 - 1))
+HUGE_32, HUGE_64 = b"\x15" + varint(2 * (2**31 - 1)), b"\x16" + varint(2 * (2**62))
+
+LIES = {
+    # What the parser would allocate for, at some dozens to hundreds of bytes for each byte.
+    "columns-of-the-schema": with_footer(
+        bytes([0x15, 2, 0x19]) + listed(12, FOOTER, bytes(FOOTER)) + NO_ROWS + NO_GROUPS + b"\0"
+    ),
+    "named-columns": with_footer(
+        bytes([0x15, 2, 0x19])
+        + listed(12, FOOTER // 4, bytes([0x48, 1, 0x78, 0]) * (FOOTER // 4))
+        + (NO_ROWS + NO_GROUPS + b"\0")
+    ),
+    "keys": with_footer(SCHEMA + NO_ROWS + NO_GROUPS + b"\x19" + listed(12, FOOTER, bytes(FOOTER)) + b"\0"),
+    "columns-of-a-group": with_footer(
+        SCHEMA + NO_ROWS + bytes([0x19, 0x1C, 0x19]) + listed(12, FOOTER, bytes(FOOTER)) + b"\0\0"
+    ),
+    "orders": with_footer(SCHEMA + NO_ROWS + NO_GROUPS + b"\x39" + listed(12, FOOTER, bytes(FOOTER)) + b"\0"),
+    # What is claimed and not there.
+    "row-groups": with_footer(SCHEMA + NO_ROWS + b"\x19" + listed(12, GIGABYTES)),
+    "list": with_footer(SCHEMA + NO_ROWS + NO_GROUPS + b"\x19" + listed(12, 2**62)),
+    "name": with_footer(bytes([0x15, 2, 0x19, 0x1C, 0x48]) + varint(GIGABYTES) + b"x"),
+    "map": with_footer(SCHEMA + b"\x1b" + varint(GIGABYTES) + b"\xcc"),
+    "footer": b"PAR1" + struct.pack("<I", 2**31) + b"PAR1",
+    "endless-varint": with_footer(SCHEMA + b"\x16" + b"\xff" * 100),
+    # Pages.
+    "rows": claiming(ROWS_64, HUGE_64),
+    "values-of-a-page": claiming(ROWS, HUGE_32),
+    "bytes-of-a-page": claiming(PAGE, HUGE_PAGE),
+    "bytes-of-a-plain-page": claiming(PAGE, HUGE_PAGE, compression="none"),
+    "bytes-of-a-snappy-page": claiming(PAGE, HUGE_PAGE, compression="snappy"),
+    "bytes-of-a-string": table(compression="none").replace(b"\x09\0\0\0", b"\xff\xff\xff\x7f"),
+    "values-of-a-dictionary": claiming(ROWS, HUGE_32, use_dictionary=True),
+}
+
+
+@pytest.fixture(scope="module")
+def answers(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_result: Callable[..., ExperimentResult],
+    read_by_all: Callable[..., Answers],
+) -> Answers:
+    """What each reader of traces, and a save, says of them all, in a process that may have 1 GB."""
+    here = tmp_path_factory.mktemp("traces")
+    root, record = here / "results", make_result().model_dump_json(indent=2)
+    (here / "given.json").write_text(record)
+    for name, content in {"a": table(), **LIES, "sparse": b"", "z": table()}.items():
+        (root / name).mkdir(parents=True)
+        (root / name / "result.json").write_text(record)
+        (root / name / "timeseries.parquet").write_bytes(content)
+    # As many bytes as it claims, and they take no room.
+    with (root / "sparse" / "timeseries.parquet").open("r+b") as file:
+        file.write(b"PAR1")
+        file.seek(GIGABYTES)
+        file.write(struct.pack("<I", GIGABYTES - 4) + b"PAR1")
+    return read_by_all(
+        *(root, "read_timeseries", "stored_timeseries", "save", "llem_show"),
+        *("scan_timeseries", "scan_timeseries_skip", "scan_timeseries_collect", "verify_deep", "verify"),
+    )
+
+
+WHOLE = {"a", "z"}
+EVERY = {*WHOLE, *LIES, "sparse"}
+# A save looks at the footer and copies the rest as it is; who reads the usual columns never meets the string.
+SAVED = {
+    *WHOLE,
+    "rows",
+    "bytes-of-a-string",
+    *(name for name in LIES if "-of-a-" in name and "group" not in name),
+}
+READ = {*WHOLE, "bytes-of-a-string"}
+
+
+def test_a_save_stores_it_or_says_that_the_result_alone_is_safe(answers: Answers) -> None:
+    told = answers["save"]
+    assert {name for name, answer in told.items() if answer["raised"] is None} == SAVED
+    for name in EVERY - SAVED:
+        assert told[name]["raised"] == "SidecarError", told[name]
+        assert "the result itself is safe, without a sidecar" in told[name]["said"]
+
+
+@pytest.mark.parametrize("reader", ["read_timeseries", "stored_timeseries"])
+def test_a_trace_is_read_or_said_to_be_damaged(answers: Answers, reader: str) -> None:
+    told = answers[reader]
+    assert {told[name]["returned"] for name in READ} == {100}
+    for name in EVERY - READ:
+        assert told[name]["raised"] in ("ResultCorruptError", "ResultError"), told[name]
+        assert f"/{name}/timeseries.parquet (" in told[name]["said"]
+
+
+def test_the_traces_of_a_tree_are_read_around_it(answers: Answers) -> None:
+    told = answers["scan_timeseries_collect"]["returned"]
+    assert told["path"] == sorted(READ)
+    assert told["rows"] == 100 * len(READ)
+    assert {path.removesuffix("/timeseries.parquet") for path in told["errors"]} == EVERY - READ
+    assert answers["scan_timeseries_skip"]["returned"]["rows"] == 100 * len(READ)
+    assert answers["scan_timeseries"]["raised"] in ("ResultCorruptError", "ResultError")
+
+
+def test_a_look_at_every_page_finds_each(answers: Answers) -> None:
+    found = answers["verify_deep"]["returned"]
+    assert found["damaged"].keys() == EVERY - WHOLE
+    assert answers["verify"]["returned"]["complete"] == len(EVERY)
+
+
+def test_it_takes_no_more_memory_than_a_footer_may(answers: Answers) -> None:
+    assert answers["peak"] < 512 << 20

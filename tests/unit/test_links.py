@@ -1,0 +1,208 @@
+"""Symlinks, pipes and devices where results should be: nothing leads out of the tree, and nobody waits."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llenergymeasure import ExperimentResult, ResultStore
+from llenergymeasure.results.timeseries import Timeseries
+
+Answers = dict[str, Any]
+LEFT = "gpt2_pytorch_2026-02-18T14-30"
+LINKED_RECORDS = {"record-outside", "record-dangling", "record-loop", "record-inside"}
+SPECIAL = {"record-pipe", "record-socket", "record-device", "record-directory"}
+SIDECARS = {"sidecar-outside", "sidecar-pipe", "sidecar-socket", "sidecar-device"}
+OUTSIDE = {"result-outside", "study-outside", "loop", "dangling", "file-outside"}
+
+
+class Tree:
+    """A tree with a good result, and whatever else may lie beside it; and what lies outside."""
+
+    def __init__(self, here: Path, result: ExperimentResult) -> None:
+        self.root, self.outside = here / "results", here / "outside"
+        trace = Timeseries(timestamp_s=[0.0, 1.0], gpu_index=[0, 0], power_w=[1.0, 1.0])
+        secret = result.model_copy(
+            update={"experiment_id": "outside", "measurement_config_hash": "outside", "total_energy_j": 1e6}
+        )
+        secret.save(self.outside / "study", trace).parent.rename(self.outside / "study" / "result")
+        self.secret = self.outside / "study" / "result"
+        (self.outside / "left").mkdir()
+        for name in (".result.json.tmp", "timeseries.parquet"):
+            (self.outside / "left" / name).write_text("keep")
+        result.save(self.root, trace).parent.rename(self.root / "good")
+        (here / "given.json").write_text(result.model_dump_json())
+        self._link()
+        self._put_special(result.model_dump_json())
+        self.before = self.state()
+
+    def _link(self) -> None:
+        root = self.root
+        (root / "result-outside").symlink_to(self.secret)
+        (root / "study-outside").symlink_to(self.outside / "study")
+        (root / "file-outside").symlink_to(self.secret / "result.json")
+        (root / "loop").symlink_to(root)
+        (root / "dangling").symlink_to("nothing")
+        # What a cleaner may take for its own, or for what a save left.
+        (root / ".trash-0123").symlink_to(self.outside / "left")
+        (root / f"{LEFT}_1").symlink_to(self.outside / "left")
+        (root / f"{LEFT}_2").mkdir()
+        (root / f"{LEFT}_2" / "timeseries.parquet").symlink_to(self.outside / "left" / "timeseries.parquet")
+        (root / f"{LEFT}_3").mkdir()
+        (root / f"{LEFT}_3" / ".result.json.tmp").symlink_to(self.outside / "left" / ".result.json.tmp")
+        (root / ".trash-4567").mkdir()
+        (root / ".trash-4567" / LEFT).symlink_to(self.secret)
+        for name, target in {
+            "record-outside": self.secret / "result.json",
+            "record-dangling": root / "nothing",
+            "record-loop": root / "record-loop" / "result.json",
+            "record-inside": root / "good" / "result.json",
+        }.items():
+            (root / name).mkdir()
+            (root / name / "result.json").symlink_to(target)
+
+    def _put_special(self, record: str) -> None:
+        for name in SPECIAL | SIDECARS:
+            place = self.root / name
+            place.mkdir()
+            file = place / ("result.json" if name in SPECIAL else "timeseries.parquet")
+            if name in SIDECARS:
+                (place / "result.json").write_text(record)
+            match name.partition("-")[2]:
+                case "outside":
+                    file.symlink_to(self.secret / "timeseries.parquet")
+                case "pipe":
+                    os.mkfifo(file)
+                case "directory":
+                    file.mkdir()
+                case "socket":
+                    bind(file)
+                case _:
+                    try:
+                        os.mknod(file, stat.S_IFCHR | 0o666, os.makedev(1, 5))  # /dev/zero, which never ends
+                    except PermissionError:
+                        file.mkdir()
+
+    def state(self) -> dict[str, Any]:
+        """What lies outside, and when it was written to."""
+        found = {}
+        for path in sorted(self.outside.rglob("*")):
+            content = path.read_bytes() if path.is_file() else None
+            found[str(path)] = (path.stat().st_mtime_ns, content)
+        return found
+
+
+def bind(path: Path) -> None:
+    """Make a socket; its address may be longer than the system takes."""
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(f"/proc/self/fd/{directory}/{path.name}")
+    except OSError:
+        path.mkdir()
+    finally:
+        os.close(directory)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory, make_result: Callable[..., ExperimentResult]) -> Tree:
+    return Tree(tmp_path_factory.mktemp("links"), make_result())
+
+
+@pytest.fixture(scope="module")
+def answers(tree: Tree, read_by_all: Callable[..., Answers]) -> Answers:
+    """What each reader says of it; one that waits for a pipe or reads a device to its end never answers."""
+    return read_by_all(tree.root)
+
+
+def test_nothing_outside_is_changed_by_anyone(tree: Tree, answers: Answers) -> None:
+    assert answers["clean"]["raised"] is None
+    assert tree.state() == tree.before
+
+
+@pytest.mark.parametrize("reader", ["scan_collect", "scan_all_collect", "scan_skip"])
+def test_a_scan_has_no_row_from_outside_and_tells_of_what_it_did_not_follow(
+    answers: Answers, reader: str
+) -> None:
+    told = answers[reader]["returned"]
+    assert set(told["path"]) == {"good", *SIDECARS}
+    assert {path.removesuffix("/result.json") for path in told["errors"]} == LINKED_RECORDS | SPECIAL
+    for name in LINKED_RECORDS:
+        assert "a symbolic link, which is not followed" in told["errors"][f"{name}/result.json"]
+    assert answers["scan"]["raised"] == "PersistenceError"
+
+
+def test_the_traces_of_a_tree_are_none_from_outside(answers: Answers) -> None:
+    told = answers["scan_timeseries_collect"]["returned"]
+    assert (told["path"], told["rows"]) == (["good"], 2)
+    assert {path for path in told["errors"] if "parquet" in path} == {
+        f"{n}/timeseries.parquet" for n in SIDECARS
+    }
+    assert "not followed" in told["errors"]["sidecar-outside/timeseries.parquet"]
+
+
+def test_what_is_loaded_and_completed_of_a_tree_is_none_from_outside(answers: Answers) -> None:
+    assert answers["load_all_skip"]["returned"] == ["experiment-1"] * (1 + len(SIDECARS))
+    assert answers["completed"]["returned"] == ["0123456789abcdef"]
+    (warned,) = answers["completed"]["warned"]
+    assert f"{len(LINKED_RECORDS | SPECIAL)} files were skipped" in warned
+
+
+@pytest.mark.parametrize("reader", ["verify", "verify_deep"])
+def test_verify_counts_nothing_from_outside_and_reads_no_trace_there(answers: Answers, reader: str) -> None:
+    found = answers[reader]["returned"]
+    deep = SIDECARS if reader == "verify_deep" else set()
+    # Whether a file is there is asked through a link, as loading asks; what is in it is not looked at.
+    assert found["damaged"].keys() >= LINKED_RECORDS | SPECIAL
+    assert found["damaged"].keys() - LINKED_RECORDS - SPECIAL <= deep
+    assert ("sidecar-outside" in found["damaged"]) == (reader == "verify_deep")
+    assert OUTSIDE.isdisjoint({name for kind in found.values() if isinstance(kind, dict) for name in kind})
+
+
+def test_cleaning_removes_no_link_and_nothing_behind_one(tree: Tree, answers: Answers) -> None:
+    gone = set(answers["clean"]["returned"]["removed"])
+    links = OUTSIDE | {f"{LEFT}_1", ".trash-0123"}
+    assert gone.isdisjoint(links)
+    assert all((tree.root / name).is_symlink() for name in links)
+
+
+@pytest.mark.parametrize("reader", ["load", "load_result", "from_json", "stored"])
+def test_who_is_given_the_path_of_one_result_follows_it_and_waits_for_no_pipe(
+    answers: Answers, reader: str
+) -> None:
+    told = answers[reader]
+    read = {name for name, answer in told.items() if answer["raised"] is None}
+    # A link to a record is one, where it is named itself.
+    assert read - {"file-outside"} == {"good", "result-outside", "record-outside", "record-inside", *SIDECARS}
+    assert told["result-outside"]["returned"] == "outside"
+    for name in SPECIAL:
+        assert told[name]["raised"] in ("PersistenceError", "IsADirectoryError"), told[name]
+
+
+@pytest.mark.parametrize("reader", ["read_timeseries", "stored_timeseries"])
+def test_a_trace_that_is_no_file_is_waited_for_by_nobody(answers: Answers, reader: str) -> None:
+    told = answers[reader]
+    for name in SIDECARS - {"sidecar-outside"}:
+        assert told[name]["raised"] == "PersistenceError", told[name]
+    assert told["good"]["returned"] == told["sidecar-outside"]["returned"] == 2
+
+
+def test_a_new_result_never_lands_behind_a_link_that_has_its_name(
+    result: ExperimentResult, tmp_path: Path
+) -> None:
+    root, outside = tmp_path / "results", tmp_path / "outside"
+    outside.mkdir()
+    name = result.save(root).parent.name
+    (root / name).rename(tmp_path / "moved")
+    (root / name).symlink_to(outside)
+    (root / f"{name}_1").symlink_to("nothing")
+    saved = result.save(root)
+    many = ResultStore(root).save_many([result, result])
+    assert all(not path.parent.is_symlink() and path.exists() for path in (saved, *many))
+    assert list(outside.iterdir()) == []
