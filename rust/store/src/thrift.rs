@@ -172,7 +172,7 @@ mod tests {
         assert!(Walker::new(&[0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00]).list().is_none());
         assert!(Walker::new(&[0xff; 40]).skip(8).is_none());
         // 65,536 empty structures, and one more.
-        let structures = |last: u8| [&[0xfc, 0x80 | last, 0x80, 0x04][..], &[0; 1 << 17]].concat();
+        let structures = |last: u8| [vec![0xfc, 0x80 | last, 0x80, 0x04], vec![0; 1 << 17]].concat();
         assert!(Walker::new(&structures(0)).list().is_some());
         assert!(Walker::new(&structures(1)).list().is_none());
         assert!(Walker::new(&[0xff, 0xff, 0xff, 0x7f, 0xcc]).skip(11).is_none());
