@@ -40,6 +40,13 @@ impl Claim {
         self.contents.push(file);
     }
 
+    /// Remove a file that this save has put here.
+    pub fn take_back(&mut self, file: &'static str) -> io::Result<()> {
+        self.dir.remove_file(file.as_ref())?;
+        self.contents.retain(|held| *held != file);
+        Ok(())
+    }
+
     /// Leave the directory where it is.
     pub fn keep(&mut self) {
         self.kept = true;

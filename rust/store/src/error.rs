@@ -196,6 +196,11 @@ impl Error {
         cfg!(unix) && matches!(self.raw_os_error(), Some(ENFILE | EMFILE))
     }
 
+    /// Whether the disk is full, or what the user may have of it is.
+    pub(crate) fn is_out_of_room(&self) -> bool {
+        self.is_io(io::ErrorKind::StorageFull) || self.is_io(io::ErrorKind::QuotaExceeded)
+    }
+
     /// The step that failed.
     #[must_use]
     pub fn step(&self) -> Step {

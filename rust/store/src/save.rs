@@ -5,7 +5,7 @@
 //! fails before the commit leaves nothing; what fails after it leaves the whole record and says so.
 
 use std::ffi::OsStr;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -74,11 +74,18 @@ pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> 
         None => (None, record),
     };
     let (mut root, mut claim) = claim_in(root, OsStr::new(name))?;
-    let sidecar = store_sidecar(&mut claim, source, durability, interrupted)?;
-    let record = if matches!(sidecar, Sidecar::Stored) { record_beside } else { record };
-
-    let mut pending = write_record(&claim, record)?;
-    pending.seal(record.len() as u64, durability)?;
+    let mut sidecar = store_sidecar(&mut claim, source, durability, interrupted)?;
+    let beside = matches!(sidecar, Sidecar::Stored);
+    let pending = match seal_record(&claim, if beside { record_beside } else { record }, durability) {
+        Err(error) if beside && error.is_out_of_room() => {
+            if claim.take_back(SIDECAR).is_err() {
+                return Err(error);
+            }
+            sidecar = Sidecar::Failed(made_way(&claim, &error));
+            seal_record(&claim, record, durability)?
+        }
+        sealed => sealed?,
+    };
     if interrupted() {
         return Err(Error::Interrupted);
     }
@@ -99,6 +106,19 @@ pub(crate) fn write_record(claim: &Claim, record: &[u8]) -> Result<PendingFile> 
     let mut pending = PendingFile::create(claim.dir(), TEMP.as_ref())?;
     pending.write(record)?;
     Ok(pending)
+}
+
+fn seal_record(claim: &Claim, record: &[u8], durability: Durability) -> Result<PendingFile> {
+    let mut pending = write_record(claim, record)?;
+    pending.seal(record.len() as u64, durability)?;
+    Ok(pending)
+}
+
+/// What is told of a sidecar that left its record no room, and was removed: the result comes first.
+pub(crate) fn made_way(claim: &Claim, error: &Error) -> Error {
+    let why =
+        error.raw_os_error().map_or_else(|| ErrorKind::StorageFull.into(), io::Error::from_raw_os_error);
+    Error::io(error.step(), claim.dir().path().join(SIDECAR), why)
 }
 
 /// Give a record that was written, and flushed where it is to last, its name: from here on it is a result.

@@ -1,6 +1,7 @@
 //! The results of a batch, between the steps that each takes alone.
 
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -12,7 +13,7 @@ use crate::dir::{Dir, FileSystem};
 use crate::durable::PendingFile;
 use crate::error::{At, Error, Result, Step};
 use crate::root::Root;
-use crate::save::{Saved, Sidecar, commit, unconfirmed, write_record};
+use crate::save::{Saved, Sidecar, commit, made_way, unconfirmed, write_record};
 use crate::sidecar::{self, Checked, Source};
 
 /// The output directory, open for many saves.
@@ -145,11 +146,13 @@ impl Staged {
         self.claim.dir().path().join(RECORD)
     }
 
-    fn write_record(&mut self) -> Result<()> {
+    fn write_record(&mut self, why: &Error) -> Result<()> {
         self.record = None;
         let content = if self.sidecar.is_some() { &self.beside } else { &self.alone };
-        let mut record = write_record(&self.claim, content)?;
-        record.check_length(content.len() as u64)?;
+        let record = write_whole(&self.claim, content).map_err(|error| {
+            // The directory is nobody else's: the old file could not even be removed, and `why` is the reason.
+            if error.is_io(ErrorKind::AlreadyExists) { why.copy() } else { error }
+        })?;
         self.record = Some(record);
         Ok(())
     }
@@ -157,8 +160,8 @@ impl Staged {
     /// Go on without the sidecar, with the record as it reads alone; its file is new, and is flushed here.
     fn give_up_sidecar(&mut self, error: Error) -> Result<()> {
         self.sidecar = None;
+        self.write_record(&error)?;
         self.became = Sidecar::Failed(error);
-        self.write_record()?;
         self.flush_record()
     }
 
@@ -184,7 +187,7 @@ impl Staged {
                 None => (None, Sidecar::Failed(why.copy())),
             };
         }
-        self.write_record()
+        self.write_record(why)
     }
 
     /// Write the files anew, to other files: what the device did not take is not in the old ones any more.
@@ -207,8 +210,8 @@ impl Staged {
                 }
                 Err(error) if durable => self.give_up_sidecar(error)?,
                 Err(error) => {
+                    self.write_record(&error)?;
                     self.became = Sidecar::Failed(error);
-                    self.write_record()?;
                 }
             }
         }
@@ -292,12 +295,23 @@ impl Draft {
             return Err(error.copy());
         }
         let (root, claim) = claim(&self.name)?;
-        let (sidecar, became) = write_sidecar(&claim, &mut self.checked, last_try, interrupted)?;
-        let content = if sidecar.is_some() { &self.beside } else { &self.record };
-        let mut record = write_record(&claim, content)?;
-        record.check_length(content.len() as u64)?;
+        let (mut sidecar, mut became) = write_sidecar(&claim, &mut self.checked, last_try, interrupted)?;
+        let record = match write_whole(&claim, if sidecar.is_some() { &self.beside } else { &self.record }) {
+            Err(error) if sidecar.is_some() && error.is_out_of_room() => {
+                sidecar = None;
+                became = Sidecar::Failed(made_way(&claim, &error));
+                write_whole(&claim, &self.record)?
+            }
+            written => written?,
+        };
         Ok(Written { record, sidecar, became, root, claim })
     }
+}
+
+fn write_whole(claim: &Claim, content: &[u8]) -> Result<PendingFile> {
+    let mut record = write_record(claim, content)?;
+    record.check_length(content.len() as u64)?;
+    Ok(record)
 }
 
 /// Write a sidecar beside a record that is still to come; what is wrong with it is no reason not to, unless
