@@ -287,7 +287,8 @@ class _Desk:
             for ticket, outcome in outcomes.items():
                 self._tell(ticket, outcome, vanished=ticket in missing)
             self._bulk.settle(list(outcomes))
-            if not outcomes and not self.closed and _is_last_thread():
+            # Also while there is more and more: a daemon thread may submit for as long as it is let.
+            if not self.closed and _is_last_thread():
                 self.close(orphaned=True)
         given_up = self.under_way.copy()  # a submit that is being refused takes its own away
         for ticket, (future, _) in given_up.items():

@@ -1,0 +1,137 @@
+"""Programs that end, fork or are killed in the middle of their saves: what was acknowledged is there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from llenergymeasure import ExperimentResult, ResultStore
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+
+
+@dataclass
+class Ran:
+    """How a program ended, and what it left."""
+
+    code: int
+    said: str
+    acknowledged: list[Path]
+    left: dict[Path, str]
+    """The ids of the results that are there, by their paths; all of them are whole."""
+    half: list[Path]
+    """What is no part of a result."""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[..., Ran]:
+    """Run `exit_worker.py`, and look at what it left."""
+    runs = 0
+
+    def program(what: str, how: str = "") -> Ran:
+        nonlocal runs
+        root = tmp_path / f"out{runs}"
+        runs += 1
+        script = Path(__file__).with_name("exit_worker.py")
+        run = subprocess.run(
+            [sys.executable, "-W", "ignore::DeprecationWarning", script, what, how, root],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        left = {path: ExperimentResult.from_json(path).experiment_id for path in root.glob("*/result.json")}
+        assert len(set(left.values())) == len(left)
+        half = set(root.rglob("*")) - {file for path in left for file in (path.parent, path)}
+        told = [Path(line) for line in run.stdout.splitlines()]
+        assert len(set(told)) == len(told)
+        assert set(told) <= set(left)
+        return Ran(run.returncode, run.stderr, told, left, sorted(half))
+
+    return program
+
+
+@pytest.mark.parametrize(("how", "code"), [("os._exit", 5), ("abort", -signal.SIGABRT)])
+def test_an_end_without_goodbye_loses_nothing_that_was_acknowledged(
+    program: Callable[..., Ran], how: str, code: int
+) -> None:
+    ran = program("end_at_once", how)
+    assert ran.code == code, ran.said
+    assert {ran.left[path] for path in ran.acknowledged} >= {f"first-{n}" for n in range(50)}
+    assert len(ran.left) < 550, "what is lost here is what was not waited for"
+    assert all(path.name.startswith(".") or path.is_dir() for path in ran.half)
+
+
+@pytest.mark.parametrize(("how", "code"), [("", 0), ("sys.exit", 3), ("error", 1)])
+def test_an_exit_beside_a_daemon_thread_that_submits_saves_what_it_took(
+    program: Callable[..., Ran], how: str, code: int
+) -> None:
+    for _ in range(3):
+        ran = program("end_under_a_daemon", how)
+        assert ran.code == code, ran.said
+        assert ran.said.endswith("ZeroDivisionError: mine\n" if how == "error" else "")
+        assert "Fatal" not in ran.said
+        assert how == "error" or ran.said == ""
+        assert len(ran.acknowledged) >= 200
+        # What was taken is saved; of the last ones the thread did not live to tell.
+        assert sorted(ran.left.values()) == sorted(f"daemon-{n}" for n in range(len(ran.left)))
+        assert ran.half == []
+
+
+@pytest.mark.parametrize("how", ["save", "save_many"])
+def test_an_exit_beside_a_daemon_thread_that_saves_loses_nothing_that_was_acknowledged(
+    program: Callable[..., Ran], how: str
+) -> None:
+    # How it ends is the interpreter's affair: it takes daemon threads down in the middle of a call.
+    for _ in range(3):
+        ran = program("end_under_a_daemon_that_saves", how)
+        if how == "save":
+            assert len(ran.acknowledged) >= 199
+        assert all(path.name.startswith(".") or path.is_dir() for path in ran.half)
+
+
+@pytest.mark.parametrize("busy", ["save_many", "writer"])
+@pytest.mark.parametrize("how", ["os._exit", "the end"])
+def test_a_thread_that_forks_beside_a_busy_engine_gives_children_that_save_and_takes_nothing(
+    program: Callable[..., Ran], how: str, busy: str
+) -> None:
+    ran = program("fork_in_a_thread", f"{how} beside {busy}")
+    assert (ran.code, ran.said) == (0, "")
+    children = [name for name in ran.left.values() if name.startswith("child-")]
+    parents = [name for name in ran.left.values() if name.startswith("parent-")]
+    assert len(children) == 6 * 30
+    assert sorted(parents) == sorted(f"parent-{n}" for n in range(len(parents)))
+    assert len(parents) >= 100
+    assert set(ran.acknowledged) == set(ran.left)
+    assert ran.half == []
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_workers_of_a_pool_keep_a_writer_each(program: Callable[..., Ran], method: str) -> None:
+    ran = program("pool", method)
+    assert (ran.code, ran.said) == (0, "")
+    assert len(ran.left) == 200
+    assert set(ran.acknowledged) == set(ran.left)
+    assert ran.half == []
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_worker_that_is_killed_takes_nothing_that_was_acknowledged_and_stops_no_other(
+    program: Callable[..., Ran], tmp_path: Path, method: str
+) -> None:
+    ran = program("pool_that_is_killed", method)
+    assert (ran.code, ran.said) == (0, "")
+    names = set(ran.left.values())
+    assert names >= {f"before-{n}" for n in range(50)}
+    assert names >= {f"after-{task}-{n}" for task in range(4) for n in range(25)}
+    dying = [name for name in names if name.startswith("dying-")]
+    assert len(dying) < 300
+    verified = ResultStore(tmp_path / "out0").verify()
+    assert verified.ok, verified
