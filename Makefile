@@ -6,6 +6,8 @@ TEST_ENV := .venv-test
 DEMO_ENV := .venv-demo
 PEERS_ENV := .venv-peers
 PUBLISHED_ENV := .venv-peers-0.7.0
+# Of each fuzz target.
+SECONDS ?= 15
 PIP := -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find rust python Cargo.toml Cargo.lock pyproject.toml README.md LICENSE -type f \
 	-not -path '*/__pycache__/*')
@@ -15,7 +17,8 @@ ifneq ($(shell uname -s),Linux)
 MANYLINUX :=
 endif
 
-.PHONY: demo test wheel rust-test python-test lint format bench bench-bulk bench-scan bench-peers crash lock clean help
+.PHONY: demo test wheel rust-test python-test lint format bench bench-bulk bench-scan bench-peers crash fuzz lock \
+	clean help
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -37,6 +40,7 @@ rust-test:
 
 lint: .make/test-env ## clippy, rustfmt, ruff, mypy, stubtest
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	$(TEST_ENV)/bin/ruff check
 	$(TEST_ENV)/bin/ruff format --check
@@ -45,11 +49,15 @@ lint: .make/test-env ## clippy, rustfmt, ruff, mypy, stubtest
 
 format: .make/test-env ## rewrite the sources in their house style
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 	$(TEST_ENV)/bin/ruff check --fix-only
 	$(TEST_ENV)/bin/ruff format
 
 crash: .make/test-env ## the long form of the crash tests, as root; its figures go to .make/crash-report.md
 	LLEM_TEST_INSTALLED=1 LLEM_CRASH=long $(TEST_ENV)/bin/python -m pytest tests/crash $(ARGS)
+
+fuzz: ## feed the store hostile names, traces, records and trees, where there is a nightly (SECONDS=150)
+	fuzz/run.sh $(SECONDS) .make/cargo-fuzz/bin/cargo-fuzz
 
 bench: .make/test-env ## measure saving and loading against the floor and a plain Python store (ARGS="--json out.json")
 	$(TEST_ENV)/bin/python benches/bench.py $(ARGS)

@@ -31,6 +31,9 @@ pub mod error;
 pub mod export;
 pub mod floor;
 mod footer;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inspect;
 pub mod load;
 pub mod name;

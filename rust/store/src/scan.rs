@@ -10,6 +10,8 @@ mod completed;
 mod config;
 mod documents;
 mod filter;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzed;
 pub(crate) mod json;
 mod kinds;
 mod plan;

@@ -1,0 +1,142 @@
+//! Any bytes as a record: read as asked, to the values that a plain parser finds in it.
+
+use std::sync::LazyLock;
+
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value, json};
+
+use super::{COLUMNS, SCHEMA};
+use crate::scan::{Plan, RecordSchema, fuzzed};
+
+/// What a plain parser refuses in a value, and a reader that skips it need not see.
+const UNSEEN: [&str; 4] = ["recursion limit", "out of range", "surrogate", "hex escape"];
+/// What is refused beyond what [`expected`] knows: a parser into values keeps one of two, and no times.
+const BEYOND: [&str; 2] = [" twice", "ISO 8601"];
+
+static FIELDS: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(SCHEMA).unwrap());
+/// Of all columns, and of each alone.
+static WHOLE: LazyLock<Plan> = LazyLock::new(|| plan(&COLUMNS));
+static NARROW: LazyLock<Vec<Plan>> = LazyLock::new(|| COLUMNS.iter().map(|&name| plan(&[name])).collect());
+
+fn plan(columns: &[&str]) -> Plan {
+    let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
+    Plan::new(&RecordSchema::from_json(SCHEMA).unwrap(), &columns, Vec::new(), 1024, false).unwrap()
+}
+
+/// The input is a record.
+pub fn projection(input: &[u8]) {
+    let whole = fuzzed::read(input, &WHOLE);
+    let parsed = serde_json::from_slice::<Value>(input);
+    match (&whole, &parsed) {
+        (Ok((slots, config)), Ok(value)) => {
+            let expected = object(&FIELDS, Some(value)).expect("it is read, and does not fit");
+            for (name, slot) in COLUMNS.iter().zip(slots) {
+                let expected = within(&expected, name);
+                // As text: -0.0 equals 0.0.
+                assert_eq!(slot.to_string(), expected.to_string(), "{name}");
+            }
+            let config = config.map(|text| serde_json::from_str::<Value>(text).unwrap());
+            assert_eq!(config.as_ref(), value.get("effective_config"));
+        }
+        (Ok(_), Err(error)) => {
+            let said = error.to_string();
+            assert!(UNSEEN.iter().any(|unseen| said.contains(unseen)), "read, and no JSON: {said}");
+            let text = std::str::from_utf8(input).expect("read, and not UTF-8");
+            serde_json::from_str::<IgnoredAny>(text).expect("read, and no JSON");
+        }
+        (Err(said), Ok(value)) => {
+            let is_beyond = BEYOND.iter().any(|beyond| said.contains(beyond));
+            assert!(is_beyond || object(&FIELDS, Some(value)).is_none(), "refused, and it fits: {said}");
+        }
+        (Err(_), Err(_)) => {}
+    }
+    // Who asks for less sees the same of it.
+    for (place, plan) in NARROW.iter().enumerate() {
+        let narrow = fuzzed::read(input, plan);
+        if let Ok((slots, _)) = &whole {
+            let (narrow, _) = narrow.expect("it is read whole, and not in part");
+            assert_eq!(narrow[0].to_string(), slots[place].to_string(), "{}", COLUMNS[place]);
+        } else if narrow.is_ok() {
+            let text = std::str::from_utf8(input).expect("read in part, and not UTF-8");
+            serde_json::from_str::<IgnoredAny>(text).expect("read in part, and no JSON");
+        }
+    }
+}
+
+/// The fields of an object as they are to be told, with defaults for those that are absent; `None` where it does not
+/// fit.
+fn object(fields: &Value, value: Option<&Value>) -> Option<Value> {
+    let empty = Map::new();
+    let members = match value {
+        None => &empty,
+        Some(value) => value.as_object()?,
+    };
+    let fields = fields.as_array().unwrap();
+    let names: Vec<&str> = fields.iter().map(|field| field["name"].as_str().unwrap()).collect();
+    if members.keys().any(|key| !names.contains(&key.as_str())) {
+        return None;
+    }
+    let told = fields.iter().zip(names).map(|(field, name)| {
+        let value = match members.get(name) {
+            Some(value) => field_value(field, value),
+            None => field.get("default").cloned(),
+        };
+        Some((name.to_owned(), value?))
+    });
+    told.collect::<Option<Map<String, Value>>>().map(Value::Object)
+}
+
+fn field_value(field: &Value, value: &Value) -> Option<Value> {
+    let kind = field["kind"].as_str().unwrap();
+    if value.is_null() && kind != "config" {
+        return (field["nullable"] == true).then_some(Value::Null);
+    }
+    let each = |fits: fn(&Value) -> Option<Value>| {
+        value.as_array()?.iter().map(fits).collect::<Option<Vec<Value>>>().map(Value::Array)
+    };
+    match kind {
+        "bool" => value.is_boolean().then(|| value.clone()),
+        "text" => value.is_string().then(|| value.clone()),
+        // Which times there are is speedate's to say.
+        "time" => value.is_string().then(|| json!("a time")),
+        "int" => integer(value),
+        "float" => float(value),
+        "floats" => each(float),
+        "texts" => each(|text| text.is_string().then(|| text.clone())),
+        "object" => object(&field["fields"], Some(value)),
+        "objects" => {
+            let items = value.as_array()?.iter().map(|item| object(&field["fields"], Some(item)));
+            items.collect::<Option<Vec<Value>>>().map(Value::Array)
+        }
+        _ => Some(value.clone()),
+    }
+}
+
+fn integer(value: &Value) -> Option<Value> {
+    let number = value.as_number()?;
+    if number.is_f64() {
+        let float = number.as_f64()?;
+        #[allow(clippy::cast_possible_truncation, reason = "it is small")]
+        return (float.fract() == 0.0 && float.abs() < 2_f64.powi(53)).then(|| json!(float as i64));
+    }
+    number.as_i64().map(Value::from)
+}
+
+fn float(value: &Value) -> Option<Value> {
+    match value {
+        Value::Number(number) => number.as_f64().map(Value::from),
+        Value::String(text) if matches!(text.as_str(), "NaN" | "Infinity" | "-Infinity") => {
+            Some(value.clone())
+        }
+        _ => None,
+    }
+}
+
+/// What a column tells of the fields of a record.
+fn within(record: &Value, name: &str) -> Value {
+    let Some((above, below)) = name.split_once('.') else { return record[name].clone() };
+    match &record[above] {
+        Value::Array(items) => items.iter().map(|item| item[below].clone()).collect(),
+        value => value[below].clone(),
+    }
+}

@@ -1,0 +1,207 @@
+//! Any bytes as a tree of results: each record is a row or an error with its path, and whoever looks at the tree says
+//! the same of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use arrow_array::cast::AsArray;
+
+use super::{COLUMNS, MOST_ROWS, SCHEMA};
+use crate::inspect::{Depth, Inspection, Kind};
+use crate::scan::{Bad, Documents, Plan, RecordSchema, Scan, ScanError, TraceScan, Trouble, completed};
+use crate::timeseries::TraceFile;
+use crate::{RECORD, SIDECAR, load, save};
+
+/// Parts of an input are told apart by a byte that is in no text.
+const BETWEEN: u8 = 0xfe;
+const MOST_FILES: usize = 8;
+const HASH: &str = "measurement_config_hash";
+
+/// Each part of the input is a file: its first byte says where, and what.
+pub fn scan(input: &[u8], temp: &Path) {
+    let root = temp.join("tree");
+    let _ = fs::remove_dir_all(&root);
+    fs::create_dir(&root).unwrap();
+    let records = plant(&root, input);
+
+    let narrow = read(&root, &["path", HASH]);
+    narrow.is_all_of(&records);
+    read(&root, &["path", "effective_config", "effective_config.a.b", "i"]).is_all_of(&records);
+    let wide = read(&root, &[&["path"], &COLUMNS[..]].concat());
+    wide.is_all_of(&records);
+    assert!(
+        wide.rows.keys().all(|path| narrow.rows.contains_key(path)),
+        "a row, and none where less is asked"
+    );
+
+    let (hashes, bad) = completed(&root, &schema(), &mut |_| false).unwrap();
+    let bad = by_path(bad);
+    let hashed: BTreeSet<&String> = narrow.rows.values().collect();
+    assert!(hashed.iter().all(|hash| hashes.contains(*hash)), "{hashed:?} {hashes:?}");
+    assert!(bad.keys().all(|path| records.contains(path) && !narrow.rows.contains_key(path)), "{bad:?}");
+    assert!(hashes.len() + bad.len() <= records.len(), "{hashes:?} {bad:?}");
+
+    let traced = traces(&root, &records);
+    assert!(traced.iter().all(|path| narrow.rows.contains_key(path)), "{traced:?}");
+
+    let (complete, damaged) = inspect(&root, Depth::Records("2.0".into()));
+    assert_eq!(complete + damaged.len(), records.len(), "{damaged:?}");
+    assert!(damaged.iter().all(|path| !wide.rows.contains_key(path)), "a row, and damaged: {damaged:?}");
+    let (complete, broken) = inspect(&root, Depth::Everything("2.0".into()));
+    assert_eq!(complete + broken.len(), records.len(), "{broken:?}");
+    assert!(damaged.is_subset(&broken), "{damaged:?} {broken:?}");
+
+    let mut documents = Documents::open(&root).unwrap();
+    let mut loaded = BTreeSet::new();
+    while let Some(chunk) = documents.next(&mut || false).unwrap() {
+        for document in chunk {
+            let document = document.unwrap();
+            let damage = load::diagnose(&document.bytes);
+            assert!(damage.is_none() || !narrow.rows.contains_key(&document.path), "a row, but {damage:?}");
+            assert_eq!(document.bytes, load::read(&document.path).unwrap().bytes);
+            loaded.insert(document.path);
+        }
+    }
+    assert_eq!(loaded, records);
+}
+
+/// Make the files; returns the records.
+fn plant(root: &Path, input: &[u8]) -> BTreeSet<PathBuf> {
+    let mut records = BTreeSet::new();
+    for (number, part) in input.split(|&byte| byte == BETWEEN).take(MOST_FILES).enumerate() {
+        let (how, content) = part.split_first().unwrap_or((&0, &[]));
+        let above = ["", "study", "study/more", ".hidden"][usize::from(how & 3)];
+        let place = root.join(above).join(format!("m_b_2026-02-18T14-30_{number}"));
+        fs::create_dir_all(&place).unwrap();
+        let half = content.len() / 2;
+        let (record, sidecar) = match how >> 2 & 3 {
+            0 | 3 => (Some(content), None),
+            1 => (Some(&content[..half]), Some(&content[half..])),
+            _ => (None, Some(content)),
+        };
+        if let Some(sidecar) = sidecar {
+            let name = if record.is_some() { SIDECAR } else { save::TEMP };
+            fs::write(place.join(name), sidecar).unwrap();
+        }
+        if let Some(record) = record {
+            fs::write(place.join(RECORD), record).unwrap();
+            if above != ".hidden" {
+                records.insert(place.join(RECORD));
+            }
+        }
+    }
+    records
+}
+
+/// What came of a tree: for each row the text of its second column, and what is no row.
+struct Answer {
+    rows: BTreeMap<PathBuf, String>,
+    bad: BTreeMap<PathBuf, Bad>,
+}
+
+impl Answer {
+    fn is_all_of(&self, records: &BTreeSet<PathBuf>) {
+        let told: BTreeSet<PathBuf> = self.rows.keys().chain(self.bad.keys()).cloned().collect();
+        assert_eq!(told.len(), self.rows.len() + self.bad.len(), "a row and an error");
+        assert_eq!(&told, records);
+    }
+}
+
+fn schema() -> RecordSchema {
+    RecordSchema::from_json(SCHEMA).unwrap()
+}
+
+fn ask(root: &Path, columns: &[&str], strict: bool) -> Scan {
+    let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
+    let plan = Plan::new(&schema(), &columns, Vec::new(), 3, true).unwrap();
+    Scan::new(root.to_owned(), plan, strict)
+}
+
+fn read(root: &Path, columns: &[&str]) -> Answer {
+    let mut answer = Answer { rows: BTreeMap::new(), bad: BTreeMap::new() };
+    let mut reader = ask(root, columns, false).read(&mut |_| false).unwrap();
+    while let Some(part) = reader.next(&mut |_| false).unwrap() {
+        let paths = part.batch.column(0).as_string::<i32>();
+        for row in 0..part.batch.num_rows() {
+            let path = root.join(paths.value(row)).join(RECORD);
+            let text = part.batch.column(1).as_string_opt::<i32>().map(|texts| texts.value(row).to_owned());
+            let before = answer.rows.insert(path, text.unwrap_or_default());
+            assert!(before.is_none(), "a row twice");
+        }
+        answer.bad.extend(by_path(part.bad));
+    }
+    let mut strict = Ok(());
+    match ask(root, columns, true).read(&mut |_| false) {
+        Ok(mut reader) => {
+            while strict.is_ok() {
+                match reader.next(&mut |_| false) {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(error) => strict = Err(error),
+                }
+            }
+        }
+        Err(error) => strict = Err(error),
+    }
+    match strict {
+        Ok(()) => assert!(answer.bad.is_empty(), "{:?}", answer.bad),
+        Err(ScanError::Bad(bad)) => assert!(answer.bad.contains_key(&bad.path), "{bad}"),
+        Err(other) => panic!("{other}"),
+    }
+    answer
+}
+
+/// Read the traces beside the records, unless one counts very many rows; returns the records of those that have
+/// some.
+fn traces(root: &Path, records: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+    let rows =
+        |record: &PathBuf| TraceFile::open(&record.with_file_name(SIDECAR)).map_or(0, |file| file.rows());
+    if records.iter().any(|record| rows(record) > MOST_ROWS) {
+        return BTreeSet::new();
+    }
+    let plan = Plan::new(&schema(), &[HASH.to_owned()], Vec::new(), 1024, false).unwrap();
+    let columns = ["path", "power_w", "timestamp_s"].map(str::to_owned).to_vec();
+    let mut reader = TraceScan::new(root.to_owned(), plan, columns, Vec::new(), false)
+        .unwrap()
+        .read(&mut |_| false)
+        .unwrap();
+    let mut traced = BTreeSet::new();
+    while let Some(part) = reader.next(&mut |_| false).unwrap() {
+        let paths = part.batch.column(0).as_string::<i32>();
+        traced.extend(paths.iter().flatten().map(|path| root.join(path).join(RECORD)));
+        for bad in part.bad {
+            let record = bad.path.with_file_name(RECORD);
+            assert!(records.contains(&record) && !traced.contains(&record), "{bad}");
+            assert!(!bad.to_string().contains("not foreseen"), "{bad}");
+        }
+    }
+    traced
+}
+
+fn by_path(bad: Vec<Bad>) -> BTreeMap<PathBuf, Bad> {
+    let count = bad.len();
+    let told: BTreeMap<PathBuf, Bad> = bad.into_iter().map(|bad| (bad.path.clone(), bad)).collect();
+    assert_eq!(told.len(), count, "an error twice");
+    for bad in told.values() {
+        // The file system is whole: what is not a row is the record's fault, and no mistake of ours that was caught.
+        assert!(!matches!(bad.trouble, Trouble::Io(_)), "{bad}");
+    }
+    told
+}
+
+/// How many records are whole, and which are damaged, or have a trace that is.
+fn inspect(root: &Path, depth: Depth) -> (usize, BTreeSet<PathBuf>) {
+    let mut inspection = Inspection::open(root, depth).unwrap();
+    let (mut complete, mut damaged) = (0, BTreeSet::new());
+    while let Some(part) = inspection.next(&mut || false).unwrap() {
+        complete += usize::try_from(part.complete).unwrap() + part.records.len();
+        for finding in part.findings {
+            assert!(!finding.problem.contains("not foreseen"), "{finding:?}");
+            if finding.kind == Kind::Damaged {
+                damaged.insert(root.join(&finding.place).join(RECORD));
+            }
+        }
+    }
+    (complete, damaged)
+}

@@ -1,0 +1,365 @@
+"""What the fuzz targets do (`rust/store/src/fuzzing`), through the package: hypothesis draws the input.
+
+Whatever it is, a name is legal, a trace is read or refused, a record is read as a plain parser reads it,
+and a tree is rows and errors. Nothing panics, and nothing takes memory that a file only claims to need.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import math
+import struct
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llenergymeasure import ExperimentResult, ResultStore, SidecarError
+from llenergymeasure.errors import LLEMError, ResultError
+from llenergymeasure.results.timeseries import read_timeseries
+
+Make = Callable[..., ExperimentResult]
+thorough = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=80)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Iterator[Path]:
+    """Name a fresh directory at each `next`."""
+    return (tmp_path / f"{number}" for number in itertools.count())
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """Let the process take 2 GiB more than it has: what a file claims beyond that ends it."""
+    resource = pytest.importorskip("resource")
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        pytest.skip("the system does not tell how much memory a process has")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (2 << 30), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def mutated(draw: Callable[[st.SearchStrategy[Any]], Any], content: bytes) -> bytes:
+    """Change some bytes, cut some out, put some in, and perhaps lose the end."""
+    changed = bytearray(content)
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(changed)))
+        changed[at : at + draw(st.sampled_from([0, 1, 1, 1, 2, 8]))] = draw(st.binary(max_size=3))
+    return bytes(changed[: draw(st.integers(0, len(changed)))] if draw(st.integers(0, 9)) == 0 else changed)
+
+
+# Names.
+
+
+@thorough
+@given(model=st.text() | st.none(), backend=st.text())
+def test_whatever_a_model_is_called_its_result_is_saved_found_and_loaded(
+    model: str | None, backend: str, make_result: Make, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("named") / "results"
+    config = {} if model is None else {"model": model}
+    result = make_result(effective_config=config, backend=backend)
+    store = ResultStore(root)
+    path = store.save(result, durable=False)
+    assert path.parent.parent == root
+    assert [entry.name for entry in root.parent.iterdir()] == ["results"]
+    assert store.scan(["path", "backend"]).to_pydict() == {"path": [path.parent.name], "backend": [backend]}
+    assert store.load(path) == result
+    assert store.verify().complete == 1
+
+
+# Power traces.
+
+
+def parquet(table: pa.Table, **options: Any) -> bytes:
+    target = io.BytesIO()
+    pq.write_table(table, target, store_schema=False, **options)
+    return target.getvalue()
+
+
+def with_footer(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """Change the footer of a file, and the length that goes with it."""
+    (length,) = struct.unpack("<I", content[-8:-4])
+    footer = change(content[-8 - length : -8])
+    return content[: -8 - length] + footer + struct.pack("<I", len(footer)) + b"PAR1"
+
+
+SECONDS = [float(second) for second in range(40)]
+USUAL = {
+    "timestamp_s": SECONDS,
+    "power_w": pa.array([None, *SECONDS[1:]], pa.float32()),
+    "gpu_index": pa.array([0] * 40, pa.int32()),
+}
+ODD = {
+    "timestamp_s": list(range(40)),
+    "power_w": list(range(40)),
+    "text": ["a", "ab", "abc", None] * 10,
+    "fixed": pa.array([b"0123456", None] * 20, pa.binary(7)),
+    "flag": [True, None] * 20,
+    "list": [[1, 2], None] * 20,
+    "object": [{"x": 1}, None] * 20,
+}
+PLAIN = {"timestamp_s": "DELTA_BINARY_PACKED", "text": "DELTA_BYTE_ARRAY", "power_w": "BYTE_STREAM_SPLIT"}
+TRACES = {
+    "usual": parquet(pa.table(USUAL), compression="zstd"),
+    "bare": parquet(pa.table(USUAL), compression="none", use_dictionary=False, write_statistics=False),
+    "odd": parquet(pa.table(ODD), compression="snappy", data_page_version="2.0"),
+    "delta": parquet(pa.table(ODD), compression="none", use_dictionary=False, column_encoding=PLAIN),
+    "groups": parquet(pa.table(USUAL), compression="none", row_group_size=7, data_page_size=16),
+}
+
+
+@st.composite
+def traces(draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
+    """Draw files that are Parquet but for some bytes, or whose footer is."""
+    whole = draw(st.sampled_from(sorted(TRACES.items())))[1]
+    if draw(st.booleans()):
+        return with_footer(whole, lambda footer: mutated(draw, footer))
+    return mutated(draw, whole)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_any_bytes_are_a_trace_or_an_error(make_result: Make, places: Iterator[Path]) -> None:
+    @settings(thorough, max_examples=150)
+    @given(content=traces() | st.binary(max_size=64))
+    def are_read_or_refused(content: bytes) -> None:
+        place = next(places)
+        place.mkdir()
+        source = place / "source.parquet"
+        source.write_bytes(content)
+        try:
+            trace = read_timeseries(source)
+        except ResultError as error:
+            assert f"{source} ({len(content)} bytes)" in str(error)  # noqa: PT017 - one outcome of two
+            trace = None
+        store = ResultStore(place / "results")
+        try:
+            saved = store.save(make_result(), source, durable=False)
+        except SidecarError:
+            assert [entry.name for entry in store.root.glob("*/*")] == ["result.json"]
+            assert trace is None
+            return
+        assert saved.with_name("timeseries.parquet").read_bytes() == content
+        scan = store.scan_timeseries(["power_w"], on_error="collect")
+        powers = scan.to_pydict()["power_w"]
+        found = store.verify(deep=True)
+        assert found.complete + len(found.damaged) == 1
+        assert not powers or not scan.errors
+        if trace is not None and len(trace):
+            assert len(powers) == len(trace)
+
+    are_read_or_refused()
+
+
+def varint(number: int) -> bytes:
+    parts = []
+    while number >= 1 << 7:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*parts, number])
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_values_that_would_fill_any_memory_are_refused_or_read_a_few_at_once(
+    make_result: Make, tmp_path: Path
+) -> None:
+    store = ResultStore(tmp_path / "results")
+    seconds = [float(second) for second in range(400)]
+    usual = {"timestamp_s": seconds, "power_w": seconds}
+    nulls = parquet(pa.table(usual | {"fixed": pa.array([None] * 400, pa.binary(77))}))
+
+    def of_length(length: int) -> bytes:
+        # Field 1 of the schema's element is its type, field 2 its length, zigzag.
+        field = b"\x15\x0e\x15"
+        as_it_is, claimed = field + varint(77 << 1), field + varint(length << 1)
+        return with_footer(nulls, lambda footer: footer.replace(as_it_is, claimed))
+
+    claims = {
+        "past": of_length(2**31 - 1),
+        "long": of_length(8 << 20),
+        # A dictionary of one string of 16 MiB, of which each row is a copy.
+        "dictionary": parquet(
+            pa.table(usual | {"text": pa.array(["x" * (16 << 20)]).dictionary_encode().take([0] * 400)}),
+            compression="zstd",
+        ),
+    }
+    for name, content in claims.items():
+        source = tmp_path / name
+        source.write_bytes(content)
+        store.save(make_result(experiment_id=name), source, durable=False)
+        assert len(read_timeseries(source)) == 400
+    found = store.verify(deep=True)
+    assert found.complete == 2
+    assert "values of 2147483647 bytes" in found.damaged[0].problem
+
+
+def test_a_trace_that_counts_more_rows_than_are_held_is_no_part_of_a_table(
+    make_result: Make, tmp_path: Path
+) -> None:
+    store = ResultStore(tmp_path / "results")
+    source = tmp_path / "source.parquet"
+    # The number of rows, in the file's field 3 and in its row group's.
+    source.write_bytes(
+        with_footer(
+            TRACES["bare"],
+            lambda footer: footer.replace(b"\x16" + varint(40 << 1), b"\x16" + varint((2**40) << 1)),
+        )
+    )
+    path = store.save(make_result(), source, durable=False)
+    scan = store.scan_timeseries(["power_w"], on_error="collect")
+    assert scan.to_pydict() == {"power_w": []}
+    ((where, error),) = scan.errors.items()
+    assert where == path.with_name("timeseries.parquet")
+    assert "more than 33554432 are not read" in str(error)
+
+
+# Records.
+
+NUMBERS = ["0", "-0", "1.0", "1e2", "1E400", "01", "1.", "-", "9007199254740993", "1e999", "NaN"]
+TEXTS = ['"x"', '""', '"NaN"', '"\\ud800"', '"\\u00e9"', '"\\x"', '"\n"', '"2026-02-18T14:30:00Z"']
+OTHERS = ["null", "true", "[]", "{}", "[1,]", '{"a": 1, "a": 2}', "nul", "", "[" * 200 + "]" * 200]
+VALUES = st.sampled_from([*NUMBERS, *TEXTS, *OTHERS])
+
+
+@st.composite
+def records(draw: Callable[[st.SearchStrategy[Any]], Any], members: dict[str, str]) -> bytes:
+    """Draw records with members changed, left out, repeated and put in another order, and bytes changed."""
+    drawn = list(members.items())
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(drawn) - 1))
+        name = drawn[at][0]
+        drawn[at : at + draw(st.integers(0, 1))] = draw(
+            st.just([]) | st.tuples(st.just(name), VALUES).map(lambda member: [member])
+        )
+    if draw(st.integers(0, 5)) == 0:
+        drawn = draw(st.permutations(drawn))
+    between = draw(st.sampled_from([",", ", ", ",\n  "]))
+    text = "{" + between.join(f'"{name}": {value}' for name, value in drawn) + "}"
+    content = text.encode(errors="surrogatepass")
+    return mutated(draw, content) if draw(st.booleans()) else content
+
+
+@pytest.fixture
+def members(make_result: Make) -> dict[str, str]:
+    """Take a record apart into the JSON of its fields."""
+    result = make_result(effective_config={"model": "gpt2", "nested": {"é": [1, None]}})
+    return {name: json.dumps(value) for name, value in json.loads(result.model_dump_json()).items()}
+
+
+def refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def plainly(content: bytes) -> dict[str, Any]:
+    """Read a record as RFC 8259 has it, with Python's parser."""
+    parsed = json.loads(content.decode(), parse_constant=refuse)
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+SCALARS = ["experiment_id", "total_tokens", "total_energy_j", "timeseries", "backend"]
+
+
+def same(one: object, other: object) -> bool:
+    if isinstance(one, float) and other in ("NaN", "Infinity", "-Infinity"):
+        return repr(float(str(other))) == repr(one)
+    if isinstance(one, float) and isinstance(other, (int, float)) and not isinstance(other, bool):
+        return float(other) == one and math.copysign(1, other) == math.copysign(1, one)
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def test_a_record_is_read_as_a_plain_parser_reads_it_or_is_an_error(
+    members: dict[str, str], places: Iterator[Path]
+) -> None:
+    defaults = {"timeseries": None, "backend": json.loads(members["backend"])}
+
+    @settings(thorough, max_examples=200)
+    @given(content=records(members))
+    def is_read_so(content: bytes) -> None:
+        record = next(places) / "result.json"
+        record.parent.mkdir()
+        record.write_bytes(content)
+        store = ResultStore(record.parent)
+        scan = store.scan(SCALARS, on_error="collect")
+        row = scan.to_pydict()
+        assert list(scan.errors) == ([] if row["backend"] else [record])
+        # Who asks for all of it gets the same or nothing.
+        everything = store.scan(on_error="collect")
+        whole = everything.to_pydict()
+        assert list(everything.errors) == ([] if whole["backend"] else [record])
+        if not row["backend"]:
+            assert not whole["backend"]
+            return
+        parsed = plainly(content)
+        for name in SCALARS:
+            assert same(row[name][0], parsed.get(name, defaults.get(name))), name
+            assert not whole[name] or repr(whole[name]) == repr(row[name])
+        assert store.verify().complete == 1
+
+    is_read_so()
+
+
+def test_what_is_skipped_of_a_record_is_utf8_too(members: dict[str, str], tmp_path: Path) -> None:
+    text = "{" + ",".join(f'"{name}": {value}' for name, value in members.items()) + "}"
+    content = text.encode().replace(b'"experiment-1"', b'"experiment-\xff"')
+    (tmp_path / "result.json").write_bytes(content)
+    scan = ResultStore(tmp_path).scan(["total_tokens"], on_error="collect")
+    assert scan.to_pydict() == {"total_tokens": []}
+    assert "not UTF-8" in str(scan.errors[tmp_path / "result.json"])
+
+
+# Trees.
+
+
+def test_a_tree_of_any_records_is_rows_and_errors_and_all_say_the_same(
+    members: dict[str, str], places: Iterator[Path]
+) -> None:
+    indented = json.dumps({name: json.loads(value) for name, value in members.items()}, indent=2).encode()
+    contents = records(members) | st.sampled_from([indented, b"", b"\0" * 9, indented[:-1]])
+    trees = st.dictionaries(st.sampled_from(["", "a", "a/b", "c", "c/d/e", "f"]), contents, max_size=6)
+
+    @thorough
+    @given(tree=trees)
+    def is_so(tree: dict[str, bytes]) -> None:
+        root = next(places)
+        root.mkdir()
+        # A result's directory is its own: what is below it is not searched, except at the root.
+        results = {
+            name: content
+            for name, content in tree.items()
+            if not any(other and name.startswith(f"{other}/") for other in tree)
+        }
+        files = {root / name / "result.json": content for name, content in results.items()}
+        for file, content in files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        store = ResultStore(root)
+        scan = store.scan(["path", "measurement_config_hash"], on_error="collect")
+        row = scan.to_pydict()
+        rows = [root / path / "result.json" for path in row["path"]]
+        assert sorted([*rows, *scan.errors]) == sorted(files)
+        assert all(isinstance(error, LLEMError) for error in scan.errors.values())
+        assert all(plainly(files[file]) for file in rows)
+        shallow, deep = store.verify(), store.verify(deep=True)
+        for found in (shallow, deep):
+            damaged = {finding.path / "result.json" for finding in found.damaged}
+            assert found.complete + len(damaged) == len(files)
+            assert damaged <= files.keys()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            assert set(row["measurement_config_hash"]) <= store.completed()
+            loaded = list(store.iter_results(on_error="skip"))
+        assert len(loaded) == deep.complete <= shallow.complete
+
+    is_so()
