@@ -34,22 +34,22 @@ pub fn footer(input: &[u8], temp: &Path) {
     if rows > MOST_ROWS {
         return;
     }
-    let is_whole = file.read_through().map_err(refused).is_ok();
+    let is_whole = file.read_through().inspect_err(refused).is_ok();
     match timeseries::read(&path) {
         Ok(trace) => {
             assert_eq!(trace.schema(), timeseries::schema());
             assert_eq!(trace.num_rows() as u64, rows);
         }
         Err(Error::DamagedTrace { reason, .. }) => assert!(!is_whole, "read to the last page, and {reason}"),
-        Err(other) => refused(other),
+        Err(other) => refused(&other),
     }
 }
 
 fn told<T>(result: Result<T>) -> Option<T> {
-    result.map_err(refused).ok()
+    result.inspect_err(refused).ok()
 }
 
 /// What is wrong with a file is an error of the file, never of the system.
-fn refused(error: Error) {
+fn refused(error: &Error) {
     assert!(matches!(error, Error::DamagedTrace { .. } | Error::NotATrace { .. }), "{error}");
 }
