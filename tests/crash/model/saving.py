@@ -119,8 +119,7 @@ class Saving(RuleBasedStateMachine):
         results, kinds, given = self._taken(jobs)
         futures: list[Future[Path]] = []
         failed: dict[int, Exception] = {}
-        writer = self._store(how).writer(durable=how["durable"])
-        with hearing() as heard:
+        with hearing() as heard, self._store(how).writer(durable=how["durable"]) as writer:
             for until, end in ((flushed, writer.flush), (len(jobs), writer.close)):
                 first = len(futures)
                 futures += map(writer.submit, results[first:until], given[first:until])
