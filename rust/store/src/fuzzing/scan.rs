@@ -9,6 +9,7 @@ use arrow_array::cast::AsArray;
 
 use super::{COLUMNS, MOST_ROWS, SCHEMA};
 use crate::inspect::{Depth, Inspection, Kind};
+use crate::load::Limit;
 use crate::scan::{Bad, Documents, Plan, RecordSchema, Scan, ScanError, TraceScan, Trouble, completed};
 use crate::timeseries::TraceFile;
 use crate::{RECORD, SIDECAR, load, save};
@@ -35,7 +36,7 @@ pub fn scan(input: &[u8], temp: &Path) {
         "a row, and none where less is asked"
     );
 
-    let (hashes, bad) = completed(&root, &schema(), &mut |_| false).unwrap();
+    let (hashes, bad) = completed(&root, &schema(), Limit::USUAL, &mut |_| false).unwrap();
     let bad = by_path(bad);
     assert!(narrow.rows.values().all(|hash| hashes.contains(hash)), "{:?} {hashes:?}", narrow.rows);
     assert!(bad.keys().all(|path| records.contains(path) && !narrow.rows.contains_key(path)), "{bad:?}");
@@ -51,14 +52,14 @@ pub fn scan(input: &[u8], temp: &Path) {
     assert_eq!(complete + broken.len(), records.len(), "{broken:?}");
     assert!(damaged.is_subset(&broken), "{damaged:?} {broken:?}");
 
-    let mut documents = Documents::open(&root).unwrap();
+    let mut documents = Documents::open(&root, Limit::USUAL).unwrap();
     let mut loaded = BTreeSet::new();
     while let Some(chunk) = documents.next(&mut || false).unwrap() {
         for document in chunk {
             let document = document.unwrap();
             let damage = load::diagnose(&document.bytes);
             assert!(damage.is_none() || !narrow.rows.contains_key(&document.path), "a row, but {damage:?}");
-            assert_eq!(document.bytes, load::read(&document.path).unwrap().bytes);
+            assert_eq!(document.bytes, load::read(&document.path, Limit::USUAL).unwrap().bytes);
             loaded.insert(document.path);
         }
     }
@@ -191,7 +192,7 @@ fn by_path(bad: Vec<Bad>) -> BTreeMap<PathBuf, Bad> {
 
 /// How many records are whole, and which are damaged, or have a trace that is.
 fn inspect(root: &Path, depth: Depth) -> (usize, BTreeSet<PathBuf>) {
-    let mut inspection = Inspection::open(root, depth).unwrap();
+    let mut inspection = Inspection::open(root, depth, Limit::USUAL).unwrap();
     let (mut complete, mut damaged) = (0, BTreeSet::new());
     while let Some(part) = inspection.next(&mut || false).unwrap() {
         complete += usize::try_from(part.complete).unwrap() + part.records.len();
