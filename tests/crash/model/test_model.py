@@ -23,7 +23,7 @@ def test_whatever_is_done_the_tree_is_what_a_dictionary_says(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=1000 if long_form else 100,
+            max_examples=500 if long_form else 100,
             stateful_step_count=50 if long_form else 30,
             derandomize=not long_form,
             database=None,
