@@ -175,9 +175,9 @@ def test_values_that_would_fill_any_memory_are_refused_or_read_a_few_at_once(
     make_result: Make, tmp_path: Path
 ) -> None:
     store = ResultStore(tmp_path / "results")
-    seconds = [float(second) for second in range(400)]
+    seconds = [float(second) for second in range(160)]
     usual = {"timestamp_s": seconds, "power_w": seconds}
-    nulls = parquet(pa.table(usual | {"fixed": pa.array([None] * 400, pa.binary(77))}))
+    nulls = parquet(pa.table(usual | {"fixed": pa.array([None] * 160, pa.binary(77))}))
 
     def of_length(length: int) -> bytes:
         # Field 1 of the schema's element is its type, field 2 its length, zigzag.
@@ -187,10 +187,10 @@ def test_values_that_would_fill_any_memory_are_refused_or_read_a_few_at_once(
 
     claims = {
         "past": of_length(2**31 - 1),
-        "long": of_length(8 << 20),
+        "long": of_length(16 << 20),
         # A dictionary of one string of 16 MiB, of which each row is a copy.
         "dictionary": parquet(
-            pa.table(usual | {"text": pa.array(["x" * (16 << 20)]).dictionary_encode().take([0] * 400)}),
+            pa.table(usual | {"text": pa.array(["x" * (16 << 20)]).dictionary_encode().take([0] * 160)}),
             compression="zstd",
         ),
     }
@@ -198,7 +198,7 @@ def test_values_that_would_fill_any_memory_are_refused_or_read_a_few_at_once(
         source = tmp_path / name
         source.write_bytes(content)
         store.save(make_result(experiment_id=name), source, durable=False)
-        assert len(read_timeseries(source)) == 400
+        assert len(read_timeseries(source)) == 160
     found = store.verify(deep=True)
     assert found.complete == 2
     assert "values of 2147483647 bytes" in found.damaged[0].problem
