@@ -157,8 +157,8 @@ def test_a_claimed_directory_that_becomes_a_symlink_at_any_step_of_a_save_leads_
             assert "nothing was saved" in outcome.said["message"], where
             assert swapper.records == [], where
             assert [file for place in swapper.moved for file in place.iterdir()] == [], where
-    # Stopped before the claim or after the commit there is nothing to swap. A directory that is swapped before it
-    # is opened is not entered; one that is open is written to, whatever has its name.
+    # Before the claim and after the commit there is nothing to swap. A directory that is swapped before it is
+    # opened is not entered; one that is open is written to, whatever has its name.
     assert set(outcomes) == {("saved", False), ("saved", True), ("PersistenceError", True)}, outcomes
 
 

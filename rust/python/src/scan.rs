@@ -73,7 +73,6 @@ impl Traces {
     /// `of_records` are conditions on the records, `conditions` on the columns of the traces.
     #[new]
     #[pyo3(signature = (root, record, columns, of_records, conditions, *, strict, max_bytes))]
-    #[allow(clippy::too_many_arguments, reason = "as Scan's")]
     fn new(
         root: PathBuf,
         record: &str,
