@@ -16,8 +16,9 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from datetime import datetime, timezone
 from pathlib import Path
@@ -42,6 +43,9 @@ JOB: dict[str, Any] = {
     "max_bytes": None,
     "one_by_one": False,  # each is waited for before the next is submitted
     "pid": False,
+    "fsize": None,  # the largest file that may be written
+    "descriptors": None,  # how many may be opened yet
+    "on_term": None,  # an exit status that SIGTERM asks for by an exception; None leaves it as it is
 }
 STARTED = datetime(2026, 2, 18, 14, 30, tzinfo=timezone.utc)
 
@@ -49,19 +53,28 @@ STARTED = datetime(2026, 2, 18, 14, 30, tzinfo=timezone.utc)
 def main() -> None:
     if len(sys.argv) > 1:
         job = {**JOB, **json.loads(sys.argv[1])}
+        if job["descriptors"] is not None:
+            warm_up()
         prepare(job)
-        tell(perform(job))
+        outcome = perform(job)
+        # The interpreter gives up its handlers at its end; what still rains then is no end of this process.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        tell(outcome)
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        # Whatever is loaded at the first save is loaded before any is traced.
-        perform({**JOB, "root": scratch, "count": 2, "sources": ["arrow"]})
-        perform({**JOB, "root": scratch, "count": 2, "how": "writer"})
+    warm_up()
     while line := os.read(0, 1 << 20):
         job = {**JOB, **json.loads(line)}
         child = os.fork()
         if child == 0:
             serve(job)
         tell(os.waitpid(child, 0)[1])
+
+
+def warm_up() -> None:
+    """Load whatever is loaded at the first save, before any is traced or has few descriptors."""
+    with tempfile.TemporaryDirectory() as scratch:
+        perform({**JOB, "root": scratch, "count": 2, "sources": ["arrow"]})
+        perform({**JOB, "root": scratch, "count": 2, "how": "writer"})
 
 
 def tell(what: object) -> None:
@@ -85,10 +98,20 @@ def serve(job: dict[str, Any]) -> NoReturn:
 
 def prepare(job: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # An answer to every signal that is no answer: what is interrupted goes on.
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    if job["on_term"] is not None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(job["on_term"]))
     if job["stamp"]:
         time.strftime = lambda *_: job["stamp"]
     if job["max_bytes"] is not None:
         bulk.MAX_BYTES = vars(writer)["MAX_BYTES"] = job["max_bytes"]
+    if job["fsize"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["fsize"], resource.RLIM_INFINITY))
+    if job["descriptors"] is not None:
+        # The listing itself has one open.
+        limit = len(os.listdir("/proc/self/fd")) - 1 + job["descriptors"]  # noqa: PTH208
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     if job["pid"]:
         tell(os.getpid())
 
@@ -133,7 +156,7 @@ def perform(job: dict[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = {"kind": "saved", "failed": {}, "most_undone": 0, "most_unwritten": 0}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        said["saved"] = save_many(store, job) if job["how"] == "save_many" else write(store, job, said)
+        said["saved"] = WAYS[job["how"]](store, job, said)
     except BulkSaveError as error:
         said |= {"kind": "BulkSaveError", "saved": paths(error.saved), "failed": facts(error.failed)}
     except SaveInterrupted as error:
@@ -146,7 +169,7 @@ def perform(job: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
-def save_many(store: ResultStore, job: dict[str, Any]) -> dict[int, str]:
+def save_many(store: ResultStore, job: dict[str, Any], _: dict[str, Any]) -> dict[int, str]:
     def progress(done: int, _: int | None) -> None:
         # For a reader of the trace, and for one of the output.
         os.access(f"/progress/{done}", os.F_OK)
@@ -163,6 +186,56 @@ def write(store: ResultStore, job: dict[str, Any], said: dict[str, Any]) -> dict
     given = sources(job) or [None] * job["count"]
     futures: list[Future[Path]] = []
 
+    try:
+        with store.writer(durable=job["durable"], max_pending=job["max_pending"]) as opened:
+            for result_, source in zip(generate(job), given, strict=True):
+                future = opened.submit(result_, source)
+                future.add_done_callback(acknowledge(job))
+                futures.append(future)
+                if job["one_by_one"]:
+                    future.exception()
+                if job["descriptors"] is not None:
+                    continue  # a look at the directory takes one
+                undone = sum(not future.done() for future in futures)
+                unwritten = len(futures) - sum(1 for _ in Path(job["root"]).glob("*/result.json"))
+                said["most_undone"] = max(said["most_undone"], undone)
+                said["most_unwritten"] = max(said["most_unwritten"], unwritten)
+    finally:
+        look_at(futures, said)
+    return paths({n: future.result(0) for n, future in enumerate(futures)})
+
+
+def write_in_threads(store: ResultStore, job: dict[str, Any], said: dict[str, Any]) -> dict[int, str]:
+    """Four threads submit, until the writer is closed at the latest, and the main thread waits for them."""
+    futures: list[Future[Path]] = []
+
+    def work(part: int) -> None:
+        for number in range(part, job["count"], 4):
+            try:
+                future = opened.submit(result(number, job["padding"]))
+            except ValueError:
+                return
+            futures.append(future)
+            future.add_done_callback(acknowledge(job))
+
+    threads = [threading.Thread(target=work, args=(part,)) for part in range(4)]
+    try:
+        with store.writer(durable=job["durable"], max_pending=job["max_pending"]) as opened:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        for thread in threads:
+            thread.join()
+        look_at(futures, said)
+    return paths({n: future.result(0) for n, future in enumerate(futures)})
+
+
+WAYS = {"save_many": save_many, "writer": write, "threads": write_in_threads}
+
+
+def acknowledge(job: dict[str, Any]) -> Callable[[Future[Path]], None]:
     def acknowledge(future: Future[Path]) -> None:
         if future.exception() is None:
             path = future.result()
@@ -170,25 +243,16 @@ def write(store: ResultStore, job: dict[str, Any], said: dict[str, Any]) -> dict
             if job["acks"]:
                 tell(str(path))
 
-    try:
-        with store.writer(durable=job["durable"], max_pending=job["max_pending"]) as opened:
-            for result_, source in zip(generate(job), given, strict=True):
-                future = opened.submit(result_, source)
-                future.add_done_callback(acknowledge)
-                futures.append(future)
-                if job["one_by_one"]:
-                    future.exception()
-                undone = sum(not future.done() for future in futures)
-                unwritten = len(futures) - sum(1 for _ in Path(job["root"]).glob("*/result.json"))
-                said["most_undone"] = max(said["most_undone"], undone)
-                said["most_unwritten"] = max(said["most_unwritten"], unwritten)
-    finally:
-        said["submitted"] = len(futures)
-        said["done"] = sum(future.done() for future in futures)
-        with contextlib.suppress(Exception):
-            good = {n: future.result(0) for n, future in enumerate(futures) if not future.exception(0)}
-            said["saved"] = paths(good)
-    return paths({n: future.result(0) for n, future in enumerate(futures)})
+    return acknowledge
+
+
+def look_at(futures: list[Future[Path]], said: dict[str, Any]) -> None:
+    """Tell what became of futures, of which none is waited for."""
+    said["submitted"] = len(futures)
+    said["done"] = sum(future.done() for future in futures)
+    with contextlib.suppress(Exception):
+        good = {n: future.result(0) for n, future in enumerate(futures) if not future.exception(0)}
+        said["saved"] = paths(good)
 
 
 def paths(saved: dict[int, Path]) -> dict[int, str]:

@@ -88,7 +88,10 @@ def sources(parquet: Path) -> list[str | None]:
 
 @pytest.mark.parametrize(
     ("name", "error"),
-    [*((name, "EIO") for name in CALLS), *((name, "ENOSPC") for name in ("mkdirat", "openat", "write"))],
+    [
+        *((name, "EIO") for name in CALLS),
+        *((name, "ENOSPC") for name in ("mkdirat", "openat", "write", "renameat2")),
+    ],
 )
 @pytest.mark.parametrize("engine", ["fsync", "syncfs"])
 def test_calls_that_fail_in_a_row_or_always_cost_no_more_than_is_said(

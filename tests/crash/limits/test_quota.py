@@ -1,0 +1,172 @@
+"""Limits of a process and of a user, reached in the middle of a batch."""
+
+from __future__ import annotations
+
+import errno as codes
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llenergymeasure import BulkSaveError, ExperimentResult, PersistenceError, ResultStore, SidecarError
+
+if TYPE_CHECKING:
+    Disk = Any
+    Number = Callable[..., ExperimentResult]
+    Records = Callable[[Path], dict[Path, int]]
+
+COUNT = 24
+WAYS = ["save_many", "writer"]
+ENGINES = ["fsync", "syncfs"]
+
+
+def bulk(root: Path, **job: Any) -> dict[str, Any]:
+    """Save many in a process of its own; see `bulk_saver.py` for the options."""
+    script = Path(__file__).parents[1] / "bulk_saver.py"
+    job = {"root": str(root), "count": COUNT, **job}
+    run = subprocess.run(
+        [sys.executable, script, json.dumps(job)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    said: dict[str, Any] = json.loads(run.stdout)
+    return said
+
+
+def in_place(root: Path, said: dict[str, Any], records: Records) -> None:
+    """Check that every result is in one of the two; and what is said to be there is, and nothing else."""
+    assert said["kind"] in ("saved", "BulkSaveError"), said
+    assert sorted(map(int, [*said["saved"], *said["failed"]])) == list(range(COUNT))
+    there = {Path(path): int(n) for n, path in said["saved"].items()}
+    there |= {Path(e["result_path"]): int(n) for n, e in said["failed"].items() if e["committed"]}
+    assert records(root) == there
+    files = {file for path in there for file in (path.parent, path, path.with_name("timeseries.parquet"))}
+    assert set(root.rglob("*")) <= files
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_file_size_limit_costs_the_sidecars_or_the_records_that_it_is_too_small_for(
+    tmp_path: Path, parquet: Path, big_parquet: Path, records: Records, engine: str, how: str
+) -> None:
+    sources = [None, str(parquet), str(big_parquet), "arrow"]
+    ends = {}
+    for limit in (1000, 100_000, 1 << 24):
+        root = tmp_path / f"{limit}"
+        root.mkdir()
+        said = bulk(root, how=how, engine=engine, sources=sources, fsize=limit)
+        in_place(root, said, records)
+        for error in said["failed"].values():
+            assert (error["errno"], error["step"]) == (codes.EFBIG, "write")
+            assert error["committed"] == (error["kind"] == "SidecarError")
+        ends[limit] = {int(n): error["kind"] for n, error in said["failed"].items()}
+    assert ends[1000] == dict.fromkeys(range(COUNT), "PersistenceError")
+    assert ends[100_000] == dict.fromkeys(range(2, COUNT, 4), "SidecarError")
+    assert ends[1 << 24] == {}
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_process_out_of_descriptors_says_which_are_there_and_with_some_saves_all(
+    tmp_path: Path, parquet: Path, records: Records, engine: str, how: str
+) -> None:
+    ends = []
+    for free in (0, 2, 4, 6, 40):
+        root = tmp_path / f"{free}"
+        root.mkdir()
+        said = bulk(root, how=how, engine=engine, sources=[None, str(parquet), "arrow"], descriptors=free)
+        in_place(root, said, records)
+        assert {error["errno"] for error in said["failed"].values()} <= {codes.EMFILE}
+        ends.append(len(said["saved"]))
+    assert ends[0] == 0
+    assert ends[-1] == COUNT
+
+
+# Quotas.
+
+
+@pytest.fixture
+def limited(disk: Callable[..., Disk]) -> Path:
+    """A subvolume of a btrfs that may grow by 2 MB, whatever else is free."""
+    made = disk("btrfs", 160)
+    root: Path = made.where / "results"
+    tool = shutil.which("btrfs")
+    assert tool is not None, "it comes with mkfs.btrfs"
+    for command in (
+        ("quota", "enable", made.where),
+        ("subvolume", "create", root),
+        ("qgroup", "limit", "2M", root),
+    ):
+        ran = subprocess.run([tool, *command], capture_output=True, text=True, timeout=30, check=False)
+        if ran.returncode != 0:
+            pytest.skip(f"this btrfs keeps no quotas: {ran.stderr.strip()}")
+    return root
+
+
+def fail_at_the_quota(
+    root: Path, result: Callable[[int], ExperimentResult], parquet: Path
+) -> dict[Path, int]:
+    """Save one after the other until the quota is reached; return what is there."""
+    there: dict[Path, int] = {}
+    errors: list[PersistenceError] = []
+    while not errors or errors[-1].committed:
+        n = len(there)
+        assert n < 200, "no quota was reached"
+        try:
+            there[ResultStore(root).save(result(n), parquet if n % 2 else None)] = n
+        except PersistenceError as error:
+            errors.append(error)
+            if error.result_path is not None:
+                there[Path(error.result_path)] = n
+    for each in errors:
+        assert each.errno == codes.EDQUOT
+        assert each.committed == isinstance(each, SidecarError)
+    return there
+
+
+def test_a_quota_that_is_reached_is_named_and_what_was_saved_before_stays(
+    limited: Path, result: ExperimentResult, number: Number, records: Records, parquet: Path
+) -> None:
+    there = fail_at_the_quota(limited, lambda n: number(result, n, 100_000), parquet)
+    assert len(there) > 5
+    assert records(limited) == there
+    assert len(list(limited.iterdir())) == len(there)
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_quota_that_is_reached_in_the_middle_of_a_batch_costs_no_more_than_is_said(
+    limited: Path,
+    result: ExperimentResult,
+    number: Number,
+    records: Records,
+    parquet: Path,
+    engine: str,
+    how: str,
+) -> None:
+    store = ResultStore(limited)
+    store._engine = engine
+    results = [number(result, n, 100_000) for n in range(60)]
+    sources = [parquet, None] * 30
+    with pytest.raises(BulkSaveError) as caught:  # noqa: PT012 - one of two
+        if how == "save_many":
+            store.save_many(results, timeseries_sources=sources)
+        else:
+            with store.writer() as writer:
+                for pair in zip(results, sources, strict=True):
+                    writer.submit(*pair)
+    error = caught.value
+    assert sorted([*error.saved, *error.failed]) == list(range(60))
+    assert error.saved
+    there = {path: n for n, path in error.saved.items()}
+    for n, trouble in error.failed.items():
+        assert isinstance(trouble, PersistenceError)
+        assert trouble.errno == codes.EDQUOT
+        if trouble.result_path is not None:
+            there[Path(trouble.result_path)] = n
+    assert records(limited) == there
+    assert len(list(limited.iterdir())) == len(there)
