@@ -70,6 +70,16 @@ def test_each_damage_is_named_with_its_directory(store: ResultStore, result: Exp
     assert found.damaged == sorted(found.damaged)
 
 
+def test_of_a_key_that_is_there_twice_the_last_counts_as_in_loading(
+    store: ResultStore, result: ExperimentResult
+) -> None:
+    record = store.save(result, durable=False)
+    record.write_bytes(b'{"schema_version": 1e400, "timeseries": -1e400,' + record.read_bytes()[1:])
+    assert store.load(record) == result
+    for deep in (False, True):
+        assert (store.verify(deep=deep).complete, store.verify(deep=deep).ok) == (1, True)
+
+
 def test_what_a_save_left_is_incomplete_and_what_nobody_saved_is_foreign(
     store: ResultStore, result: ExperimentResult
 ) -> None:

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{self, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::reason_of;
 use crate::dir::Dir;
@@ -102,11 +103,21 @@ impl<'de> Visitor<'de> for Object {
         let mut header = Header::default();
         while let Some(Key(key)) = map.next_key()? {
             match &*key {
-                "schema_version" => header.version = Some(map.next_value()?),
-                "timeseries" => header.sidecar = map.next_value::<Value>()?.as_str().map(str::to_owned),
+                "schema_version" => header.version = Some(value(map.next_value()?)?),
+                "timeseries" => header.sidecar = value(map.next_value()?)?.as_str().map(str::to_owned),
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         Ok(header)
+    }
+}
+
+/// Parse a value as loading does, for which a number beyond every float is one, and of a key that is there twice the
+/// last counts.
+fn value<E: de::Error>(raw: &RawValue) -> Result<Value, E> {
+    let is_number = raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    match serde_json::from_str(raw.get()) {
+        Err(_) if is_number => Ok(Value::Null),
+        parsed => parsed.map_err(E::custom),
     }
 }
