@@ -41,6 +41,7 @@ JOB: dict[str, Any] = {
     "pause_at": None,  # a number of results after which the generator goes on giving nothing
     "acks": False,
     "max_bytes": None,
+    "looks": False,  # counts what is under way at each submit, which takes its time
     "one_by_one": False,  # each is waited for before the next is submitted
     "pid": False,
     "fsize": None,  # the largest file that may be written
@@ -194,8 +195,8 @@ def write(store: ResultStore, job: dict[str, Any], said: dict[str, Any]) -> dict
                 futures.append(future)
                 if job["one_by_one"]:
                     future.exception()
-                if job["descriptors"] is not None:
-                    continue  # a look at the directory takes one
+                if not job["looks"]:
+                    continue
                 undone = sum(not future.done() for future in futures)
                 unwritten = len(futures) - sum(1 for _ in Path(job["root"]).glob("*/result.json"))
                 said["most_undone"] = max(said["most_undone"], undone)

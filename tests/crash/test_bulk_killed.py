@@ -255,7 +255,7 @@ def test_ctrl_c_in_the_block_of_a_writer_comes_out_when_what_was_submitted_is_du
 @pytest.mark.parametrize("engine", ["fsync", "syncfs"])
 def test_a_slow_disk_pushes_back_by_count(bulk: Bulk, tmp_path: Path, engine: str) -> None:
     inject = ("fsync:delay_exit=20000", "syncfs:delay_exit=20000")
-    outcome = bulk(tmp_path, how="writer", engine=engine, count=60, max_pending=8, inject=inject)
+    outcome = bulk(tmp_path, how="writer", engine=engine, count=60, max_pending=8, looks=True, inject=inject)
     assert outcome.kind == "saved", outcome
     assert len(outcome.said["saved"]) == 60
     assert 1 <= outcome.said["most_undone"] <= 8
@@ -266,7 +266,13 @@ def test_a_slow_disk_pushes_back_by_bytes(bulk: Bulk, tmp_path: Path, how: str) 
     inject = ("fsync:delay_exit=30000", "syncfs:delay_exit=30000")
     size, count, at_once = 1_000_000, 40, 4
     outcome = bulk(
-        tmp_path, how=how, count=count, padding=size, max_bytes=at_once * (size + 2000), inject=inject
+        tmp_path,
+        how=how,
+        count=count,
+        padding=size,
+        max_bytes=at_once * (size + 2000),
+        looks=True,
+        inject=inject,
     )
     assert outcome.kind == "saved", outcome
     assert len(outcome.said["saved"]) == count

@@ -133,7 +133,7 @@ def test_the_output_directory_is_flushed_for_a_batch_and_not_for_each_result(
     renames = sorted(trace.rename(Path(path)).ends for path in outcome.said["saved"].values())
     assert len(renames) == 200
     barriers = trace.root_flushes or trace.syncfs
-    assert 1 <= len(barriers) <= 100  # of 200 results, on a machine that is busy
+    assert 1 <= len(barriers) <= 40  # of 200 results, on a machine that is busy
     # None of them without a name that is new since the one before: but for a syncfs, which flushes files too.
     if engine == "fsync":
         before = 0

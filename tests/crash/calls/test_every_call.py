@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Step = Any
 
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES")
+NO_ROOM = ("ENOSPC", "EDQUOT")
 FAULTS = (*ERRORS, "EINTR", "short", "SIGKILL", "SIGINT")
 IN_DETAIL = ("EIO", "SIGKILL")
 """In the short form, these befall a call once for each thing that it is about; others, once for its name."""
@@ -158,7 +159,7 @@ def assert_goes_on(run: Run) -> None:
     )
 
 
-def ends_of_one(step: Step, kind: str) -> set[str]:
+def ends_of_one(step: Step, kind: str, source: str | None) -> set[str]:
     """What may become of a single save."""
     if kind == "SIGINT":
         return {"nothing"} if step.when == "before" else {"saved"}
@@ -172,6 +173,9 @@ def ends_of_one(step: Step, kind: str) -> set[str]:
         # The file system is asked by a change whether it still takes any, and these are how it says no.
         refuses = step.name == "utimensat" and kind in ("EIO", "EROFS")
         return {"unconfirmed"} if step.name == "fsync" or refuses else {"saved"}
+    if source is not None and step.about == "the record" and step.when == "before" and kind in NO_ROOM:
+        # What the sidecar has taken is given back, and the record written anew.
+        return {"no sidecar"}
     return {"nothing"}
 
 
@@ -188,7 +192,7 @@ def assert_end(run: Run, operation: Operation, step: Step, kind: str) -> None:
     """It ended in one of the ways in which this fault of this call may end."""
     if operation.is_single:
         assert (run.outcome.kind == "KeyboardInterrupt") == (kind == "SIGINT")
-        assert end_of_one(run) in ends_of_one(step, kind)
+        assert end_of_one(run) in ends_of_one(step, kind, operation.sources[0])
     elif kind == "SIGINT":
         # It may come when there is nothing left to interrupt, or nothing to tell of yet.
         told = operation.how == "writer" or not run.records
