@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::errors::{is_ours, sidecar_error, to_python};
+use crate::gate::detach;
 use crate::save::to_source;
 
 /// An engine that saves results in threads of its own; it belongs to the process that made it.
@@ -87,7 +88,7 @@ impl Bulk {
             under_way.set_item(ticket, entry)?;
         }
         let mut signals = Signals::new(interruptible);
-        let submitted = py.detach(|| engine.submit(ticket, job, patience, &mut || signals.came()));
+        let submitted = detach(py, || engine.submit(ticket, job, patience, &mut || signals.came()));
         if submitted.is_err()
             && let Some(under_way) = under_way
         {
@@ -113,12 +114,12 @@ impl Bulk {
         under_way.set_item(ticket, entry)?;
         let patience = if patient { Patience::UntilSettled } else { Patience::UntilFinished };
         let mut signals = Signals::new(interruptible);
-        if let Err(refused) = py.detach(|| engine.refuse(ticket, patience, &mut || signals.came())) {
+        if let Err(refused) = detach(py, || engine.refuse(ticket, patience, &mut || signals.came())) {
             forget(under_way, ticket)?;
             return Err(signals.raised.unwrap_or_else(|| not_taken(py, &refused)));
         }
         self.lock_refused().push((ticket, error));
-        py.detach(|| engine.refused());
+        detach(py, || engine.refused());
         Ok(())
     }
 
@@ -135,7 +136,7 @@ impl Bulk {
     ) -> PyResult<bool> {
         let engine = self.engine()?;
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        let Finished { outcomes: finished, over } = py.detach(|| engine.finished(time));
+        let Finished { outcomes: finished, over } = detach(py, || engine.finished(time));
         let refused = std::mem::take(&mut *self.lock_refused());
         for (ticket, error) in refused {
             outcomes.set_item(ticket, error)?;
@@ -166,7 +167,7 @@ impl Bulk {
     /// Note that whoever waits for these results has been told.
     fn settle(&self, py: Python<'_>, tickets: Vec<u64>) -> PyResult<()> {
         let engine = self.engine()?;
-        py.detach(|| engine.settle(&tickets));
+        detach(py, || engine.settle(&tickets));
         Ok(())
     }
 
@@ -174,35 +175,35 @@ impl Bulk {
     fn wait_settled(&self, py: Python<'_>, mark: u64, interruptible: bool) -> PyResult<()> {
         let engine = self.engine()?;
         let mut signals = Signals::new(interruptible);
-        let waited = py.detach(|| engine.wait_settled(mark, &mut || signals.came()));
+        let waited = detach(py, || engine.wait_settled(mark, &mut || signals.came()));
         waited.map_err(|error| signals.raised.unwrap_or_else(|| to_python(py, &error)))
     }
 
     /// Take no more; what was submitted is finished.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let engine = self.engine()?;
-        py.detach(|| engine.close());
+        detach(py, || engine.close());
         Ok(())
     }
 
     /// Close, and wait for the threads to end.
     fn join(&self, py: Python<'_>) -> PyResult<()> {
         let engine = self.engine()?;
-        py.detach(|| engine.join());
+        detach(py, || engine.join());
         Ok(())
     }
 
     /// Take no more, and undo what is not in place yet.
     fn cancel(&self, py: Python<'_>) -> PyResult<()> {
         let engine = self.engine()?;
-        py.detach(|| engine.cancel());
+        detach(py, || engine.cancel());
         Ok(())
     }
 
     /// The results that are in place, and not known to be durable.
     fn in_place(&self, py: Python<'_>) -> PyResult<Vec<(u64, OsString)>> {
         let engine = self.engine()?;
-        let places = py.detach(|| engine.in_place());
+        let places = detach(py, || engine.in_place());
         Ok(places.into_iter().map(|(ticket, path)| (ticket, path.into_os_string())).collect())
     }
 }

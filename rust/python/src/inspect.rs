@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::to_python;
+use crate::gate::detach;
 use crate::scan::{Caller, check_process, leave_in_fork, spent};
 
 /// A tree that is being looked over.
@@ -41,8 +42,7 @@ impl Inspection {
         interruptible: bool,
     ) -> PyResult<Self> {
         let depth = if deep { Depth::Everything(version) } else { Depth::Records(version) };
-        let inspection = py
-            .detach(|| inspect::Inspection::open(&root, depth, Limit(max_bytes)))
+        let inspection = detach(py, || inspect::Inspection::open(&root, depth, Limit(max_bytes)))
             .map_err(|error| to_python(py, &error))?;
         let caller = Caller { progress: None, interruptible };
         Ok(Self { tree: Mutex::new(Some(inspection)), root, caller, process: std::process::id() })
@@ -52,7 +52,7 @@ impl Inspection {
     /// wrong; and, where it is deep, the records that are still to be validated. None at the end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Looked<'py>>> {
         check_process(self.process)?;
-        let mut guard = py.detach(|| self.tree.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut guard = detach(py, || self.tree.lock().unwrap_or_else(PoisonError::into_inner).take());
         let Some(inspection) = guard.as_mut() else { return Err(spent()) };
         let part = self.caller.run(py, |poll| Ok(inspection.next(&mut || poll(0))?));
         *self.tree.lock().unwrap_or_else(PoisonError::into_inner) = guard;

@@ -7,6 +7,7 @@ mod arrow;
 mod bulk;
 mod errors;
 mod floor;
+mod gate;
 mod inspect;
 mod load;
 mod save;
@@ -17,6 +18,8 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _store {
+    use super::{Bound, PyModule, PyResult, gate};
+
     #[pymodule_export]
     use crate::arrow::{Batch, Schema, Table};
     #[pymodule_export]
@@ -33,6 +36,11 @@ mod _store {
     use crate::scan::{Documents, Reader, Scan, Traces, completed};
     #[pymodule_export]
     use crate::timeseries::{Timeseries, read_timeseries, write_timeseries};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        gate::register(module)
+    }
 
     #[pymodule_export]
     const RECORD: &str = llem_store::RECORD;

@@ -15,6 +15,7 @@ use pyo3::types::PyString;
 use pyo3_arrow::PyRecordBatchReader;
 
 use crate::errors::{sidecar_error, to_python};
+use crate::gate::detach;
 
 /// The directory name of a result: see `llem_store::name`.
 #[pyfunction]
@@ -54,7 +55,7 @@ pub fn save(
             })
     };
     let request = Save { root: &root, name, record: &record, sidecar, durability };
-    let saved = py.detach(|| llem_store::save::save(request, &interrupted));
+    let saved = detach(py, || llem_store::save::save(request, &interrupted));
     let Saved { path, sidecar } = saved.map_err(|error| {
         let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
         raised.unwrap_or_else(|| to_python(py, &error))
@@ -95,7 +96,7 @@ fn read_source(source: &Bound<'_, PyAny>) -> PyResult<Option<Source>> {
 /// Claim `base`, `base_1`, ... in a directory, which is made where it is missing.
 #[pyfunction]
 pub fn claim(py: Python<'_>, parent: PathBuf, base: OsString) -> PyResult<PathBuf> {
-    py.detach(|| {
+    detach(py, || {
         let (mut root, mut claim) = claim_in(&parent, &base)?;
         claim.keep();
         root.keep();
@@ -107,5 +108,5 @@ pub fn claim(py: Python<'_>, parent: PathBuf, base: OsString) -> PyResult<PathBu
 /// Replace a file, whole or not at all.
 #[pyfunction]
 pub fn replace(py: Python<'_>, path: PathBuf, content: PyBackedBytes) -> PyResult<()> {
-    py.detach(|| durable::replace(&path, &content)).map_err(|error| to_python(py, &error))
+    detach(py, || durable::replace(&path, &content)).map_err(|error| to_python(py, &error))
 }

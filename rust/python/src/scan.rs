@@ -20,6 +20,7 @@ use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 
 use crate::arrow::{Batch, Schema, row_field, rows_of};
 use crate::errors::{bad_to_python, to_python};
+use crate::gate::detach;
 
 /// A question about a tree of results.
 #[pyclass(frozen, module = "llenergymeasure._store")]
@@ -174,7 +175,7 @@ impl Caller {
     ) -> PyResult<T> {
         let mut raised = None;
         let mut told = 0;
-        let outcome = py.detach(|| {
+        let outcome = detach(py, || {
             step(&mut |records| {
                 let news = records > told && self.progress.is_some();
                 if raised.is_none() && (self.interruptible || news) {
@@ -245,7 +246,7 @@ impl Reader {
     /// The next rows, and what is no row, by its path; None at the end.
     fn next(&self, py: Python<'_>) -> PyResult<Option<(Batch, Vec<Told>)>> {
         check_process(self.process)?;
-        let mut guard = py.detach(|| self.rows.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut guard = detach(py, || self.rows.lock().unwrap_or_else(PoisonError::into_inner).take());
         let Some(reader) = guard.as_mut() else { return Err(spent()) };
         let part = self.caller.run(py, |poll| reader.next(poll));
         *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = guard;
@@ -338,8 +339,7 @@ impl Documents {
     #[new]
     #[pyo3(signature = (root, *, max_bytes, interruptible))]
     fn new(py: Python<'_>, root: PathBuf, max_bytes: u64, interruptible: bool) -> PyResult<Self> {
-        let documents = py
-            .detach(|| scan::Documents::open(&root, Limit(max_bytes)))
+        let documents = detach(py, || scan::Documents::open(&root, Limit(max_bytes)))
             .map_err(|error| to_python(py, &error))?;
         let caller = Caller { progress: None, interruptible };
         Ok(Self { records: Mutex::new(Some(documents)), caller, process: std::process::id() })
@@ -349,7 +349,7 @@ impl Documents {
     /// the error or None. None at the end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<Read<'py>>>> {
         check_process(self.process)?;
-        let mut guard = py.detach(|| self.records.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut guard = detach(py, || self.records.lock().unwrap_or_else(PoisonError::into_inner).take());
         let Some(documents) = guard.as_mut() else { return Err(spent()) };
         let chunk = self.caller.run(py, |poll| Ok(documents.next(&mut || poll(0))?));
         *self.records.lock().unwrap_or_else(PoisonError::into_inner) = guard;

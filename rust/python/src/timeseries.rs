@@ -16,6 +16,7 @@ use pyo3::types::PyCapsule;
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 
 use crate::errors::to_python;
+use crate::gate::detach;
 
 /// A power trace in memory, one row a second and GPU.
 #[pyclass(frozen, module = "llenergymeasure._store")]
@@ -109,18 +110,18 @@ impl Timeseries {
 
     #[getter]
     fn energy_j(&self, py: Python<'_>) -> f64 {
-        py.detach(|| timeseries::total(&self.per_gpu()).energy_j)
+        detach(py, || timeseries::total(&self.per_gpu()).energy_j)
     }
 
     #[getter]
     fn energy_per_gpu_j(&self, py: Python<'_>) -> BTreeMap<i32, f64> {
-        let powers = py.detach(|| self.per_gpu());
+        let powers = detach(py, || self.per_gpu());
         powers.into_iter().map(|(gpu, power)| (gpu, power.energy_j)).collect()
     }
 
     #[getter]
     fn mean_power_w(&self, py: Python<'_>) -> Option<f64> {
-        py.detach(|| timeseries::total(&self.per_gpu()).mean_w)
+        detach(py, || timeseries::total(&self.per_gpu()).mean_w)
     }
 
     #[getter]
@@ -138,7 +139,7 @@ impl Timeseries {
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let powers = py.detach(|| self.per_gpu());
+        let powers = detach(py, || self.per_gpu());
         let gpus: Vec<i32> = powers.keys().copied().collect();
         let Power { energy_j, mean_w, .. } = timeseries::total(&powers);
         let rows = self.0.num_rows();
@@ -169,11 +170,11 @@ impl Timeseries {
 /// Read a power trace from any Parquet file that has `timestamp_s` and `power_w`.
 #[pyfunction]
 pub fn read_timeseries(py: Python<'_>, path: PathBuf) -> PyResult<Timeseries> {
-    py.detach(|| timeseries::read(&path)).map(Timeseries).map_err(|error| to_python(py, &error))
+    detach(py, || timeseries::read(&path)).map(Timeseries).map_err(|error| to_python(py, &error))
 }
 
 /// Write a power trace as Parquet, whole or not at all, over whatever has the name.
 #[pyfunction]
 pub fn write_timeseries(py: Python<'_>, path: PathBuf, trace: &Timeseries) -> PyResult<()> {
-    py.detach(|| timeseries::write(&path, &trace.0)).map_err(|error| to_python(py, &error))
+    detach(py, || timeseries::write(&path, &trace.0)).map_err(|error| to_python(py, &error))
 }
