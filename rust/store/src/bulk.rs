@@ -143,12 +143,9 @@ impl Bulk {
             self.start_thread(&mut queue)?;
         }
         queue.push(ticket, job);
-        let (is_listeners, wants_waking) = (queue.is_listeners(), queue.wants_waking());
-        let has_outcomes = !queue.outcomes.is_empty();
+        let (wants_waking, has_outcomes) = (queue.wants_waking(), !queue.outcomes.is_empty());
         drop(queue);
-        if is_listeners {
-            self.shared.news.notify_one();
-        } else if wants_waking {
+        if wants_waking {
             self.shared.work.notify_one();
         }
         Ok(has_outcomes)
@@ -211,8 +208,6 @@ impl Bulk {
     }
 
     /// What became of results since the last call; waits up to `timeout` for some.
-    ///
-    /// A caller who waits saves a result that comes alone itself, and then waits as long as that takes.
     #[must_use]
     pub fn finished(&self, timeout: Duration) -> Finished {
         let mut queue = self.shared.lock();
@@ -221,13 +216,6 @@ impl Bulk {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
-            }
-            if let Some(step) = queue.next_alone() {
-                queue = self.shared.take(step, queue);
-                if queue.wants_waking() {
-                    self.shared.work.notify_one();
-                }
-                continue;
             }
             queue.listeners += 1;
             queue = wait(&self.shared.news, queue, Some(left));

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::barrier::{Gate, barrier};
 use super::batch::{Committed, NotStaged, OpenRoot, Staged};
-use super::queue::{Next, Queue, Step};
+use super::queue::{Next, Queue};
 use super::{Job, Patience};
 use crate::claim::Claim;
-use crate::error::{self, Error, Result};
+use crate::error::{Error, Result, Step};
 use crate::save::{Saved, while_root_vanishes};
 
 /// How often somebody who waits looks whether to go on waiting.
@@ -70,7 +70,40 @@ impl Shared {
                 self.work.notify_one();
             }
             match next {
-                Next::Step(step) => queue = self.take(step, queue),
+                Next::Stage { ticket, job, first } => {
+                    drop(queue);
+                    if first {
+                        self.check_root();
+                    }
+                    let quick = job.is_quick();
+                    let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, job)));
+                    queue = self.lock();
+                    queue.end_staging(quick);
+                    match done {
+                        Ok(Stage::Staged(staged)) => queue.stage(*staged),
+                        Ok(Stage::Finished(outcome)) => queue.finish(ticket, outcome),
+                        Ok(Stage::TakenBack) => {}
+                        Err(_) => self.disown(&mut queue, [ticket]),
+                    }
+                    self.tell(&queue);
+                }
+                Next::Lead(staged, committed) => {
+                    drop(queue);
+                    let tickets: Vec<u64> = staged
+                        .iter()
+                        .map(|result| result.ticket)
+                        .chain(committed.iter().map(|result| result.ticket))
+                        .collect();
+                    let done = catch_unwind(AssertUnwindSafe(|| self.lead(staged, committed)));
+                    queue = self.lock();
+                    queue.end_batch();
+                    match done {
+                        Ok(committed) => queue.committed = committed,
+                        Err(_) => self.disown(&mut queue, tickets),
+                    }
+                    self.tell(&queue);
+                    self.work.notify_all();
+                }
                 Next::Wait(time) => {
                     queue.idle += 1;
                     queue = wait(&self.work, queue, time);
@@ -83,47 +116,6 @@ impl Shared {
                     self.news.notify_all();
                     return;
                 }
-            }
-        }
-    }
-
-    /// Do what is next, without the lock.
-    pub(super) fn take<'q>(&'q self, step: Step, queue: MutexGuard<'q, Queue>) -> MutexGuard<'q, Queue> {
-        drop(queue);
-        match step {
-            Step::Stage { ticket, job, first } => {
-                if first {
-                    self.check_root();
-                }
-                let quick = job.is_quick();
-                let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, job)));
-                let mut queue = self.lock();
-                queue.end_staging(quick);
-                match done {
-                    Ok(Stage::Staged(staged)) => queue.stage(*staged),
-                    Ok(Stage::Finished(outcome)) => queue.finish(ticket, outcome),
-                    Ok(Stage::TakenBack) => {}
-                    Err(_) => self.disown(&mut queue, [ticket]),
-                }
-                self.tell(&queue);
-                queue
-            }
-            Step::Lead(staged, committed) => {
-                let tickets: Vec<u64> = staged
-                    .iter()
-                    .map(|result| result.ticket)
-                    .chain(committed.iter().map(|result| result.ticket))
-                    .collect();
-                let done = catch_unwind(AssertUnwindSafe(|| self.lead(staged, committed)));
-                let mut queue = self.lock();
-                queue.end_batch();
-                match done {
-                    Ok(committed) => queue.committed = committed,
-                    Err(_) => self.disown(&mut queue, tickets),
-                }
-                self.tell(&queue);
-                self.work.notify_all();
-                queue
             }
         }
     }
@@ -247,7 +239,7 @@ impl Shared {
     fn disown(&self, queue: &mut Queue, tickets: impl IntoIterator<Item = u64>) {
         for ticket in tickets {
             let cause = io::Error::other("the store failed in a way that was not foreseen");
-            queue.lose(ticket, Error::io(error::Step::Flush, &self.path, cause));
+            queue.lose(ticket, Error::io(Step::Flush, &self.path, cause));
         }
     }
 

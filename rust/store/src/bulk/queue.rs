@@ -78,14 +78,14 @@ struct UnderWay {
     path: Option<PathBuf>,
 }
 
-pub(super) enum Step {
-    Stage { ticket: u64, job: Job, first: bool },
-    Lead(Vec<Staged>, Vec<Committed>),
-}
-
 /// What a thread does next.
 pub(super) enum Next {
-    Step(Step),
+    Stage {
+        ticket: u64,
+        job: Job,
+        first: bool,
+    },
+    Lead(Vec<Staged>, Vec<Committed>),
     /// Wait to be told; so long at most.
     Wait(Option<Duration>),
     End,
@@ -162,27 +162,11 @@ impl Queue {
         self.idle > 0 && !self.waiting.is_empty() && (self.quick == 0 || self.waiting.len() >= BACKLOG)
     }
 
-    /// Whether a result is alone with a caller who waits for it: then that caller saves it, and no other thread
-    /// must be woken, and wake the caller.
-    pub(super) fn is_listeners(&self) -> bool {
-        self.listeners > 0 && self.is_alone_and_quick()
-    }
-
-    fn is_alone_and_quick(&self) -> bool {
-        self.alone && self.waiting.front().is_none_or(|waiting| waiting.job.is_quick())
-    }
-
-    /// What a caller does who waits for the one result that there is.
-    pub(super) fn next_alone(&mut self) -> Option<Step> {
-        let next = self.is_alone_and_quick().then(|| self.next());
-        if let Some(Next::Step(step)) = next { Some(step) } else { None }
-    }
-
     /// Whether an idle thread should stage what still waits, or lead what is staged, while another does this.
     pub(super) fn wants_stand_in(&self, next: &Next) -> bool {
         match next {
-            Next::Step(Step::Stage { job, .. }) => self.wants_waking() || (self.idle > 0 && !job.is_quick()),
-            Next::Step(Step::Lead(..)) => self.wants_waking(),
+            Next::Stage { job, .. } => self.wants_waking() || (self.idle > 0 && !job.is_quick()),
+            Next::Lead(..) => self.wants_waking(),
             Next::Wait(_) | Next::End => false,
         }
     }
@@ -276,14 +260,14 @@ impl Queue {
             let (staged, committed) = (std::mem::take(&mut self.staged), std::mem::take(&mut self.committed));
             self.staged_since = None;
             self.led = Some(staged.len() + committed.len());
-            return Next::Step(Step::Lead(staged, committed));
+            return Next::Lead(staged, committed);
         }
         if self.may_stage()
             && let Some(Waiting { ticket, job, first }) = self.waiting.pop_front()
         {
             self.staging += 1;
             self.quick += usize::from(job.is_quick());
-            return Next::Step(Step::Stage { ticket, job, first });
+            return Next::Stage { ticket, job, first };
         }
         if self.is_over() { Next::End } else { Next::Wait(due) }
     }
@@ -334,4 +318,55 @@ fn descriptors() -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::durable::Durability;
+    use crate::sidecar::Source;
+
+    fn queue(idle: usize) -> Queue {
+        let (results, bytes) = (100, 1 << 20);
+        let options = Options { durability: Durability::Durable, engine: None, results, bytes, many: false };
+        Queue { idle, threads: 3, ..Queue::new(options) }
+    }
+
+    fn job(sidecar: Option<PathBuf>) -> Job {
+        let sidecar = sidecar.map(|path| (Source::File(path), Vec::new()));
+        Job { name: "name".into(), record: Vec::new(), sidecar, weight: 0 }
+    }
+
+    #[test]
+    fn an_idle_thread_is_woken_for_a_backlog_and_not_for_each_result() {
+        let mut queue = queue(2);
+        let mut woken = Vec::new();
+        for ticket in 0..6 {
+            queue.push(ticket, job(None));
+            woken.push(queue.wants_waking());
+            if ticket == 0 {
+                // It is taken at once.
+                let next = queue.next();
+                assert!(matches!(next, Next::Stage { ticket: 0, .. }) && !queue.wants_stand_in(&next));
+            }
+        }
+        assert_eq!(woken, [true, false, false, false, true, true]);
+        queue.end_staging(true);
+        assert!(queue.wants_waking());
+        queue.idle = 0;
+        assert!(!queue.wants_waking());
+    }
+
+    #[test]
+    fn a_thread_that_may_be_long_has_a_stand_in() {
+        let mut queue = queue(1);
+        queue.push(0, job(None));
+        let quick = queue.next();
+        assert!(matches!(quick, Next::Stage { ticket: 0, .. }) && !queue.wants_stand_in(&quick));
+        queue.end_staging(true);
+        queue.push(1, job(Some("trace.parquet".into())));
+        let slow = queue.next();
+        assert!(matches!(slow, Next::Stage { ticket: 1, .. }) && queue.wants_stand_in(&slow));
+        queue.push(2, job(None));
+        assert!(queue.wants_waking());
+        queue.idle = 0;
+        assert!(!queue.wants_stand_in(&slow));
+    }
+}
