@@ -52,11 +52,6 @@ impl fmt::Debug for Job {
 }
 
 impl Job {
-    /// Whether it is staged without waiting for a source.
-    fn is_quick(&self) -> bool {
-        self.sidecar.is_none()
-    }
-
     fn size(&self) -> usize {
         let records = self.record.len() + self.sidecar.as_ref().map_or(0, |(_, beside)| beside.len());
         records.saturating_add(self.weight)
@@ -143,9 +138,9 @@ impl Bulk {
             self.start_thread(&mut queue)?;
         }
         queue.push(ticket, job);
-        let (wants_waking, has_outcomes) = (queue.wants_waking(), !queue.outcomes.is_empty());
+        let (has_idle_thread, has_outcomes) = (queue.idle > 0, !queue.outcomes.is_empty());
         drop(queue);
-        if wants_waking {
+        if has_idle_thread {
             self.shared.work.notify_one();
         }
         Ok(has_outcomes)

@@ -65,20 +65,15 @@ impl Shared {
     pub(super) fn serve(&self) {
         let mut queue = self.lock();
         loop {
-            let next = queue.next();
-            if queue.wants_stand_in(&next) {
-                self.work.notify_one();
-            }
-            match next {
+            match queue.next() {
                 Next::Stage { ticket, job, first } => {
                     drop(queue);
                     if first {
                         self.check_root();
                     }
-                    let quick = job.is_quick();
                     let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, job)));
                     queue = self.lock();
-                    queue.end_staging(quick);
+                    queue.staging -= 1;
                     match done {
                         Ok(Stage::Staged(staged)) => queue.stage(*staged),
                         Ok(Stage::Finished(outcome)) => queue.finish(ticket, outcome),

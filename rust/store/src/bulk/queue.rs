@@ -19,9 +19,6 @@ const BATCH_BYTES: u64 = 16 << 20;
 const LINGER: Duration = Duration::from_micros(150);
 /// How long a staged result waits for others, at most.
 const HOLD: Duration = Duration::from_millis(20);
-/// Results that wait for a thread that is about to be free, before an idle one is woken for them: to wake one
-/// costs as much as to stage one.
-const BACKLOG: usize = 4;
 /// Descriptors of a result that is staged: its directory and its files.
 const DESCRIPTORS: usize = 3;
 
@@ -32,9 +29,8 @@ pub(super) struct Queue {
     most_in_hand: usize,
     most_ever: usize,
     waiting: VecDeque<Waiting>,
-    /// Results that threads are staging, and those of them that have no sidecar to wait for.
-    staging: usize,
-    quick: usize,
+    /// Results that threads are staging.
+    pub(super) staging: usize,
     staged: Vec<Staged>,
     staged_since: Option<Instant>,
     /// Results that the leader has, where there is one.
@@ -100,7 +96,6 @@ impl Queue {
             most_ever: most,
             waiting: VecDeque::new(),
             staging: 0,
-            quick: 0,
             staged: Vec::new(),
             staged_since: None,
             led: None,
@@ -155,26 +150,6 @@ impl Queue {
             self.unsettled.insert(ticket);
         }
         self.waiting.push_back(Waiting { ticket, job, first });
-    }
-
-    /// Whether an idle thread should be woken for what waits.
-    pub(super) fn wants_waking(&self) -> bool {
-        self.idle > 0 && !self.waiting.is_empty() && (self.quick == 0 || self.waiting.len() >= BACKLOG)
-    }
-
-    /// Whether an idle thread should stage what still waits, or lead what is staged, while another does this.
-    pub(super) fn wants_stand_in(&self, next: &Next) -> bool {
-        match next {
-            Next::Stage { job, .. } => self.wants_waking() || (self.idle > 0 && !job.is_quick()),
-            Next::Lead(..) => self.wants_waking(),
-            Next::Wait(_) | Next::End => false,
-        }
-    }
-
-    /// Note that a thread is done with staging a job.
-    pub(super) fn end_staging(&mut self, quick: bool) {
-        self.staging -= 1;
-        self.quick -= usize::from(quick);
     }
 
     /// Put back a result for which there were no descriptors, until others have given theirs back.
@@ -266,7 +241,6 @@ impl Queue {
             && let Some(Waiting { ticket, job, first }) = self.waiting.pop_front()
         {
             self.staging += 1;
-            self.quick += usize::from(job.is_quick());
             return Next::Stage { ticket, job, first };
         }
         if self.is_over() { Next::End } else { Next::Wait(due) }
@@ -315,58 +289,4 @@ fn descriptors() -> usize {
 #[cfg(not(unix))]
 fn descriptors() -> usize {
     512
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::durable::Durability;
-    use crate::sidecar::Source;
-
-    fn queue(idle: usize) -> Queue {
-        let (results, bytes) = (100, 1 << 20);
-        let options = Options { durability: Durability::Durable, engine: None, results, bytes, many: false };
-        Queue { idle, threads: 3, ..Queue::new(options) }
-    }
-
-    fn job(sidecar: Option<PathBuf>) -> Job {
-        let sidecar = sidecar.map(|path| (Source::File(path), Vec::new()));
-        Job { name: "name".into(), record: Vec::new(), sidecar, weight: 0 }
-    }
-
-    #[test]
-    fn an_idle_thread_is_woken_for_a_backlog_and_not_for_each_result() {
-        let mut queue = queue(2);
-        let mut woken = Vec::new();
-        for ticket in 0..6 {
-            queue.push(ticket, job(None));
-            woken.push(queue.wants_waking());
-            if ticket == 0 {
-                // It is taken at once.
-                let next = queue.next();
-                assert!(matches!(next, Next::Stage { ticket: 0, .. }) && !queue.wants_stand_in(&next));
-            }
-        }
-        assert_eq!(woken, [true, false, false, false, true, true]);
-        queue.end_staging(true);
-        assert!(queue.wants_waking());
-        queue.idle = 0;
-        assert!(!queue.wants_waking());
-    }
-
-    #[test]
-    fn a_thread_that_may_be_long_has_a_stand_in() {
-        let mut queue = queue(1);
-        queue.push(0, job(None));
-        let quick = queue.next();
-        assert!(matches!(quick, Next::Stage { ticket: 0, .. }) && !queue.wants_stand_in(&quick));
-        queue.end_staging(true);
-        queue.push(1, job(Some("trace.parquet".into())));
-        let slow = queue.next();
-        assert!(matches!(slow, Next::Stage { ticket: 1, .. }) && queue.wants_stand_in(&slow));
-        queue.push(2, job(None));
-        assert!(queue.wants_waking());
-        queue.idle = 0;
-        assert!(!queue.wants_stand_in(&slow));
-    }
 }
