@@ -25,6 +25,8 @@ READING = ["loading", "scanning", "streaming", "scanning traces", "completed", "
 READING += ["iterating", "abandoning", "reading in vain"]
 FEWER = {"abandoning": 25}
 """Ways of which so many times fewer are enough, for each has so much more to do."""
+HANG = 3000
+"""Seconds, of which the longest way takes some hundreds."""
 BYTES = 16
 """Of malloc's, that each time may leave, in the median between two looks, once caches are filled.
 
@@ -85,7 +87,9 @@ def keep(memory: Path, parquet: Path, *, long_form: bool) -> Callable[[str], Kep
         command: list[str | Path] = [sys.executable, script, memory / "out", way, f"{count}", parquet]
         # Of one arena malloc tells what is in use; with more, it wastes more than a leak takes.
         environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment, timeout=HANG
+        )
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
         looks = [json.loads(line) for line in done.stdout.splitlines()]
         return Kept(looks[0]["times"], looks)

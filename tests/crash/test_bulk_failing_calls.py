@@ -259,3 +259,18 @@ def test_a_write_that_claims_what_it_did_not_do_is_caught_before_the_commit(
         assert {error["step"] for error in outcome.said["failed"].values()} == {"write"}
         _, unconfirmed, _ = check(root, outcome, [])
         assert not unconfirmed
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT"])
+@pytest.mark.parametrize("how", ["save_many", "writer"])
+def test_a_record_that_finds_no_room_when_it_is_flushed_goes_in_without_its_sidecar(
+    bulk: Bulk, spans: Spans, parquet: Path, tmp_path: Path, how: str, error: str
+) -> None:
+    inject = (f"fsync:error={error}:when=2",)
+    outcome = bulk(tmp_path, how=how, engine="fsync", count=1, sources=[str(parquet)], inject=inject)
+    (failed,) = outcome.said["failed"].values()
+    assert (failed["kind"], failed["errno"]) == ("SidecarError", getattr(codes, error))
+    record = Path(failed["result_path"])
+    assert ExperimentResult.from_json(record).timeseries is None
+    assert sorted(tmp_path.rglob("*")) == [record.parent, record]
+    assert flushed_twice(spans(outcome.trace)) == []

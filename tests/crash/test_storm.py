@@ -14,6 +14,9 @@ import pytest
 if TYPE_CHECKING:
     Figures = Any
 
+HANG = 3000
+"""Seconds, of which the long form takes some hundreds."""
+
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forked")
 def test_savers_that_are_killed_at_full_speed_tear_lose_and_overwrite_nothing(
@@ -24,7 +27,11 @@ def test_savers_that_are_killed_at_full_speed_tear_lose_and_overwrite_nothing(
     top.mkdir()
     script = Path(__file__).with_name("storm.py")
     done = subprocess.run(
-        [sys.executable, script, top, f"{kills}", parquet], capture_output=True, text=True, check=False
+        [sys.executable, script, top, f"{kills}", parquet],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HANG,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     found = json.loads(done.stdout)

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from llenergymeasure import ExperimentResult, ResultStore
+
+HANG = 300
 
 Saver = Any
 Outcome = Any
@@ -78,7 +81,9 @@ def stopping(saver: Saver, save: Callable[[], Outcome], meanwhile: Callable[[], 
     thread = threading.Thread(target=lambda: done.append(save()))
     thread.start()
     seen = 0
+    until = time.monotonic() + HANG
     while thread.is_alive():
+        assert time.monotonic() < until, "the save does not go on"
         text = log.read_text() if log.exists() else ""
         if (stops := text.count("--- stopped by SIGSTOP ---")) > seen:
             seen = stops

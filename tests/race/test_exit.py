@@ -97,6 +97,31 @@ def test_an_exit_beside_a_daemon_thread_that_saves_loses_nothing_that_was_acknow
         assert all(path.name.startswith(".") or path.is_dir() for path in ran.half)
 
 
+WAITING = """
+import atexit, queue, sys, threading
+todo = queue.Queue()
+atexit.register(todo.join)  # before the package has anything to register
+from llenergymeasure import ExperimentResult, ResultStore
+store = ResultStore(sys.argv[1])
+def work():
+    while True:
+        store.save(todo.get())
+        todo.task_done()
+threading.Thread(target=work, daemon=True).start()
+for _ in range(20):
+    todo.put(ExperimentResult.model_validate_json(sys.argv[2]))
+"""
+
+
+def test_an_exit_that_waits_for_a_daemon_thread_ends_when_all_is_saved(
+    results: list[ExperimentResult], tmp_path: Path
+) -> None:
+    command: list[str | Path] = [sys.executable, "-c", WAITING, tmp_path, results[0].model_dump_json()]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert len(list(tmp_path.glob("*/result.json"))) == 20
+
+
 @pytest.mark.parametrize("busy", ["save_many", "writer"])
 @pytest.mark.parametrize("how", ["os._exit", "the end"])
 def test_a_thread_that_forks_beside_a_busy_engine_gives_children_that_save_and_takes_nothing(

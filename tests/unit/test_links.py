@@ -194,8 +194,9 @@ def test_a_trace_that_is_no_file_is_waited_for_by_nobody(answers: Answers, reade
 
 
 def test_a_new_result_never_lands_behind_a_link_that_has_its_name(
-    result: ExperimentResult, tmp_path: Path
+    result: ExperimentResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("time.strftime", lambda _: "2026-02-18T14-30")
     root, outside = tmp_path / "results", tmp_path / "outside"
     outside.mkdir()
     name = result.save(root).parent.name
@@ -204,5 +205,6 @@ def test_a_new_result_never_lands_behind_a_link_that_has_its_name(
     (root / f"{name}_1").symlink_to("nothing")
     saved = result.save(root)
     many = ResultStore(root).save_many([result, result])
+    assert [path.parent.name for path in (saved, *many)] == [f"{name}_2", f"{name}_3", f"{name}_4"]
     assert all(not path.parent.is_symlink() and path.exists() for path in (saved, *many))
     assert list(outside.iterdir()) == []

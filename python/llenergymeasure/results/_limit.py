@@ -44,6 +44,7 @@ def max_bytes(given: int | None = None) -> int:
     text = os.environ.get(VARIABLE, "")
     if not text:
         return _store.MAX_RECORD_BYTES
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+    digits = text.lstrip("0")
+    if not (text.isascii() and text.isdigit() and digits):
         raise LLEMError(f"{VARIABLE} is a number of bytes, such as {_store.MAX_RECORD_BYTES}, not {text!r}")
-    return min(int(text), _LARGEST)
+    return _LARGEST if len(digits) > len(str(_LARGEST)) else min(int(digits), _LARGEST)

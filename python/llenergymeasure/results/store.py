@@ -334,6 +334,7 @@ class ResultStore:
             ValueError: A condition does not fit its column. Asked for its rows: no trace has a column of that
                 name, or its types cannot be one.
             TypeError: As `ValueError`, of what is of the wrong type.
+            ResultError: Asked for its rows: a trace of more than 2^25 rows, or of 2 GiB, is refused.
         """
         return scan_traces(
             self._root,
@@ -348,7 +349,8 @@ class ResultStore:
         """Go over the results below the directory, in the order of their paths."""
         for batch in self.scan(["path"]):
             for path in batch.to_pydict()["path"]:
-                yield self[path]
+                directory = os.path.join(self._root, path)  # noqa: PTH118
+                yield StoredResult(directory, max_record_bytes=self._max_record_bytes)
 
     def __getitem__(self, path: str | os.PathLike[str]) -> StoredResult:
         """Return one result by its directory, relative to the store, or its `result.json`; not read yet."""

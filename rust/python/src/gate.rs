@@ -1,8 +1,8 @@
 //! The way back into the interpreter, which is shut when the interpreter ends.
 //!
 //! A thread that comes back then is ended by Python before 3.14, through all that lies on its stack; where that is
-//! Rust, the process dies of it. Only daemon threads live that long, and they are not waited for by anybody: those
-//! that are outside stay there.
+//! Rust, the process dies of it. As a rule only daemon threads live that long, and nobody waits for them: those that
+//! are outside stay there.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,19 +29,23 @@ pub fn detach<T: Send>(py: Python<'_>, work: impl Send + FnOnce() -> T) -> T {
     outcome
 }
 
+/// How long a thread waits at the gate for the end of the process. When it is still there, some function that is called
+/// at the exit waits for this thread, or for one like it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A thread on its way back.
 struct Passing;
 
 impl Passing {
-    /// Pass the gate; whoever finds it shut does not return.
+    /// Pass the gate; whoever finds it shut does not return, unless the process goes on.
     fn begin() -> Self {
         PASSING.fetch_add(1, Ordering::SeqCst);
         let passing = Self;
         if SHUT.load(Ordering::SeqCst) && !LAST.get() {
             drop(passing);
-            loop {
-                thread::park();
-            }
+            thread::sleep(PATIENCE);
+            SHUT.store(false, Ordering::SeqCst);
+            return Self::begin();
         }
         passing
     }
@@ -67,9 +71,12 @@ fn shut(py: Python<'_>) {
     }
 }
 
-/// Have the gate shut at the end of the interpreter. What is registered first is called last: other functions that
-/// are called then may save.
+/// Have the gate shut at the end of the interpreter. What is registered first is called last: most other functions that
+/// are called then may still wait for threads that save.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    if module.py().version_info() >= (3, 14) {
+        return Ok(());
+    }
     let shut = wrap_pyfunction!(shut, module)?;
     module.py().import("atexit")?.call_method1("register", (shut,)).map(drop)
 }

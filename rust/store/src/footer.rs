@@ -78,9 +78,9 @@ pub(crate) fn read(file: &File, size: u64) -> Result<ParquetMetaData, Flaw> {
     }
     // The footer is a stranger's bytes: a panic of its parser is the file's fault, not the caller's.
     match unless_it_panics(|| ParquetMetaDataReader::decode_metadata(&footer)) {
-        Some(Ok(metadata)) => Ok(metadata),
-        Some(Err(error)) => Err(unreadable(&error.to_string())),
-        None => Err(unreadable("its parser gave up")),
+        Ok(Ok(metadata)) => Ok(metadata),
+        Ok(Err(error)) => Err(unreadable(&error.to_string())),
+        Err(said) => Err(unreadable(&format!("its parser gave up: {said}"))),
     }
 }
 

@@ -82,7 +82,7 @@ pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> 
                 return Err(error);
             }
             sidecar = Sidecar::Failed(made_way(&claim, &error));
-            seal_record(&claim, record, durability)?
+            seal_record(&claim, record, durability).map_err(|again| instead_of_exists(again, &error))?
         }
         sealed => sealed?,
     };
@@ -112,6 +112,12 @@ fn seal_record(claim: &Claim, record: &[u8], durability: Durability) -> Result<P
     let mut pending = write_record(claim, record)?;
     pending.seal(record.len() as u64, durability)?;
     Ok(pending)
+}
+
+/// The reason why a file is written anew, where the old one is still in the way: the directory is nobody else's, so it
+/// could not even be removed.
+pub(crate) fn instead_of_exists(error: Error, why: &Error) -> Error {
+    if error.is_io(ErrorKind::AlreadyExists) { why.copy() } else { error }
 }
 
 /// What is told of a sidecar that left its record no room, and was removed: the result comes first.

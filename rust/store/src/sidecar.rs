@@ -74,8 +74,9 @@ pub fn write(
         Some(Checked::File(mut source)) => source.copy_into(&mut pending, interrupted)?,
         Some(Checked::Arrow(reader)) => {
             // The encoder panics on types that it has no code for; that must not cost the result.
-            unless_it_panics(|| encode_into(reader, &mut pending, interrupted)).unwrap_or_else(|| {
-                Err(Error::Stream { reason: "a column has a type that Parquet has no place for".into() })
+            unless_it_panics(|| encode_into(reader, &mut pending, interrupted)).unwrap_or_else(|said| {
+                let reason = format!("a column has a type that Parquet has no place for ({said})");
+                Err(Error::Stream { reason })
             })?
         }
         None => return Err(Error::NotASource { reason: "the source was read before".into() }),

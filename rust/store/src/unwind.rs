@@ -8,10 +8,10 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Run such code; `None` where it panics.
+/// Run such code; an error, with what it said, where it panics.
 ///
 /// Such a panic is an answer, and not printed, as any other panic is.
-pub(crate) fn unless_it_panics<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn unless_it_panics<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let others = panic::take_hook();
@@ -24,7 +24,10 @@ pub(crate) fn unless_it_panics<T>(work: impl FnOnce() -> T) -> Option<T> {
     let before = EXPECTED.replace(true);
     let outcome = panic::catch_unwind(AssertUnwindSafe(work));
     EXPECTED.set(before);
-    outcome.ok()
+    outcome.map_err(|said| match said.downcast::<String>() {
+        Ok(said) => *said,
+        Err(said) => said.downcast_ref::<&str>().map_or_else(|| "a panic".into(), |said| (*said).into()),
+    })
 }
 
 #[cfg(test)]
@@ -33,12 +36,12 @@ mod tests {
 
     #[test]
     fn a_panic_is_expected_within_and_nowhere_else() {
-        assert_eq!(unless_it_panics(|| EXPECTED.get()), Some(true));
+        assert_eq!(unless_it_panics(|| EXPECTED.get()), Ok(true));
         assert!(!EXPECTED.get());
-        assert_eq!(unless_it_panics(|| panic!("of a parser")), None::<()>);
+        let gave_up = || -> Result<(), String> { unless_it_panics(|| panic!("at byte {}", 7)) };
+        assert_eq!(gave_up(), Err("at byte 7".into()));
         assert!(!EXPECTED.get());
-        let within = unless_it_panics(|| (unless_it_panics(|| panic!("of a parser")), EXPECTED.get()));
-        assert_eq!(within, Some((None::<()>, true)));
+        assert_eq!(unless_it_panics(|| (gave_up().is_err(), EXPECTED.get())), Ok((true, true)));
         assert!(!EXPECTED.get());
     }
 }

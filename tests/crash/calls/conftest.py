@@ -58,6 +58,7 @@ OPERATIONS = [
     Operation("save_many", "syncfs", (None, FILE, STREAM) * 2),
     Operation("writer", "fsync", (None, FILE, STREAM) * 2),
     Operation("writer", "syncfs", (None, FILE, STREAM) * 2),
+    Operation("writer", None, (None,)),
 ]
 
 

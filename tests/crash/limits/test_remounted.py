@@ -31,7 +31,8 @@ HANG = 30
 class Ending:
     """Results that are handed over before and after the disk that they go to ends.
 
-    It ends while a batch is under way, with others acknowledged before.
+    It ends while results are under way, with others acknowledged before; a remount waits until no file is
+    open for writing, which is between two batches.
     """
 
     def __init__(

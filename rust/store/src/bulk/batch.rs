@@ -1,7 +1,6 @@
 //! The results of a batch, between the steps that each takes alone.
 
 use std::ffi::OsStr;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -13,7 +12,7 @@ use crate::dir::{Dir, FileSystem};
 use crate::durable::PendingFile;
 use crate::error::{At, Error, Result, Step};
 use crate::root::Root;
-use crate::save::{Saved, Sidecar, commit, made_way, unconfirmed, write_record};
+use crate::save::{Saved, Sidecar, commit, instead_of_exists, made_way, unconfirmed, write_record};
 use crate::sidecar::{self, Checked, Source};
 
 /// The output directory, open for many saves.
@@ -149,11 +148,8 @@ impl Staged {
     fn write_record(&mut self, why: &Error) -> Result<()> {
         self.record = None;
         let content = if self.sidecar.is_some() { &self.beside } else { &self.alone };
-        let record = write_whole(&self.claim, content).map_err(|error| {
-            // The directory is nobody else's: the old file could not even be removed, and `why` is the reason.
-            if error.is_io(ErrorKind::AlreadyExists) { why.copy() } else { error }
-        })?;
-        self.record = Some(record);
+        let record = write_whole(&self.claim, content);
+        self.record = Some(record.map_err(|error| instead_of_exists(error, why))?);
         Ok(())
     }
 
@@ -170,9 +166,15 @@ impl Staged {
     }
 
     fn flush_files(&mut self) -> Result<()> {
-        match self.sidecar.as_mut().map(PendingFile::flush) {
-            Some(Err(error)) => self.give_up_sidecar(error),
-            _ => self.flush_record(),
+        if let Some(Err(error)) = self.sidecar.as_mut().map(PendingFile::flush) {
+            return self.give_up_sidecar(error);
+        }
+        match self.flush_record() {
+            // Quotas and network file systems may say so only now.
+            Err(error) if self.sidecar.is_some() && error.is_out_of_room() => {
+                self.give_up_sidecar(made_way(&self.claim, &error))
+            }
+            flushed => flushed,
         }
     }
 
@@ -187,7 +189,14 @@ impl Staged {
                 None => (None, Sidecar::Failed(why.copy())),
             };
         }
-        self.write_record(why)
+        match self.write_record(why) {
+            Err(error) if self.sidecar.is_some() && error.is_out_of_room() => {
+                self.sidecar = None;
+                self.became = Sidecar::Failed(made_way(&self.claim, &error));
+                self.write_record(&error)
+            }
+            written => written,
+        }
     }
 
     /// Write the files anew, to other files: what the device did not take is not in the old ones any more.
@@ -300,7 +309,7 @@ impl Draft {
             Err(error) if sidecar.is_some() && error.is_out_of_room() => {
                 sidecar = None;
                 became = Sidecar::Failed(made_way(&claim, &error));
-                write_whole(&claim, &self.record)?
+                write_whole(&claim, &self.record).map_err(|again| instead_of_exists(again, &error))?
             }
             written => written?,
         };

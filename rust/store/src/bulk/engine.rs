@@ -156,7 +156,7 @@ impl Shared {
         for (ticket, outcome) in acknowledged {
             queue.finish(ticket, outcome);
         }
-        if !queue.outcomes.is_empty() {
+        if queue.listeners > 0 && !queue.outcomes.is_empty() {
             self.news.notify_all();
         }
         self.tell(&queue);

@@ -100,9 +100,9 @@ impl TraceFile {
     pub fn schema(&self) -> Result<Schema> {
         let schema = self.metadata.file_metadata().schema_descr();
         match unless_it_panics(|| parquet_to_arrow_schema(schema, None)) {
-            Some(Ok(schema)) => Ok(schema),
-            Some(Err(error)) => Err(self.place.parquet(&error)),
-            None => Err(self.place.damage("its columns cannot be read")),
+            Ok(Ok(schema)) => Ok(schema),
+            Ok(Err(error)) => Err(self.place.parquet(&error)),
+            Err(said) => Err(self.place.damage(format!("its columns cannot be read: {said}"))),
         }
     }
 
@@ -189,9 +189,9 @@ impl TraceFile {
                 .build()
         };
         let reader = match unless_it_panics(build) {
-            Some(Ok(reader)) => reader,
-            Some(Err(error)) => return Err(place.parquet(&error)),
-            None => return Err(place.damage("its columns cannot be read")),
+            Ok(Ok(reader)) => reader,
+            Ok(Err(error)) => return Err(place.parquet(&error)),
+            Err(said) => return Err(place.damage(format!("its columns cannot be read: {said}"))),
         };
         let schema = arrow_array::RecordBatchReader::schema(&reader);
         Ok(Batches { reader: Some(reader), schema, place, promised: *rows, seen: 0 })
@@ -229,11 +229,11 @@ impl Batches {
         let reader = self.reader.as_mut()?;
         // The pages are a stranger's bytes: a panic of their decoder is the file's fault, not the caller's.
         let batch = match unless_it_panics(|| reader.next()) {
-            Some(Some(Ok(batch))) => batch,
-            Some(Some(Err(error))) => return Some(Err(self.place.arrow(error))),
-            Some(None) if self.seen == self.promised => return None,
-            Some(None) => return Some(Err(self.miscounted())),
-            None => return Some(Err(self.place.damage("a page of it cannot be read"))),
+            Ok(Some(Ok(batch))) => batch,
+            Ok(Some(Err(error))) => return Some(Err(self.place.arrow(error))),
+            Ok(None) if self.seen == self.promised => return None,
+            Ok(None) => return Some(Err(self.miscounted())),
+            Err(said) => return Some(Err(self.place.damage(format!("a page of it cannot be read: {said}")))),
         };
         self.seen += batch.num_rows() as u64;
         Some(if self.seen > self.promised { Err(self.miscounted()) } else { Ok(batch) })
