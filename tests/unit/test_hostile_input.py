@@ -360,6 +360,9 @@ def test_a_tree_of_any_records_is_rows_and_errors_and_all_say_the_same(
             warnings.simplefilter("ignore", UserWarning)
             assert set(row["measurement_config_hash"]) <= store.completed()
             loaded = list(store.iter_results(on_error="skip"))
-        assert len(loaded) == deep.complete <= shallow.complete
+        # A bare NaN is no JSON, and loads.
+        assert deep.complete <= min(len(loaded), shallow.complete)
+        bare = sum(b"NaN" in content or b"Infinity" in content for content in files.values())
+        assert len(loaded) <= deep.complete + bare
 
     is_so()
