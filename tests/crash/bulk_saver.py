@@ -225,7 +225,7 @@ def write_in_threads(store: ResultStore, job: dict[str, Any], said: dict[str, An
             for thread in threads:
                 thread.start()
             for thread in threads:
-                # A signal may come just before the main thread waits, and does not end a wait that is yet to begin.
+                # A signal that comes just before the main thread waits does not end the wait.
                 while thread.is_alive():
                     thread.join(0.05)
     finally:
