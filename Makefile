@@ -6,8 +6,8 @@ TEST_ENV := .venv-test
 DEMO_ENV := .venv-demo
 PEERS_ENV := .venv-peers
 PUBLISHED_ENV := .venv-peers-0.7.0
-# Of each fuzz target; 0 are the same inputs each time, for about a minute in all.
-SECONDS ?= 0
+# Of each fuzz target.
+SECONDS ?= 15
 PIP := -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find rust python Cargo.toml Cargo.lock pyproject.toml README.md LICENSE -type f \
 	-not -path '*/__pycache__/*')
