@@ -208,7 +208,8 @@ def test_names_are_claimed_without_a_look_for_each(
             for span in calls
         )
         made = sum(span.name == "mkdirat" and f'"{NAME}' in span.arguments for span in calls)
-        assert count <= made <= count + 8
+        # The first results of each thread may meet each other where the gallop of one ends.
+        assert count <= made <= count + 30
     # Each of a few threads looks for where to begin; a look for each result would be 180 more.
     assert looks[200] <= looks[20] + 60
     assert looks[200] <= 8 * math.log2(taken + 1) + 16
