@@ -1,9 +1,10 @@
-//! What the fuzz targets share: which panics count, and where files are put.
+//! What the fuzz targets share: where files are put.
+//!
+//! libfuzzer-sys ends the process at any panic, by a hook that runs before anything can catch it. Those of the Parquet
+//! decoder do not reach it: the store expects them, and its own hook, which comes later, keeps them to itself.
 
-use std::cell::Cell;
 use std::env;
 use std::fs;
-use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process;
 use std::sync::LazyLock;
@@ -15,28 +16,3 @@ pub static TEMP: LazyLock<PathBuf> = LazyLock::new(|| {
     fs::create_dir_all(&path).expect("a directory can be made");
     path
 });
-
-thread_local! {
-    /// Where the last panic of the thread was, and what it said.
-    static LAST: Cell<String> = Cell::default();
-}
-
-/// Let panics be, until one gets out.
-///
-/// libfuzzer-sys ends the process at any panic, by a hook that runs before anything can catch it. The store catches
-/// those of the Parquet decoder, which panics on some files, and makes errors of them: that is its promise, and no
-/// crash. So its hook is replaced by one that keeps what was said, in silence.
-pub fn begin() {
-    panic::set_hook(Box::new(|panic| LAST.set(panic.to_string())));
-}
-
-/// Do what a target does with an input; a panic that gets out of it is a crash.
-///
-/// Threads of the store catch their own panics and tell of them in an error, which the checks do not take for one of
-/// the input's.
-pub fn run(target: impl FnOnce()) {
-    if panic::catch_unwind(AssertUnwindSafe(target)).is_err() {
-        eprintln!("{}", LAST.take());
-        process::abort();
-    }
-}
