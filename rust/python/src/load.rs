@@ -10,7 +10,8 @@ use pyo3::types::PyBytes;
 use crate::errors::to_python;
 use crate::gate::detach;
 
-/// Read a record of at most so many bytes by its file or its directory: the file's path, its bytes, and whether a sidecar is beside it.
+/// Read a record of at most so many bytes by its file or its directory: the file's path, its bytes, and whether a
+/// sidecar is beside it.
 #[pyfunction]
 pub fn read(py: Python<'_>, path: PathBuf, max_bytes: u64) -> PyResult<(OsString, Bound<'_, PyBytes>, bool)> {
     let Record { path, bytes, has_sidecar } =

@@ -153,11 +153,17 @@ impl Staged {
         Ok(())
     }
 
-    /// Go on without the sidecar, with the record as it reads alone; its file is new, and is flushed here.
-    fn give_up_sidecar(&mut self, error: Error) -> Result<()> {
+    /// Go on without the sidecar, with the record as it reads alone, in a new file.
+    fn drop_sidecar(&mut self, error: Error) -> Result<()> {
         self.sidecar = None;
         self.write_record(&error)?;
         self.became = Sidecar::Failed(error);
+        Ok(())
+    }
+
+    /// The same where the other files are flushed already.
+    fn give_up_sidecar(&mut self, error: Error) -> Result<()> {
+        self.drop_sidecar(error)?;
         self.flush_record()
     }
 
@@ -191,9 +197,7 @@ impl Staged {
         }
         match self.write_record(why) {
             Err(error) if self.sidecar.is_some() && error.is_out_of_room() => {
-                self.sidecar = None;
-                self.became = Sidecar::Failed(made_way(&self.claim, &error));
-                self.write_record(&error)
+                self.drop_sidecar(made_way(&self.claim, &error))
             }
             written => written,
         }
@@ -218,10 +222,7 @@ impl Staged {
                     self.became = Sidecar::Stored;
                 }
                 Err(error) if durable => self.give_up_sidecar(error)?,
-                Err(error) => {
-                    self.write_record(&error)?;
-                    self.became = Sidecar::Failed(error);
-                }
+                Err(error) => self.drop_sidecar(error)?,
             }
         }
         if let Some(record) = self.record.take() {
