@@ -35,7 +35,7 @@ def directory_name(result: ExperimentResult) -> str:
 
 def _to_json(result: ExperimentResult) -> bytes:
     # A field that is not of its type would be written, and could not be read back.
-    return ExperimentResult.__pydantic_serializer__.to_json(result, indent=2, warnings="error")
+    return ExperimentResult.__pydantic_serializer__.to_json(result, warnings="error")
 
 
 def _check_kind(result: object) -> None:

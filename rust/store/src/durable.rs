@@ -95,9 +95,8 @@ impl PendingFile {
         closed.at(Step::Close, || self.path())
     }
 
-    /// Check the file's length, flush it, and close it: what must precede its publication.
-    pub fn seal(&mut self, length: u64, durability: Durability) -> Result<()> {
-        self.check_length(length)?;
+    /// Flush the file, where it is to last, and close it: what must precede its publication.
+    pub fn seal(&mut self, durability: Durability) -> Result<()> {
         if durability == Durability::Durable {
             self.flush()?;
         }
@@ -150,7 +149,8 @@ pub fn replace_with<E: From<Error>>(
     let dir = Arc::new(Dir::open(parent).at(Step::OpenOutputDir, || parent.to_owned())?);
     let mut pending = create_unique(&dir)?;
     let length = write(&mut pending)?;
-    pending.seal(length, Durability::Durable)?;
+    pending.check_length(length)?;
+    pending.seal(Durability::Durable)?;
     pending.replace(name)?;
     dir.sync().and_then(|()| dir.check_alive()).map_err(|source| {
         let cause = Error::io(Step::FlushDirectory, parent, source).into();
@@ -186,7 +186,8 @@ mod tests {
         let mut pending = PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap();
         pending.write(b"whole").unwrap();
         assert_eq!(names(temp.path()), [".x.tmp"]);
-        pending.seal(5, Durability::Durable).unwrap();
+        pending.check_length(5).unwrap();
+        pending.seal(Durability::Durable).unwrap();
         pending.publish("x".as_ref()).unwrap();
         assert_eq!(names(temp.path()), ["x"]);
         assert_eq!(fs::read(temp.path().join("x")).unwrap(), b"whole");
@@ -201,12 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_the_wrong_length_is_not_sealed() {
+    fn a_file_of_the_wrong_length_is_told() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Arc::new(Dir::open(temp.path()).unwrap());
         let mut pending = PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap();
         pending.write(b"half").unwrap();
-        let error = pending.seal(8, Durability::Relaxed).unwrap_err();
+        let error = pending.check_length(8).unwrap_err();
         assert!(error.to_string().contains("4 bytes are there where 8 were written"), "{error}");
     }
 

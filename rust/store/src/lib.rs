@@ -13,7 +13,7 @@
 //! 1. When [`save::save`] returns, a [`Durability::Durable`] result survives a crash of the process and a
 //!    power cut, and nothing that existed was overwritten, whoever else saves: threads, processes, hosts.
 //! 2. A reader sees a whole file or none, at every instant.
-//! 3. The bytes that come back are the bytes that went in.
+//! 3. What comes back is what went in: a record is [laid out](layout) and never parsed, a sidecar copied.
 //!
 //! # Limits
 //!
@@ -35,6 +35,7 @@ mod footer;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod inspect;
+pub mod layout;
 pub mod load;
 pub mod name;
 pub mod root;

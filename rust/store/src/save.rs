@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::claim::{Claim, claim};
 use crate::durable::{Durability, PendingFile};
 use crate::error::{At, Error, Result, Step};
+use crate::layout::indented;
 use crate::root::Root;
 use crate::sidecar::{self, Checked, Source};
 use crate::{RECORD, SIDECAR};
@@ -27,7 +28,7 @@ pub struct Save<'a> {
     pub root: &'a Path,
     /// The name of the result's directory, one component; `_1`, `_2`, ... are appended where it is taken.
     pub name: &'a str,
-    /// The bytes of `result.json`.
+    /// What `result.json` is to hold: compact JSON, which is [indented](crate::layout) on its way.
     pub record: &'a [u8],
     /// The sidecar, and the record as it reads beside one.
     pub sidecar: Option<(Source, &'a [u8])>,
@@ -101,16 +102,18 @@ pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> 
     Ok(Saved { path, sidecar })
 }
 
-/// Write a record into a claimed directory, under a temporary name.
+/// Write a record into a claimed directory, indented, under a temporary name.
 pub(crate) fn write_record(claim: &Claim, record: &[u8]) -> Result<PendingFile> {
+    let record = indented(record);
     let mut pending = PendingFile::create(claim.dir(), TEMP.as_ref())?;
-    pending.write(record)?;
+    pending.write(&record)?;
+    pending.check_length(record.len() as u64)?;
     Ok(pending)
 }
 
 fn seal_record(claim: &Claim, record: &[u8], durability: Durability) -> Result<PendingFile> {
     let mut pending = write_record(claim, record)?;
-    pending.seal(record.len() as u64, durability)?;
+    pending.seal(durability)?;
     Ok(pending)
 }
 

@@ -148,7 +148,7 @@ impl Staged {
     fn write_record(&mut self, why: &Error) -> Result<()> {
         self.record = None;
         let content = if self.sidecar.is_some() { &self.beside } else { &self.alone };
-        let record = write_whole(&self.claim, content);
+        let record = write_record(&self.claim, content);
         self.record = Some(record.map_err(|error| instead_of_exists(error, why))?);
         Ok(())
     }
@@ -306,22 +306,16 @@ impl Draft {
         }
         let (root, claim) = claim(&self.name)?;
         let (mut sidecar, mut became) = write_sidecar(&claim, &mut self.checked, last_try, interrupted)?;
-        let record = match write_whole(&claim, if sidecar.is_some() { &self.beside } else { &self.record }) {
+        let record = match write_record(&claim, if sidecar.is_some() { &self.beside } else { &self.record }) {
             Err(error) if sidecar.is_some() && error.is_out_of_room() => {
                 sidecar = None;
                 became = Sidecar::Failed(made_way(&claim, &error));
-                write_whole(&claim, &self.record).map_err(|again| instead_of_exists(again, &error))?
+                write_record(&claim, &self.record).map_err(|again| instead_of_exists(again, &error))?
             }
             written => written?,
         };
         Ok(Written { record, sidecar, became, root, claim })
     }
-}
-
-fn write_whole(claim: &Claim, content: &[u8]) -> Result<PendingFile> {
-    let mut record = write_record(claim, content)?;
-    record.check_length(content.len() as u64)?;
-    Ok(record)
 }
 
 /// Write a sidecar beside a record that is still to come; what is wrong with it is no reason not to, unless
