@@ -10,6 +10,7 @@ from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results._encoding import directory_name as _experiment_dir_name
 from llenergymeasure.results._loading import MissingSidecar, load_record
+from llenergymeasure.results._saving import absolute, save_record
 from llenergymeasure.results.bulk import Progress
 from llenergymeasure.results.store import ResultStore, TimeseriesSource
 
@@ -35,7 +36,7 @@ def save_result(
     durable: bool = True,
 ) -> Path:
     """Save one result to a new directory in `output_dir`; see `ResultStore.save`."""
-    return ResultStore(output_dir).save(result, timeseries_source, durable=durable)
+    return save_record(absolute(output_dir), result, timeseries_source, durable=durable)
 
 
 def save_results(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -14,10 +12,8 @@ from pydantic import BaseModel
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult, compute_measurement_config_hash
-from llenergymeasure.errors import PersistenceError
 from llenergymeasure.results import bulk
 from llenergymeasure.results._durability import Durability, durability_of, warn_once
-from llenergymeasure.results._encoding import caller, encode
 from llenergymeasure.results._limit import check_limit, max_bytes
 from llenergymeasure.results._loading import (
     MissingSidecar,
@@ -27,6 +23,7 @@ from llenergymeasure.results._loading import (
     no_garbage_collection,
 )
 from llenergymeasure.results._overview import Overview
+from llenergymeasure.results._saving import absolute, save_record
 from llenergymeasure.results.bulk import MAX_PENDING, Progress
 from llenergymeasure.results.clean import DAY, Cleaning, clean_tree
 from llenergymeasure.results.scan import (
@@ -80,13 +77,14 @@ class ResultStore:
 
     def __init__(self, root: str | os.PathLike[str], *, max_record_bytes: int | None = None) -> None:
         """Take a directory, which need not exist yet."""
-        self._root = _absolute(root)
+        self._path = absolute(root)
+        self._root = str(self._path)
         self._max_record_bytes = check_limit(max_record_bytes)
 
     @property
     def root(self) -> Path:
         """The directory, absolute."""
-        return Path(self._root)
+        return self._path
 
     @property
     def max_record_bytes(self) -> int:
@@ -161,26 +159,7 @@ class ResultStore:
                 on a file system that keeps nothing across a power cut (see `durability`). The result was
                 saved before the warning.
         """
-        name, record, beside = encode(result, sidecar=timeseries_source is not None)
-        path, sidecar_found = _store.save(
-            self._root,
-            name,
-            record,
-            source=timeseries_source,
-            record_beside=beside,
-            durable=durable,
-            interruptible=threading.current_thread() is threading.main_thread(),
-        )
-        if not sidecar_found:
-            warnings.warn(
-                f"timeseries source {os.fspath(timeseries_source)!r} does not exist; "  # type: ignore[arg-type]
-                f"the result was saved without a sidecar at {path}",
-                UserWarning,
-                stacklevel=caller(),
-            )
-        if durable:
-            warn_once(self._root)
-        return Path(path)
+        return save_record(self._path, result, timeseries_source, durable=durable)
 
     def save_many(
         self,
@@ -487,14 +466,3 @@ class ResultStore:
         """
         done = self.completed()
         return [config for config in configs if compute_measurement_config_hash(config) not in done]
-
-
-def _absolute(path: str | os.PathLike[str]) -> str:
-    """Resolve a path against the working directory, without pathlib's microseconds."""
-    path = os.fsdecode(path)
-    if os.path.isabs(path):  # noqa: PTH117
-        return path
-    try:
-        return os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118
-    except OSError as error:  # the working directory is gone
-        raise PersistenceError(error.errno, error.strerror, path, "open_output_dir") from error

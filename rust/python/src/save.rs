@@ -1,7 +1,7 @@
 //! One result saved, and the pieces of a save that other writers of files use.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use llem_store::error::Error;
@@ -23,7 +23,7 @@ pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
     name::directory_name(model, backend, timestamp)
 }
 
-/// Save one result; returns its path, and false where the sidecar's source does not exist.
+/// Save one result; returns the name of its directory, and false where the sidecar's source does not exist.
 ///
 /// `interruptible` is for the main thread, the only one that Python runs signal handlers in.
 #[pyfunction]
@@ -60,11 +60,13 @@ pub fn save(
         let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
         raised.unwrap_or_else(|| to_python(py, &error))
     })?;
-    match sidecar {
-        Sidecar::None | Sidecar::Stored => Ok((path.into_os_string(), true)),
-        Sidecar::Missing => Ok((path.into_os_string(), false)),
-        Sidecar::Failed(error) => Err(sidecar_error(&error, &path)),
-    }
+    let sidecar_found = match sidecar {
+        Sidecar::None | Sidecar::Stored => true,
+        Sidecar::Missing => false,
+        Sidecar::Failed(error) => return Err(sidecar_error(&error, &path)),
+    };
+    let name = path.parent().and_then(Path::file_name).unwrap_or_default();
+    Ok((name.to_owned(), sidecar_found))
 }
 
 /// A path or an Arrow stream. Whatever else it is, or however it fails, must not keep the result from being

@@ -1,0 +1,60 @@
+"""One result that is saved: from the model to the path of its record."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from llenergymeasure import _store
+from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.errors import PersistenceError
+from llenergymeasure.results._durability import warn_once
+from llenergymeasure.results._encoding import caller, encode
+
+if TYPE_CHECKING:
+    from llenergymeasure.results.store import TimeseriesSource
+
+__all__ = ["absolute", "save_record"]
+
+_PATH: Final = type(Path())
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Resolve a path against the working directory; symlinks and `..` stay what they are."""
+    if type(path) is not _PATH:
+        path = Path(os.fsdecode(path))
+    try:
+        return path.absolute()
+    except OSError as error:  # the working directory is gone
+        raise PersistenceError(error.errno, error.strerror, str(path), "open_output_dir") from error
+
+
+def save_record(
+    root: Path, result: ExperimentResult, source: TimeseriesSource | None, *, durable: bool
+) -> Path:
+    """Save one result to a new directory in `root`, an absolute path; see `ResultStore.save`."""
+    name, record, beside = encode(result, sidecar=source is not None)
+    name, sidecar_found = _store.save(
+        str(root),
+        name,
+        record,
+        source=source,
+        record_beside=beside,
+        durable=durable,
+        interruptible=threading.current_thread() is threading.main_thread(),
+    )
+    # Joined to what is a path already: parsing one from a string takes several microseconds.
+    path = root.joinpath(name, _store.RECORD)
+    if not sidecar_found:
+        warnings.warn(
+            f"timeseries source {os.fspath(source)!r} does not exist; "  # type: ignore[arg-type]
+            f"the result was saved without a sidecar at {path}",
+            UserWarning,
+            stacklevel=caller(),
+        )
+    if durable:
+        warn_once(str(root))
+    return path
