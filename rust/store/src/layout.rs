@@ -1,4 +1,5 @@
-//! A record as people read it: two spaces for each level, byte for byte what serde_json's pretty printer writes.
+//! A record as people read it: two spaces for each level, to the byte what the pretty printer of `serde_json`
+//! writes.
 //!
 //! Whoever serialises could print it so. pydantic takes half as long again for it, and holds the interpreter
 //! meanwhile; here it costs half of that, in a thread that holds nothing. This knows the few rules of layout and
