@@ -55,7 +55,7 @@ def test_the_functions_are_fronts_of_the_store(
 def test_a_store_can_be_pickled_compared_and_read(tmp_path: Path) -> None:
     store = ResultStore(tmp_path)
     assert pickle.loads(pickle.dumps(store)) == store  # noqa: S301 - our own bytes
-    assert {store, ResultStore(str(tmp_path))} == {store}
+    assert {store, ResultStore(str(tmp_path)), ResultStore(f"{tmp_path}/./")} == {store}
     assert store != ResultStore(tmp_path / "other")
     assert store.root == tmp_path
     assert repr(store) == f"<ResultStore '{tmp_path}': no results yet>"
