@@ -201,6 +201,9 @@ import os, signal, sys, threading, time
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import bulk_saver
 
+# Whoever starts the tests in the background may have it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def saving():
     bulk_saver.ResultStore({str(root)!r}).save(bulk_saver.result(9, 10), durable=False)
     yield from (bulk_saver.result(n, 10) for n in range(3))
