@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
+use crate::shape::FOOTER;
 use crate::thrift::{I32, LIST, STRUCT, Walker};
 use crate::unwind::unless_it_panics;
 
@@ -74,7 +75,9 @@ pub(crate) fn read(file: &File, size: u64) -> Result<ParquetMetaData, Flaw> {
     let mut footer = vec![0; usize::try_from(length).map_err(|_| unreadable("it is too large"))?];
     read_at(file, size - 8 - length, &mut footer)?;
     if is_plausible(&footer).is_none() {
-        return Err(unreadable("it is cut short, or claims more than it holds"));
+        return Err(unreadable(
+            "it is cut short, claims more than it holds, or has not the fields of Parquet",
+        ));
     }
     // The footer is a stranger's bytes: a panic of its parser is the file's fault, not the caller's.
     match unless_it_panics(|| ParquetMetaDataReader::decode_metadata(&footer)) {
@@ -104,6 +107,7 @@ pub(crate) fn os_error(error: &ParquetError) -> Option<io::Error> {
 
 /// Whether a footer holds what it claims, so that the parser neither allocates nor recurses without end.
 fn is_plausible(footer: &[u8]) -> Option<()> {
+    Walker::new(footer).shaped(FOOTER)?;
     Walker::new(footer).structure(|walker, id, kind| match (id, kind) {
         (2, LIST) => is_plausible_schema(walker),
         (4, LIST) => {
@@ -179,6 +183,19 @@ mod tests {
         assert!(reason(&footer).contains("claims more than it holds"));
         assert!(reason(&[0x15, 0x02]).contains("cut short"));
         assert!(reason(&vec![0; 17 << 20]).contains("more than 16777216 are not read"));
+    }
+
+    #[test]
+    fn a_field_of_another_type_is_refused_before_the_parser_takes_what_follows_for_row_groups() {
+        // As a number of 32 bits, field 4 is one byte; as a list, it claims two billion elements.
+        let mut footer = schema(&[0]);
+        footer.extend([0x16, 0x00, 0x15, 0xfc, 0xff, 0xff, 0xff, 0x07, 0x00]);
+        assert!(reason(&footer).contains("has not the fields of Parquet"));
+        // A name that is a boolean takes no byte, and one that is a string takes those of the next fields.
+        let mut element = vec![0x15, 0x02, 0x19, 0x1c, 0x41, 0x00, 0x16, 0x00, 0x19, 0x0c, 0x00];
+        assert!(is_plausible(&element).is_none());
+        element.splice(4..5, [0x48, 0x00]);
+        assert!(is_plausible(&element).is_some());
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub mod name;
 pub mod root;
 pub mod save;
 pub mod scan;
+mod shape;
 pub mod sidecar;
 mod thrift;
 pub mod timeseries;

@@ -2,10 +2,17 @@
 //!
 //! The parser of footers allocates for as many row groups as a footer says it has, and the reader of pages for
 //! as many bytes as a page says it becomes: a lie in either ends the process, or takes the machine's memory.
-//! What is walked here first has what it claims.
+//! What is walked here first has what it claims, and is of the types that the parser takes it to be of.
 
-/// The protocol's types of a field or an element, where they matter here.
+use crate::shape::Shape;
+
+/// The protocol's types of a field or an element; a boolean field is of one of two, its values.
+pub(crate) const BYTE: u8 = 3;
+pub(crate) const I16: u8 = 4;
 pub(crate) const I32: u8 = 5;
+pub(crate) const I64: u8 = 6;
+pub(crate) const DOUBLE: u8 = 7;
+pub(crate) const BINARY: u8 = 8;
 pub(crate) const LIST: u8 = 9;
 pub(crate) const STRUCT: u8 = 12;
 
@@ -34,17 +41,40 @@ impl<'a> Walker<'a> {
     /// Walk a structure; `field` is given each field's number and type, and must walk its value.
     pub(crate) fn structure(
         &mut self,
-        mut field: impl FnMut(&mut Self, i64, u8) -> Option<()>,
+        mut field: impl FnMut(&mut Self, i16, u8) -> Option<()>,
     ) -> Option<()> {
-        let mut id = 0;
+        let mut id: i16 = 0;
         loop {
             let header = self.byte()?;
             let (delta, kind) = (header >> 4, header & 0x0f);
             if kind == 0 {
                 return Some(());
             }
-            id = if delta == 0 { self.integer()? } else { i64::wrapping_add(id, delta.into()) };
+            id =
+                if delta == 0 { i16::try_from(self.integer()?).ok()? } else { id.checked_add(delta.into())? };
             field(self, id, kind)?;
+        }
+    }
+
+    /// Walk a structure, each of whose fields is what it should be; those that are not known may be anything.
+    pub(crate) fn shaped(&mut self, fields: &[(i16, Shape)]) -> Option<()> {
+        self.structure(|walker, id, kind| match fields.iter().find(|(known, _)| *known == id) {
+            Some((_, shape)) if shape.admits(kind) => walker.value(shape, kind),
+            Some(_) => None,
+            None => walker.skip(kind),
+        })
+    }
+
+    fn value(&mut self, shape: &Shape, kind: u8) -> Option<()> {
+        match shape {
+            Shape::Bool | Shape::Plain(_) => self.skip(kind),
+            Shape::Struct(fields) => self.shaped(fields),
+            Shape::List(element) => {
+                let (kind, count) = self.list()?;
+                // Of an empty list, some writers do not say what it is a list of.
+                (count == 0 || element.admits(kind)).then_some(())?;
+                (0..count).try_for_each(|_| self.value(element, kind))
+            }
         }
     }
 
@@ -76,13 +106,14 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Walk past an element of a list, where a boolean takes a byte.
+    /// Walk past an element of a list. Booleans are refused: writers take a byte for one, the parser none, and no
+    /// list of a footer has any.
     pub(crate) fn skip_element(&mut self, kind: u8) -> Option<()> {
         match kind {
-            1..=3 => self.advance(1),
-            4..=6 => self.varint().map(drop),
-            7 => self.advance(8),
-            8 => {
+            BYTE => self.advance(1),
+            I16 | I32 | I64 => self.varint().map(drop),
+            DOUBLE => self.advance(8),
+            BINARY => {
                 let length = usize::try_from(self.varint()?).ok()?;
                 self.advance(length)
             }

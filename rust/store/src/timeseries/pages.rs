@@ -7,6 +7,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::footer::{Flaw, read_at};
+use crate::shape::PAGE_HEADER;
 use crate::thrift::{I32, STRUCT, Walker};
 
 /// Bytes that a page may unpack to; writers make pages of 1 MiB, some one page a row group.
@@ -182,6 +183,7 @@ fn page_header(file: &File, offset: u64, end: u64) -> Result<Option<PageHeader>,
 }
 
 fn parse(bytes: &[u8]) -> Option<PageHeader> {
+    Walker::new(bytes).shaped(PAGE_HEADER)?;
     let mut walker = Walker::new(bytes);
     let mut header = PageHeader { length: 0, uncompressed: -1, compressed: -1, dictionary_values: 0 };
     walker.structure(|walker, id, kind| match (id, kind) {
@@ -233,6 +235,14 @@ mod tests {
     }
 
     #[test]
+    fn a_length_of_another_type_is_refused_where_the_parser_would_take_it() {
+        // Field 2 once more, in the long form: as a number of 32 bits it counts, and one of 64 is read as one.
+        assert_eq!(reason(&page(0, 4, &[0x05, 0x04, 0x08])), None);
+        let said = reason(&page(0, 4, &[0x06, 0x04, 0xfe, 0xff, 0xff, 0xff, 0x0f])).unwrap();
+        assert!(said.contains("no header that can be read"), "{said}");
+    }
+
+    #[test]
     fn a_dictionary_that_claims_more_values_than_it_has_bytes_for_is_refused() {
         let dictionary = |values: u8| page(4, 40, &[0x4c, 0x15, values << 1, 0]);
         assert_eq!(reason(&dictionary(10)), None);
@@ -258,8 +268,13 @@ mod tests {
 
     #[test]
     fn a_header_longer_than_the_first_look_is_read() {
-        // A field of 5000 bytes, as statistics are.
-        let long = [&[0x58, 0x88, 0x27][..], &[7; 5000]].concat();
+        // Statistics with a value of 5000 bytes.
+        let long = [
+            &[0x2c, 0x15, 0x00, 0x15, 0x00, 0x15, 0x00, 0x15, 0x00, 0x1c, 0x18, 0x88, 0x27][..],
+            &[7; 5000],
+            &[0, 0],
+        ]
+        .concat();
         assert_eq!(reason(&page(0, 4, &long)), None);
     }
 }
