@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llenergymeasure import ExperimentResult, ResultStore
+from llenergymeasure import ExperimentResult, ResultError, ResultStore
 from llenergymeasure.results import _disk, _durability
 from llenergymeasure.results.timeseries import Timeseries
 
@@ -148,6 +148,29 @@ def test_deep_leaves_traces_that_cannot_be_unpacked_here_alone(
     found = store.verify(deep=True)
     assert found.ok, found.damaged
     assert found.complete == 4
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("encoding", ["DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY"])
+def test_strings_whose_lengths_are_encoded_apart_are_looked_over_and_not_read(
+    encoding: str, version: str, store: ResultStore, result: ExperimentResult, tmp_path: Path
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    trace = tmp_path / "x.parquet"
+    parquet.write_table(
+        pyarrow.table({"timestamp_s": [0.0, 1.0], "power_w": [1.0, 2.0], "phase": ["prefill", "decode"]}),
+        trace,
+        use_dictionary=False,
+        column_encoding={"timestamp_s": "PLAIN", "power_w": "PLAIN", "phase": encoding},
+        data_page_version=version,
+    )
+    store.save(result, trace)
+    found = store.verify(deep=True)
+    assert found.ok, found.damaged
+    assert store.scan_timeseries(["power_w"]).to_pydict() == {"power_w": [1.0, 2.0]}
+    with pytest.raises(ResultError, match="its column phase has the lengths of its strings encoded apart"):
+        store.scan_timeseries(["phase"]).to_pydict()
 
 
 def test_a_result_in_the_trash_of_a_cleaner_is_wrong_and_told(

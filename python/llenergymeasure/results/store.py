@@ -407,8 +407,8 @@ class ResultStore:
 
         Args:
             deep: Validate each record against the schema, too, and read each sidecar to its last page: pages
-                that are compressed with other than zstd or snappy, and those of nested columns, are looked
-                over and not unpacked.
+                that are compressed with other than zstd or snappy, those of nested columns, and those of
+                strings whose lengths are delta-encoded, are looked over and not unpacked.
             progress: Called with the number of results that were looked at, and None.
 
         Returns:

@@ -120,8 +120,8 @@ impl TraceFile {
     /// # Errors
     ///
     /// [`Error::DamagedTrace`] where the file is not whole or claims what cannot be true,
-    /// [`Error::NotATrace`] where a name is there twice or a column is compressed other than with zstd or
-    /// snappy.
+    /// [`Error::NotATrace`] where a name is there twice, or a column is compressed other than with zstd or snappy,
+    /// or has the lengths of its strings delta-encoded.
     pub fn batches(self, names: &[&str]) -> Result<Batches> {
         let mut leaves = Vec::with_capacity(names.len());
         for name in names {
@@ -136,12 +136,19 @@ impl TraceFile {
                 "its column {name} is compressed with {compression}, and zstd, snappy and none are read here"
             )));
         }
-        let rows = Load::rows(self.check_pages(&leaves)?);
-        self.read(leaves, rows)
+        let loads = self.check_pages(&leaves)?;
+        if let Some((&leaf, _)) = leaves.iter().zip(&loads).find(|(_, load)| load.counts_lengths()) {
+            let name = self.metadata.file_metadata().schema_descr().column(leaf).path().string();
+            return Err(self.not_a_trace(format!(
+                "its column {name} has the lengths of its strings encoded apart, and is not read here"
+            )));
+        }
+        self.read(leaves, Load::rows(loads))
     }
 
     /// Read every page to the last: all of them are looked over, and those of columns that hold one value a row
-    /// are unpacked, where they are compressed with zstd, snappy or not at all.
+    /// are unpacked, where they are compressed with zstd, snappy or not at all, and the lengths of strings are not
+    /// delta-encoded.
     ///
     /// # Errors
     ///
@@ -153,7 +160,8 @@ impl TraceFile {
         let is_flat =
             |leaf: usize| columns[leaf].path().parts().len() == 1 && columns[leaf].max_rep_level() == 0;
         let is_known = |leaf| pages::foreign_compression(&self.metadata, &[leaf]).is_none();
-        let mut leaves = (0..columns.len()).filter(|&leaf| is_flat(leaf) && is_known(leaf)).peekable();
+        let is_read = |leaf: &usize| is_flat(*leaf) && is_known(*leaf) && !loads[*leaf].counts_lengths();
+        let mut leaves = (0..columns.len()).filter(is_read).peekable();
         while leaves.peek().is_some() {
             // Each column that is read holds a page.
             let (mut together, mut pages) = (Vec::new(), 0);

@@ -14,6 +14,8 @@ use crate::thrift::{I32, STRUCT, Walker};
 const LARGEST_PAGE: i64 = 128 << 20;
 /// Bytes that are held at once of what may have any length: of the values of a batch, and of pages.
 const LARGEST_LOAD: u64 = 256 << 20;
+/// `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`, in which lengths stand before the strings.
+const COUNT_LENGTHS: [i64; 2] = [6, 7];
 /// A page's header has some dozens of bytes, and more where it has statistics of long strings.
 const WINDOWS: [u64; 3] = [1 << 9, 1 << 14, 1 << 20];
 
@@ -24,6 +26,8 @@ pub(super) struct Load {
     value: u64,
     /// Its largest page.
     page: u64,
+    /// Whether a page of it says how many lengths it holds: the decoder believes that, and allocates for them.
+    counts_lengths: bool,
 }
 
 impl Load {
@@ -44,6 +48,10 @@ impl Load {
     pub fn page(self) -> u64 {
         self.page
     }
+
+    pub fn counts_lengths(self) -> bool {
+        self.counts_lengths
+    }
 }
 
 struct PageHeader {
@@ -51,6 +59,7 @@ struct PageHeader {
     uncompressed: i64,
     compressed: i64,
     dictionary_values: i64,
+    encoding: i64,
 }
 
 /// Check that the pages of some columns lie in the file, and unpack to what can be held; returns how much each may
@@ -78,14 +87,18 @@ pub(super) fn check(
                 return Err(Flaw::damage("its columns overlap"));
             }
             let column = chunk.column_descr();
-            let page = check_chunk(file, &name, (start, end), shortest_value(column))?;
+            let (page, counts_lengths) = check_chunk(file, &name, (start, end), shortest_value(column))?;
             let Some(value) = longest_value(column, page) else {
                 let length = column.type_length();
                 return Err(Flaw::damage(format!(
                     "its column {name} has values of {length} bytes, which no page of it holds"
                 )));
             };
-            *load = Load { value: load.value.max(value), page: load.page.max(page) };
+            *load = Load {
+                value: load.value.max(value),
+                page: load.page.max(page),
+                counts_lengths: load.counts_lengths || counts_lengths,
+            };
         }
     }
     Ok(loads)
@@ -133,14 +146,15 @@ fn longest_value(column: &ColumnDescriptor, page: u64) -> Option<u64> {
     }
 }
 
-/// Look over the pages of a column in a row group; returns what the largest unpacks to.
+/// Look over the pages of a column in a row group; returns what the largest unpacks to, and whether one counts its
+/// lengths.
 fn check_chunk(
     file: &File,
     name: &str,
     (mut offset, end): (u64, u64),
     value_length: i64,
-) -> Result<u64, Flaw> {
-    let mut largest = 0;
+) -> Result<(u64, bool), Flaw> {
+    let (mut largest, mut counts_lengths) = (0, false);
     while offset < end {
         let Some(header) = page_header(file, offset, end)? else {
             return Err(Flaw::damage(format!("a page of its column {name} has no header that can be read")));
@@ -151,7 +165,7 @@ fn check_chunk(
             return Err(Flaw::damage(format!("a page of its column {name} lies outside the column")));
         };
         offset += compressed;
-        let PageHeader { uncompressed, dictionary_values, .. } = header;
+        let PageHeader { uncompressed, dictionary_values, encoding, .. } = header;
         let Some(unpacked) = u64::try_from(uncompressed).ok().filter(|_| uncompressed <= LARGEST_PAGE) else {
             return Err(Flaw::damage(format!(
                 "a page of its column {name} claims {uncompressed} bytes, and more than {LARGEST_PAGE} are not \
@@ -164,8 +178,9 @@ fn check_chunk(
             )));
         }
         largest = largest.max(unpacked);
+        counts_lengths |= COUNT_LENGTHS.contains(&encoding);
     }
-    Ok(largest)
+    Ok((largest, counts_lengths))
 }
 
 /// Read the header of the page at an offset; `None` where there is none.
@@ -185,10 +200,22 @@ fn page_header(file: &File, offset: u64, end: u64) -> Result<Option<PageHeader>,
 fn parse(bytes: &[u8]) -> Option<PageHeader> {
     Walker::new(bytes).shaped(PAGE_HEADER)?;
     let mut walker = Walker::new(bytes);
-    let mut header = PageHeader { length: 0, uncompressed: -1, compressed: -1, dictionary_values: 0 };
+    let mut header =
+        PageHeader { length: 0, uncompressed: -1, compressed: -1, dictionary_values: 0, encoding: 0 };
     walker.structure(|walker, id, kind| match (id, kind) {
         (2, I32) => walker.integer().map(|size| header.uncompressed = size),
         (3, I32) => walker.integer().map(|size| header.compressed = size),
+        // A data page, of either version.
+        (5 | 8, STRUCT) => {
+            let field = if id == 5 { 2 } else { 4 };
+            walker.structure(|walker, id, kind| {
+                if id == field {
+                    walker.integer().map(|encoding| header.encoding = encoding)
+                } else {
+                    walker.skip(kind)
+                }
+            })
+        }
         (7, STRUCT) => walker.structure(|walker, id, kind| match (id, kind) {
             (1, I32) => walker.integer().map(|count| header.dictionary_values = count),
             _ => walker.skip(kind),
@@ -243,6 +270,23 @@ mod tests {
     }
 
     #[test]
+    fn pages_of_either_version_that_count_their_lengths_are_told() {
+        let told = |fields: &[u8]| {
+            let temp = tempfile::tempdir().unwrap();
+            let path = temp.path().join("column");
+            let content = [page(0, 4, &[]), page(0, 4, fields)].concat();
+            fs::write(&path, &content).unwrap();
+            let file = File::open(&path).unwrap();
+            check_chunk(&file, "name", (0, content.len() as u64), 4).unwrap()
+        };
+        for (encoding, counts_lengths) in [(0, false), (5, false), (6, true), (7, true), (8, false)] {
+            let encoding = encoding << 1;
+            assert_eq!(told(&[0x2c, 0x15, 2, 0x15, encoding, 0]), (4, counts_lengths));
+            assert_eq!(told(&[0x5c, 0x15, 2, 0x15, 0, 0x15, 2, 0x15, encoding, 0]), (4, counts_lengths));
+        }
+    }
+
+    #[test]
     fn a_dictionary_that_claims_more_values_than_it_has_bytes_for_is_refused() {
         let dictionary = |values: u8| page(4, 40, &[0x4c, 0x15, values << 1, 0]);
         assert_eq!(reason(&dictionary(10)), None);
@@ -251,7 +295,7 @@ mod tests {
 
     #[test]
     fn as_many_rows_are_held_as_their_longest_values_admit() {
-        let load = |value| Load { value, page: 0 };
+        let load = |value| Load { value, ..Load::default() };
         assert!(Load::rows([load(8), load(4)]) > 1 << 20);
         assert_eq!(Load::rows([load(1 << 20), load(1 << 20)]), 128);
         assert_eq!(Load::rows([load(u64::MAX), load(1)]), 1);
