@@ -78,8 +78,12 @@ class ResultStore:
     def __init__(self, root: str | os.PathLike[str], *, max_record_bytes: int | None = None) -> None:
         """Take a directory, which need not exist yet."""
         self._path = absolute(root)
-        self._root = str(self._path)
         self._max_record_bytes = check_limit(max_record_bytes)
+
+    @property
+    def _root(self) -> str:
+        """The directory, as those take it who ask the system."""
+        return str(self._path)
 
     @property
     def root(self) -> Path:

@@ -8,7 +8,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use crate::shape::FOOTER;
-use crate::thrift::{I32, LIST, STRUCT, Walker};
+use crate::thrift::Walker;
 use crate::unwind::unless_it_panics;
 
 /// The magic number at both ends, and the footer's length before the second.
@@ -108,9 +108,9 @@ pub(crate) fn os_error(error: &ParquetError) -> Option<io::Error> {
 /// Whether a footer holds what it claims, so that the parser neither allocates nor recurses without end.
 fn is_plausible(footer: &[u8]) -> Option<()> {
     Walker::new(footer).shaped(FOOTER)?;
-    Walker::new(footer).structure(|walker, id, kind| match (id, kind) {
-        (2, LIST) => is_plausible_schema(walker),
-        (4, LIST) => {
+    Walker::new(footer).structure(|walker, id, kind| match id {
+        2 => is_plausible_schema(walker),
+        4 => {
             let (kind, count) = walker.list()?;
             (count < MOST_ROW_GROUPS).then_some(())?;
             (0..count).try_for_each(|_| walker.skip_element(kind))
@@ -121,13 +121,12 @@ fn is_plausible(footer: &[u8]) -> Option<()> {
 
 /// The schema is a tree in depth-first order: each element says how many of the next are its children.
 fn is_plausible_schema(walker: &mut Walker<'_>) -> Option<()> {
-    let (kind, count) = walker.list()?;
-    (kind == STRUCT || count == 0).then_some(())?;
+    let (_, count) = walker.list()?;
     let mut missing: Vec<usize> = Vec::new();
     for _ in 0..count {
         let mut children = 0;
         walker.structure(|walker, id, kind| {
-            if (id, kind) == (5, I32) {
+            if id == 5 {
                 children = usize::try_from(walker.integer()?).ok()?;
                 Some(())
             } else {

@@ -8,7 +8,7 @@ use parquet::schema::types::ColumnDescriptor;
 
 use crate::footer::{Flaw, read_at};
 use crate::shape::PAGE_HEADER;
-use crate::thrift::{I32, STRUCT, Walker};
+use crate::thrift::Walker;
 
 /// Bytes that a page may unpack to; writers make pages of 1 MiB, some one page a row group.
 const LARGEST_PAGE: i64 = 128 << 20;
@@ -202,28 +202,24 @@ fn parse(bytes: &[u8]) -> Option<PageHeader> {
     let mut walker = Walker::new(bytes);
     let mut header =
         PageHeader { length: 0, uncompressed: -1, compressed: -1, dictionary_values: 0, encoding: 0 };
-    walker.structure(|walker, id, kind| match (id, kind) {
-        (2, I32) => walker.integer().map(|size| header.uncompressed = size),
-        (3, I32) => walker.integer().map(|size| header.compressed = size),
-        // A data page, of either version.
-        (5 | 8, STRUCT) => {
-            let field = if id == 5 { 2 } else { 4 };
-            walker.structure(|walker, id, kind| {
-                if id == field {
-                    walker.integer().map(|encoding| header.encoding = encoding)
-                } else {
-                    walker.skip(kind)
-                }
-            })
-        }
-        (7, STRUCT) => walker.structure(|walker, id, kind| match (id, kind) {
-            (1, I32) => walker.integer().map(|count| header.dictionary_values = count),
-            _ => walker.skip(kind),
-        }),
+    walker.structure(|walker, id, kind| match id {
+        2 => walker.integer().map(|size| header.uncompressed = size),
+        3 => walker.integer().map(|size| header.compressed = size),
+        // A data page, of either version, and the page of a dictionary.
+        5 => pick(walker, 2, &mut header.encoding),
+        8 => pick(walker, 4, &mut header.encoding),
+        7 => pick(walker, 1, &mut header.dictionary_values),
         _ => walker.skip(kind),
     })?;
     header.length = (bytes.len() - walker.remaining()) as u64;
     Some(header)
+}
+
+/// Walk a structure, and take the number out of one of its fields.
+fn pick(walker: &mut Walker<'_>, field: i16, number: &mut i64) -> Option<()> {
+    walker.structure(|walker, id, kind| {
+        if id == field { walker.integer().map(|found| *number = found) } else { walker.skip(kind) }
+    })
 }
 
 #[cfg(test)]
