@@ -1,4 +1,4 @@
-"""What the documentation points at is there."""
+"""The documents name only files, tests and links that exist."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
-    *(f"docs/{path.name}" for path in (TOP / "docs").glob("*.md")),
+    *(str(path.relative_to(TOP)) for path in sorted((TOP / "docs").rglob("*.md"))),
 ]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_file_and_every_test_that_a_document_names_exists(document: str) -> None:
+def test_document_names_only_files_and_tests_that_exist(document: str) -> None:
     text = (TOP / document).read_text()
     for name, test in NAMED.findall(text):
         place = TOP / name
@@ -30,8 +30,8 @@ def test_every_file_and_every_test_that_a_document_names_exists(document: str) -
         assert ((TOP / document).parent / link).exists(), link
 
 
-def test_the_sentences_about_a_save_and_a_crash_name_their_tests() -> None:
-    text = (TOP / "docs/reliability.md").read_text()
+def test_reliability_tables_name_a_test_in_each_row() -> None:
+    text = (TOP / "docs/explanation/reliability.md").read_text()
     for heading in ("### A save, step by step", "### After a crash"):
         table = text.partition(heading)[2].partition("###")[0]
         rows = [row for row in table.splitlines() if row.startswith("| ")][1:]
