@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     Operation = Any
     Runs = Any
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "reliability.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "explanation" / "reliability.md"
 UNNAMED = {
     "ioctl": "a reflink; Python's question whether what it opened is a terminal",
     "sendfile": "a slower way to copy",
