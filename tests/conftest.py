@@ -1,14 +1,14 @@
-"""What every test may use: results to save, and the real measurements where they are present."""
+"""Fixtures of all tests: results to save, and real measurements where they are present."""
 
 from __future__ import annotations
 
 import os
 import sysconfig
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from support import processes, results
 
 import llenergymeasure
 from llenergymeasure import ExperimentResult
@@ -20,52 +20,36 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure() -> None:
-    """Test on a memory disk as on any other: its one warning would fail whichever test comes first."""
+    """Silence the warning about memory disks, and let worker scripts import `support`."""
+    processes.export_support()
     os.environ.setdefault("LLEM_NO_DURABILITY_WARNING", "1")
 
 
 def pytest_sessionstart() -> None:
-    """Refuse to test the source tree where the installed wheel was asked for."""
+    """Refuse to test the source tree when the installed wheel is required."""
     package = Path(llenergymeasure.__file__).resolve()
     purelib = Path(sysconfig.get_path("platlib")).resolve()
     if os.environ.get("LLEM_TEST_INSTALLED") and purelib not in package.parents:
-        pytest.exit(f"the installed wheel is to be tested, but {package} was imported", returncode=2)
+        message = f"expected the installed wheel, got {package}; install the wheel, or unset LLEM_TEST_INSTALLED"
+        pytest.exit(message, returncode=2)
 
 
 @pytest.fixture(scope="session")
 def make_result() -> Callable[..., ExperimentResult]:
-    """Build a result from its required fields and whatever a test changes."""
-
-    def make(**changes: Any) -> ExperimentResult:
-        fields: dict[str, Any] = {
-            "experiment_id": "experiment-1",
-            "measurement_config_hash": "0123456789abcdef",
-            "measurement_methodology": "total",
-            "total_tokens": 1000,
-            "total_energy_j": 250.5,
-            "total_inference_time_sec": 10.0,
-            "avg_tokens_per_second": 100.0,
-            "avg_energy_per_token_j": 0.2505,
-            "total_flops": 1e12,
-            "start_time": datetime(2026, 2, 18, 14, 30),  # noqa: DTZ001 - naive times occur
-            "end_time": datetime(2026, 2, 18, 14, 30, 10),  # noqa: DTZ001
-            "effective_config": {"model": "gpt2", "backend": "pytorch"},
-        }
-        return ExperimentResult(**(fields | changes))
-
-    return make
+    """Return the function that builds a result from its required fields and the changes of a test."""
+    return results.make_result
 
 
 @pytest.fixture
 def result(make_result: Callable[..., ExperimentResult]) -> ExperimentResult:
-    """Build a small result."""
+    """Return a small result."""
     return make_result()
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """Find the real measurements, which lie beside the project where they are present."""
-    path = Path(os.environ.get("LLEM_TEST_DATA", ROOT.parent / "shared" / "data"))
+    """Return the directory of real measurements, next to the project unless LLEM_TEST_DATA names it."""
+    path = Path(os.environ.get("LLEM_TEST_DATA") or ROOT.parent / "shared" / "data")
     if not path.is_dir():
         pytest.skip(f"no real measurements at {path}")
     return path

@@ -1,11 +1,10 @@
-"""The program as a person runs it, and what it is run on."""
+"""Fixtures that run the program as a person does, and records to run it on."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
-import re
 import signal
 import struct
 import subprocess
@@ -16,6 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.processes import HANG
+from support.results import make_record
+from support.terminals import read_terminal, strip_colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """Return an environment in which nothing but the streams decides on colours and widths."""
+    """Return an environment in which only the streams decide on colours and widths."""
     deciding = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "PYTHONIOENCODING")
     return {name: value for name, value in os.environ.items() if name not in deciding} | {"TERM": "xterm"}
 
@@ -55,7 +57,7 @@ def llem(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subproces
 
 @pytest.fixture
 def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start the program in `tmp_path`, to talk to it while it runs."""
+    """Start the program in `tmp_path`, for a test that acts on it while it runs."""
     guards = []
 
     def run(*args: str, **options: Any) -> subprocess.Popen[bytes]:
@@ -68,13 +70,13 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[...,
             [sys.executable, "-m", "llenergymeasure", *args],
             cwd=tmp_path,
             env=environment,
-            # Whoever runs the tests in the background has SIGINT ignored, and children inherit that.
+            # Tests in the background have SIGINT ignored, and children inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
             **options,
         )
         started: subprocess.Popen[bytes] = process
-        # Only so that a program that says nothing fails a test instead of hanging it.
-        guards.append(threading.Timer(60, started.kill))
+        # A program that hangs fails its test.
+        guards.append(threading.Timer(HANG, started.kill))
         guards[-1].start()
         return started
 
@@ -87,62 +89,43 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[...,
 def terminal(
     start: Callable[..., subprocess.Popen[bytes]],
 ) -> Callable[..., tuple[int, str, str]]:
-    """Run the program with standard error on a terminal; return its status, standard output and that."""
+    """Run the program with stderr on a terminal; return its status, stdout and stderr."""
 
     def run(*args: str) -> tuple[int, str, str]:
         master, slave = os.openpty()
         process = start(*args, stderr=slave)
         os.close(slave)
-        seen = b""
-        while True:
-            try:
-                piece = os.read(master, 65536)
-            except OSError:  # Linux: the last process has closed its side
-                break
-            if not piece:
-                break
-            seen += piece
-        os.close(master)
+        seen = read_terminal(master)
         out, _ = process.communicate()
-        return process.returncode, out.decode(), seen.decode()
+        return process.returncode, out.decode(), seen
 
     return run
 
 
 @pytest.fixture
 def screen(start: Callable[..., subprocess.Popen[bytes]]) -> Callable[..., tuple[int, list[str], str]]:
-    """Run the program on a terminal; return its status, the lines without escapes, and standard error."""
+    """Run the program with stdout on a terminal; return its status, the lines without colours, and stderr."""
 
     def run(*args: str, columns: int = 80) -> tuple[int, list[str], str]:
         master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         process = start(*args, stdout=slave)
         os.close(slave)
-        seen = b""
-        while True:
-            try:
-                piece = os.read(master, 65536)
-            except OSError:  # Linux: the last process has closed its side
-                break
-            if not piece:
-                break
-            seen += piece
-        os.close(master)
+        seen = read_terminal(master)
         _, stderr = process.communicate()
-        lines = re.sub(r"\x1b\[[0-9;]*m", "", seen.decode()).splitlines()
-        return process.returncode, lines, stderr.decode()
+        return process.returncode, strip_colours(seen).splitlines(), stderr.decode()
 
     return run
 
 
 @pytest.fixture
-def keep(tmp_path: Path, record: Callable[..., dict[str, Any]]) -> Callable[..., Path]:
-    """Put a small result into `results`, in a directory of that name."""
+def keep(tmp_path: Path) -> Callable[..., Path]:
+    """Put a small result below `results`, in a directory of the given name."""
 
     def put(name: str, **fields: Any) -> Path:
         file = tmp_path / "results" / name / "result.json"
         file.parent.mkdir(parents=True)
-        file.write_text(json.dumps(record(name, **fields)), encoding="utf-8")
+        file.write_text(json.dumps(make_record(name, **fields)), encoding="utf-8")
         return file
 
     return put
@@ -150,41 +133,15 @@ def keep(tmp_path: Path, record: Callable[..., dict[str, Any]]) -> Callable[...,
 
 @pytest.fixture
 def record() -> Callable[..., dict[str, Any]]:
-    """Make a small result as it stands in a file."""
-
-    def make(name: str = "run", **fields: Any) -> dict[str, Any]:
-        return {
-            "experiment_id": name,
-            "measurement_config_hash": "0123456789abcdef",
-            "measurement_methodology": "total",
-            "total_tokens": 1000,
-            "total_energy_j": 250.5,
-            "total_inference_time_sec": 10.0,
-            "avg_tokens_per_second": 100.0,
-            "avg_energy_per_token_j": 0.2505,
-            "total_flops": 0.0,
-            "start_time": "2026-02-18T14:30:00",
-            "end_time": "2026-02-18T14:30:10",
-            "effective_config": {"model": "gpt2"},
-        } | fields
-
-    return make
+    """Return the function that builds the JSON object of a small result."""
+    return make_record
 
 
 @pytest.fixture
-def lines(record: Callable[..., dict[str, Any]]) -> Callable[[int], str]:
-    """Make JSON Lines of that many results."""
+def lines() -> Callable[[int], str]:
+    """Return the function that builds JSON Lines of so many results."""
 
     def make(count: int) -> str:
-        return "".join(json.dumps(record(f"run-{number}")) + "\n" for number in range(count))
+        return "".join(json.dumps(make_record(f"run-{number}")) + "\n" for number in range(count))
 
     return make
-
-
-@pytest.fixture(scope="session")
-def data() -> Path:
-    """Return the directory of real results."""
-    place = Path(os.environ.get("LLEM_TEST_DATA") or Path(__file__).parents[3] / "shared/data")
-    if not place.is_dir():
-        pytest.skip(f"there is no {place}; LLEM_TEST_DATA names the real data")
-    return place

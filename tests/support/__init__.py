@@ -1,0 +1,1 @@
+"""Helpers that tests and their worker scripts share."""
