@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import processes, results
 
 import llenergymeasure
 from llenergymeasure import ExperimentResult
+from support import processes, results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,9 @@ def pytest_sessionstart() -> None:
     package = Path(llenergymeasure.__file__).resolve()
     purelib = Path(sysconfig.get_path("platlib")).resolve()
     if os.environ.get("LLEM_TEST_INSTALLED") and purelib not in package.parents:
-        message = f"expected the installed wheel, got {package}; install the wheel, or unset LLEM_TEST_INSTALLED"
+        message = (
+            f"expected the installed wheel, got {package}; install the wheel, or unset LLEM_TEST_INSTALLED"
+        )
         pytest.exit(message, returncode=2)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from support.processes import HANG
 from support.results import make_record
 from support.terminals import read_terminal, strip_colours

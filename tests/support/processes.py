@@ -66,7 +66,9 @@ def join(child: int) -> None:
     assert status == 0, f"the child ended with status {status}"
 
 
-def wait_until(condition: Callable[[], object], seconds: float = HANG, message: str = "no such event") -> None:
+def wait_until(
+    condition: Callable[[], object], seconds: float = HANG, message: str = "no such event"
+) -> None:
     """Return as soon as a condition holds; fail when it does not hold in time."""
     end = time.monotonic() + seconds
     while not condition():

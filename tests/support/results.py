@@ -66,6 +66,12 @@ def make_trace(rows: int = 2) -> Timeseries:
     )
 
 
+def make_power_trace(*watts: float) -> Timeseries:
+    """Return a power trace of one GPU, with a sample of the given power every second."""
+    seconds = [float(number) for number in range(len(watts))]
+    return Timeseries(timestamp_s=seconds, gpu_index=[0] * len(watts), power_w=watts)
+
+
 def record_text(result: ExperimentResult) -> str:
     """Return the text of the record that a save of this result writes."""
     return result.model_dump_json(indent=2)

@@ -1,11 +1,9 @@
-"""What hypothesis draws the schema's models from, and every reader in a process of its own."""
+"""Strategies that draw models of the schema, and every reader in its own process."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import textwrap
 import types
 import typing
 from collections.abc import Callable
@@ -18,6 +16,9 @@ import pytest
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from llenergymeasure import ExperimentResult, ResultStore
+from support.processes import HANG, run_script
+
 DIGITS = 10**4299 - 1
 finite = st.floats(allow_nan=False)
 integers = st.integers() | st.integers(-DIGITS, DIGITS)
@@ -27,7 +28,7 @@ zones: st.SearchStrategy[Any] = st.sampled_from(
     [None, ZoneInfo("Europe/Paris"), ZoneInfo("America/St_Johns")]
 )
 times = st.datetimes(
-    datetime(1, 1, 3),  # noqa: DTZ001 - naive bounds; the zones are drawn apart
+    datetime(1, 1, 3),  # noqa: DTZ001 - naive bounds: zones are drawn separately
     datetime(9999, 12, 29),  # noqa: DTZ001
     timezones=zones | offsets | odd_offsets,
 )
@@ -39,7 +40,7 @@ json_values = st.recursive(
 
 
 def values(annotation: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one case a kind
-    """Draw what an annotation of the schema admits."""
+    """Draw values that an annotation of the schema admits."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
         return values(typing.get_args(annotation)[0])
@@ -67,7 +68,7 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one ca
 
 
 def draw_models(model: type[BaseModel]) -> st.SearchStrategy[Any]:
-    """Draw models of a class, every optional field sometimes left out."""
+    """Draw models of a class, sometimes without an optional field."""
     hints = typing.get_type_hints(model, include_extras=True)
     required: dict[str, st.SearchStrategy[Any]] = {}
     optional: dict[str, st.SearchStrategy[Any]] = {}
@@ -94,6 +95,86 @@ def json_objects() -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(st.text(), json_values)
 
 
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[str], str]:
+    """Run a script in its own process, which is killed when it hangs; return the text that it prints.
+
+    It starts with a `result`, a `store` below `tmp_path`, and some imports.
+    """
+    head = f"""
+    import faulthandler, os, signal, sys, threading, traceback
+    from llenergymeasure import BulkSaveError, ExperimentResult, ResultStore
+    from support.results import make_result
+
+    faulthandler.dump_traceback_later({HANG}, exit=True)
+    result = make_result()
+    store = ResultStore({str(tmp_path / "out")!r})
+    """
+
+    def run(text: str) -> str:
+        path = tmp_path / "script.py"
+        path.write_text(textwrap.dedent(head) + textwrap.dedent(text))
+        done = run_script(path)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def put(tmp_path: Path, make_result: Callable[..., ExperimentResult]) -> Callable[..., Path]:
+    """Write a record, of changed fields or of a given text, into its own directory."""
+
+    def put(name: str, text: str | None = None, **changes: Any) -> Path:
+        place = tmp_path / name
+        place.mkdir(parents=True, exist_ok=True)
+        record = place / "result.json"
+        record.write_text(make_result(**changes).model_dump_json() if text is None else text)
+        return record
+
+    return put
+
+
+@pytest.fixture
+def raw(make_result: Callable[..., ExperimentResult]) -> Callable[..., str]:
+    """Return the text of a record with changed fields, which the schema may not admit."""
+
+    def raw(**changes: Any) -> str:
+        fields = json.loads(make_result().model_dump_json())
+        return json.dumps({key: value for key, value in (fields | changes).items() if value is not ...})
+
+    return raw
+
+
+@pytest.fixture
+def text(result: ExperimentResult) -> str:
+    """Return the text of a record."""
+    return result.model_dump_json()
+
+
+@pytest.fixture
+def plant(tmp_path: Path, text: str) -> Callable[..., None]:
+    """Write a record, or other bytes, into each of several directories."""
+
+    def plant(*names: str, content: bytes | None = None) -> None:
+        for name in names:
+            place = tmp_path / name
+            place.mkdir(parents=True, exist_ok=True)
+            (place / "result.json").write_bytes(text.encode() if content is None else content)
+
+    return plant
+
+
+@pytest.fixture
+def dirty(tmp_path: Path, result: ExperimentResult) -> ResultStore:
+    """Return a store of 300 records, of which only number 250 is invalid."""
+    for number in range(300):
+        (tmp_path / "tree" / f"{number:03}").mkdir(parents=True)
+        text = "" if number == 250 else result.model_dump_json()
+        (tmp_path / "tree" / f"{number:03}" / "result.json").write_text(text)
+    return ResultStore(tmp_path / "tree")
+
+
 READERS = (
     *("load", "load_result", "from_json", "stored", "read_timeseries", "stored_timeseries", "llem_show"),
     *("load_all", "load_all_skip", "scan", "scan_all", "scan_skip", "scan_collect", "scan_all_collect"),
@@ -104,16 +185,13 @@ READERS = (
 
 @pytest.fixture(scope="session")
 def read_by_all() -> Callable[..., dict[str, Any]]:
-    """Have every reader read a tree in little memory, and return the answers of `readers.py` by its name."""
+    """Run every reader on a tree with little memory; return the answers of `readers.py` by reader."""
 
     def read(root: Path, *wanted: str, mebibytes: int = 1024, **environment: str) -> dict[str, Any]:
-        script = str(Path(__file__).with_name("readers.py"))
-        command = [sys.executable, script, str(root), str(mebibytes), *(wanted or READERS)]
-        run = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=300, env=os.environ | environment
-        )
+        script = Path(__file__).with_name("readers.py")
+        run = run_script(script, root, str(mebibytes), *(wanted or READERS), **environment)
         lines = [json.loads(line) for line in run.stdout.splitlines()]
-        # The last that began is the one that ended the process.
+        # The last reader that began is the one that ended the process.
         assert run.returncode == 0, (run.returncode, lines[-1:], run.stderr)
         assert "panicked" not in run.stderr, run.stderr
         return {line["reader"]: line["answer"] for line in lines if "reader" in line}

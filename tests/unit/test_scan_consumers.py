@@ -1,15 +1,10 @@
-"""Whoever takes a scan gets the same rows: pyarrow, polars, pandas, DuckDB, and Python without them."""
+"""Scans in pyarrow, polars, pandas, DuckDB and plain Python return the same rows."""
 
 from __future__ import annotations
 
 import gc
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import warnings
 from collections.abc import Callable
@@ -27,8 +22,7 @@ from llenergymeasure import ExperimentResult, ResultCorruptError, ResultStore
 from llenergymeasure.results.scan import Scan
 
 Make = Callable[..., ExperimentResult]
-sql: Any = duckdb.sql  # its type tells of None, which a select never is
-
+sql: Any = duckdb.sql  # a select never returns the None of its type
 COLUMNS = [
     "path",
     "total_tokens",
@@ -99,12 +93,12 @@ def store(tmp_path: Path, make_result: Make) -> ResultStore:
 
 @pytest.fixture
 def scan(store: ResultStore) -> Scan:
-    """Ask for columns of every type."""
+    """Return a scan with columns of every type."""
     return store.scan(COLUMNS)
 
 
 def plain(value: Any) -> Any:
-    """Make values of any library comparable."""
+    """Return values of any library in a comparable form."""
     if isinstance(value, float) and math.isnan(value):
         return "NaN"
     if isinstance(value, list):
@@ -112,7 +106,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def test_plain_lists_are_what_was_saved(scan: Scan, store: ResultStore) -> None:
+def test_scan_to_pydict_returns_the_saved_values(scan: Scan, store: ResultStore) -> None:
     columns = scan.to_pydict()
     loaded = [ExperimentResult.from_json(store.root / path) for path in columns["path"]]
     assert columns["total_tokens"] == [result.total_tokens for result in loaded]
@@ -125,7 +119,7 @@ def test_plain_lists_are_what_was_saved(scan: Scan, store: ResultStore) -> None:
     assert len(set(map(repr, columns["total_energy_j"]))) == 2
 
 
-def test_the_schema_is_that_of_the_stream_and_of_every_batch(scan: Scan) -> None:
+def test_scan_schema_matches_the_stream_and_every_batch(scan: Scan) -> None:
     schema = pa.schema(scan.schema)
     assert dict(zip(schema.names, schema.types, strict=True)) == TYPES
     assert scan.schema.types == [str(kind) for kind in schema.types]
@@ -143,7 +137,7 @@ def test_the_schema_is_that_of_the_stream_and_of_every_batch(scan: Scan) -> None
     assert repr(scan.schema).splitlines()[0] == "path: string"
 
 
-def test_pyarrow_takes_a_scan_again_and_again(scan: Scan) -> None:
+def test_read_scan_in_pyarrow_twice_gives_the_same_table(scan: Scan) -> None:
     expected = scan.to_pydict()
     for _ in range(2):
         table = pa.table(scan)
@@ -155,7 +149,7 @@ def test_pyarrow_takes_a_scan_again_and_again(scan: Scan) -> None:
     assert sum(batch.num_rows for batch in reader) == 3
 
 
-def test_two_streams_of_one_scan_do_not_disturb_each_other(store: ResultStore) -> None:
+def test_read_two_streams_of_one_scan_gives_independent_rows(store: ResultStore) -> None:
     scan = store.scan(["path"], batch_size=1)
     first, second = (pa.RecordBatchReader.from_stream(scan) for _ in range(2))
     rows: list[list[Any]] = [[], []]
@@ -165,13 +159,13 @@ def test_two_streams_of_one_scan_do_not_disturb_each_other(store: ResultStore) -
     assert rows[0] == rows[1] == scan.to_pydict()["path"]
 
 
-def test_a_schema_that_is_asked_for_is_given_where_it_can_be(store: ResultStore) -> None:
+def test_read_stream_with_requested_schema_casts_where_possible(store: ResultStore) -> None:
     scan = store.scan(["path", "total_energy_j"])
     asked = pa.schema([("path", pa.large_string()), ("total_energy_j", pa.float32())])
     assert pa.table(scan, schema=asked).schema.types == asked.types
 
 
-def test_polars_takes_a_scan(scan: Scan) -> None:
+def test_read_scan_in_polars_gives_every_type(scan: Scan) -> None:
     expected = plain(list(scan.to_pydict().values()))
     series = pl.from_arrow(scan)
     assert isinstance(series, pl.Series)
@@ -183,7 +177,7 @@ def test_polars_takes_a_scan(scan: Scan) -> None:
         assert frame.schema["energy_per_device_j"] == pl.List(pl.Float64)
 
 
-def test_pandas_takes_a_scan_and_loses_no_integer(scan: Scan) -> None:
+def test_read_scan_in_pandas_keeps_every_integer(scan: Scan) -> None:
     columns = scan.to_pydict()
     frame = scan.to_pandas()
     assert list(frame.columns) == scan.schema.names
@@ -209,7 +203,7 @@ def test_pandas_takes_a_scan_and_loses_no_integer(scan: Scan) -> None:
         assert list(pd.DataFrame.from_arrow(scan)["total_tokens"]) == columns["total_tokens"]
 
 
-def test_duckdb_takes_a_scan_by_its_name_and_by_the_methods(scan: Scan) -> None:
+def test_read_scan_in_duckdb_works_by_name_and_by_method(scan: Scan) -> None:
     columns = scan.to_pydict()
     query = 'select path, total_tokens, "effective_config.large", start_time from {} order by path'
     expected = list(
@@ -227,7 +221,7 @@ def test_duckdb_takes_a_scan_by_its_name_and_by_the_methods(scan: Scan) -> None:
     assert scan.sql("select count(*) from results a join results b using (path)").fetchall() == [(3,)]
 
 
-def test_an_answer_of_duckdb_outlives_the_scan_and_is_read_again(store: ResultStore) -> None:
+def test_read_duckdb_relation_outlives_its_scan(store: ResultStore) -> None:
     relation = store.scan(["path"]).sql("select * from results")
     gc.collect()
     assert len(relation.fetchall()) == 3
@@ -235,7 +229,7 @@ def test_an_answer_of_duckdb_outlives_the_scan_and_is_read_again(store: ResultSt
     assert relation.count("*").fetchall() == [(3,)]
 
 
-def test_a_table_without_rows_has_its_columns_everywhere(tmp_path: Path) -> None:
+def test_read_scan_without_rows_keeps_the_columns_everywhere(tmp_path: Path) -> None:
     scan = ResultStore(tmp_path).scan()
     width = len(scan.schema)
     assert width > 100
@@ -246,23 +240,10 @@ def test_a_table_without_rows_has_its_columns_everywhere(tmp_path: Path) -> None
     assert sql("select count(*) from scan").fetchall() == [(0,)]
 
 
-def test_a_table_without_columns_still_counts_its_rows(store: ResultStore) -> None:
+def test_read_scan_without_columns_counts_the_rows(store: ResultStore) -> None:
     scan = store.scan([])
     assert [len(batch) for batch in scan] == [3]
     assert pa.table(scan).num_rows == 3
-
-
-# Bad files.
-
-
-@pytest.fixture
-def dirty(tmp_path: Path, result: ExperimentResult) -> ResultStore:
-    """Make a tree whose bad file comes after many good ones."""
-    for number in range(300):
-        (tmp_path / "tree" / f"{number:03}").mkdir(parents=True)
-        text = "" if number == 250 else result.model_dump_json()
-        (tmp_path / "tree" / f"{number:03}" / "result.json").write_text(text)
-    return ResultStore(tmp_path / "tree")
 
 
 def count_in_duckdb(scan: Scan) -> Any:
@@ -285,7 +266,7 @@ OWN = ("pydict", "to_arrow", "to_polars", "to_pandas", "sql")
 
 
 @pytest.mark.parametrize("how", CONSUMERS)
-def test_a_bad_file_in_mid_stream_is_an_error_that_names_it(dirty: ResultStore, how: str) -> None:
+def test_read_scan_with_invalid_record_names_it_in_every_consumer(dirty: ResultStore, how: str) -> None:
     scan = dirty.scan(["path"], batch_size=10)
     kind = ResultCorruptError if how in OWN else Exception
     with pytest.raises(kind, match=r"250/result\.json \(0 bytes\) is not a whole result: the file is empty"):
@@ -293,7 +274,7 @@ def test_a_bad_file_in_mid_stream_is_an_error_that_names_it(dirty: ResultStore, 
 
 
 @pytest.mark.parametrize("how", CONSUMERS)
-def test_every_consumer_collects_the_errors_or_warns_once(dirty: ResultStore, how: str) -> None:
+def test_read_scan_collects_errors_or_warns_once_in_every_consumer(dirty: ResultStore, how: str) -> None:
     scan = dirty.scan(["path"], on_error="collect", batch_size=10)
     CONSUMERS[how](scan)
     assert list(scan.errors) == [dirty.root / "250" / "result.json"]
@@ -304,14 +285,14 @@ def test_every_consumer_collects_the_errors_or_warns_once(dirty: ResultStore, ho
 
 
 @pytest.mark.parametrize("how", CONSUMERS)
-def test_a_warning_that_is_an_error_is_one_for_every_consumer(dirty: ResultStore, how: str) -> None:
+def test_read_scan_with_warnings_as_errors_raises_in_every_consumer(dirty: ResultStore, how: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(Exception, match="1 file was skipped"):
             CONSUMERS[how](dirty.scan(["path"], on_error="skip"))
 
 
-def test_a_stream_that_is_given_up_ends(dirty: ResultStore) -> None:
+def test_close_stream_early_ends_it(dirty: ResultStore) -> None:
     reader = pa.RecordBatchReader.from_stream(dirty.scan(["path"], batch_size=1))
     assert reader.read_next_batch().num_rows == 1
     reader.close()
@@ -321,7 +302,7 @@ def test_a_stream_that_is_given_up_ends(dirty: ResultStore) -> None:
     gc.collect()
 
 
-def test_a_stream_is_read_in_another_thread(dirty: ResultStore) -> None:
+def test_read_stream_in_another_thread_returns_all_rows(dirty: ResultStore) -> None:
     reader = pa.RecordBatchReader.from_stream(dirty.scan(["path"], on_error="collect", batch_size=10))
     rows: list[int] = []
     thread = threading.Thread(target=lambda: rows.extend(batch.num_rows for batch in reader))
@@ -330,132 +311,7 @@ def test_a_stream_is_read_in_another_thread(dirty: ResultStore) -> None:
     assert sum(rows) == 299
 
 
-# Programs of their own.
-
-
-def run(script: str, *arguments: Any) -> str:
-    """Run a script; return what it printed."""
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *map(str, arguments)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout
-
-
-BLOCK = """
-import importlib.abc, sys
-
-class Block(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in BLOCKED:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Block())
-from llenergymeasure import ResultStore
-"""
-
-
-def test_each_method_names_the_package_that_it_lacks_and_plain_python_needs_none(store: ResultStore) -> None:
-    script = """
-        scan = ResultStore(sys.argv[1]).scan()
-        assert len(scan.to_pydict()["path"]) == sum(map(len, scan)) == 3
-        assert scan.schema.names[0] == "path"
-        for name in ("to_arrow", "to_pandas", "to_polars", "sql"):
-            try:
-                getattr(scan, name)(*["select 1"] * (name == "sql"))
-            except ImportError as error:
-                print(error.name, "|", error)
-        """
-    said = run(
-        "BLOCKED = {'pyarrow', 'pandas', 'polars', 'duckdb', 'numpy'}" + BLOCK + textwrap.dedent(script),
-        store.root,
-    )
-    assert said.splitlines() == [
-        "pyarrow | Scan.to_arrow needs pyarrow: pip install pyarrow",
-        "pandas | Scan.to_pandas needs pandas: pip install pandas",
-        "polars | Scan.to_polars needs polars: pip install polars",
-        "duckdb | Scan.sql needs duckdb: pip install duckdb",
-    ]
-
-
-@pytest.mark.parametrize(
-    "consumer",
-    [
-        "import polars as pl; print(len(scan.to_polars()), len(pl.DataFrame(scan)))",
-        "import pandas as pd; print(len(scan.to_pandas()), len(scan.to_pandas()))",
-        (
-            "import duckdb; print(*scan.sql('select count(*) from results').fetchall()[0],"
-            " *duckdb.sql('select count(*) from scan').fetchall()[0])"
-        ),
-    ],
-    ids=["polars", "pandas", "duckdb"],
-)
-def test_every_consumer_but_pyarrow_does_without_pyarrow(store: ResultStore, consumer: str) -> None:
-    script = "BLOCKED = {'pyarrow'}" + BLOCK + "scan = ResultStore(sys.argv[1]).scan()\n" + consumer
-    assert run(script, store.root).split() == ["3", "3"]
-
-
-def test_a_scan_imports_nothing_that_was_not_asked_for(store: ResultStore) -> None:
-    script = """
-        import sys
-        from llenergymeasure import ResultStore
-        ResultStore(sys.argv[1]).scan().to_pydict()
-        print([name for name in ("pyarrow", "pandas", "polars", "duckdb", "numpy") if name in sys.modules])
-        """
-    assert run(script, store.root) == "[]\n"
-
-
-INTERRUPTED = """
-import os, signal, sys, threading
-from llenergymeasure import ResultStore
-
-def interrupt(*_):
-    global calls
-    calls += 1
-    if calls == 3:
-        os.kill(os.getpid(), signal.SIGINT)
-
-calls = 0
-signal.signal(signal.SIGINT, signal.default_int_handler)
-scan = ResultStore(sys.argv[1]).scan(COLUMNS, batch_size=5, progress=interrupt)
-try:
-    WHAT
-except KeyboardInterrupt:
-    print("interrupted")
-whole = ResultStore(sys.argv[1]).scan(["path"], on_error="collect")
-print(len(whole.to_pydict()["path"]))
-"""
-
-
-@pytest.mark.parametrize("what", ["list(scan)", "scan.to_pydict()", "scan.to_arrow()", "scan.schema"])
-def test_ctrl_c_ends_a_scan_and_the_next_one_is_whole(dirty: ResultStore, what: str) -> None:
-    columns = "None" if what == "scan.schema" else '["path"]'
-    script = INTERRUPTED.replace("COLUMNS", columns).replace("WHAT", what)
-    assert run(script, dirty.root) == "interrupted\n299\n"
-
-
-def test_what_progress_raises_ends_the_scan(dirty: ResultStore) -> None:
-    def stop(_: int, __: int | None) -> None:
-        raise LookupError("enough")
-
-    with pytest.raises(LookupError, match="enough"):
-        dirty.scan(["path"], progress=stop).to_pydict()
-
-
-def test_a_signal_handler_of_the_caller_runs_while_a_scan_is_read(dirty: ResultStore) -> None:
-    seen: list[int] = []
-    before = signal.signal(signal.SIGUSR1, lambda number, _: seen.append(number))
-    try:
-        for number, _ in enumerate(dirty.scan(["path"], on_error="collect", batch_size=10)):
-            if number == 1:
-                os.kill(os.getpid(), signal.SIGUSR1)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    assert seen == [signal.SIGUSR1]
-
-
-def test_pandas_has_the_types_of_the_schema_whatever_the_values_are(
-    tmp_path: Path, make_result: Make
-) -> None:
+def test_scan_to_pandas_keeps_the_types_of_the_schema(tmp_path: Path, make_result: Make) -> None:
     names = [
         "start_time",
         "start_time.utc",
@@ -471,12 +327,12 @@ def test_pandas_has_the_types_of_the_schema_whatever_the_values_are(
     assert nulls["backend"] == nulls["backend_version"]
 
 
-def test_pandas_counts_the_rows_of_a_table_without_columns(store: ResultStore) -> None:
+def test_scan_to_pandas_without_columns_counts_the_rows(store: ResultStore) -> None:
     assert len(store.scan([]).to_pandas()) == 3
 
 
 @pytest.mark.parametrize(("column", "kind"), [("total_tokens", pa.int32()), ("backend", pa.int64())])
-def test_a_schema_that_the_values_do_not_fit_loses_none_in_silence(
+def test_read_stream_with_unsuitable_schema_never_drops_values(
     tmp_path: Path, make_result: Make, column: str, kind: pa.DataType
 ) -> None:
     ResultStore(tmp_path).save(make_result(total_tokens=2**40), durable=False)
@@ -486,78 +342,3 @@ def test_a_schema_that_the_values_do_not_fit_loses_none_in_silence(
     except (ValueError, TypeError, pa.ArrowException):
         return
     assert read == scan.to_pydict()
-
-
-INTERRUPTED_STREAM = """
-import os, signal, sys
-from pathlib import Path
-import pyarrow as pa
-from llenergymeasure import ResultStore
-
-def has_read():
-    return int(Path(f"/proc/{os.getppid()}/io").read_text().split()[1])
-
-signal.signal(signal.SIGINT, signal.default_int_handler)
-reader = pa.RecordBatchReader.from_stream(ResultStore(sys.argv[1]).scan(["path"]))
-child = os.fork()
-if child == 0:
-    signal.alarm(60)
-    while has_read() < int(sys.argv[2]):
-        pass
-    os.kill(os.getppid(), signal.SIGINT)
-    os._exit(0)
-try:
-    try:
-        reader.read_all()
-    except Exception as error:
-        print(type(error).__name__, "KeyboardInterrupt" in str(error), flush=True)
-    os.waitpid(child, 0)
-except KeyboardInterrupt:
-    print("interrupted")
-"""
-
-
-@pytest.mark.skipif(not os.access("/proc/self/io", os.R_OK), reason="what was read is told by /proc")
-def test_ctrl_c_in_a_stream_is_an_interrupt(tmp_path: Path, make_result: Make) -> None:
-    record = tmp_path / "record"
-    record.write_text(make_result(effective_config={"padding": "x" * 300_000}).model_dump_json())
-    for number in range(3000):
-        (tmp_path / "tree" / f"{number:04}").mkdir(parents=True)
-        os.link(record, tmp_path / "tree" / f"{number:04}" / "result.json")
-    said = run(INTERRUPTED_STREAM, tmp_path / "tree", 500_000_000)
-    assert said.splitlines()[-1] == "interrupted"
-
-
-FORKED = """
-import os, sys, warnings
-import pyarrow as pa
-from llenergymeasure import ResultStore
-
-warnings.simplefilter("ignore", DeprecationWarning)
-reader = pa.RecordBatchReader.from_stream(ResultStore(sys.argv[1]).scan(["path"], batch_size=1))
-reader.read_next_batch()
-child = os.fork()
-if child == 0:
-    import signal
-    signal.alarm(10)
-    try:
-        WHAT
-    except Exception as error:
-        print(error, flush=True)
-    os._exit(0)
-print(os.waitpid(child, 0)[1], sum(batch.num_rows for batch in reader))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the process is forked")
-@pytest.mark.parametrize("what", ["list(reader)", "del reader"])
-def test_a_stream_that_a_fork_inherits_is_an_error_there_and_does_not_hang(
-    tmp_path: Path, result: ExperimentResult, what: str
-) -> None:
-    for number in range(3000):
-        (tmp_path / f"{number:04}").mkdir()
-        (tmp_path / f"{number:04}" / "result.json").write_text(result.model_dump_json())
-    said = run(FORKED.replace("WHAT", what), tmp_path)
-    assert said.splitlines()[-1] == "0 2999"
-    assert ("another process" in said) == (what == "list(reader)")
