@@ -172,18 +172,18 @@ def test_scan_saved_at_returns_the_modification_time(put: Put, tmp_path: Path) -
 
 
 def test_scan_times_returns_clock_time_and_instant(put: Put, raw: Callable[..., str], tmp_path: Path) -> None:
-    expected_hours = {
+    hours = {
         "2026-02-18T14:30:00": (14, None),
         "2026-02-18T14:30:00Z": (14, 14),
         "2026-02-18T14:30:00+05:30": (14, 9),
         "2026-02-18 14:30:00-00:00": (14, 14),
         "2026-02-18": (0, None),
     }
-    for number, text in enumerate(expected_hours):
+    for number, text in enumerate(hours):
         put(f"{number}", raw(start_time=text))
     columns = ResultStore(tmp_path).scan(["start_time", "start_time.utc"]).to_pydict()
-    assert [time.hour for time in columns["start_time"]] == [hour for hour, _ in expected_hours.values()]
-    assert [time and time.hour for time in columns["start_time.utc"]] == [hour for _, hour in expected_hours.values()]
+    assert [time.hour for time in columns["start_time"]] == [hour for hour, _ in hours.values()]
+    assert [time and time.hour for time in columns["start_time.utc"]] == [hour for _, hour in hours.values()]
     assert all(time.tzinfo is None for time in columns["start_time"])
     assert all(time.tzinfo is timezone.utc for time in columns["start_time.utc"] if time)
 
