@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final
 
 from llenergymeasure.errors import LLEMError
-from llenergymeasure.results.store import TimeseriesSource
+from llenergymeasure.types import TimeseriesSource
 
 _Kind: TypeAlias = Literal["incomplete", "damaged", "missing_sidecars", "foreign"]
 _Fate: TypeAlias = Literal["removed", "restored", "young", "kept"]

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from llenergymeasure import BulkSaveError, ExperimentResult, PersistenceError, ResultStore, SaveInterrupted
-from llenergymeasure.results import bulk, writer
+from llenergymeasure.results import save_many as bulk
+from llenergymeasure.results import writer
 from llenergymeasure.results.timeseries import Timeseries
 
 PR_SET_PTRACER = 0x59616D61

@@ -17,7 +17,7 @@ from llenergymeasure import (
     ResultStore,
     save_results,
 )
-from llenergymeasure.results import bulk
+from llenergymeasure.results import save_many as module
 from support.processes import HANG, open_descriptors, store_threads, wait_until
 from support.results import make_results, make_trace
 from support.stores import FLUSH_METHODS, open_store
@@ -179,7 +179,7 @@ def test_save_many_allows_saves_inside_its_generator(tmp_path: Path) -> None:
 def test_save_many_reads_generator_no_further_than_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr(bulk, "MAX_PENDING", limit)
+    monkeypatch.setattr(module, "MAX_PENDING", limit)
     done = given = ahead = 0
 
     def progress(count: int, _: int | None) -> None:
@@ -203,7 +203,7 @@ def test_save_many_keeps_pending_records_within_their_bytes(
 ) -> None:
     padded = {"model": "gpt2", "padding": "x" * 100_000}
     results = make_results(60, effective_config=padded)
-    monkeypatch.setattr(bulk, "MAX_BYTES", 350_000)
+    monkeypatch.setattr(module, "MAX_BYTES", 350_000)
     done = given = ahead = 0
 
     def progress(count: int, _: int | None) -> None:
@@ -224,7 +224,7 @@ def test_save_many_keeps_pending_records_within_their_bytes(
 def test_save_many_with_record_above_the_byte_limit_saves_it_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "MAX_BYTES", 1)
+    monkeypatch.setattr(module, "MAX_BYTES", 1)
     results = make_results(20)
     assert_holds_exactly(tmp_path, ResultStore(tmp_path).save_many(results), results)
 

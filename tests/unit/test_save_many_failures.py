@@ -23,7 +23,7 @@ from llenergymeasure import (
     ResultStore,
     SaveInterrupted,
 )
-from llenergymeasure.results import bulk
+from llenergymeasure.results import save_many as module
 from support.processes import HANG, store_threads, wait_until
 from support.results import ids, make_results
 from support.stores import FLUSH_METHODS, open_store
@@ -235,7 +235,7 @@ def test_save_many_interrupted_at_any_line_reports_every_result(tmp_path: Path, 
 
     def trace(frame: Any, event: str, _: object) -> Any:
         nonlocal lines, line
-        if frame.f_code.co_filename != bulk.__file__:
+        if frame.f_code.co_filename != module.__file__:
             return None
         if event == "line":
             lines += 1

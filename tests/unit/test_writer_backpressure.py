@@ -54,13 +54,13 @@ def test_submit_interrupted_at_any_line_loses_no_result(
 ) -> None:
     # As a signal does: between any two lines of the writer, in the thread that submits.
     output = script("""
-    from llenergymeasure.results import writer as module
+    from llenergymeasure.results import _submissions, writer as module
 
     lines = 0
 
     def trace(frame, event, _):
         global lines
-        if frame.f_code.co_filename != module.__file__:
+        if frame.f_code.co_filename not in (module.__file__, _submissions.__file__):
             return None
         if event == "line":
             lines += 1
@@ -287,7 +287,7 @@ def test_drop_unclosed_writer_reports_its_failures(
 def test_submit_next_to_future_with_locked_condition_saves_the_others(
     store: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llenergymeasure.results.writer._LOST", 0.1)
+    monkeypatch.setattr("llenergymeasure.results._submissions._LOST", 0.1)
     go = threading.Event()
     lost, other = make_results(2)
     with store.writer() as writer:

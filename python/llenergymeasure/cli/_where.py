@@ -14,7 +14,7 @@ from llenergymeasure.results.store import ResultStore
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from llenergymeasure.results.scan import Condition
+    from llenergymeasure.results.types import Condition
 
 __all__ = ["HELP", "conditions"]
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from llenergymeasure.results.persistence import MissingSidecar, TimeseriesSource
+    from llenergymeasure.types import MissingSidecar, TimeseriesSource
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -194,18 +194,18 @@ class ExperimentResult(Model):
         durable: bool = True,
     ) -> Path:
         """Save the result to a directory of its own in `output_dir`; see `ResultStore.save`."""
-        from llenergymeasure.results.persistence import save_result  # noqa: PLC0415 - results import domain
+        from llenergymeasure.results._save import absolute, save_record  # noqa: PLC0415 - results import domain
 
-        return save_result(self, output_dir, timeseries_source, durable=durable)
+        return save_record(absolute(output_dir), self, timeseries_source, durable=durable)
 
     @classmethod
     def from_json(
         cls, path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"
     ) -> ExperimentResult:
         """Load a result from its `result.json` or its directory; see `ResultStore.load`."""
-        from llenergymeasure.results.persistence import load_result  # noqa: PLC0415 - results import domain
+        from llenergymeasure.results._load import load_record  # noqa: PLC0415 - results import domain
 
-        return load_result(path, missing_sidecar=missing_sidecar)
+        return load_record(path, missing_sidecar)
 
 
 AggregatedResult = ExperimentResult

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from llenergymeasure.results._disk import MEMORY, NETWORK, Mount, is_fuse, mount_of
-from llenergymeasure.results._encoding import caller
+from llenergymeasure.results._warnings import warn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -108,8 +107,4 @@ def warn_once(root: str) -> None:
     if durability != "none" or key in _warned:
         return
     _warned.add(key)
-    warnings.warn(
-        f"durable saves to {root} do not survive a power cut: {durability.reason}",
-        UserWarning,
-        stacklevel=caller(),
-    )
+    warn(f"durable saves to {root} do not survive a power cut: {durability.reason}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from llenergymeasure import _store
+from llenergymeasure.results._interrupt import is_interruptible
 from llenergymeasure.results.verify import Finding
 
 __all__ = ["DAY", "Cleaning", "clean_tree", "to_age"]
@@ -56,7 +56,7 @@ class Cleaning:
 
 def clean_tree(root: str, *, older_than: timedelta | str, dry_run: bool) -> Cleaning:
     """Remove what saves have left; see `ResultStore.clean`."""
-    interruptible = threading.current_thread() is threading.main_thread()
+    interruptible = is_interruptible()
     age = to_age(older_than)
     cleaning = Cleaning(Path(root), dry_run)
     left = _store.clean(root, age.total_seconds(), dry_run=dry_run, interruptible=interruptible)

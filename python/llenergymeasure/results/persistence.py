@@ -8,11 +8,11 @@ from pathlib import Path
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.results._encoding import directory_name as _experiment_dir_name
-from llenergymeasure.results._loading import MissingSidecar, load_record
-from llenergymeasure.results._saving import absolute, save_record
-from llenergymeasure.results.bulk import Progress
-from llenergymeasure.results.store import ResultStore, TimeseriesSource
+from llenergymeasure.results._encode import directory_name as _experiment_dir_name
+from llenergymeasure.results._load import load_record
+from llenergymeasure.results._save import absolute, save_record
+from llenergymeasure.results.store import ResultStore
+from llenergymeasure.results.types import MissingSidecar, Progress, TimeseriesSource
 
 __all__ = [
     "ExperimentResult",

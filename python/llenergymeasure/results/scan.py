@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import threading
-import warnings
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta, timezone
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from llenergymeasure import _store
 from llenergymeasure._store import Batch, Schema
 from llenergymeasure.errors import LLEMError
-from llenergymeasure.results import _columns
-from llenergymeasure.results._encoding import caller
+from llenergymeasure.results import _columns, _conditions
+from llenergymeasure.results._interrupt import is_interruptible
 from llenergymeasure.results._limit import max_bytes
-from llenergymeasure.results.bulk import Progress
+from llenergymeasure.results._warnings import warn
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,21 +22,18 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from llenergymeasure.results.types import Condition, OnBadFile, Progress
+
 __all__ = [
     "BATCH_SIZE",
     "EXPORT_ENDINGS",
     "Batch",
-    "Condition",
-    "OnBadFile",
     "Scan",
     "Schema",
     "completed",
     "scan_results",
     "scan_traces",
 ]
-
-Condition: TypeAlias = "tuple[str, Literal['==', '!=', '<', '<=', '>', '>=', 'in', 'not in'], object]"
-OnBadFile: TypeAlias = Literal["raise", "skip", "collect"]
 
 BATCH_SIZE = 4096
 EXPORT_ENDINGS = (".parquet", ".csv", ".arrow", ".feather", ".ipc", ".jsonl", ".ndjson")
@@ -55,10 +49,6 @@ _TRACE_COLUMNS = (
     "sm_utilisation_pct",
     "throttle_reasons",
 )
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of naive times
-_MICROSECOND = timedelta(microseconds=1)
-_CONDITION_PARTS = 3
-
 
 _PANDAS_TYPES = {
     "float": "float32",
@@ -234,7 +224,7 @@ class Scan:
         progress = self._progress
         return self._scan.read(
             progress=None if progress is None else lambda done: progress(done, None),
-            interruptible=threading.current_thread() is threading.main_thread(),
+            interruptible=is_interruptible(),
         )
 
     def _note(self, bad: list[tuple[Path, LLEMError]] | None) -> None:
@@ -270,7 +260,7 @@ def scan_results(  # noqa: PLR0913 - what a scan is asked for
         root,
         _columns.RECORD_SCHEMA(),
         _columns.all_columns() if columns is None else _columns.find_columns(columns),
-        [_checked(condition) for condition in _conditions(where)],
+        [_conditions.checked(condition) for condition in _conditions.listed(where)],
         batch_size=batch_size,
         strict=_is_strict(on_error),
         max_bytes=max_bytes(limit),
@@ -292,10 +282,12 @@ def scan_traces(  # noqa: PLR0913 - what a scan is asked for
     names = list(_TRACE_COLUMNS if columns is None else _columns.check_names(columns))
     of_records: list[tuple[str, str, object]] = []
     of_traces: list[tuple[str, str, object]] = []
-    for condition in _conditions(where):
+    for condition in _conditions.listed(where):
         name = condition[0] if isinstance(condition, (tuple, list)) and condition else None
         is_of_trace = isinstance(name, str) and _is_of_trace(name, names)
-        (of_traces if is_of_trace else of_records).append(_checked(condition, is_of_trace=is_of_trace))
+        (of_traces if is_of_trace else of_records).append(
+            _conditions.checked(condition, is_of_trace=is_of_trace)
+        )
     record, strict, most = _columns.RECORD_SCHEMA(), _is_strict(on_error), max_bytes(limit)
     scan = _store.Traces(root, record, names, of_records, of_traces, strict=strict, max_bytes=most)
     return Scan(root, scan, on_error, progress)
@@ -303,7 +295,7 @@ def scan_traces(  # noqa: PLR0913 - what a scan is asked for
 
 def completed(root: str, *, limit: int | None = None) -> set[str]:
     """Return the hashes of the configurations below a directory: see `ResultStore.completed`."""
-    interruptible = threading.current_thread() is threading.main_thread()
+    interruptible = is_interruptible()
     hashes, bad = _store.completed(
         root, _columns.RECORD_SCHEMA(), max_bytes=max_bytes(limit), interruptible=interruptible
     )
@@ -314,9 +306,7 @@ def completed(root: str, *, limit: int | None = None) -> set[str]:
 def _warn_of_skipped(errors: list[LLEMError]) -> None:
     if errors:
         were = "file was" if len(errors) == 1 else "files were"
-        warnings.warn(
-            f"{len(errors)} {were} skipped; the first: {errors[0]}", UserWarning, stacklevel=caller()
-        )
+        warn(f"{len(errors)} {were} skipped; the first: {errors[0]}")
 
 
 def _is_of_trace(name: str, names: list[str]) -> bool:
@@ -345,52 +335,3 @@ def _load(package: str, method: str) -> Any:  # noqa: ANN401 - a module
         return import_module(package)
     except ImportError as error:
         raise ImportError(f"Scan.{method} needs {package}: pip install {package}", name=package) from error
-
-
-def _conditions(where: Iterable[Condition] | None) -> list[Any]:
-    conditions = [] if where is None else list(where)
-    if len(conditions) == _CONDITION_PARTS and isinstance(conditions[0], str):
-        raise TypeError(f"where is a list of conditions; one alone is [{tuple(conditions)!r}]")
-    return conditions
-
-
-def _checked(condition: Any, *, is_of_trace: bool = False) -> tuple[str, str, object]:  # noqa: ANN401
-    """Make of a condition what the extension takes.
-
-    Raises:
-        TypeError: It is no triple of a column, an operator and a value.
-        ValueError: There is no such column.
-    """
-    if not isinstance(condition, (tuple, list)) or len(condition) != _CONDITION_PARTS:
-        raise TypeError(f"a condition is a column, an operator and a value, not {condition!r}")
-    name, operator, value = condition
-    if not isinstance(name, str) or not isinstance(operator, str):
-        raise TypeError(f"a condition is a column, an operator and a value, not {condition!r}")
-    if not is_of_trace and not name.startswith(f"{_columns.CONFIG}."):
-        _columns.check_scalar(name)
-    if operator in ("in", "not in") and isinstance(value, Iterable) and not isinstance(value, str):
-        return name, operator, [_operand(name, item) for item in value]
-    return name, operator, _operand(name, value)
-
-
-def _operand(name: str, value: object) -> object:
-    if hasattr(value, "item") and not isinstance(value, (list, tuple)):
-        value = value.item()  # a scalar of numpy
-    if _columns.kind_of(name) != "time" or value is None:
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        except ValueError:
-            raise ValueError(f"{name} is a time, and {value!r} is not one in ISO 8601") from None
-    if not isinstance(value, datetime):
-        raise TypeError(f"{name} is compared with a datetime, not with {value!r}")
-    is_instant = name.endswith(_columns.UTC) or name == _columns.SAVED_AT
-    if is_instant and value.tzinfo is None:
-        raise ValueError(f"{name} is an instant, and {value} does not tell its zone")
-    if not is_instant and value.tzinfo is not None:
-        raise ValueError(
-            f"{name} is what a clock said, without a zone; compare {name}{_columns.UTC} with {value}"
-        )
-    naive = value.astimezone(timezone.utc).replace(tzinfo=None) if is_instant else value
-    return (naive - _EPOCH) // _MICROSECOND

@@ -6,50 +6,43 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult, compute_measurement_config_hash
-from llenergymeasure.results import bulk
 from llenergymeasure.results._durability import Durability, durability_of, warn_once
 from llenergymeasure.results._limit import check_limit, max_bytes
-from llenergymeasure.results._loading import (
-    MissingSidecar,
-    OnUnreadable,
-    load_record,
-    load_tree,
-    no_garbage_collection,
-)
+from llenergymeasure.results._load import load_record, load_tree, no_garbage_collection
 from llenergymeasure.results._overview import Overview
-from llenergymeasure.results._saving import absolute, save_record
-from llenergymeasure.results.bulk import MAX_PENDING, Progress
+from llenergymeasure.results._save import absolute, save_record
 from llenergymeasure.results.clean import DAY, Cleaning, clean_tree
+from llenergymeasure.results.save_many import MAX_PENDING, save_many
 from llenergymeasure.results.scan import (
     BATCH_SIZE,
-    Condition,
-    OnBadFile,
     Scan,
     completed,
     scan_results,
     scan_traces,
 )
 from llenergymeasure.results.stored import StoredResult
+from llenergymeasure.results.types import (
+    ArrowStream,
+    Condition,
+    MissingSidecar,
+    OnBadFile,
+    OnError,
+    OnUnreadable,
+    Progress,
+    TimeseriesSource,
+)
 from llenergymeasure.results.verify import Verification, verify_tree
-from llenergymeasure.results.writer import OnError, Writer
+from llenergymeasure.results.writer import Writer
 
 __all__ = ["ArrowStream", "MissingSidecar", "ResultStore", "StoredResult", "TimeseriesSource"]
 
 
-class ArrowStream(Protocol):
-    """A table or stream of any Arrow library: pyarrow, polars, DuckDB, arro3, pandas 3, ..."""
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Export the stream as a PyCapsule, by the Arrow PyCapsule interface."""
-
-
-TimeseriesSource: TypeAlias = "str | os.PathLike[str] | ArrowStream"
 Config = TypeVar("Config", bound="BaseModel | Mapping[str, Any]")
 
 
@@ -199,7 +192,7 @@ class ResultStore:
         Warns:
             UserWarning: Some sources do not exist: those results were saved without a sidecar. Or as `save`.
         """
-        paths = bulk.save_many(
+        paths = save_many(
             self._root, results, timeseries_sources, durable=durable, progress=progress, engine=self._engine
         )
         if durable:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
 from llenergymeasure.results._limit import check_limit
-from llenergymeasure.results._loading import MissingSidecar, load_record
+from llenergymeasure.results._load import load_record
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
     from llenergymeasure.results.timeseries import Timeseries
+    from llenergymeasure.types import MissingSidecar
 
 __all__ = ["StoredResult"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,10 +10,11 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.results._interrupt import is_interruptible
 from llenergymeasure.results._limit import max_bytes
 
 if TYPE_CHECKING:
-    from llenergymeasure.results.bulk import Progress
+    from llenergymeasure.results.types import Progress
 
 __all__ = ["Finding", "Verification", "verify_tree"]
 
@@ -79,7 +79,7 @@ def verify_tree(
     root: str, *, deep: bool, progress: Progress | None, limit: int | None = None
 ) -> Verification:
     """Look over a directory of results; see `ResultStore.verify`."""
-    interruptible = threading.current_thread() is threading.main_thread()
+    interruptible = is_interruptible()
     found = Verification(Path(root), deep)
     inspection = _store.Inspection(
         root, SCHEMA_VERSION, deep=deep, max_bytes=max_bytes(limit), interruptible=interruptible

@@ -17,7 +17,7 @@ import pytest
 
 from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.experiment import compute_measurement_config_hash
-from llenergymeasure.results import _encoding
+from llenergymeasure.results import _encode
 from llenergymeasure.results.timeseries import Timeseries
 
 STAMP = "2026-02-18T14-30"
@@ -190,7 +190,7 @@ def machine(
 ) -> type[Any]:
     """A machine of hypothesis with a tree of its own, and with the rules of all parts."""
     # Names end in the minute of the save; here it is always the same one.
-    monkeypatch.setattr(_encoding, "time", SimpleNamespace(strftime=lambda *_: STAMP))
+    monkeypatch.setattr(_encode, "time", SimpleNamespace(strftime=lambda *_: STAMP))
     shadow = part("shadow").Shadow
     parts = (part("saving").Saving, part("by_hand").ByHand, part("looking").Looking)
     traces = {source.trace for source in sources.values() if source.trace is not None}

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -16,13 +14,14 @@ from pydantic_core import from_json
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.errors import ResultCorruptError, ResultError, SchemaVersionError
-from llenergymeasure.results._encoding import caller
+from llenergymeasure.results._interrupt import is_interruptible
 from llenergymeasure.results._limit import max_bytes
+from llenergymeasure.results._warnings import warn
 
-__all__ = ["MissingSidecar", "OnUnreadable", "load_record", "load_tree", "no_garbage_collection"]
+if TYPE_CHECKING:
+    from llenergymeasure.results.types import MissingSidecar, OnUnreadable
 
-MissingSidecar: TypeAlias = Literal["warn", "ignore", "error"]
-OnUnreadable: TypeAlias = Literal["raise", "skip"]
+__all__ = ["load_record", "load_tree", "no_garbage_collection"]
 
 
 def load_record(
@@ -35,7 +34,7 @@ def load_record(
     if trouble is not None:
         if missing_sidecar == "error":
             _fail(trouble)
-        warnings.warn(trouble, UserWarning, stacklevel=caller())
+        warn(trouble)
     return result
 
 
@@ -51,7 +50,7 @@ def load_tree(
 def _load_tree(
     root: str, on_error: OnUnreadable, missing_sidecar: MissingSidecar, most: int
 ) -> Iterator[ExperimentResult]:
-    interruptible = threading.current_thread() is threading.main_thread()
+    interruptible = is_interruptible()
     documents = _store.Documents(root, max_bytes=most, interruptible=interruptible)
     look = missing_sidecar != "ignore"
     skipped, missing = _Troubles("files were skipped"), _Troubles("sidecars are missing")
@@ -89,9 +88,7 @@ class _Troubles:
 
     def warn(self) -> None:
         if self._count:
-            warnings.warn(
-                f"{self._count} {self._what}; the first: {self._first}", UserWarning, stacklevel=caller()
-            )
+            warn(f"{self._count} {self._what}; the first: {self._first}")
 
 
 @contextmanager

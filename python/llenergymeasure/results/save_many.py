@@ -6,22 +6,21 @@ import contextlib
 import itertools
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import BulkSaveError, PersistenceError, SaveInterrupted
-from llenergymeasure.results._encoding import caller, encode
+from llenergymeasure.results._encode import encode
+from llenergymeasure.results._interrupt import is_interruptible
+from llenergymeasure.results._warnings import warn
 
 if TYPE_CHECKING:
-    from llenergymeasure.results.store import TimeseriesSource
+    from llenergymeasure.results.types import Progress, TimeseriesSource
 
-__all__ = ["MAX_BYTES", "MAX_PENDING", "Progress", "save_many"]
-
-Progress: TypeAlias = "Callable[[int, int | None], object]"
+__all__ = ["MAX_BYTES", "MAX_PENDING", "save_many"]
 
 MAX_PENDING = 1024
 """Results that are under way at once."""
@@ -81,7 +80,7 @@ class _Run:
         """A path, as a string or made, or the error."""
         self._made = 0
         self._missing: list[int] = []
-        self._interruptible = threading.current_thread() is threading.main_thread()
+        self._interruptible = is_interruptible()
         self._engine = _store.Bulk(
             root, durable=durable, max_results=MAX_PENDING, max_bytes=MAX_BYTES, many=True, engine=engine
         )
@@ -187,11 +186,9 @@ class _Run:
             return
         indices = ", ".join(map(str, sorted(self._missing)[:_NAMED]))
         more = ", ..." if len(self._missing) > _NAMED else ""
-        warnings.warn(
+        warn(
             f"{len(self._missing)} of {self._submitted} timeseries sources do not exist; those results were "
-            f"saved without a sidecar: {indices}{more}",
-            UserWarning,
-            stacklevel=caller(),
+            f"saved without a sidecar: {indices}{more}"
         )
 
 

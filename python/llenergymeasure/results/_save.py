@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,10 +10,12 @@ from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import PersistenceError
 from llenergymeasure.results._durability import warn_once
-from llenergymeasure.results._encoding import caller, encode
+from llenergymeasure.results._encode import encode
+from llenergymeasure.results._interrupt import is_interruptible
+from llenergymeasure.results._warnings import warn
 
 if TYPE_CHECKING:
-    from llenergymeasure.results.store import TimeseriesSource
+    from llenergymeasure.results.types import TimeseriesSource
 
 __all__ = ["absolute", "save_record"]
 
@@ -44,16 +44,14 @@ def save_record(
         source=source,
         record_beside=beside,
         durable=durable,
-        interruptible=threading.current_thread() is threading.main_thread(),
+        interruptible=is_interruptible(),
     )
     # Joined to what is a path already: parsing one from a string takes several microseconds.
     path = root.joinpath(name, _store.RECORD)
     if not sidecar_found:
-        warnings.warn(
+        warn(
             f"timeseries source {os.fspath(source)!r} does not exist; "  # type: ignore[arg-type]
-            f"the result was saved without a sidecar at {path}",
-            UserWarning,
-            stacklevel=caller(),
+            f"the result was saved without a sidecar at {path}"
         )
     if durable:
         warn_once(str(root))

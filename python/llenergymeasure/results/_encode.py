@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 
-__all__ = ["caller", "directory_name", "encode"]
+__all__ = ["directory_name", "encode"]
 
 
 def encode(result: ExperimentResult, *, sidecar: bool) -> tuple[str, bytes, bytes | None]:
@@ -49,14 +47,3 @@ def _check_kind(result: object) -> None:
             f"{type(result).__name__} has fields that schema line {SCHEMA_VERSION} does not have: {names}; "
             "keep them in effective_config"
         )
-
-
-def caller() -> int:
-    """Return the `stacklevel`, in the calling function, of the first frame outside this package."""
-    import inspect  # noqa: PLC0415 - slow to import, and only warnings need it
-
-    package = str(Path(__file__).parent.parent) + os.sep
-    frame, level = inspect.currentframe(), 0
-    while frame is not None and frame.f_code.co_filename.startswith(package):
-        frame, level = frame.f_back, level + 1
-    return level

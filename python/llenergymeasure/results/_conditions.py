@@ -1,0 +1,68 @@
+"""The conditions of a scan, checked and made what the extension compares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from llenergymeasure.results import _columns
+
+if TYPE_CHECKING:
+    from llenergymeasure.results.types import Condition
+
+__all__ = ["checked", "listed"]
+
+_PARTS = 3
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of naive times
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def listed(where: Iterable[Condition] | None) -> list[Any]:
+    conditions = [] if where is None else list(where)
+    if len(conditions) == _PARTS and isinstance(conditions[0], str):
+        raise TypeError(f"where is a list of conditions; one alone is [{tuple(conditions)!r}]")
+    return conditions
+
+
+def checked(condition: Any, *, is_of_trace: bool = False) -> tuple[str, str, object]:  # noqa: ANN401
+    """Make of a condition what the extension takes.
+
+    Raises:
+        TypeError: It is no triple of a column, an operator and a value.
+        ValueError: There is no such column.
+    """
+    if not isinstance(condition, (tuple, list)) or len(condition) != _PARTS:
+        raise TypeError(f"a condition is a column, an operator and a value, not {condition!r}")
+    name, operator, value = condition
+    if not isinstance(name, str) or not isinstance(operator, str):
+        raise TypeError(f"a condition is a column, an operator and a value, not {condition!r}")
+    if not is_of_trace and not name.startswith(f"{_columns.CONFIG}."):
+        _columns.check_scalar(name)
+    if operator in ("in", "not in") and isinstance(value, Iterable) and not isinstance(value, str):
+        return name, operator, [_operand(name, item) for item in value]
+    return name, operator, _operand(name, value)
+
+
+def _operand(name: str, value: object) -> object:
+    if hasattr(value, "item") and not isinstance(value, (list, tuple)):
+        value = value.item()  # a scalar of numpy
+    if _columns.kind_of(name) != "time" or value is None:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            raise ValueError(f"{name} is a time, and {value!r} is not one in ISO 8601") from None
+    if not isinstance(value, datetime):
+        raise TypeError(f"{name} is compared with a datetime, not with {value!r}")
+    is_instant = name.endswith(_columns.UTC) or name == _columns.SAVED_AT
+    if is_instant and value.tzinfo is None:
+        raise ValueError(f"{name} is an instant, and {value} does not tell its zone")
+    if not is_instant and value.tzinfo is not None:
+        raise ValueError(
+            f"{name} is what a clock said, without a zone; compare {name}{_columns.UTC} with {value}"
+        )
+    naive = value.astimezone(timezone.utc).replace(tzinfo=None) if is_instant else value
+    return (naive - _EPOCH) // _MICROSECOND
