@@ -297,7 +297,7 @@ def _save_many(
     engine: Literal["fsync", "syncfs"] | None = None,
 ) -> float:
     store, results = ResultStore(directory), [RESULT] * count
-    store._engine = engine  # noqa: SLF001 - it is there for tests and benches
+    store._flush_method = engine  # noqa: SLF001 - it is there for tests and benches
     paths: list[Path] = []
     sources = None if source is None else itertools.repeat(source, count)
     us = _us(

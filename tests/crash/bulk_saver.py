@@ -154,7 +154,7 @@ def sources(job: dict[str, Any]) -> list[Any] | None:
 def perform(job: dict[str, Any]) -> dict[str, Any]:
     """Do the job, and say what became of it; times are of the clock that all processes share."""
     store = ResultStore(job["root"])
-    store._engine = job["engine"]
+    store._flush_method = job["engine"]
     said: dict[str, Any] = {"kind": "saved", "failed": {}, "most_undone": 0, "most_unwritten": 0}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:

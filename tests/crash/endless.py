@@ -104,7 +104,7 @@ class Many:
         self.engines = itertools.cycle(["fsync", "syncfs", None])
 
     def __call__(self, numbers: range) -> None:
-        self.store._engine = next(self.engines)
+        self.store._flush_method = next(self.engines)
         sources = [self.parquet if number % 5 == 0 else None for number in numbers]
         self.store.save_many(map(result, numbers), timeseries_sources=sources)
 

@@ -227,7 +227,7 @@ class Storm:
 
         def work(say: Say) -> None:
             store = ResultStore(self._root)
-            store._engine = engine
+            store._flush_method = engine
             numbers = iter(range(first, first + NUMBERS))
             save(store, numbers, say, self._sources[source], durable=durable)
 

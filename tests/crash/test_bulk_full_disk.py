@@ -32,7 +32,7 @@ def small(request: pytest.FixtureRequest) -> Path:
 
 def save(root: Path, results: list[ExperimentResult], engine: str | None, how: str) -> BulkSaveError:
     store = ResultStore(root)
-    store._engine = engine
+    store._flush_method = engine
     with pytest.raises(BulkSaveError) as caught:  # noqa: PT012 - one of two
         if how == "save_many":
             store.save_many(results)

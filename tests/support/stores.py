@@ -15,7 +15,7 @@ FLUSH_METHODS = [None, "fsync", "syncfs"]
 def open_store(root: Path, flush_method: str | None = None) -> ResultStore:
     """Return a store whose saves of many results use the given flush method."""
     store = ResultStore(root)
-    store._engine = flush_method
+    store._flush_method = flush_method
     return store
 
 

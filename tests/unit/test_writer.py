@@ -50,7 +50,7 @@ def _check_no_thread_survives() -> Iterator[None]:
 def test_submit_resolves_each_future_to_its_own_result(
     store: ResultStore, flush_method: str | None, *, durable: bool
 ) -> None:
-    store._engine = flush_method
+    store._flush_method = flush_method
     results = make_results(200)
     with store.writer(durable=durable) as writer:
         futures = [writer.submit(result) for result in results]
@@ -111,7 +111,7 @@ def test_submit_stores_each_sidecar_with_its_result(
 ) -> None:
     sidecar = result.save(tmp_path / "source", make_trace()).with_name("timeseries.parquet")
     given: Any = {"path": sidecar, "arrow": make_trace(), None: None}[source]
-    store._engine = flush_method
+    store._flush_method = flush_method
     with store.writer() as writer:
         futures = [writer.submit(result, timeseries_source=given) for _ in range(20)]
     for future in futures:
@@ -280,7 +280,7 @@ def test_submit_releases_its_result_after_the_save(make_result: Make, store: Res
 def test_submit_recreates_an_output_directory_that_is_gone(
     store: ResultStore, flush_method: str | None, gone: str
 ) -> None:
-    store._engine = flush_method
+    store._flush_method = flush_method
     results = make_results(12)
     with store.writer() as writer:
         for result in results[:6]:

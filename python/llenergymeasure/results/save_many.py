@@ -42,12 +42,12 @@ def save_many(  # noqa: PLR0913 - the method has them all
     *,
     durable: bool,
     progress: Progress | None,
-    engine: str | None,
+    flush_method: str | None,
 ) -> list[Path]:
     """Save results to one directory; see `ResultStore.save_many`."""
     total = len(results) if isinstance(results, Sized) else None
     pairs = _pairs(results, timeseries_sources, total)
-    run = _Run(root, total, durable=durable, progress=progress, engine=engine)
+    run = _Run(root, total, durable=durable, progress=progress, flush_method=flush_method)
     try:
         try:
             for index, (result, source) in enumerate(pairs):
@@ -70,7 +70,13 @@ class _Run:
     """One call of `save_many`: what it has submitted, and what became of it."""
 
     def __init__(
-        self, root: str, total: int | None, *, durable: bool, progress: Progress | None, engine: str | None
+        self,
+        root: str,
+        total: int | None,
+        *,
+        durable: bool,
+        progress: Progress | None,
+        flush_method: str | None,
     ) -> None:
         self._total = total
         self._progress = progress
@@ -81,8 +87,13 @@ class _Run:
         self._made = 0
         self._missing: list[int] = []
         self._interruptible = is_interruptible()
-        self._engine = _store.Bulk(
-            root, durable=durable, max_results=MAX_PENDING, max_bytes=MAX_BYTES, many=True, engine=engine
+        self._bulk = _store.Bulk(
+            root,
+            durable=durable,
+            max_results=MAX_PENDING,
+            max_bytes=MAX_BYTES,
+            many=True,
+            engine=flush_method,
         )
 
     def submit(self, index: int, result: ExperimentResult, source: TimeseriesSource | None) -> None:
@@ -94,7 +105,7 @@ class _Run:
             self._outcomes[index] = error.with_traceback(None)  # which would keep the caller's frames
             return
         try:
-            has_outcomes = self._engine.submit(
+            has_outcomes = self._bulk.submit(
                 index,
                 name,
                 record,
@@ -112,13 +123,13 @@ class _Run:
         """Wait until everything that was submitted has its outcome."""
         if quietly:
             self._progress = None
-        self._engine.close()
+        self._bulk.close()
         while self._collect(_LOOK):
             self._make_paths()
-        self._engine.join()
+        self._bulk.join()
 
     def _collect(self, seconds: float) -> bool:
-        more = self._engine.collect(self._outcomes, self._missing, seconds)
+        more = self._bulk.collect(self._outcomes, self._missing, seconds)
         if self._progress is not None and len(self._outcomes) > self._told:
             self._told = len(self._outcomes)
             self._progress(self._told, self._total)
@@ -136,16 +147,16 @@ class _Run:
     def interrupted(self) -> SaveInterrupted:
         """Stop, and tell what is durable."""
         self._progress = None
-        self._engine.cancel()
+        self._bulk.cancel()
         until = time.monotonic() + _PATIENCE
         while (left := until - time.monotonic()) > 0:
             if not self._collect(left):
-                self._engine.join()
+                self._bulk.join()
                 break
         else:
             # The interpreter waits for it at its exit: what is under way may be a stream that runs Python.
-            threading.Thread(target=self._engine.join, name="llem-undo").start()
-        in_place = self._engine.in_place()
+            threading.Thread(target=self._bulk.join, name="llem-undo").start()
+        in_place = self._bulk.in_place()
         self._collect(0.0)
         saved, failed = self._split()
         unconfirmed = {index: Path(path) for index, path in in_place if index not in self._outcomes}

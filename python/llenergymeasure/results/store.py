@@ -63,7 +63,7 @@ class ResultStore:
         ValueError: `max_record_bytes` is less than 1.
     """
 
-    _engine: str | None = None
+    _flush_method: str | None = None
     """`"fsync"` or `"syncfs"` makes every barrier of many saves that way, for tests and benches."""
 
     _max_record_bytes: int | None = None
@@ -193,7 +193,12 @@ class ResultStore:
             UserWarning: Some sources do not exist: those results were saved without a sidecar. Or as `save`.
         """
         paths = save_many(
-            self._root, results, timeseries_sources, durable=durable, progress=progress, engine=self._engine
+            self._root,
+            results,
+            timeseries_sources,
+            durable=durable,
+            progress=progress,
+            flush_method=self._flush_method,
         )
         if durable:
             warn_once(self._root)
@@ -222,7 +227,11 @@ class ResultStore:
         if durable:
             warn_once(self._root)
         return Writer(
-            self._root, durable=durable, max_pending=max_pending, on_error=on_error, engine=self._engine
+            self._root,
+            durable=durable,
+            max_pending=max_pending,
+            on_error=on_error,
+            flush_method=self._flush_method,
         )
 
     def scan(

@@ -47,7 +47,7 @@ class Writer:
     """
 
     def __init__(
-        self, root: str, *, durable: bool, max_pending: int, on_error: OnError, engine: str | None
+        self, root: str, *, durable: bool, max_pending: int, on_error: OnError, flush_method: str | None
     ) -> None:
         """Open it: see `ResultStore.writer`."""
         if max_pending < 1:
@@ -57,7 +57,12 @@ class Writer:
         self._root = root
         self._process = os.getpid()
         bulk = _store.Bulk(
-            root, durable=durable, max_results=max_pending, max_bytes=MAX_BYTES, many=False, engine=engine
+            root,
+            durable=durable,
+            max_results=max_pending,
+            max_bytes=MAX_BYTES,
+            many=False,
+            engine=flush_method,
         )
         self._submissions = Submissions(root, bulk, on_error)
         self._thread = threading.Thread(target=self._submissions.serve, name=THREAD)

@@ -136,7 +136,7 @@ def perform(
         if interrupts is not None:
             interrupts.wanted = True
         store = ResultStore(job["root"])
-        store._engine = job["engine"]
+        store._flush_method = job["engine"]
         if job["how"] == "save":
             said["saved"] = {0: str(store.save(results[0], given[0]))}
         elif job["how"] == "save_many":

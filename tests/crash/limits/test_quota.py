@@ -149,7 +149,7 @@ def test_a_quota_that_is_reached_in_the_middle_of_a_batch_costs_no_more_than_is_
     how: str,
 ) -> None:
     store = ResultStore(limited)
-    store._engine = engine
+    store._flush_method = engine
     results = [number(result, n, 100_000) for n in range(60)]
     sources = [parquet, None] * 30
     with pytest.raises(BulkSaveError) as caught:  # noqa: PT012 - one of two

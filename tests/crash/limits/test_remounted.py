@@ -141,7 +141,7 @@ def test_a_disk_that_is_remounted_read_only_keeps_what_it_says_and_takes_the_res
 ) -> None:
     made = disk(kind, MEGABYTES[kind])
     store = ResultStore(made.where / "out")
-    store._engine = engine
+    store._flush_method = engine
 
     def end() -> None:
         until = time.monotonic() + HANG
@@ -177,7 +177,7 @@ def test_a_disk_that_stops_loses_nothing_that_was_acknowledged(
 ) -> None:
     made = disk(kind, MEGABYTES[kind])
     store = ResultStore(made.where / "out")
-    store._engine = engine
+    store._flush_method = engine
     error = save(store, how, Ending(lambda n: number(result, n), mixed, getattr(made, end)))
     assert codes.EEXIST not in numbers_of(error), "what is in the way is what could not be removed"
     # Nobody keeps anything open: what cannot be unmounted cannot be repaired.
@@ -196,7 +196,7 @@ def test_a_writer_that_is_open_while_the_disk_is_read_only_goes_on_when_it_is_wr
 ) -> None:
     made = disk("ext4", MEGABYTES["ext4"])
     store = ResultStore(made.where / "out")
-    store._engine = engine
+    store._flush_method = engine
     with store.writer(on_error="ignore") as writer:
         futures = [writer.submit(number(result, n)) for n in range(20)]
         writer.flush()

@@ -211,7 +211,7 @@ def test_many_on_a_disk_of_any_room_say_which_are_there_and_leave_nothing_of_the
     how: str,
 ) -> None:
     store = ResultStore(room.root)
-    store._engine = engine
+    store._flush_method = engine
     sources = [traces["path"], traces["arrow"], None] * 4
     results = [number(result, n, RECORD) for n in range(len(sources))]
     ends = set()
@@ -234,7 +234,7 @@ def test_many_with_any_number_of_inodes_say_which_are_there(
     how: str,
 ) -> None:
     store = ResultStore(inodes.root)
-    store._engine = engine
+    store._flush_method = engine
     sources = [traces["path"], traces["arrow"], None] * 4
     results = [number(result, n) for n in range(len(sources))]
     ends = set()
@@ -261,7 +261,7 @@ def test_a_small_btrfs_that_fills_up_keeps_what_it_says_and_takes_more_when_ther
     root = small.where / "out"
     root.mkdir()
     store = ResultStore(root)
-    store._engine = engine
+    store._flush_method = engine
     with (small.where / "filler").open("wb", buffering=0) as filler:
         space = os.statvfs(small.where)
         filler.write(bytes(space.f_bavail * space.f_frsize - (8 << 20)))

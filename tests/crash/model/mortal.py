@@ -59,7 +59,7 @@ def live(job: dict[str, Any], results: list[ExperimentResult], mouth: int) -> No
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["bytes"], job["bytes"]))
     store = ResultStore(job["root"])
-    store._engine = job["engine"]
+    store._flush_method = job["engine"]
     sources = [source_of(source, job["trace"]) for source in job["sources"]]
     if job["calls"] is not None:
         if libc.ptrace(TRACEME, 0, None, None) != 0:

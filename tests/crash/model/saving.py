@@ -200,7 +200,7 @@ class Saving(RuleBasedStateMachine):
 
     def _store(self, how: dict[str, Any]) -> ResultStore:
         store = ResultStore(self.place.top / how["root"])
-        store._engine = how["engine"]
+        store._flush_method = how["engine"]
         return store
 
     def _taken(self, jobs: list[Any]) -> tuple[list[ExperimentResult], list[str], list[Any]]:

@@ -335,7 +335,7 @@ def save_in(result: ExperimentResult, sources: list[Any]) -> Callable[..., None]
         for each in results:
             ledger.add(each)
         store = ResultStore(root)
-        store._engine = engine or None
+        store._flush_method = engine or None
         if verb in ("single", "sidecar"):
             for each, trace in zip(results, traces, strict=True):
                 acknowledge(each, store.save(each, trace, durable=durable))
