@@ -1,117 +1,189 @@
-# What people and CI type. `make demo` and `make test` need cargo and Python >= 3.10, and fetch the rest.
+# `make demo` and `make test` need cargo and Python >= 3.10, and download the rest.
 
 PYTHON ?= python3
-WHEEL_ENV := .venv-wheel
-TEST_ENV := .venv-test
-DEMO_ENV := .venv-demo
-PEERS_ENV := .venv-peers
-PUBLISHED_ENV := .venv-peers-0.7.0
-# Of each fuzz target.
+# The time for each fuzz target.
 SECONDS ?= 15
 PIP := -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find rust python Cargo.toml Cargo.lock pyproject.toml README.md LICENSE -type f \
-	-not -path '*/__pycache__/*')
-# The oldest glibc the wheel runs on. zig links against it whatever this machine has.
-MANYLINUX := --zig --compatibility manylinux_2_17
-ifneq ($(shell uname -s),Linux)
-MANYLINUX :=
+	-not -path '*/__pycache__/*' -not -name '*.so')
+# zig links the published wheel against an old glibc, on any machine.
+ifeq ($(shell uname -s),Linux)
+MANYLINUX := --zig --compatibility manylinux2014
 endif
+DEV := .venv-dev/bin
+# Selecting both packages gives each crate the features that `make demo` compiled it with.
+CARGO_TEST := cargo test --locked --profile fast --package llem-store --package llem-python
+PYTEST_TEST := LLEM_TEST_INSTALLED=1 .venv-test/bin/python -m pytest
+PYTEST_FULL := LLEM_TEST_INSTALLED=1 LLEM_TEST_OPTIONAL=1 .venv-full/bin/python -m pytest
+GROUPS := build test lint optional
+LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
+	--no-emit-index-url
+STEP := $(MAKE) --no-print-directory
 
-.PHONY: demo test wheel rust-test python-test lint format bench bench-bulk bench-scan bench-peers crash fuzz lock \
-	clean help
+.PHONY: help demo test extra test-all dev check lint format pictures lock wheel test-python test-crates \
+	build-crates crash fuzz bench bench-bulk bench-scan bench-peers clean
 
-help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+help:
+	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) ":" } \
+		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .make/demo-env ## make a small synthetic sweep, save it, load it back, and show what is on disk
-	$(DEMO_ENV)/bin/llem demo
+##@ First
+demo: ## compile and install the package, save a small synthetic sweep, and show it
+	@echo "step 1 of 2: compile the extension and install the package into .venv-demo"
+	@$(STEP) --jobs=2 .make/demo-env
+	@echo "disk use in MB (make clean frees it):" && du -sm target .venv-dev .venv-demo
+	@echo "step 2 of 2: run llem demo"
+	@.venv-demo/bin/llem demo
 
-test: python-test rust-test ## test the built wheel in a virtual environment of its own, then the crates
+test: ## test the crates and the installed wheel: unit, command line, races
+	@echo "step 1 of 3: compile the tests and install the wheel into .venv-test"
+	@$(STEP) --jobs=2 .make/test-env build-crates
+	@echo "step 2 of 3: test the crates"
+	@$(STEP) test-crates
+	@echo "step 3 of 3: test the wheel"
+	@$(STEP) test-python
 
-wheel: .make/wheel ## build the wheel into dist/
-	@ls -l dist/*.whl
+extra: .make/full-env lint ## run what `make test` leaves out, on the published wheel: crashes, optional engines, ...
+	$(PYTEST_FULL) -m optional tests/unit tests/cli
+	$(PYTEST_FULL) tests/crash
+	$(STEP) fuzz || echo "make fuzz: FAILED, see above"
+	$(STEP) bench ARGS="--rounds 3 --results 20"
 
-python-test: .make/test-env
-	LLEM_TEST_INSTALLED=1 $(TEST_ENV)/bin/python -m pytest
+test-all: ## run every test and check
+	@$(STEP) test
+	@$(STEP) extra
 
-rust-test:
-	cargo test --locked --package llem-store
-	cargo test --locked --package llem-store --lib --features plain-dir
+##@ Development
+dev: .make/dev-env ## install the sources into .venv-dev, editable, with all that tests and checks need
+	. $(DEV)/activate && maturin develop --quiet --profile fast --locked
 
-lint: .make/test-env ## clippy, rustfmt, ruff, mypy, stubtest
+check: dev ## check format, lint, types and unit tests; below a minute after the first time
+	@$(STEP) lint
+	$(DEV)/python -m pytest -n 2 -q tests/unit
+
+lint: .make/dev-env ## clippy, rustfmt, rustdoc, ruff, import rules, mypy, stubtest
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo clippy --locked --workspace --all-targets -- --deny warnings
-	$(TEST_ENV)/bin/ruff check
-	$(TEST_ENV)/bin/ruff format --check
-	$(TEST_ENV)/bin/mypy
-	cd $(TEST_ENV) && bin/python -m mypy.stubtest --concise --ignore-missing-stub llenergymeasure._store
+	cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --workspace --no-deps
+	$(DEV)/ruff check
+	$(DEV)/ruff format --check
+	$(DEV)/lint-imports
+	$(DEV)/mypy
+	cd .venv-dev && bin/python -m mypy.stubtest --concise --ignore-missing-stub llenergymeasure._store
 
-format: .make/test-env ## rewrite the sources in their house style
+format: .make/dev-env ## rewrite the sources in their house style
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
-	$(TEST_ENV)/bin/ruff check --fix-only
-	$(TEST_ENV)/bin/ruff format
+	$(DEV)/ruff check --fix-only
+	$(DEV)/ruff format
 
-crash: .make/test-env ## the long form of the crash tests, as root; its figures go to .make/crash-report.md
-	LLEM_TEST_INSTALLED=1 LLEM_CRASH=long $(TEST_ENV)/bin/python -m pytest tests/crash $(ARGS)
+pictures: .make/full-env ## draw the pictures of the README from the demo
+	.venv-full/bin/python tools/pictures.py $(ARGS)
 
-fuzz: ## feed the store hostile names, traces, records and trees, where there is a nightly (SECONDS=150)
-	fuzz/run.sh $(SECONDS) .make/cargo-fuzz/bin/cargo-fuzz
-
-bench: .make/test-env ## measure saving and loading against the floor and a plain Python store (ARGS="--json out.json")
-	$(TEST_ENV)/bin/python benches/bench.py $(ARGS)
-
-bench-bulk: .make/test-env ## measure saving many at once, on fresh disks where root is to be had (ARGS="--disk ext4:5 --long")
-	$(TEST_ENV)/bin/python benches/bulk.py $(ARGS)
-
-bench-scan: .make/test-env ## measure reading a tree against the floor, orjson and DuckDB (ARGS="--results 5000 --long")
-	$(TEST_ENV)/bin/python benches/scan.py $(ARGS)
-
-bench-peers: .make/peers-env .make/published-env ## measure beside MLflow, Sacred, signac, SQLite and others (ARGS="--rounds 3")
-	PYTHONPATH=benches $(PEERS_ENV)/bin/python -m peers.run --published $(PUBLISHED_ENV)/bin/python $(ARGS)
-
-lock: ## pin the development dependencies anew
+lock: ## pin the dependencies anew, in requirements/
 	$(PYTHON) $(PIP) uv
-	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --no-header --no-emit-index-url \
-		--group pyproject.toml:checks --output-file requirements-dev.txt
+	@mkdir -p .make
+	$(LOCK) pyproject.toml $(GROUPS:%=--group %) --output-file .make/lock.txt
+	$(LOCK) pyproject.toml --constraint .make/lock.txt --output-file requirements/run.txt
+	for group in $(GROUPS); do $(LOCK) --group pyproject.toml:$$group --constraint .make/lock.txt \
+		--output-file requirements/$$group.txt; done
+
+wheel: .make/dist-wheel ## build the wheel that is published, into dist/
+	@ls -l dist/*.whl
 
 clean: ## remove everything that was built
 	rm -rf target dist build .make .venv-*
 
-.make/wheel: $(SOURCES) requirements-dev.txt
+##@ Parts and long forms
+test-python: .make/test-env ## the tests of `make test` that run the wheel (ARGS="-k name")
+	$(PYTEST_TEST) -n 2 --dist worksteal tests/unit tests/cli $(ARGS)
+	$(PYTEST_TEST) tests/race $(ARGS)
+
+test-crates: ## the tests of the crates
+	$(CARGO_TEST)
+	$(CARGO_TEST) --lib --features llem-store/plain-dir
+
+crash: .make/full-env ## the long form of the crash tests, as root; the report goes to .make/crash-report.md
+	LLEM_CRASH=long $(PYTEST_FULL) tests/crash $(ARGS)
+
+fuzz: ## feed hostile names, traces, records and trees to the store; needs a nightly toolchain (SECONDS=150)
+	fuzz/run.sh $(SECONDS) .make/cargo-fuzz/bin/cargo-fuzz
+
+bench: .make/full-env ## measure saving and loading against the baseline (ARGS="--json out.json")
+	.venv-full/bin/python benches/bench.py $(ARGS)
+
+bench-bulk: .make/full-env ## measure saving many at once, on fresh disks if root (ARGS="--disk ext4:5 --long")
+	.venv-full/bin/python benches/bulk.py $(ARGS)
+
+bench-scan: .make/full-env ## measure reading a tree against the baseline, orjson, DuckDB (ARGS="--long")
+	.venv-full/bin/python benches/scan.py $(ARGS)
+
+bench-peers: .make/peers-env .make/published-env ## measure against MLflow, Sacred, signac, SQLite and others
+	PYTHONPATH=benches .venv-peers/bin/python -m peers.run --published .venv-peers-0.7.0/bin/python $(ARGS)
+
+build-crates:
+	$(CARGO_TEST) --no-run
+	$(CARGO_TEST) --no-run --lib --features llem-store/plain-dir
+
+# One interpreter runs maturin everywhere, so that cargo does not compile pyo3 again for another path.
+.make/maturin: requirements/build.txt
 	@mkdir -p .make
-	test -d $(WHEEL_ENV) || $(PYTHON) -m venv $(WHEEL_ENV)
-	$(WHEEL_ENV)/bin/python $(PIP) --constraint requirements-dev.txt maturin ziglang
+	test -d .venv-dev || $(PYTHON) -m venv .venv-dev
+	$(DEV)/python $(PIP) --constraint requirements/build.txt maturin
+	@touch $@
+
+.make/fast-wheel: $(SOURCES) .make/maturin
+	rm -rf .make/wheel
+	. $(DEV)/activate && maturin build --profile fast --locked --auditwheel skip --out .make/wheel
+	@touch $@
+
+.make/dist-wheel: $(SOURCES) .make/maturin
+	$(DEV)/python $(PIP) --requirement requirements/build.txt
 	rm -rf dist
-	. $(WHEEL_ENV)/bin/activate && maturin build --release --locked --out dist $(MANYLINUX)
+	. $(DEV)/activate && maturin build --profile dist --locked --out dist $(MANYLINUX)
 	@touch $@
 
-.make/test-env: .make/wheel
-	rm -rf $(TEST_ENV)
-	$(PYTHON) -m venv $(TEST_ENV)
-	$(TEST_ENV)/bin/python $(PIP) --requirement requirements-dev.txt
-	$(TEST_ENV)/bin/python $(PIP) --no-deps dist/*.whl
+# pip installs the dependencies while cargo compiles.
+.make/%-packages: requirements/run.txt requirements/test.txt requirements/optional.txt
+	@mkdir -p .make
+	rm -rf .venv-$*
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python $(PIP) $(PACKAGES:%=--requirement requirements/%.txt)
 	@touch $@
 
-.make/demo-env: .make/wheel
-	rm -rf $(DEMO_ENV)
-	$(PYTHON) -m venv $(DEMO_ENV)
-	$(DEMO_ENV)/bin/python $(PIP) dist/*.whl
+.make/demo-packages: PACKAGES := run
+.make/test-packages: PACKAGES := run test
+.make/full-packages: PACKAGES := run test optional
+
+.make/demo-env: .make/demo-packages .make/fast-wheel
+	.venv-demo/bin/python $(PIP) --force-reinstall --no-deps .make/wheel/*.whl
 	@touch $@
 
-# A peer that cannot be installed is absent from the run, and tried again at the next.
-.make/peers-env: .make/wheel benches/peers/requirements.txt
-	rm -rf $(PEERS_ENV)
-	$(PYTHON) -m venv $(PEERS_ENV)
-	$(PEERS_ENV)/bin/python $(PIP) --constraint benches/peers/requirements.txt setuptools dist/*.whl
+.make/test-env: .make/test-packages .make/fast-wheel
+	.venv-test/bin/python $(PIP) --force-reinstall --no-deps .make/wheel/*.whl
+	@touch $@
+
+.make/full-env: .make/full-packages .make/dist-wheel
+	.venv-full/bin/python $(PIP) --force-reinstall --no-deps dist/*.whl
+	@touch $@
+
+.make/dev-env: .make/maturin requirements/run.txt requirements/test.txt requirements/lint.txt
+	$(DEV)/python $(PIP) $(patsubst %,--requirement requirements/%.txt,run test lint)
+	@touch $@
+
+# A peer that cannot be installed is absent from the run, and tried again in the next.
+.make/peers-env: .make/dist-wheel benches/peers/requirements.txt
+	rm -rf .venv-peers
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python $(PIP) --constraint benches/peers/requirements.txt setuptools dist/*.whl
 	@touch $@
 	for peer in mlflow-skinny sacred signac atomicwrites; do \
-		$(PEERS_ENV)/bin/python $(PIP) --constraint benches/peers/requirements.txt $$peer || rm -f $@; \
+		.venv-peers/bin/python $(PIP) --constraint benches/peers/requirements.txt $$peer || rm -f $@; \
 	done
 
 .make/published-env: benches/peers/requirements-0.7.0.txt
 	@mkdir -p .make
-	rm -rf $(PUBLISHED_ENV)
-	$(PYTHON) -m venv $(PUBLISHED_ENV)
-	if $(PUBLISHED_ENV)/bin/python $(PIP) --requirement $<; then touch $@; fi
+	rm -rf .venv-peers-0.7.0
+	$(PYTHON) -m venv .venv-peers-0.7.0
+	if .venv-peers-0.7.0/bin/python $(PIP) --requirement $<; then touch $@; fi

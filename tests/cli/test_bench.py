@@ -279,7 +279,7 @@ def test_a_size_that_is_too_small_is_told_with_the_smallest(llem: Run) -> None:
 def test_without_matplotlib_a_plot_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
     done = run_patched('sys.modules["matplotlib"] = None', "--plot", "out.svg", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "llem bench: --plot needs matplotlib: pip install 'llenergymeasure[plot]'\n"
+    assert done.stderr == "llem bench: --plot needs matplotlib: pip install 'llenergymeasure-store[plot]'\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def test_the_version_names_the_package_and_its_extension_on_one_line(llem: Run) -> None:
     done = llem("--version")
-    number = version("llenergymeasure")
+    number = version("llenergymeasure-store")
     assert done.returncode == 0
     assert done.stdout.count("\n") == 1
     assert done.stdout.startswith(f"llenergymeasure {number} (extension llenergymeasure._store {number}, ")

@@ -18,7 +18,7 @@ def test_the_import_loads_no_optional_and_no_cli_package() -> None:
 
 
 def test_the_package_and_its_extension_are_of_one_version() -> None:
-    assert llenergymeasure.__version__ == importlib.metadata.version("llenergymeasure") == _store.VERSION
+    assert llenergymeasure.__version__ == importlib.metadata.version("llenergymeasure-store") == _store.VERSION
 
 
 def test_every_public_name_is_there_and_listed() -> None:
@@ -30,7 +30,7 @@ def test_every_public_name_is_there_and_listed() -> None:
 
 
 def test_the_package_is_typed() -> None:
-    files = importlib.metadata.files("llenergymeasure")
+    files = importlib.metadata.files("llenergymeasure-store")
     assert files is not None
     assert {"llenergymeasure/py.typed", "llenergymeasure/_store.pyi"} <= {str(file) for file in files} or any(
         str(file).endswith(".pth") for file in files

@@ -112,7 +112,7 @@ def _check_drawing(plot: str | None) -> None:
     try:
         import_module("matplotlib.figure")
     except ImportError:
-        raise _RefusalError("--plot needs matplotlib: pip install 'llenergymeasure[plot]'") from None
+        raise _RefusalError("--plot needs matplotlib: pip install 'llenergymeasure-store[plot]'") from None
 
 
 def _check_room(directory: str, results: int, size: int) -> None:
