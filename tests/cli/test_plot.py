@@ -361,7 +361,9 @@ def test_without_matplotlib_the_message_says_what_to_install(tmp_path: Path, fou
 
     done = run("-o", "p.svg")
     assert done.returncode == 1
-    assert done.stderr == "llem plot: the picture needs matplotlib: pip install 'llenergymeasure-store[plot]'\n"
+    assert (
+        done.stderr == "llem plot: the picture needs matplotlib: pip install 'llenergymeasure-store[plot]'\n"
+    )
     assert not (tmp_path / "p.svg").exists()
     assert len(json.loads(run("--json").stdout)["points"]) == len(FIGURES)
 

@@ -18,7 +18,8 @@ def test_the_import_loads_no_optional_and_no_cli_package() -> None:
 
 
 def test_the_package_and_its_extension_are_of_one_version() -> None:
-    assert llenergymeasure.__version__ == importlib.metadata.version("llenergymeasure-store") == _store.VERSION
+    installed = importlib.metadata.version("llenergymeasure-store")
+    assert llenergymeasure.__version__ == installed == _store.VERSION
 
 
 def test_every_public_name_is_there_and_listed() -> None:

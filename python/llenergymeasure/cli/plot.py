@@ -108,7 +108,9 @@ def _check_drawing(output: str | None) -> None:
     try:
         import_module("matplotlib.figure")
     except ImportError:
-        raise _RefusalError("the picture needs matplotlib: pip install 'llenergymeasure-store[plot]'") from None
+        raise _RefusalError(
+            "the picture needs matplotlib: pip install 'llenergymeasure-store[plot]'"
+        ) from None
 
 
 def _plot_points(directory: str, output: str | None, where: list[str], as_json: bool) -> int:  # noqa: FBT001
