@@ -35,9 +35,9 @@ import dirty
 import disks
 import machine
 from llenergymeasure import ResultStore, _store
-from llenergymeasure.cli._crew import Crew
-from llenergymeasure.cli._disk import write_out
-from llenergymeasure.cli._record import encode
+from llenergymeasure.cli.commands.bench.crew import Crew
+from llenergymeasure.cli.commands.bench.disk import write_out
+from llenergymeasure.cli.commands.bench.record import encode
 from llenergymeasure.results.timeseries import Timeseries
 from measure import Contender, Row, interleave, named, show
 from sample import make_result

@@ -10,7 +10,7 @@ import pydantic
 
 import llenergymeasure
 from llenergymeasure import _store
-from llenergymeasure.cli._disk import doubt_of_kind, flush_us
+from llenergymeasure.cli.commands.bench.disk import doubt_of_kind, flush_us
 from llenergymeasure.results._disk import mount_of
 
 __all__ = ["describe", "warnings_of"]

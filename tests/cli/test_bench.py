@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llenergymeasure.cli import _disk
-from llenergymeasure.cli._contenders import contenders
-from llenergymeasure.cli._figures import Figures, Report
-from llenergymeasure.cli._plot import draw
-from llenergymeasure.cli._record import encode, result_of_size, smallest_size
+from llenergymeasure.cli.commands.bench import disk as _disk
+from llenergymeasure.cli.commands.bench.contenders import contenders
+from llenergymeasure.cli.commands.bench.measurements import Figures, Report
+from llenergymeasure.cli.commands.bench.plot import draw
+from llenergymeasure.cli.commands.bench.record import encode, result_of_size, smallest_size
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results import _disk as mounts
 
@@ -290,7 +290,7 @@ def test_without_matplotlib_a_plot_is_refused_before_anything_is_measured(tmp_pa
 def test_too_little_room_is_refused_with_what_is_there_and_what_is_needed(
     tmp_path: Path, free: tuple[int, int | None], there: str, needed: str
 ) -> None:
-    patch = f"from llenergymeasure.cli import bench\nbench.room = lambda _: {free}"
+    patch = f"from llenergymeasure.cli.commands.bench import command\ncommand.room = lambda _: {free}"
     done = run_patched(patch, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"llem bench: --dir . has room for {there}, and up to ")

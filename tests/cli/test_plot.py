@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from llenergymeasure import ExperimentResult, ResultStore
-from llenergymeasure.cli._points import OTHER, Cloud
+from llenergymeasure.plotting._points import OTHER, Cloud
 from llenergymeasure.results.timeseries import Timeseries
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def test_what_cannot_be_drawn_is_counted(llem: Run, save: Callable[..., Path], s
 
 @needs_matplotlib
 def test_thousands_of_marks_are_an_image_in_the_svg(tmp_path: Path) -> None:
-    from llenergymeasure.cli._figure_points import draw
+    from llenergymeasure.plotting._pareto import draw
 
     figures = [(f"m{number % 50}", 1 + number % 977, 1 + number % 883) for number in range(6000)]
     (tmp_path / "p.svg").write_bytes(draw(cloud_of(figures), "many", "svg"))

@@ -11,7 +11,7 @@ def main() -> int:
     0: all done. 1: some of it not. 2: wrong usage. 130: interrupted.
     """
     try:
-        from llenergymeasure.cli._app import run  # noqa: PLC0415 - typer loads only where a person types
+        from llenergymeasure.cli.app import run  # noqa: PLC0415 - typer loads only where a person types
 
         return run()
     except KeyboardInterrupt:

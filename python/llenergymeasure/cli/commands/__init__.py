@@ -1,0 +1,1 @@
+"""The commands of `llem`: each a function of the name of its module, or of its package in `command`."""

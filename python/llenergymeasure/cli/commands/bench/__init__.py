@@ -1,0 +1,1 @@
+"""`llem bench`: the cost of persistence on a disk."""

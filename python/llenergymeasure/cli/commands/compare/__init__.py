@@ -1,0 +1,1 @@
+"""`llem compare`: results or groups of results, side by side."""

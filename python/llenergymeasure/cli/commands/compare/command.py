@@ -1,0 +1,185 @@
+"""`llem compare`: results or groups of them, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from llenergymeasure.cli.commands.compare.operands import METRICS, Operand, differing, ratio
+from llenergymeasure.cli.query import columns as _names
+from llenergymeasure.cli.query.statistics import Statistic
+from llenergymeasure.cli.terminal.json import as_json
+from llenergymeasure.cli.terminal.numbers import ABSENT, best_prefix, figure, prefixed, unit_of
+from llenergymeasure.cli.terminal.stream import OUT, UsageError, plural, printable
+from llenergymeasure.cli.terminal.table import Column, print_heading, print_table
+
+__all__ = ["compare"]
+
+_FEWEST = 2
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_RATIO_DIGITS, _SPREAD_DIGITS = 3, 2
+_NARROW_PATH, _NARROW_NAME, _NARROW_VALUE = 16, 20, 8
+_MANY_VALUES = 3
+
+
+def compare(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH",
+            show_default=False,
+            help="Two or more: each a result's directory or result.json, or a directory of results, which is "
+            "a group and counts with its means.",
+        ),
+    ],
+    as_json_: Annotated[  # noqa: FBT002 - an option of the command line
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON object: operands, each with path, n, metrics (n, mean, sd) and ratios to "
+            "the first (ratio, sd); differing, the values of each key that differs, by operand; equal, the "
+            "number of keys that do not; and errors.",
+        ),
+    ] = False,
+) -> int:
+    """Compare results, or groups of them, with the first.
+
+    Shown are the ratio of each metric to that of the first, and the
+    configuration keys that differ. What stands behind ± is one standard
+    deviation: of the results of a group (n - 1), and of the ratio by propagation.
+
+    Exit status: 0 compared; 1 a file is no result, or there is none to compare;
+    2 wrong usage; 130 interrupted.
+    """
+    if len(paths) < _FEWEST:
+        raise UsageError("compare", "there is one PATH alone, and nothing to compare it with")
+    operands = [Operand.at(path, _label(place)) for place, path in enumerate(paths)]
+    for operand in operands:
+        operand.read()
+    if all(operand.count for operand in operands):
+        if as_json_:
+            OUT.write(as_json(_document(operands)))
+        else:
+            _print(operands)
+    for operand in operands:
+        operand.reading.tell()
+    return 1 if any(operand.reading.status or not operand.count for operand in operands) else 0
+
+
+def _label(place: int) -> str:
+    return _LETTERS[place] if place < len(_LETTERS) else str(place + 1)
+
+
+def _document(operands: Sequence[Operand]) -> dict[str, Any]:
+    different, equal = differing(list(operands))
+    reference = operands[0]
+
+    def ratios(operand: Operand) -> dict[str, dict[str, float | None]]:
+        pairs = {name: ratio(operand.statistics[name], reference.statistics[name]) for name in METRICS}
+        return {name: {"ratio": quotient, "sd": spread} for name, (quotient, spread) in pairs.items()}
+
+    return {
+        "operands": [
+            {
+                "path": operand.path,
+                "n": operand.count,
+                "metrics": {name: one.as_json for name, one in operand.statistics.items()},
+                "ratios": ratios(operand),
+            }
+            for operand in operands
+        ],
+        "differing": {key: [operand.values(key) for operand in operands] for key in different},
+        "equal": equal,
+        "errors": [
+            {"path": path, "error": message}
+            for operand in operands
+            for path, message in operand.reading.errors.items()
+        ],
+    }
+
+
+def _print(operands: Sequence[Operand]) -> None:
+    print_table(
+        [
+            Column("", [operand.label for operand in operands]),
+            Column("n", [f"{operand.count:,}" for operand in operands], right=True),
+            _what("model", "effective_config.model", operands),
+            _what("backend", "backend", operands),
+            Column("path", [printable(operand.path) for operand in operands], least=_NARROW_PATH, wraps=True),
+        ]
+    )
+    OUT.write("\n")
+    print_table(_metrics(operands))
+    different, equal = differing(list(operands))
+    verb = "differs" if len(different) == 1 else "differ"
+    OUT.write("\n")
+    print_heading(f"{plural(len(different), 'setting')} {verb}, {equal:,} are equal")
+    if different:
+        heads = [printable(_names.head_of_key(key)) for key in different]
+        columns = [
+            Column(
+                operand.label,
+                [_values(operand.values(key)) for key in different],
+                least=_NARROW_VALUE,
+                wraps=True,
+            )
+            for operand in operands
+        ]
+        print_table([Column("", heads, least=_NARROW_NAME, wraps=True), *columns])
+
+
+def _what(head: str, key: str, operands: Sequence[Operand]) -> Column:
+    cells = [_values(operand.values(key), most=1) for operand in operands]
+    return Column(head, cells, least=_NARROW_NAME, wraps=True)
+
+
+def _values(values: list[Any], most: int = _MANY_VALUES) -> str:
+    """Return the values of a group on one line: the first of them, and how many there are."""
+    texts = [_text(value) for value in values[:most]]
+    if len(values) <= most:
+        return ", ".join(texts)
+    return f"{', '.join(texts)}, ... ({len(values):,})"
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{_values(value)}]"
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value)) or '""'
+
+
+def _metrics(operands: Sequence[Operand]) -> list[Column]:
+    reference = operands[0]
+    names = [name for name in METRICS if any(operand.statistics[name].count for operand in operands)]
+    heads, powers = [], {}
+    for name in names:
+        bare, unit = unit_of(name)
+        powers[name] = best_prefix([operand.statistics[name].mean for operand in operands], unit)
+        head, symbol = _names.head(name, bare), prefixed(powers[name], unit)
+        heads.append(symbol if "/" in head else f"{head} [{symbol}]" if symbol else head)
+    columns = [Column("", heads)]
+    for operand in operands:
+        means = [_mean(operand.statistics[name], powers[name]) for name in names]
+        columns.append(Column(operand.label, means, right=True))
+        if operand is not reference:
+            cells = [_ratio(operand.statistics[name], reference.statistics[name]) for name in names]
+            columns.append(Column(f"{operand.label}/{reference.label}", cells, right=True))
+    return columns
+
+
+def _mean(statistic: Statistic, power: int) -> str:
+    return figure(statistic.mean, power) + _spread(statistic.deviation, power)
+
+
+def _ratio(one: Statistic, reference: Statistic) -> str:
+    quotient, spread = ratio(one, reference)
+    return figure(quotient, digits=_RATIO_DIGITS) + _spread(spread)
+
+
+def _spread(deviation: float | None, power: int = 0) -> str:
+    return "" if deviation is None else f" ±{figure(deviation, power, _SPREAD_DIGITS)}"

@@ -1,0 +1,144 @@
+"""What `llem compare` compares: a result, or the results of a directory, as one."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llenergymeasure import _store
+from llenergymeasure.cli.query.reading import Reading
+from llenergymeasure.cli.query.statistics import Statistic
+from llenergymeasure.cli.terminal.stream import UsageError
+from llenergymeasure.results._columns import CONFIG
+
+__all__ = ["METRICS", "Operand", "differing", "ratio"]
+
+METRICS = (
+    "total_energy_j",
+    "avg_energy_per_token_j",
+    "avg_tokens_per_second",
+    "total_tokens",
+    "total_inference_time_sec",
+    "energy_adjusted_j",
+    "latency_stats.ttft_mean_ms",
+    "latency_stats.itl_mean_ms",
+    "extended_metrics.tpot_ms",
+)
+_CIRCUMSTANCES = (
+    "backend",
+    "backend_version",
+    "measurement_methodology",
+    "environment_snapshot.hardware.gpu.name",
+    "environment_snapshot.hardware.cuda.driver_version",
+    "environment_snapshot.hardware.thermal.power_limit_w",
+)
+"""What is compared beside the configuration: a difference in it explains many another."""
+
+
+_BACKEND_AGAIN = f"{CONFIG}.backend"
+
+
+@dataclass
+class Operand:
+    """One result, or a group of them.
+
+    Attributes:
+        path: As the user named it.
+        label: A letter to call it by.
+        statistics: Of each metric.
+        settings: The values, as JSON, that each configuration key has, and each circumstance.
+    """
+
+    path: str
+    label: str
+    reading: Reading
+    statistics: dict[str, Statistic] = field(default_factory=lambda: {name: Statistic() for name in METRICS})
+    settings: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, path: str, label: str) -> Operand:
+        """Take a result, its `result.json`, or a directory of results.
+
+        Raises:
+            UsageError: There is no such file or directory.
+        """
+        directory = path
+        if Path(path).name == _store.RECORD and not Path(path).is_dir():
+            if not os.path.lexists(path):
+                raise UsageError("compare", f"{path} does not exist")
+            directory = os.path.dirname(path) or "."  # noqa: PTH120 - keeps "./"
+        return cls(path, label, Reading("compare", directory, [*METRICS, *_CIRCUMSTANCES, CONFIG], ()))
+
+    @property
+    def count(self) -> int:
+        """How many results it is."""
+        return self.reading.found
+
+    def read(self) -> None:
+        """Read the results, and hold of them what a comparison needs."""
+        for batch in self.reading.batches():
+            for name, values in batch.items():
+                if name in self.statistics:
+                    for value in values:
+                        self.statistics[name].add(value)
+                else:
+                    seen = self.settings.setdefault(name, {})
+                    seen.update(dict.fromkeys(map(_as_json, _each_once(values))))
+
+    def values(self, name: str) -> list[Any]:
+        """Return the values of a key, each once, in the order in which they came; null is one of them."""
+        return [json.loads(text) for text in self.settings.get(name, {"null": None})]
+
+
+def _each_once(values: list[Any]) -> Iterable[Any]:
+    """Return values without most of what is there twice: a group has few settings, and many results."""
+    return values if any(isinstance(value, list) for value in values) else dict.fromkeys(values)
+
+
+def _as_json(value: Any) -> str:  # noqa: ANN401 - any value of a column
+    if isinstance(value, float):
+        # A column of integers and floats is one of floats, and 1 is 1.0 all the same.
+        return (
+            str(int(value))
+            if value.is_integer()
+            else json.dumps(value if math.isfinite(value) else str(value))
+        )
+    return json.dumps(value, sort_keys=True)
+
+
+def differing(operands: list[Operand]) -> tuple[list[str], int]:
+    """Return the keys that are not the same in all, and how many are."""
+    keys = dict.fromkeys(key for operand in operands for key in operand.settings)
+    if all(
+        operand.settings.get(_BACKEND_AGAIN) in (None, operand.settings.get("backend"))
+        for operand in operands
+    ):
+        keys.pop(_BACKEND_AGAIN, None)
+    nothing = {"null": None}.keys()
+    different = []
+    for key in keys:
+        first, *others = (
+            operand.settings[key].keys() if key in operand.settings else nothing for operand in operands
+        )
+        if any(other != first for other in others):
+            different.append(key)
+    return different, len(keys) - len(different)
+
+
+def ratio(one: Statistic, reference: Statistic) -> tuple[float | None, float | None]:
+    """Return the ratio of two means, and its standard deviation by the propagation of those of the two.
+
+    Both are None where they cannot be known; the second where both are of a single value.
+    """
+    if one.mean is None or not reference.mean:
+        return None, None
+    quotient = one.mean / reference.mean
+    if not one.mean or (one.deviation is None and reference.deviation is None):
+        return quotient, None
+    parts = (one.deviation or 0.0) / one.mean, (reference.deviation or 0.0) / reference.mean
+    return quotient, abs(quotient) * math.hypot(*parts)

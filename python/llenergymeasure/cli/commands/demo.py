@@ -1,0 +1,182 @@
+"""`llem demo`: a synthetic sweep is saved, loaded back, compared and shown."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llenergymeasure.cli.synthetic import NOTICE, Synthetic, sweep
+from llenergymeasure.cli.terminal.interrupt import Interrupt
+from llenergymeasure.cli.terminal.progress import progress_bar
+from llenergymeasure.cli.terminal.stream import (
+    ERR,
+    OUT,
+    UsageError,
+    human_bytes,
+    human_seconds,
+    plural,
+    printable,
+)
+from llenergymeasure.errors import LLEMError
+from llenergymeasure.results.store import ResultStore
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.tree import Tree
+
+    from llenergymeasure.domain.experiment import ExperimentResult
+
+__all__ = ["demo"]
+
+_SIDECAR = "timeseries.parquet"
+_SHOWN_DIRECTORIES = 4
+_SHOWN_LINES = 14
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS = "_.-=+*#@"
+
+
+def demo(
+    output_dir: Annotated[
+        str, typer.Argument(metavar="DIR", help="Where the results go; what is there already stays.")
+    ] = "llem-demo",
+) -> int:
+    """Make a small synthetic sweep, save it, load it back, and show what is on disk.
+
+    Nothing is measured: the figures are made up, and each result says so.
+
+    Exit status: 0 all came back as they were saved, 1 not, 2 wrong usage, 130 interrupted.
+    """
+    if not output_dir:
+        raise UsageError("demo", "DIR is empty")
+    if os.path.lexists(output_dir) and not Path(output_dir).is_dir():
+        raise UsageError("demo", f"{output_dir} is not a directory")
+    runs = list(sweep())
+    store = ResultStore(output_dir)
+    try:
+        began = time.perf_counter()
+        paths = _save(store, runs)
+        seconds = time.perf_counter() - began
+        loaded = [store.load(path, missing_sidecar="error") for path in paths]
+    except (LLEMError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+        ERR.write(f"llem demo: {printable(str(error))}\n")
+        return 1
+    given = [Path(output_dir) / path.relative_to(store.root) for path in paths]
+    size = sum(entry.stat().st_size for path in paths for entry in os.scandir(path.parent))
+    differing = _differing(runs, loaded, given)
+    OUT.print(
+        _heading("A synthetic sweep: the figures are made up, nothing was measured"),
+        "",
+        _table(loaded),
+        "",
+        f"Saved durably: {plural(len(paths), 'result')}, {human_bytes(size)}, in {human_seconds(seconds)}.",
+        f"Loaded back:   {len(loaded) - len(differing)} of {len(loaded)} equal to what was saved.",
+    )
+    for line in differing:
+        ERR.write(f"llem demo: {printable(line)}\n")
+    _show_files(Path(output_dir), given[0], runs[0])
+    return 1 if differing else 0
+
+
+def _save(store: ResultStore, runs: list[Synthetic]) -> list[Path]:
+    paths = []
+    with Interrupt() as interrupt, progress_bar("Saving", len(runs)) as bar:
+        try:
+            for run in runs:
+                with interrupt.step():
+                    paths.append(store.save(run.result, run.trace()))
+                bar.advance(1, saved=1)
+        except KeyboardInterrupt:
+            bar.note(f"{plural(len(paths), 'result')} saved in {store.root}")
+            raise
+    return paths
+
+
+def _differing(runs: list[Synthetic], loaded: list[ExperimentResult], paths: list[Path]) -> list[str]:
+    """Name each result that did not come back as it was saved, but for the name of its sidecar."""
+    return [
+        f"{path} is not what was saved"
+        for run, back, path in zip(runs, loaded, paths, strict=True)
+        if back != run.result.model_copy(update={"timeseries": _SIDECAR})
+    ]
+
+
+def _heading(text: str) -> RenderableType:
+    from rich.text import Text  # noqa: PLC0415 - slow to load, and `llem save` needs none of it
+
+    return Text(text, style="bold")
+
+
+def _table(results: list[ExperimentResult]) -> Table:
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("model", overflow="fold")
+    table.add_column("backend")
+    for head in ("batch", "tokens", "energy (J)", "J/token", "tokens/s"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for result in results:
+        table.add_row(
+            printable(str(result.effective_config["model"])),
+            result.backend,
+            str(result.effective_config["batch_size"]),
+            f"{result.total_tokens:,}",
+            f"{result.total_energy_j:,.0f}",
+            f"{result.avg_energy_per_token_j:.3f}",
+            f"{result.avg_tokens_per_second:,.1f}",
+        )
+    return table
+
+
+def _show_files(root: Path, record: Path, run: Synthetic) -> None:
+    """Show what a person finds: the directories, one record, its trace, and how to load it."""
+    lines = record.read_text(encoding="utf-8").splitlines()
+    OUT.print("", _heading("On disk"), _tree(root))
+    OUT.print("", _heading(printable(str(record))), *lines[:_SHOWN_LINES], wrap=False)
+    OUT.print(
+        f"  … and {plural(len(lines) - _SHOWN_LINES, 'more line')}",
+        "",
+        _heading(printable(str(record.with_name(_SIDECAR)))),
+        _sparkline(run),
+        wrap=False,
+    )
+    OUT.print(
+        "",
+        _heading("Load it"),
+        "from llenergymeasure import ExperimentResult",
+        f"result = ExperimentResult.from_json({str(record.parent)!r})",
+        "print(result.total_energy_j, result.avg_energy_per_token_j)",
+        "",
+        _heading(f"All of it is {NOTICE}."),
+        wrap=False,
+    )
+
+
+def _tree(root: Path) -> Tree:
+    from rich.text import Text  # noqa: PLC0415
+    from rich.tree import Tree  # noqa: PLC0415
+
+    directories = sorted(path for path in root.iterdir() if path.is_dir())
+    tree = Tree(Text(f"{printable(str(root))}/"))
+    for directory in directories[:_SHOWN_DIRECTORIES]:
+        branch = tree.add(Text(f"{printable(directory.name)}/"))
+        for file in sorted(directory.iterdir()):
+            branch.add(Text(f"{printable(file.name):20} {human_bytes(file.stat().st_size):>9}"))
+    more = len(directories) - _SHOWN_DIRECTORIES
+    if more > 0:
+        tree.add(Text(f"… and {more} more", style="dim"))
+    return tree
+
+
+def _sparkline(run: Synthetic) -> str:
+    low, high = min(run.power_w), max(run.power_w)
+    blocks = _ASCII_BLOCKS if OUT.console().options.ascii_only else _BLOCKS
+    step = (high - low) / (len(blocks) - 1)
+    line = "".join(blocks[round((power - low) / step)] for power in run.power_w)
+    span = len(run.power_w) - 1
+    return f"{line}\npower_w: {low:.0f} to {high:.0f} W over {span} s, {run.result.total_energy_j:,.0f} J"

@@ -1,0 +1,1 @@
+"""`llem plot`: pictures of results."""

@@ -1,0 +1,341 @@
+"""`llem save`: results from files go into a store."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import warnings
+from collections import deque
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llenergymeasure.cli.terminal.input import (
+    STDIN,
+    NotAResultError,
+    Record,
+    Trouble,
+    parse,
+    read_records,
+    total_size,
+)
+from llenergymeasure.cli.terminal.interrupt import Interrupt
+from llenergymeasure.cli.terminal.progress import Bar, progress_bar
+from llenergymeasure.cli.terminal.stream import (
+    ERR,
+    OUT,
+    UsageError,
+    human_bytes,
+    human_seconds,
+    plural,
+    printable,
+)
+from llenergymeasure.errors import PersistenceError, SidecarError
+from llenergymeasure.results.store import ResultStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from llenergymeasure.results.writer import Writer
+
+__all__ = ["save"]
+
+_PATIENCE = 0.15
+"""Seconds that a user waits who will not wait."""
+
+
+def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE",
+            show_default=False,
+            help="Results: JSON, one a file, or JSON Lines, one a line. - is standard input.",
+        ),
+    ],
+    output_dir: Annotated[
+        str,
+        typer.Option("--output-dir", "-o", metavar="DIR", show_default=False, help="Where the results go."),
+    ],
+    timeseries: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The power trace (Parquet) of the one result that is saved."),
+    ] = None,
+    with_sidecars: Annotated[  # noqa: FBT002 - an option of the command line
+        bool,
+        typer.Option(
+            "--with-sidecars",
+            help="Take along the power trace beside each file: x.parquet for x.json, "
+            "and timeseries.parquet for result.json.",
+        ),
+    ] = False,
+    print_paths: Annotated[  # noqa: FBT002
+        bool, typer.Option("--print-paths", help="Print the path of each saved result, one a line.")
+    ] = False,
+    as_json: Annotated[  # noqa: FBT002
+        bool, typer.Option("--json", help="Print one JSON object that says what was saved and what was not.")
+    ] = False,
+    quiet: Annotated[  # noqa: FBT002
+        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary; errors are still told.")
+    ] = False,
+) -> int:
+    """Save results durably, each in a directory of its own.
+
+    A result that cannot be read or saved is named on standard error, and does
+    not stop the others. What the command calls saved survives a power cut.
+
+    Exit status: 0 all saved, 1 some not, 2 wrong usage, 130 interrupted.
+    """
+    _check_usage(
+        files,
+        output_dir,
+        timeseries,
+        with_sidecars=with_sidecars,
+        two_outputs=print_paths and as_json,
+    )
+    run = _Run(output_dir, print_paths=print_paths)
+    records: Iterable[Record | Trouble] = read_records(files, with_sidecars=with_sidecars)
+    # Paths that scroll by on a terminal are progress enough, and would tear the bar.
+    bar_wanted = not quiet and not (print_paths and OUT.is_terminal)
+    with (
+        Interrupt() as interrupt,
+        progress_bar("Saving", total_size(files), wanted=bar_wanted, rate=True) as bar,
+    ):
+        try:
+            if timeseries is not None:
+                records = _with_timeseries(records, timeseries)
+            with _warnings_as_notes(run, bar):
+                run.save_all(records, bar, interrupt)
+        except KeyboardInterrupt:
+            run.tally.interrupted = True
+    run.finish(as_json=as_json, quiet=quiet)
+    if run.tally.under_way:
+        # The user would not wait for them a moment ago, and the end of the interpreter would.
+        os._exit(run.status)
+    return run.status
+
+
+def _check_usage(
+    files: list[str], output_dir: str, timeseries: str | None, *, with_sidecars: bool, two_outputs: bool
+) -> None:
+    if files.count(STDIN) > 1:
+        raise UsageError("save", "- (standard input) can be read only once")
+    if two_outputs:
+        raise UsageError("save", "--print-paths and --json both want standard output; --json has the paths")
+    if not output_dir:
+        raise UsageError("save", "--output-dir is empty")
+    if os.path.lexists(output_dir) and not Path(output_dir).is_dir():
+        raise UsageError("save", f"--output-dir {output_dir} is not a directory")
+    if timeseries is None:
+        return
+    if with_sidecars:
+        raise UsageError("save", "--timeseries and --with-sidecars cannot be used together")
+    if not os.path.lexists(timeseries):
+        raise UsageError("save", f"--timeseries {timeseries} does not exist")
+    if not Path(timeseries).is_file():
+        raise UsageError("save", f"--timeseries {timeseries} is not a file")
+
+
+def _with_timeseries(records: Iterable[Record | Trouble], timeseries: str) -> list[Record | Trouble]:
+    """Give the trace to the one record; nothing is saved where there are more."""
+    taken: list[Record | Trouble] = []
+    alone = True
+    for record in records:
+        if isinstance(record, Record):
+            if not alone:
+                raise UsageError("save", "--timeseries belongs to one result, and the input holds more")
+            alone = False
+            taken.append(Record(record.place, record.content, Path(timeseries)))
+        else:
+            taken.append(record)
+    return taken
+
+
+@contextmanager
+def _warnings_as_notes(run: _Run, bar: Bar) -> Iterator[None]:
+    """Turn each warning of the package into one line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: run.warn(bar, str(message))
+        yield
+
+
+@dataclass
+class _Failure:
+    source: str
+    line: int | None
+    message: str
+    saved_path: str | None = None
+
+
+@dataclass
+class _Tally:
+    """What `--json` prints; `saved` counts `paths`, also those that have a failure of their own.
+
+    `traces_not_given` counts records that name a power trace for which no file was given.
+    """
+
+    output_dir: str
+    saved: int = 0
+    failed: int = 0
+    without_sidecar: int = 0
+    traces_not_given: int = 0
+    unconfirmed: int = 0
+    under_way: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    results_per_second: float = 0.0
+    interrupted: bool = False
+    paths: list[str] = field(default_factory=list)
+    failures: list[_Failure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class _Run:
+    """One run of the command: what became of each record."""
+
+    def __init__(self, output_dir: str, *, print_paths: bool) -> None:
+        self._output_dir = output_dir
+        self._store = ResultStore(output_dir)
+        self._print_paths = print_paths
+        self._began = time.perf_counter()
+        # Records in the order of the input, each with what will become of it.
+        self._line: deque[tuple[Record | Trouble, Future[Path]]] = deque()
+        self._lock = threading.RLock()
+        self._gave_up = False
+        self.tally = _Tally(output_dir)
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        if self.tally.interrupted:
+            return 130
+        return 1 if self.tally.failures else 0
+
+    def save_all(self, records: Iterable[Record | Trouble], bar: Bar, interrupt: Interrupt) -> None:
+        """Save what can be saved, and tell what cannot; an interrupt waits for what was begun."""
+        writer = self._store.writer(on_error="ignore")
+        try:
+            try:
+                for record in records:
+                    with interrupt.step():
+                        self._take(record, writer, bar)
+            finally:
+                with interrupt.step():
+                    writer.close()
+        finally:
+            if self._line:
+                # Told twice. What is not in place is undone as far as that is quick.
+                self._gave_up = True
+                writer._abandon(_PATIENCE)  # noqa: SLF001 - nobody else gives up on results
+            with self._lock:
+                self.tally.under_way = len(self._line)
+
+    def _take(self, record: Record | Trouble, writer: Writer, bar: Bar) -> None:
+        """Begin to save a record; what becomes of it is told in the order of the input."""
+        future: Future[Path] = Future()
+        if isinstance(record, Record):
+            try:
+                result = parse(record)
+                self.tally.traces_not_given += result.timeseries is not None and record.sidecar is None
+                future = writer.submit(result, record.sidecar)
+            except NotAResultError as error:
+                future.set_exception(error)
+        elif record.loss:
+            future.set_exception(NotAResultError(record.message))
+        else:
+            self.warn(bar, f"{record.place}: {record.message}")
+            return
+        with self._lock:
+            self._line.append((record, future))
+        future.add_done_callback(lambda _: self._tell(bar))
+
+    def _tell(self, bar: Bar) -> None:
+        """Tell of each record whose turn it is; called in the thread that finished one."""
+        with self._lock:
+            while self._line and self._line[0][1].done() and not self._gave_up:
+                record, future = self._line.popleft()
+                saved = self._account(record, future, bar)
+                if isinstance(record, Record):
+                    bar.advance(len(record.content), saved=saved)
+
+    def _account(self, record: Record | Trouble, future: Future[Path], bar: Bar) -> bool:
+        error = future.exception()
+        if error is None:
+            self._saved(future.result())
+            return True
+        path = error.result_path if isinstance(error, PersistenceError) else None
+        saved = None if path is None else self._saved(Path(path))
+        self._fail(bar, record, str(error), saved)
+        if saved is None:
+            return False
+        if isinstance(error, SidecarError):
+            self.tally.without_sidecar += 1
+        else:
+            self.tally.unconfirmed += 1
+        return True
+
+    def _saved(self, path: Path) -> str:
+        """Count a result that is on disk, and return its path in the form the user gave."""
+        shown = os.path.join(self._output_dir, path.relative_to(self._store.root))  # noqa: PTH118 - keeps "./"
+        self.tally.saved += 1
+        self.tally.paths.append(shown)
+        with suppress(OSError):  # whoever tidies up at once takes nothing from the count
+            self.tally.bytes += sum(entry.stat().st_size for entry in os.scandir(path.parent))
+        if self._print_paths:
+            OUT.write(os.fsencode(shown) + b"\n")
+        return shown
+
+    def _fail(self, bar: Bar, what: Record | Trouble, message: str, saved: str | None = None) -> None:
+        if saved is None:
+            self.tally.failed += 1
+        self.tally.failures.append(_Failure(what.place.source, what.place.line, message, saved))
+        bar.note(f"{what.place}: {printable(message)}")
+
+    def warn(self, bar: Bar, message: str) -> None:
+        """Tell what is no failure, but worth knowing."""
+        self.tally.warnings.append(message)
+        bar.note(f"warning: {printable(message)}")
+
+    def finish(self, *, as_json: bool, quiet: bool) -> None:
+        """Say at the end what was done."""
+        tally = self.tally
+        tally.seconds = time.perf_counter() - self._began
+        tally.results_per_second = tally.saved / tally.seconds
+        if as_json:
+            OUT.write(json.dumps(asdict(tally), indent=2) + "\n")
+        if tally.interrupted:
+            ERR.write(f"Interrupted: {self._summary()}\n")
+        elif not quiet and not as_json:
+            (ERR if self._print_paths else OUT).write(f"{self._summary()}\n")
+
+    def _summary(self) -> str:
+        tally = self.tally
+        where = printable(tally.output_dir)
+        if tally.saved:
+            text = (
+                f"{plural(tally.saved, 'result')} saved in {where}: {human_bytes(tally.bytes)} "
+                f"in {human_seconds(tally.seconds)}, {tally.results_per_second:,.0f} results/s"
+            )
+        else:
+            text = f"no result saved in {where}"
+        for count, what in (
+            (tally.failed, "not saved"),
+            (tally.without_sidecar, "without its sidecar"),
+            (tally.unconfirmed, "whose flush failed"),
+            (tally.under_way, "under way when it was told not to wait"),
+        ):
+            if count:
+                text += f"; {count:,} {what}"
+        if count := tally.traces_not_given:
+            text += (
+                f"; {plural(count, 'record')} {'names' if count == 1 else 'name'} a power trace that was not "
+                "given (--timeseries, --with-sidecars)"
+            )
+        return text

@@ -1,0 +1,1 @@
+"""`llem show`: one result."""

@@ -1,0 +1,334 @@
+"""What `llem show` tells of a result, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llenergymeasure.cli.commands.show.trace_plot import plot, total_power
+from llenergymeasure.cli.terminal.numbers import (
+    Unit,
+    best_prefix,
+    figure,
+    figures,
+    prefixed,
+    quantity,
+    unit_of,
+)
+from llenergymeasure.cli.terminal.stream import OUT, human_seconds, plural, printable
+from llenergymeasure.cli.terminal.table import Column, cell_width, print_heading, print_table, spelled
+
+if TYPE_CHECKING:
+    from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
+    from llenergymeasure.results.timeseries import Timeseries
+
+__all__ = ["duration", "print_result"]
+
+Fact = tuple[str, str]
+
+_JOULE, _WATT, _FLOP = Unit("J", "all"), Unit("W", "all"), Unit("FLOP", "all")
+_INDENT = "  "
+_PLOT_WIDTH = 78
+"""Columns of the plot where there is no terminal, and at most where there is."""
+_MANY_ITEMS = 8
+_LONG = 300
+
+
+def print_result(path: str, result: ExperimentResult, trace: Timeseries | None, notes: Sequence[str]) -> None:
+    """Print all of it to standard output, within the terminal's width."""
+    model = result.effective_config.get("model")
+    version = f" {result.backend_version}" if result.backend_version else ""
+    title = f"{'unknown model' if model is None else model} on {result.backend}{version}"
+    print_heading(printable(title))
+    OUT.write(f"{printable(path)}\n")
+    told = [*result.measurement_warnings, *notes]
+    if told:
+        OUT.write("\n")
+        print_heading(plural(len(told), "warning"), style="bold yellow")
+        for text in told:
+            _paragraph(text)
+    for title, facts in (
+        ("Measured", _measured(result)),
+        ("Latency", _latency(result)),
+        ("How", _how(result)),
+        ("On", _machine(result)),
+    ):
+        _section(title, list(facts))
+    if result.process_results:
+        OUT.write("\n")
+        print_heading("Processes")
+        _processes(result.process_results)
+    _trace_section(result, trace)
+    _section("Configuration", list(_configuration(result.effective_config)))
+
+
+def _section(title: str, facts: Sequence[Fact]) -> None:
+    if not facts:
+        return
+    OUT.write("\n")
+    print_heading(title)
+    most = max(cell_width(name) for name, _ in facts)
+    for name, text in facts:
+        _paragraph(text, f"{name}{' ' * (most - cell_width(name))}  ")
+
+
+def _paragraph(text: str, name: str = "") -> None:
+    """Print a text of any length, folded on a terminal, to the right of what it is about."""
+    text, lead = spelled(printable(text)), _INDENT + name
+    indent = " " * cell_width(lead)
+    if OUT.width is None or cell_width(lead + text) <= OUT.width or len(indent) > OUT.width // 2:
+        OUT.write(f"{lead}{text}\n")
+        return
+    from textwrap import wrap  # noqa: PLC0415 - most texts are short
+
+    lines = wrap(text, OUT.width - len(indent), break_on_hyphens=False)
+    OUT.write(lead + f"\n{indent}".join(lines) + "\n")
+
+
+def _measured(result: ExperimentResult) -> Iterator[Fact]:
+    seconds = result.total_inference_time_sec
+    yield "energy", quantity(result.total_energy_j, _JOULE)
+    yield "energy per token", quantity(result.avg_energy_per_token_j, _JOULE)
+    if result.total_energy_j:
+        yield "tokens per joule", figure(result.tokens_per_joule)
+    if result.energy_adjusted_j is not None:
+        yield "above idle", f"{quantity(result.energy_adjusted_j, _JOULE)}{_baseline(result)}"
+    elif result.baseline_power_w is not None:
+        yield "idle power", quantity(result.baseline_power_w, _WATT)
+    devices = result.multi_gpu.energy_per_gpu_j if result.multi_gpu else result.energy_per_device_j or []
+    if len(devices) > 1:
+        power = best_prefix(devices, _JOULE)
+        yield (
+            "energy per GPU",
+            f"{_items([figure(value, power) for value in devices])} {prefixed(power, _JOULE)}",
+        )
+    yield "tokens", f"{result.total_tokens:,}"
+    yield "throughput", f"{figure(result.avg_tokens_per_second)} tokens/s"
+    yield "inference time", _time(seconds)
+    if seconds > 0:
+        yield "mean power", quantity(result.total_energy_j / seconds, _WATT)
+    if result.total_flops:
+        rate = (
+            f", {quantity(result.flops_per_second, Unit('FLOP/s', 'all'))}" if result.flops_per_second else ""
+        )
+        yield "operations", f"{quantity(result.total_flops, _FLOP)}{rate}"
+    memory = result.extended_metrics.memory.peak_memory_mb if result.extended_metrics else 0.0
+    if memory:
+        yield "peak memory", f"{figure(memory)} MiB"
+    yield (
+        "when",
+        f"{result.start_time.isoformat(' ', 'seconds')} to {result.end_time.isoformat(' ', 'seconds')}",
+    )
+
+
+def _items(items: Sequence[str]) -> str:
+    """Return a list, or its beginning and how many there are."""
+    if len(items) <= _MANY_ITEMS:
+        return ", ".join(items)
+    return f"{', '.join(items[:3])}, ... ({len(items):,})"
+
+
+def _baseline(result: ExperimentResult) -> str:
+    if result.baseline_power_w is None:
+        return ""
+    method = result.energy_breakdown.baseline_method if result.energy_breakdown else None
+    return f", the idle power being {quantity(result.baseline_power_w, _WATT)}" + (
+        f" ({method})" if method else ""
+    )
+
+
+def _time(seconds: float) -> str:
+    minute = 60
+    if not 0 <= seconds < 1e9:  # noqa: PLR2004 - whatever that was, it is no time
+        return quantity(seconds, Unit("s"))
+    exact = quantity(seconds, Unit("s", "small"))
+    return f"{human_seconds(seconds)}, {exact}" if seconds >= minute else exact
+
+
+def _latency(result: ExperimentResult) -> Iterator[Fact]:
+    stats = result.latency_stats
+    if stats is not None:
+        yield (
+            "first token",
+            _distribution(
+                stats.ttft_mean_ms,
+                stats.ttft_median_ms,
+                stats.ttft_p95_ms,
+                stats.ttft_p99_ms,
+                stats.ttft_samples,
+            ),
+        )
+        if stats.itl_mean_ms is not None:
+            yield (
+                "between tokens",
+                _distribution(
+                    stats.itl_mean_ms,
+                    stats.itl_median_ms,
+                    stats.itl_p95_ms,
+                    stats.itl_p99_ms,
+                    stats.itl_samples,
+                ),
+            )
+    extended = result.extended_metrics
+    if extended is not None:
+        if extended.tpot_ms is not None:
+            yield "per output token", f"{figure(extended.tpot_ms)} ms"
+        request = extended.request_latency
+        if request.e2e_latency_mean_ms is not None:
+            yield (
+                "whole requests",
+                _distribution(
+                    request.e2e_latency_mean_ms,
+                    request.e2e_latency_median_ms,
+                    request.e2e_latency_p95_ms,
+                    request.e2e_latency_p99_ms,
+                    request.e2e_latency_samples,
+                ),
+            )
+
+
+def _distribution(
+    mean: float | None, median: float | None, p95: float | None, p99: float | None, samples: int
+) -> str:
+    named = (("mean", mean), ("median", median), ("p95", p95), ("p99", p99))
+    told = ", ".join(f"{name} {figure(value)} ms" for name, value in named if value is not None)
+    return f"{told} ({plural(samples, 'sample')})"
+
+
+def _how(result: ExperimentResult) -> Iterator[Fact]:
+    window = result.steady_state_window
+    within = "" if window is None else f", from {figure(window[0])} s to {figure(window[1])} s"
+    yield "methodology", f"{result.measurement_methodology}{within}"
+    warmup = result.warmup_result
+    if warmup is not None:
+        end = "converged" if warmup.converged else "did not converge"
+        count, final, target = warmup.iterations_completed, figure(warmup.final_cv), figure(warmup.target_cv)
+        yield "warm-up", f"{end} in {plural(count, 'iteration')}: variation {final}, target {target}"
+    if result.thermal_throttle is not None:
+        yield "throttling", _throttling(result.thermal_throttle)
+    if result.aggregation is not None:
+        yield "processes", f"{result.aggregation.num_processes:,}, {result.aggregation.method}"
+    yield "experiment", result.experiment_id
+    yield "configuration", f"hash {result.measurement_config_hash}"
+    yield "note", result.reproducibility_notes
+
+
+def _throttling(info: Any) -> str:  # noqa: ANN401 - a model whose flags are looked at by name
+    hottest = "" if info.max_temperature_c is None else f", at most {figure(info.max_temperature_c)} °C"
+    if not info.detected:
+        return f"none detected{hottest}"
+    flags = ("thermal", "power", "sw_thermal", "hw_thermal", "hw_power")
+    causes = ", ".join(name for name in flags if getattr(info, name)) or "of unknown cause"
+    return f"{causes}, for {figure(info.throttle_duration_sec)} s{hottest}"
+
+
+def _machine(result: ExperimentResult) -> Iterator[Fact]:
+    precision = result.effective_config.get("precision")
+    if precision is not None:
+        yield "precision", str(precision)
+    snapshot = result.environment_snapshot
+    if snapshot is None:
+        return
+    gpu, hardware = snapshot.hardware.gpu, snapshot.hardware
+    capability = f", compute capability {gpu.compute_capability}" if gpu.compute_capability else ""
+    yield (
+        "GPU",
+        f"{gpu.name}, {figure(gpu.vram_total_mb / 1024)} GiB{capability}{', MIG' if gpu.mig_enabled else ''}",
+    )
+    if hardware.thermal.power_limit_w is not None:
+        yield "power limit", quantity(hardware.thermal.power_limit_w, _WATT)
+    yield "driver", f"{hardware.cuda.driver_version}, CUDA {snapshot.cuda_version or hardware.cuda.version}"
+    yield (
+        "CPU",
+        f"{hardware.cpu.model or 'unknown'}, {hardware.cpu.platform}, governor {hardware.cpu.governor}",
+    )
+    if hardware.container.detected:
+        yield "container", hardware.container.runtime or "of unknown kind"
+    packages = plural(len(snapshot.installed_packages), "package")
+    yield "software", f"llenergymeasure {snapshot.tool_version}, Python {snapshot.python_version}, {packages}"
+
+
+def _processes(processes: Sequence[RawProcessResult]) -> None:
+    def numbers(name: str, column: str, values: list[float]) -> Column:
+        _, unit = unit_of(column)
+        power = best_prefix(values, unit)
+        return Column(name, figures(values, power), "" if "/" in name else prefixed(power, unit), right=True)
+
+    print_table(
+        [
+            Column("process", [str(process.process_index) for process in processes], right=True),
+            Column(
+                "GPU", [printable(f"{process.gpu_id} {process.gpu_name}") for process in processes], least=8
+            ),
+            numbers(
+                "tokens", "total_tokens", [process.inference_metrics.total_tokens for process in processes]
+            ),
+            numbers(
+                "energy", "total_energy_j", [process.energy_metrics.total_energy_j for process in processes]
+            ),
+            numbers("tokens/s", "", [process.inference_metrics.tokens_per_second for process in processes]),
+            numbers(
+                "peak memory",
+                "peak_memory_mb",
+                [process.compute_metrics.peak_memory_mb for process in processes],
+            ),
+            Column(
+                "precision",
+                [printable(process.compute_metrics.compute_precision) for process in processes],
+                dropped=1,
+            ),
+        ]
+    )
+    for process in processes:
+        if process.energy_measurement_warning:
+            _paragraph(f"process {process.process_index}: {process.energy_measurement_warning}")
+
+
+def _trace_section(result: ExperimentResult, trace: Timeseries | None) -> None:
+    if trace is None:
+        return
+    OUT.write("\n")
+    print_heading("Power")
+    points = total_power(trace)
+    if len(points) < 2:  # noqa: PLR2004 - a line has two ends
+        OUT.write(f"{_INDENT}{plural(len(trace), 'row')}, too few with a power for a plot\n")
+        return
+    width = min(OUT.width or _PLOT_WIDTH, _PLOT_WIDTH)
+    OUT.write("".join(f"{line}\n" for line in plot(points, width, is_utf8=OUT.is_utf8)))
+    powers = [power for _, power in points]
+    gpus = sorted(trace.energy_per_gpu_j)
+    whose = "of the whole system" if -1 in gpus else f"of {plural(len(gpus), 'GPU')}"
+    mean, least, most = (quantity(power, _WATT) for power in (trace.mean_power_w, min(powers), max(powers)))
+    traced, recorded = quantity(trace.energy_j, _JOULE), quantity(result.total_energy_j, _JOULE)
+    difference = _difference(trace.energy_j, result.total_energy_j)
+    _paragraph(f"{plural(len(points), 'sample')} {whose}: mean {mean}, {least} to {most}")
+    _paragraph(f"energy by the trapezoid rule {traced}; recorded {recorded}{difference}")
+    if len(gpus) > 1:
+        energies = [trace.energy_per_gpu_j[gpu] for gpu in gpus]
+        power = best_prefix(energies, _JOULE)
+        each = _items([f"{gpu}: {figure(energy, power)}" for gpu, energy in zip(gpus, energies, strict=True)])
+        _paragraph(f"by GPU, in {prefixed(power, _JOULE)}: {each}")
+
+
+def _difference(trace: float, recorded: float) -> str:
+    return f" ({(trace / recorded - 1) * 100:+.2f} %)" if recorded > 0 else ""
+
+
+def _configuration(config: dict[str, Any], above: str = "") -> Iterator[Fact]:
+    """Return the keys of a configuration, nested ones by their dotted names; nulls are left out."""
+    for key, value in config.items():
+        name = printable(f"{above}{key}")
+        if isinstance(value, dict) and value:
+            yield from _configuration(value, f"{above}{key}.")
+        elif isinstance(value, list):
+            yield name, _items([str(item) for item in value]) if value else "[]"
+        elif value is not None:
+            yield name, (str(value).lower() if isinstance(value, bool) else str(value))[:_LONG]
+
+
+def duration(result: ExperimentResult) -> float | None:
+    """Return the seconds from start to end; None where the zone of one of them is unknown."""
+    try:
+        return result.duration_sec
+    except TypeError:
+        return None

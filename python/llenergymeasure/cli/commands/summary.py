@@ -1,0 +1,181 @@
+"""`llem summary`: mean and standard deviation over repeats."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from llenergymeasure.cli.query import columns as _names
+from llenergymeasure.cli.query import where as _where
+from llenergymeasure.cli.query.reading import Reading
+from llenergymeasure.cli.query.statistics import Statistic
+from llenergymeasure.cli.terminal.json import as_json
+from llenergymeasure.cli.terminal.numbers import ABSENT, align, best_prefix, figure, prefixed, unit_of
+from llenergymeasure.cli.terminal.stream import ERR, OUT, UsageError, plural, printable
+from llenergymeasure.cli.terminal.table import Column, print_table
+
+__all__ = ["summary"]
+
+_METRICS = ("energy", "J/token", "tokens/s", "time")
+_DROPPED = "time"
+"""The metric that goes first where a terminal is too narrow."""
+_FLEXIBLE = 14
+_SD_DIGITS = 2
+
+Key = tuple[Any, ...]
+
+
+def summary(
+    directory: Annotated[
+        str, typer.Argument(metavar="DIR", show_default=False, help="Where the results are, at any depth.")
+    ],
+    by: Annotated[
+        list[str],
+        typer.Option(
+            "--by",
+            "-b",
+            metavar="COLUMN,...",
+            help=f"Results that have these in common are repeats. {_names.HELP}",
+        ),
+    ] = ["model", "backend"],  # noqa: B006 - typer copies it
+    where: Annotated[
+        list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=_where.HELP)
+    ] = [],  # noqa: B006
+    as_json_: Annotated[  # noqa: FBT002 - an option of the command line
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON object: groups, each with its columns by full name, n, and for each metric "
+            "n, mean and sd, in base units; and errors, each with path and error.",
+        ),
+    ] = False,
+) -> int:
+    """Tell mean and standard deviation over repeats.
+
+    The deviation is that of a sample (n - 1), and - for one result alone. A
+    value that is NaN, infinite or null is left out of mean and deviation, which
+    is said on standard error; n counts all results of the group.
+
+    Exit status: 0 all read, also where there is none; 1 some not; 2 wrong usage; 130 interrupted.
+    """
+    try:
+        keys, metrics = _names.find(by), _names.find(_METRICS)
+    except ValueError as error:
+        raise UsageError("summary", str(error)) from None
+    reading = Reading("summary", directory, list(dict.fromkeys([*keys, *metrics])), where)
+    groups = _Groups(keys, metrics)
+    for batch in reading.batches():
+        groups.add(batch)
+    ordered = groups.ordered()
+    if as_json_:
+        document = [groups.as_json(key) for key in ordered]
+        errors = [{"path": path, "error": message} for path, message in reading.errors.items()]
+        OUT.write(as_json({"groups": document, "errors": errors}))
+    elif ordered:
+        print_table(groups.columns(ordered))
+    left_out = groups.left_out
+    if left_out:
+        ERR.write(f"llem summary: {plural(left_out, 'value')} left out, being null, NaN or infinite\n")
+    reading.tell()
+    return reading.status
+
+
+class _Groups:
+    """Results with something in common, and the statistics of each group."""
+
+    def __init__(self, keys: Sequence[str], metrics: Sequence[str]) -> None:
+        self._asked, self._metrics = keys, metrics
+        self._names: list[str] = []
+        self._counts: dict[Key, int] = {}
+        self._statistics: dict[Key, list[Statistic]] = {}
+
+    @property
+    def left_out(self) -> int:
+        return sum(statistic.left_out for group in self._statistics.values() for statistic in group)
+
+    def add(self, batch: dict[str, list[Any]]) -> None:
+        """Take rows."""
+        # An object that was asked for is all that is in it.
+        self._names = [name for name in batch if self._is_key(name)]
+        values = zip(*(batch[name] for name in self._names), strict=True)
+        metrics = zip(*(batch[name] for name in self._metrics), strict=True)
+        for raw, row in zip(values, metrics, strict=True):
+            key = tuple(map(_hashable, raw))
+            group = self._statistics.get(key)
+            if group is None:
+                group = self._statistics[key] = [Statistic() for _ in self._metrics]
+                self._counts[key] = 0
+            self._counts[key] += 1
+            for statistic, value in zip(group, row, strict=True):
+                statistic.add(value)
+
+    def _is_key(self, name: str) -> bool:
+        return any(name == asked or name.startswith(f"{asked}.") for asked in self._asked)
+
+    def ordered(self) -> list[Key]:
+        """Return the groups by what they have in common; what is not there is last."""
+        return sorted(
+            self._counts, key=lambda key: tuple((value is None, _comparable(value)) for value in key)
+        )
+
+    def as_json(self, key: Key) -> dict[str, Any]:
+        return {
+            **dict(zip(self._names, key, strict=True)),
+            "n": self._counts[key],
+            **{name: one.as_json for name, one in zip(self._metrics, self._statistics[key], strict=True)},
+        }
+
+    def columns(self, ordered: Sequence[Key]) -> list[Column]:
+        """Return what a person sees."""
+        columns = []
+        for place, name in enumerate(self._names):
+            cells = [_cell(key[place]) for key in ordered]
+            is_number = all(isinstance(key[place], (int, float, type(None))) for key in ordered)
+            least = None if is_number else _FLEXIBLE
+            columns.append(Column(_names.head(name), cells, right=is_number, least=least, wraps=True))
+        columns.append(Column("n", [f"{self._counts[key]:,}" for key in ordered], right=True))
+        for place, name in enumerate(self._metrics):
+            columns.extend(_metric(name, [self._statistics[key][place] for key in ordered]))
+        return columns
+
+
+def _hashable(value: Any) -> Any:  # noqa: ANN401 - any value of a column
+    if isinstance(value, list):
+        return json.dumps(value)
+    # NaN equals nothing, and would make a group of each.
+    return math.nan if isinstance(value, float) and math.isnan(value) else value
+
+
+def _comparable(value: Any) -> Any:  # noqa: ANN401
+    if value is None:
+        return 0
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return (is_nan, 0 if is_nan else value)
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value)) or ABSENT
+
+
+def _metric(name: str, statistics: Sequence[Statistic]) -> list[Column]:
+    """Return the column of the means, and that of the deviations with the same prefix."""
+    _, unit = unit_of(name)
+    means = [statistic.mean for statistic in statistics]
+    power = best_prefix(means, unit)
+    head, symbol = _names.head(name), prefixed(power, unit)
+    if "/" in head:  # the name is the unit
+        head, symbol = symbol, ""
+    dropped = 1 if head == _DROPPED else 0
+    deviations = [figure(statistic.deviation, power, _SD_DIGITS) for statistic in statistics]
+    return [
+        Column(head, align([figure(mean, power) for mean in means]), symbol, right=True, dropped=dropped),
+        Column("sd", align(deviations), symbol, right=True, dropped=dropped),
+    ]

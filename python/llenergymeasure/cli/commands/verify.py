@@ -1,0 +1,106 @@
+"""`llem verify`: what is whole in a store, and what is not."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llenergymeasure.cli.terminal.progress import progress_bar
+from llenergymeasure.cli.terminal.stream import ERR, OUT, UsageError, human_seconds, plural, printable
+from llenergymeasure.errors import PersistenceError
+from llenergymeasure.results.store import ResultStore
+
+if TYPE_CHECKING:
+    from llenergymeasure.results.verify import Finding, Verification
+
+__all__ = ["verify"]
+
+
+def verify(
+    directory: Annotated[
+        str, typer.Argument(metavar="DIR", show_default=False, help="Where the results are, at any depth.")
+    ],
+    deep: Annotated[  # noqa: FBT002 - an option of the command line
+        bool,
+        typer.Option(
+            "--deep",
+            help="Validate each record against the schema, and read each power trace to its last page.",
+        ),
+    ] = False,
+    as_json: Annotated[  # noqa: FBT002
+        bool, typer.Option("--json", help="Print one JSON object that says what was found.")
+    ] = False,
+    quiet: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option("--quiet", "-q", help="No progress bar and no summary; what is wrong is still told."),
+    ] = False,
+) -> int:
+    """Look over every directory of results, and name what is not whole.
+
+    What saves that were cut short have left is told, but is nothing wrong;
+    see llem clean.
+
+    Exit status: 0 every result is whole and has its power trace, 1 some not,
+    2 wrong usage, 130 interrupted.
+    """
+    if not Path(directory).is_dir():
+        raise UsageError("verify", f"{directory} is not a directory")
+    began = time.perf_counter()
+    with progress_bar("Verifying", None, wanted=not quiet, done="seen") as bar:
+        seen = 0
+
+        def tell(count: int, _: int | None) -> None:
+            nonlocal seen
+            bar.advance(count - seen, saved=count - seen)
+            seen = count
+
+        try:
+            found = ResultStore(directory).verify(deep=deep, progress=tell)
+        except PersistenceError as error:
+            bar.note(f"llem verify: {printable(str(error))}")
+            return 1
+    seconds = time.perf_counter() - began
+    if as_json:
+        OUT.write(json.dumps(_as_json(found, directory, seconds), indent=2) + "\n")
+    else:
+        _tell(found, seconds, quiet=quiet)
+    return 0 if found.ok else 1
+
+
+def _tell(found: Verification, seconds: float, *, quiet: bool) -> None:
+    wrong = (("damaged", found.damaged), ("sidecar missing", found.missing_sidecars))
+    harmless = (("incomplete", found.incomplete), ("foreign", found.foreign))
+    for label, findings in (*wrong, *(() if quiet else harmless)):
+        for path, problem in findings:
+            OUT.write(f"{label:<15}  {printable(str(path))}: {printable(problem)}\n")
+    if quiet:
+        return
+    seen = plural(found.complete + len(found.damaged), "result")
+    depth = "verified to the last page" if found.deep else "verified"
+    OUT.write(f"{seen} {depth} in {human_seconds(seconds)}: {found}\n")
+    if found.incomplete:
+        ERR.write(
+            f"What is incomplete was left by saves that were cut short, or is being saved; "
+            f"llem clean {printable(str(found.root))} tells what can go.\n"
+        )
+
+
+def _as_json(found: Verification, directory: str, seconds: float) -> dict[str, object]:
+    def listed(findings: list[Finding]) -> list[dict[str, str]]:
+        return [{"path": str(path), "problem": problem} for path, problem in findings]
+
+    return {
+        "directory": directory,
+        "ok": found.ok,
+        "deep": found.deep,
+        "complete": found.complete,
+        "damaged": listed(found.damaged),
+        "missing_sidecars": listed(found.missing_sidecars),
+        "incomplete": listed(found.incomplete),
+        "foreign": listed(found.foreign),
+        "seconds": seconds,
+    }

@@ -1,0 +1,1 @@
+"""Queries of a store: names of columns, conditions, rows and aggregates."""

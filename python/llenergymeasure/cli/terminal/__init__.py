@@ -1,0 +1,1 @@
+"""The terminal: streams, tables, numbers, progress, JSON, input and interrupts."""
