@@ -1,7 +1,7 @@
-"""Keeps the results of LLM energy measurements.
+"""Storage of the results of LLM energy measurements.
 
-`ExperimentResult.save` puts a result on disk, atomically, durably and without collisions;
-`ExperimentResult.from_json` brings it back as it was. `ResultStore` is the directory they live in.
+`ExperimentResult.save` writes a result to disk, atomically, durably and without collisions, and
+`ExperimentResult.from_json` returns the same result. `ResultStore` is a directory of results.
 """
 
 from __future__ import annotations
@@ -45,15 +45,14 @@ __all__ = [
 
 __version__ = _store.VERSION
 
-# What needs pydantic's models is imported when it is first asked for, as pydantic does with its own. All of
-# it at once: a save makes no call but its own, so that no import can fail or be interrupted in its middle.
+# Imported at first use, all at once: an import must not fail, or be interrupted, in the middle of a save.
 _LAZY = frozenset({"ExperimentResult", "ResultStore", "load_result", "save_result", "save_results"})
 
 
-if not TYPE_CHECKING:  # to a type checker, a module with this function has every name
+if not TYPE_CHECKING:  # a type checker accepts any name of a module with `__getattr__`
 
     def __getattr__(name: str) -> object:
-        """Import a public name from where it lives."""
+        """Import a public name from its module."""
         if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         persistence = importlib.import_module("llenergymeasure.results.persistence")
@@ -62,7 +61,7 @@ if not TYPE_CHECKING:  # to a type checker, a module with this function has ever
 
 
 def __dir__() -> list[str]:
-    """List the public names, imported already or not."""
+    """List the public names, also those that are not imported yet."""
     return sorted({*globals(), *__all__})
 
 
@@ -70,7 +69,8 @@ if not _store.OPTIMISED:
     import warnings
 
     warnings.warn(
-        "llenergymeasure._store was built without optimisation; build it with --release before you measure",
+        "expected an optimised llenergymeasure._store, got an unoptimised build; build it with --release "
+        "before you measure",
         RuntimeWarning,
         stacklevel=2,
     )

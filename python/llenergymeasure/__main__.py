@@ -1,4 +1,4 @@
-"""`python -m llenergymeasure` is `llem`."""
+"""The command `llem`, as `python -m llenergymeasure`."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_a_record_of_another_schema_line_is_told_by_that_alone(
     (tmp_path / "x.json").write_text(json.dumps(record(schema_version="3.0", new_field=1), indent=2))
     done = llem("save", "x.json", "-o", "out")
     assert done.returncode == 1
-    assert done.stderr.startswith("x.json: schema_version: schema line '3.0' is not '2.0'")
+    assert done.stderr.startswith("x.json: schema_version: expected schema line '2.0', got '3.0'")
     assert done.stderr.count("\n") == 1
     assert "more)" not in done.stderr
 

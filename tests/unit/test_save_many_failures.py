@@ -302,8 +302,8 @@ def test_pickle_save_interrupted_keeps_its_contents() -> None:
         (
             SaveInterrupted({0: Path("a")}, {1: TypeError()}, {2: Path("b")}),
             (
-                "interrupted: 1 results are safe, 1 failed, 1 more are in place and not known to survive a "
-                "power cut; the others were not saved"
+                "interrupted: 1 results are safe, 1 failed, 1 more are in place with an unconfirmed flush; "
+                "the others were not saved"
             ),
         ),
     ],

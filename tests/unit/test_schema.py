@@ -188,7 +188,7 @@ def test_an_integer_beyond_what_json_reads_is_refused(make_result: Callable[...,
 def test_another_schema_line_is_refused_when_it_is_constructed(
     make_result: Callable[..., ExperimentResult],
 ) -> None:
-    with pytest.raises(ValidationError, match=r"schema line '3\.0' is not '2\.0'"):
+    with pytest.raises(ValidationError, match=r"expected schema line '2\.0', got '3\.0'"):
         make_result(schema_version="3.0")
 
 

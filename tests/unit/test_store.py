@@ -152,7 +152,7 @@ def test_errors_say_what_failed_where_why_and_what_is_there() -> None:
         "nothing was saved, and saving again is safe"
     )
     committed = PersistenceError(5, "Input/output error", "/r", "flush_directory", "/r/a/result.json")
-    assert "the result is whole at /r/a/result.json" in str(committed)
+    assert "the result is complete at /r/a/result.json" in str(committed)
     assert committed.committed
     assert not uncommitted.committed
 

@@ -1,1 +1,1 @@
-"""What a result is."""
+"""The models of a result."""

@@ -1,4 +1,4 @@
-"""What every model of the schema shares: frozen, strict about its fields, and equal to its JSON."""
+"""The base of the schema's models: frozen, strict about fields, and equal to its JSON."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _MINUTE = timedelta(minutes=1)
 def _within_json(value: int) -> int:
     if -_INT_LIMIT < value < _INT_LIMIT:
         return value
-    msg = f"an integer of more than {MAX_DIGITS} digits cannot be read back from JSON"
+    msg = f"expected an integer of at most {MAX_DIGITS} digits, got a longer one, which JSON readers refuse"
     raise ValueError(msg)
 
 
 def _fixed_offset(value: datetime) -> datetime:
-    """Replace a time zone by its offset, which is all that ISO 8601 keeps of it.
+    """Replace a time zone with its offset, since ISO 8601 stores no more.
 
-    An offset of whole minutes stays as it is; any other becomes UTC, the same instant.
+    An offset of whole minutes stays as it is. A time with another offset becomes the same instant in UTC.
     """
-    if type(value) is not datetime:  # a subclass may hold more than ISO 8601 does: pandas has nanoseconds
+    if type(value) is not datetime:  # a subclass may hold more than ISO 8601: pandas has nanoseconds
         value = datetime.combine(value.date(), value.timetz())
     offset = value.utcoffset()
     if offset is None:
@@ -37,12 +37,12 @@ def _fixed_offset(value: datetime) -> datetime:
             return value.astimezone(timezone.utc)
         except OverflowError:
             raise ValueError(
-                "its offset is not of whole minutes, and in UTC its year is out of range"
+                "expected an offset of whole minutes or a year that UTC can represent, got neither"
             ) from None
     return value.replace(tzinfo=timezone(offset), fold=0)
 
 
-# A length constraint makes pydantic decode the string, which refuses lone surrogates: UTF-8 has none.
+# A length constraint makes pydantic decode the string, which rejects lone surrogates: UTF-8 has none.
 Text = Annotated[str, Field(min_length=0)]
 Int = Annotated[int, AfterValidator(_within_json)]
 DateTime = Annotated[datetime, AfterValidator(_fixed_offset)]
@@ -51,13 +51,13 @@ JSONValue = Annotated[Any, BeforeValidator(to_json_value)]
 
 
 class Model(BaseModel):
-    """Base of the schema's models; non-finite floats are "NaN", "Infinity" and "-Infinity" in JSON."""
+    """Base class of the schema's models; JSON has non-finite floats as "NaN", "Infinity" and "-Infinity"."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         ser_json_inf_nan="strings",
         protected_namespaces=(),
-        # Half of the import time is building schemas; the first result builds the ones that it needs.
+        # Building schemas takes half of the import time; the first result builds those that it needs.
         defer_build=True,
     )

@@ -1,4 +1,4 @@
-"""Any value becomes the JSON value that it will be on disk, so that memory and disk never differ."""
+"""Conversion of any value to the JSON value on disk, so that memory and disk never differ."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pydantic_core import to_jsonable_python
 __all__ = ["MAX_DEPTH", "MAX_DIGITS", "to_json_object", "to_json_value"]
 
 MAX_DEPTH = 128
-"""Levels of lists and objects in one value. pydantic's parser reads 200, the record around it included."""
+"""Nested lists and objects in one value, at most. pydantic's parser reads 200 levels of a record."""
 
 MAX_DIGITS = 4299
-"""Digits of an integer that every pydantic from 2.12 on reads back; some count the sign among their 4300."""
+"""Digits of an integer, at most. pydantic reads 4300, and some versions count the sign."""
 
 _INT_LIMIT = 10**MAX_DIGITS
 _NON_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
 def to_json_object(value: object) -> object:
-    """Normalise a mapping to a JSON object; anything else is left for pydantic to refuse.
+    """Normalise a mapping to a JSON object; return any other value for pydantic to reject.
 
     Raises:
-        ValueError: Something in it cannot be represented in JSON; the message says where and what.
+        ValueError: JSON cannot represent something in it; the message names the place and the fault.
     """
     return _normalise(value, "", 0) if isinstance(value, Mapping) else value
 
@@ -34,16 +34,17 @@ def to_json_object(value: object) -> object:
 def to_json_value(value: object) -> object:
     """Normalise any value to a JSON value.
 
-    Tuples, sets and arrays become lists (sets are sorted), paths and UUIDs strings, dates ISO 8601, enums
-    their values, non-finite floats "NaN", "Infinity" and "-Infinity", models and dataclasses objects.
+    Tuples, sets and arrays become lists (sets are sorted), paths and UUIDs become strings, dates become
+    ISO 8601, enums become their values, non-finite floats become "NaN", "Infinity" and "-Infinity", and
+    models and dataclasses become objects.
 
     Raises:
-        ValueError: It cannot be represented in JSON; the message says where and what.
+        ValueError: JSON cannot represent the value; the message names the place and the fault.
     """
     return _normalise(value, "", 0)
 
 
-def _normalise(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911 - one case a type
+def _normalise(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911 - one case per type
     kind = type(value)
     if kind is str:
         return value if value.isascii() else _text(value, where)
@@ -91,7 +92,9 @@ def _key(key: object, where: str) -> str:
         return os.fsdecode(key)
     if isinstance(key, int) and not isinstance(key, bool):
         return int.__repr__(key)
-    raise _unrepresentable(where, f"has a key of type {type(key).__name__}, and JSON's keys are strings")
+    raise _unrepresentable(
+        where, f"has a key of type {type(key).__name__}, but JSON keys are strings; convert it to a string"
+    )
 
 
 def _text(value: str, where: str) -> str:
@@ -102,8 +105,8 @@ def _text(value: str, where: str) -> str:
     return value
 
 
-def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one case a type
-    """Take one step from a rich type towards one of JSON's own."""
+def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one case per type
+    """Convert a value one step closer to a JSON type."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, str):
@@ -119,12 +122,12 @@ def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one cas
     if isinstance(value, Mapping):
         return dict(value)
     try:
-        # Scalars and arrays of numpy and torch. Dates of numpy would come out as integers.
+        # Scalars and arrays of numpy and torch; `tolist` would turn numpy's dates into integers.
         if hasattr(value, "tolist") and not isinstance(value, type):
             kind = getattr(getattr(value, "dtype", None), "kind", "")
             return (value.astype(str) if kind == "M" else value).tolist() if kind != "m" else value
         return to_jsonable_python(value, inf_nan_mode="strings")
-    except Exception:  # noqa: BLE001 - whatever a foreign type raises, the answer is the same
+    except Exception:  # noqa: BLE001 - a foreign type may raise anything
         raise _unrepresentable(where, f"is a {type(value).__name__}, which JSON cannot represent") from None
 
 

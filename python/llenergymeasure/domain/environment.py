@@ -1,4 +1,4 @@
-"""Where it was measured: the GPU, the driver, the machine, the packages."""
+"""Models of the environment of a measurement: GPU, driver, machine, packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
 
 
 class GPUEnvironment(Model):
-    """The GPU; `mig` is its multi-instance mode."""
+    """A GPU; `mig` is its multi-instance mode."""
 
     name: Text
     vram_total_mb: float
@@ -53,14 +53,14 @@ class CPUEnvironment(Model):
 
 
 class ContainerEnvironment(Model):
-    """The container, if there was one."""
+    """The container, where the run had one."""
 
     detected: bool = False
     runtime: Text | None = None
 
 
 class EnvironmentMetadata(Model):
-    """The hardware, at one moment."""
+    """The hardware at one moment."""
 
     gpu: GPUEnvironment
     cuda: CUDAEnvironment
@@ -71,7 +71,7 @@ class EnvironmentMetadata(Model):
 
 
 class EnvironmentSnapshot(Model):
-    """The hardware and the software that a result was measured on."""
+    """The hardware and software of a measurement."""
 
     hardware: EnvironmentMetadata
     python_version: Text

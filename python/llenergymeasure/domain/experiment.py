@@ -1,4 +1,4 @@
-"""One measurement: `ExperimentResult`, and the results of the processes that it adds up."""
+"""Models of one measurement: `ExperimentResult`, and the results of its processes."""
 
 from __future__ import annotations
 
@@ -55,13 +55,15 @@ REPRODUCIBILITY_NOTES = (
 
 def _this_line(version: str) -> str:
     if version != SCHEMA_VERSION:
-        msg = f"schema line {version!r} is not {SCHEMA_VERSION!r}, the one that this version reads and writes"
+        msg = (
+            f"expected schema line {SCHEMA_VERSION!r}, got {version!r}; use the version that writes that line"
+        )
         raise ValueError(msg)
     return version
 
 
 class Timestamps(Model):
-    """When something began and ended."""
+    """The start, the end and the duration of something."""
 
     start: DateTime
     end: DateTime
@@ -69,7 +71,7 @@ class Timestamps(Model):
 
     @classmethod
     def from_times(cls, start: datetime, end: datetime) -> Self:
-        """Make timestamps of a start and an end, both naive or both aware.
+        """Create timestamps from a start and an end, both naive or both aware.
 
         Raises:
             TypeError: One of the two is naive and the other aware.
@@ -78,7 +80,7 @@ class Timestamps(Model):
 
 
 class AggregationMetadata(Model):
-    """How the results of several processes became one."""
+    """The aggregation of several processes into one result."""
 
     method: Text = "sum_energy_avg_throughput"
     num_processes: Int
@@ -88,7 +90,7 @@ class AggregationMetadata(Model):
 
 
 class RawProcessResult(Model):
-    """What one process measured."""
+    """The measurements of one process."""
 
     schema_version: Text = SCHEMA_VERSION
     experiment_id: Text
@@ -118,37 +120,40 @@ class RawProcessResult(Model):
 class ExperimentResult(Model):
     """One measurement of the energy of LLM inference, over all of its processes.
 
-    It is frozen, forbids unknown fields, and equals what comes back from disk: `effective_config` is
-    normalised to JSON values when the result is constructed, and what JSON cannot represent is a
-    `pydantic.ValidationError` there and then.
+    A result is frozen, forbids unknown fields, and equals the result that is loaded from disk:
+    `effective_config` is normalised to JSON values at construction.
+
+    Raises:
+        pydantic.ValidationError: A field is missing, unknown or invalid, or JSON cannot represent a value of
+            `effective_config`.
     """
 
     schema_version: Annotated[Text, AfterValidator(_this_line)] = SCHEMA_VERSION
     experiment_id: Text
-    """Not unique by itself."""
+    """An identifier, which need not be unique."""
     measurement_config_hash: Text
-    """See `compute_measurement_config_hash`."""
+    """The hash of the configuration; see `compute_measurement_config_hash`."""
     backend: Text = "pytorch"
     backend_version: Text | None = None
     measurement_methodology: Literal["total", "steady_state", "windowed"]
     steady_state_window: tuple[float, float] | None = None
-    """Start and end, seconds from the start of the experiment."""
+    """Start and end in seconds from the start of the experiment."""
     total_tokens: Int
-    """Over all processes."""
+    """Tokens of all processes."""
     total_energy_j: float
-    """Summed over processes."""
+    """Energy of all processes."""
     total_inference_time_sec: float
     avg_tokens_per_second: float
     avg_energy_per_token_j: float
     total_flops: float
-    """A reference figure; 0 where it was not estimated."""
+    """Floating-point operations, for reference; 0 if not estimated."""
     flops_per_output_token: float | None = None
     flops_per_input_token: float | None = None
     flops_per_second: float | None = None
     baseline_power_w: float | None = None
     """Idle power before the run."""
     energy_adjusted_j: float | None = None
-    """With the baseline subtracted."""
+    """Energy without the idle power."""
     energy_per_device_j: list[float] | None = None
     energy_breakdown: EnergyBreakdown | None = None
     multi_gpu: MultiGPUMetrics | None = None
@@ -157,7 +162,7 @@ class ExperimentResult(Model):
     warmup_excluded_samples: Int | None = None
     reproducibility_notes: Text = REPRODUCIBILITY_NOTES
     timeseries: Text | None = None
-    """The file name of the sidecar, beside `result.json`."""
+    """The file name of the sidecar, next to `result.json`."""
     start_time: DateTime
     end_time: DateTime
     effective_config: JSONObject = Field(default_factory=dict)
@@ -171,7 +176,7 @@ class ExperimentResult(Model):
 
     @property
     def duration_sec(self) -> float:
-        """Seconds from start to end.
+        """The seconds from start to end.
 
         Raises:
             TypeError: One of the two times is naive and the other aware.
@@ -180,10 +185,10 @@ class ExperimentResult(Model):
 
     @property
     def tokens_per_joule(self) -> float:
-        """Tokens for each joule; 0.0 where no energy was measured."""
+        """The tokens per joule; 0.0 if no energy was measured."""
         try:
             return self.total_tokens / self.total_energy_j if self.total_energy_j else 0.0
-        except OverflowError:  # an integer beyond every float
+        except OverflowError:  # an integer larger than any float
             return (math.inf if self.total_tokens > 0 else -math.inf) / self.total_energy_j
 
     def save(
@@ -193,7 +198,7 @@ class ExperimentResult(Model):
         *,
         durable: bool = True,
     ) -> Path:
-        """Save the result to a directory of its own in `output_dir`; see `ResultStore.save`."""
+        """Save the result to a new directory in `output_dir`; see `ResultStore.save`."""
         from llenergymeasure.results._save import absolute, save_record  # noqa: PLC0415 - results import domain
 
         return save_record(absolute(output_dir), self, timeseries_source, durable=durable)
@@ -212,19 +217,19 @@ AggregatedResult = ExperimentResult
 
 
 def compute_measurement_config_hash(config: BaseModel | Mapping[str, Any]) -> str:
-    """Hash a configuration: the first 16 hex digits of the sha256 of its sorted JSON.
+    """Return the hash of a configuration: the first 16 hex digits of the sha256 of its sorted JSON.
 
-    Equal configurations have equal hashes, whatever the order of their keys. Values are normalised as
-    `effective_config` normalises them, so that a tuple and a list, a path and its string hash alike.
+    Equal configurations have equal hashes in any order of their keys. Values are normalised as in
+    `effective_config`: a tuple and a list have the same hash, and so have a path and its string.
 
     Raises:
-        TypeError: It is neither a pydantic model nor a mapping.
-        ValueError: Something in it cannot be represented in JSON.
+        TypeError: `config` is not a pydantic model or a mapping.
+        ValueError: JSON cannot represent something in it.
     """
     if isinstance(config, BaseModel):
         config = config.model_dump()
     if not isinstance(config, Mapping):
-        msg = f"a configuration is a pydantic model or a mapping, not {type(config).__name__}"
+        msg = f"config expects a pydantic model or a mapping, got {type(config).__name__}"
         raise TypeError(msg)
     text = json.dumps(to_json_value(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

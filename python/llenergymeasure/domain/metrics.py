@@ -1,6 +1,6 @@
-"""What was measured: tokens, joules, seconds, and how efficiently they went together.
+"""Models of the measurements: tokens, energy, time, and efficiency.
 
-Units stand in the names: `_j` joule, `_w` watt, `_sec` and `_s` second, `_ms` millisecond, `_mb` 2^20 byte,
+Names end in their units: `_j` joule, `_w` watt, `_sec` and `_s` second, `_ms` millisecond, `_mb` 2^20 byte,
 `_c` degree Celsius, `_pct` per cent.
 """
 
@@ -42,7 +42,7 @@ class InferenceMetrics(Model):
 
 
 class EnergyMetrics(Model):
-    """Energy of one process, by device."""
+    """Energy of one process by device."""
 
     total_energy_j: float
     gpu_energy_j: float = 0.0
@@ -69,7 +69,7 @@ class ComputeMetrics(Model):
 
 
 class EnergyBreakdown(Model):
-    """Energy before and after the idle power is taken off."""
+    """Energy with and without the idle power."""
 
     raw_j: float
     adjusted_j: float | None = None
@@ -80,7 +80,7 @@ class EnergyBreakdown(Model):
 
 
 class MultiGPUMetrics(Model):
-    """Energy of each GPU and of all together."""
+    """Energy of each GPU and of all GPUs."""
 
     num_gpus: Int
     energy_per_gpu_j: list[float]
@@ -89,7 +89,7 @@ class MultiGPUMetrics(Model):
 
 
 class ThermalThrottleInfo(Model):
-    """Whether, why and how long the clocks were lowered."""
+    """Reductions of the clocks: their causes, duration and times."""
 
     detected: bool = False
     thermal: bool = False
@@ -103,7 +103,7 @@ class ThermalThrottleInfo(Model):
 
 
 class WarmupResult(Model):
-    """How the warm-up went; `cv` is the coefficient of variation of its latencies."""
+    """The warm-up; `cv` is the coefficient of variation of its latencies."""
 
     converged: bool
     final_cv: float
@@ -134,7 +134,7 @@ class LatencyStatistics(Model):
 
 
 class MemoryEfficiencyMetrics(Model):
-    """Video memory, and what it was used for."""
+    """Video memory and its uses."""
 
     total_vram_mb: float = 0.0
     model_memory_mb: float = 0.0
@@ -147,7 +147,7 @@ class MemoryEfficiencyMetrics(Model):
 
 
 class GPUUtilisationMetrics(Model):
-    """How busy the GPU was."""
+    """Utilisation of the GPU."""
 
     sm_utilisation_mean: float | None = None
     sm_utilisation_samples: Int = 0
@@ -155,7 +155,7 @@ class GPUUtilisationMetrics(Model):
 
 
 class BatchEfficiencyMetrics(Model):
-    """How full the batches were."""
+    """Utilisation of the batches."""
 
     effective_batch_size: float | None = None
     batch_utilisation: float | None = None
@@ -164,7 +164,7 @@ class BatchEfficiencyMetrics(Model):
 
 
 class KVCacheEfficiencyMetrics(Model):
-    """How well the key-value cache was used."""
+    """Utilisation of the key-value cache."""
 
     kv_cache_hit_rate: float | None = None
     kv_cache_blocks_used: Int | None = None

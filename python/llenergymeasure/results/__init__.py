@@ -1,1 +1,1 @@
-"""Where results live."""
+"""Storage of results: a directory, and the verbs that save, read and check it."""

@@ -1,8 +1,27 @@
-"""The types in the signatures of the store's verbs, and the policies that these accept."""
+"""Types in the signatures of the store's verbs, and the policies that the verbs accept.
+
+A word of a policy has one meaning in every verb:
+
+- `"raise"` raises the error and ends the verb.
+- `"warn"` returns the result and issues a `UserWarning`.
+- `"skip"` leaves the file out and warns once, with the count.
+- `"collect"` leaves the file out and stores its error in `Scan.errors`.
+- `"ignore"` goes on without a report.
+
+Each parameter accepts the words that its verb can carry out:
+
+- `missing_sidecar` (`"warn"`, `"ignore"`, `"raise"`) concerns a complete result, so there is no file to skip.
+  `"error"` is the older spelling of `"raise"` and stays valid.
+- `on_error` of a scan (`"raise"`, `"skip"`, `"collect"`) concerns a file that gives no row: a scan always
+  reports the files that it leaves out.
+- `on_error` of `iter_results` (`"raise"`, `"skip"`) has no object that could collect the errors.
+- `on_error` of a writer (`"raise"`, `"ignore"` or a function) concerns a result that is not saved: its future
+  holds the error in any case, so `"ignore"` loses no error.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from llenergymeasure.types import ArrowStream, MissingSidecar, TimeseriesSource
 
@@ -18,12 +37,44 @@ __all__ = [
     "OnBadFile",
     "OnError",
     "OnUnreadable",
+    "OnUnsaved",
     "Progress",
     "TimeseriesSource",
+    "check_policy",
 ]
 
 Condition: TypeAlias = "tuple[str, Literal['==', '!=', '<', '<=', '>', '>=', 'in', 'not in'], object]"
-OnBadFile: TypeAlias = Literal["raise", "skip", "collect"]
-OnUnreadable: TypeAlias = Literal["raise", "skip"]
-OnError: TypeAlias = "Literal['raise', 'ignore'] | Callable[[ExperimentResult, Exception], object]"
+"""A column, an operator and a value."""
+
 Progress: TypeAlias = "Callable[[int, int | None], object]"
+"""A function that takes the number of results done and their total, or None where the total is unknown."""
+
+OnBadFile: TypeAlias = Literal["raise", "skip", "collect"]
+"""A scan's policy for an invalid file."""
+
+OnUnreadable: TypeAlias = Literal["raise", "skip"]
+"""The policy of `iter_results` and `load_all` for an invalid file."""
+
+OnUnsaved: TypeAlias = Literal["raise", "ignore"]
+"""The words of a writer's policy for a result that is not saved."""
+
+OnError: TypeAlias = "OnUnsaved | Callable[[ExperimentResult, Exception], object]"
+"""A writer's policy: a word, or a function of the result and its error that the writer's thread calls."""
+
+
+def check_policy(parameter: str, value: object, words: object, alternative: str = "") -> None:
+    """Check a policy against the words of its `Literal`.
+
+    Args:
+        parameter: The name of the parameter, for the message.
+        value: The argument.
+        words: The `Literal` of the valid words.
+        alternative: Another valid argument, for the message.
+
+    Raises:
+        ValueError: `value` is not one of the words.
+    """
+    valid = get_args(words)
+    if value not in valid:
+        *others, last = [*map(repr, valid), *([alternative] if alternative else [])]
+        raise ValueError(f"{parameter} expects {', '.join(others)} or {last}, got {value!r}")
