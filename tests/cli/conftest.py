@@ -57,6 +57,32 @@ def llem(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subproces
 
 
 @pytest.fixture
+def patched_llem(
+    tmp_path: Path, environment: dict[str, str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the program in `tmp_path` after lines of Python that change it."""
+
+    def run(patch: str, *args: str) -> subprocess.CompletedProcess[str]:
+        code = f"import sys\nfrom llenergymeasure.cli import main\n{patch}\nsys.exit(main())\n"
+        return subprocess.run(
+            [sys.executable, "-c", code, *args],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=restore_interrupts,
+        )
+
+    return run
+
+
+def restore_interrupts() -> None:
+    """Let a child react to SIGINT, which test runs in the background ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture
 def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start the program in `tmp_path`, for a test that acts on it while it runs."""
     guards = []
@@ -71,8 +97,7 @@ def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[...,
             [sys.executable, "-m", "llenergymeasure", *args],
             cwd=tmp_path,
             env=environment,
-            # Tests in the background have SIGINT ignored, and children inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            preexec_fn=restore_interrupts,  # noqa: PLW1509
             **options,
         )
         started: subprocess.Popen[bytes] = process
@@ -146,3 +171,27 @@ def lines() -> Callable[[int], str]:
         return "".join(json.dumps(make_record(f"run-{number}")) + "\n" for number in range(count))
 
     return make
+
+
+@pytest.fixture
+def three(keep: Callable[..., Path]) -> None:
+    """Keep three results that differ."""
+    keep(
+        "a",
+        backend="vllm",
+        total_energy_j=2000.0,
+        total_tokens=1000,
+        effective_config={"model": "one", "n": 8},
+    )
+    keep("b", total_energy_j=500.5, total_tokens=3000, effective_config={"model": "two/Two", "n": "8"})
+    keep(
+        "c",
+        backend="vllm",
+        total_energy_j=123456.0,
+        total_tokens=2000,
+        effective_config={"model": "three", "on": True},
+        measurement_warnings=["too short", "too hot"],
+        energy_adjusted_j=90.0,
+        start_time="2026-03-01T08:00:00+02:00",
+        end_time="2026-03-01T08:01:00+02:00",
+    )

@@ -1,4 +1,4 @@
-"""`llem clean` as a person runs it."""
+"""`llem clean`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def left(tmp_path: Path) -> Path:
     return path
 
 
-def test_without_yes_it_says_what_would_go_and_how_to_do_it(llem: Run, left: Path) -> None:
+def test_clean_without_yes_lists_leftovers_and_the_command(llem: Run, left: Path) -> None:
     done = llem("clean", "the results")
     assert done.returncode == 0
     assert done.stdout == f"would remove  {left}: temporary files of a save, and no record\n"
@@ -40,7 +40,7 @@ def test_without_yes_it_says_what_would_go_and_how_to_do_it(llem: Run, left: Pat
     assert llem("clean", "the results").stdout == "Nothing to clean in the results.\n"
 
 
-def test_what_is_young_is_told_and_stays(llem: Run, left: Path) -> None:
+def test_clean_young_leftovers_reports_and_keeps_them(llem: Run, left: Path) -> None:
     done = llem("clean", "the results", "--older-than", "1w", "--yes")
     assert done.returncode == 0
     assert done.stdout == "Nothing to clean in the results.\n"
@@ -48,7 +48,7 @@ def test_what_is_young_is_told_and_stays(llem: Run, left: Path) -> None:
     assert left.is_dir()
 
 
-def test_what_is_not_the_stores_is_kept_and_ends_with_one(llem: Run, left: Path) -> None:
+def test_clean_foreign_files_keeps_them_and_exits_1(llem: Run, left: Path) -> None:
     (left / "notes.txt").touch()
     done = llem("clean", "the results", "--yes", "--older-than", "0s")
     assert done.returncode == 1
@@ -57,7 +57,7 @@ def test_what_is_not_the_stores_is_kept_and_ends_with_one(llem: Run, left: Path)
     assert (left / "notes.txt").exists()
 
 
-def test_json_is_one_document(llem: Run, left: Path) -> None:
+def test_clean_json_prints_one_document(llem: Run, left: Path) -> None:
     for options, there in (((), True), (("--yes",), False)):
         done = llem("clean", "the results", "--json", *options)
         said = json.loads(done.stdout)
@@ -68,7 +68,7 @@ def test_json_is_one_document(llem: Run, left: Path) -> None:
 
 
 @pytest.mark.parametrize("age", ["1", "1y", "-1d", ""])
-def test_an_age_that_is_none_is_refused(llem: Run, left: Path, age: str) -> None:
+def test_clean_with_invalid_age_exits_2(llem: Run, left: Path, age: str) -> None:
     done = llem("clean", "the results", f"--older-than={age}", "--yes")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--older-than" in done.stderr

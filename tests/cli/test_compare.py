@@ -48,7 +48,7 @@ def row(done: subprocess.CompletedProcess[str], name: str) -> list[str]:
 
 @pytest.mark.usefixtures("pair")
 @pytest.mark.parametrize("end", ["", "/result.json"])
-def test_two_results_stand_side_by_side(llem: Run, end: str) -> None:
+def test_compare_two_results_prints_them_side_by_side(llem: Run, end: str) -> None:
     done = llem("compare", f"results/a{end}", f"results/b{end}")
     assert (done.returncode, done.stderr) == (0, "")
     assert row(done, "A") == ["1", "m", "pytorch", f"results/a{end}"]
@@ -58,7 +58,7 @@ def test_two_results_stand_side_by_side(llem: Run, end: str) -> None:
 
 
 @pytest.mark.usefixtures("pair")
-def test_settings_that_differ_are_named_and_the_others_counted(llem: Run) -> None:
+def test_compare_lists_settings_that_differ_and_counts_the_others(llem: Run) -> None:
     lines = llem("compare", "results/a", "results/b").stdout.splitlines()
     begin = next(number for number, line in enumerate(lines) if "settings differ" in line)
     # Equal: the model, same, n (1 is 1.0), the methodology, and what the environment does not say.
@@ -71,7 +71,7 @@ def test_settings_that_differ_are_named_and_the_others_counted(llem: Run) -> Non
 
 
 @pytest.mark.usefixtures("groups")
-def test_a_directory_is_a_group_and_counts_with_its_mean(llem: Run) -> None:
+def test_compare_directories_uses_the_mean_of_each_group(llem: Run) -> None:
     done = llem("compare", "results/one", "results/two")
     assert row(done, "A")[0] == "3"
     assert row(done, "B")[0] == "4"
@@ -80,7 +80,7 @@ def test_a_directory_is_a_group_and_counts_with_its_mean(llem: Run) -> None:
 
 
 @pytest.mark.usefixtures("groups")
-def test_json_has_it_all_in_base_units(llem: Run) -> None:
+def test_compare_json_gives_base_units(llem: Run) -> None:
     document = json.loads(llem("compare", "results/one", "results/two/0", "--json").stdout)
     one, two = document["operands"]
     assert one["path"] == "results/one"
@@ -96,7 +96,7 @@ def test_json_has_it_all_in_base_units(llem: Run) -> None:
     assert document["errors"] == []
 
 
-def test_what_was_not_measured_has_no_ratio(llem: Run, keep: Keep) -> None:
+def test_compare_unmeasured_values_gives_no_ratio(llem: Run, keep: Keep) -> None:
     keep("a", total_energy_j=0.0, energy_adjusted_j=5.0)
     keep("b", total_energy_j="NaN")
     done = llem("compare", "results/a", "results/b")
@@ -106,14 +106,14 @@ def test_what_was_not_measured_has_no_ratio(llem: Run, keep: Keep) -> None:
 
 
 @pytest.mark.usefixtures("groups")
-def test_three_and_more_are_compared_with_the_first(llem: Run) -> None:
+def test_compare_three_or_more_uses_the_first_as_reference(llem: Run) -> None:
     done = llem("compare", "results/two", "results/one", "results/one/0", "results/one/2")
     heads = next(line.split() for line in done.stdout.splitlines() if "B/A" in line)
     assert heads == ["A", "B", "B/A", "C", "C/A", "D", "D/A"]
 
 
 @pytest.mark.parametrize("columns", [80, 200])
-def test_it_fits_the_terminal(screen: Screen, keep: Keep, columns: int) -> None:
+def test_compare_fits_the_terminal(screen: Screen, keep: Keep, columns: int) -> None:
     for name in "abcd":
         config = {"model": name * 60, "a.long/key-of-words" * 3: name * 90, "list": list(range(ord(name)))}
         keep(name, effective_config=config, total_energy_j=float(ord(name)) ** 3)
@@ -123,7 +123,7 @@ def test_it_fits_the_terminal(screen: Screen, keep: Keep, columns: int) -> None:
 
 
 @pytest.mark.usefixtures("pair")
-def test_a_bad_file_in_a_group_is_told_and_the_rest_compared(llem: Run, keep: Keep) -> None:
+def test_compare_group_with_invalid_file_reports_it_and_compares_the_rest(llem: Run, keep: Keep) -> None:
     keep("group/good")
     keep("group/bad").write_text("{")
     done = llem("compare", "results/a", "results/group")
@@ -136,7 +136,7 @@ def test_a_bad_file_in_a_group_is_told_and_the_rest_compared(llem: Run, keep: Ke
 
 
 @pytest.mark.usefixtures("pair")
-def test_a_directory_without_results_cannot_be_compared(llem: Run, tmp_path: Path) -> None:
+def test_compare_directory_without_results_exits_1(llem: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = llem("compare", "results/a", "empty")
     assert (done.returncode, done.stdout) == (1, "")
@@ -150,13 +150,13 @@ def test_a_directory_without_results_cannot_be_compared(llem: Run, tmp_path: Pat
     "args",
     [(), ("results/a",), ("results/a", "missing"), ("results/a", "missing/result.json"), ("results/a", "")],
 )
-def test_wrong_usage_is_status_2(llem: Run, args: tuple[str, ...]) -> None:
+def test_compare_with_invalid_arguments_exits_2(llem: Run, args: tuple[str, ...]) -> None:
     done = llem("compare", *args)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith("\nTry 'llem compare --help'.\n")
 
 
-def test_real_results_are_compared(llem: Run, data: Path) -> None:
+def test_compare_real_results_prints_known_ratios(llem: Run, data: Path) -> None:
     for name in ("offline_3a2d0e", "server_6686b5"):
         source = str(data / f"mlperf/llama2-70b-99.9_{name}.json")
         llem("save", source, "--timeseries", source.replace(".json", ".parquet"), "-o", name, "-q")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_the_demo_says_that_all_came_back_equal(llem: Run, tmp_path: Path) -> None:
+def test_demo_reports_that_all_results_load_equal(llem: Run, tmp_path: Path) -> None:
     done = llem("demo")
     count = len(list(tmp_path.glob("llem-demo/*/result.json")))
     assert done.returncode == 0
@@ -25,7 +25,7 @@ def test_the_demo_says_that_all_came_back_equal(llem: Run, tmp_path: Path) -> No
     assert f"Loaded back:   {count} of {count} equal to what was saved." in done.stdout
 
 
-def test_every_result_says_that_it_is_synthetic_and_so_does_the_output(llem: Run, tmp_path: Path) -> None:
+def test_demo_marks_results_and_output_as_synthetic(llem: Run, tmp_path: Path) -> None:
     done = llem("demo", "out")
     records = list(tmp_path.glob("out/*/result.json"))
     assert records
@@ -38,7 +38,7 @@ def test_every_result_says_that_it_is_synthetic_and_so_does_the_output(llem: Run
     assert done.stdout.rstrip().endswith("nothing was measured.")
 
 
-def test_the_figures_follow_from_the_power_trace(llem: Run, tmp_path: Path) -> None:
+def test_demo_derives_measurements_from_the_power_trace(llem: Run, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     llem("demo", "out")
     for record in tmp_path.glob("out/*/result.json"):
@@ -53,13 +53,13 @@ def test_the_figures_follow_from_the_power_trace(llem: Run, tmp_path: Path) -> N
         assert result.timeseries == "timeseries.parquet"
 
 
-def test_two_results_of_one_model_and_backend_get_two_directories(llem: Run, tmp_path: Path) -> None:
+def test_demo_with_equal_names_uses_suffixes(llem: Run, tmp_path: Path) -> None:
     llem("demo", "out")
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert any(f"{name}_1" in names for name in names)
 
 
-def test_the_demo_runs_twice_in_one_directory_and_keeps_the_first(llem: Run, tmp_path: Path) -> None:
+def test_demo_twice_keeps_the_first_results(llem: Run, tmp_path: Path) -> None:
     llem("demo", "out")
     first = {path: path.read_bytes() for path in tmp_path.glob("out/*/result.json")}
     again = llem("demo", "out")
@@ -71,7 +71,7 @@ def test_the_demo_runs_twice_in_one_directory_and_keeps_the_first(llem: Run, tmp
     assert sorted(both.values()) == sorted(2 * list(first.values()))
 
 
-def test_the_output_fits_eighty_columns_and_is_plain_in_a_pipe(llem: Run) -> None:
+def test_demo_in_a_pipe_prints_plain_80_columns(llem: Run) -> None:
     done = llem("demo")
     assert "\x1b" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -79,7 +79,7 @@ def test_the_output_fits_eighty_columns_and_is_plain_in_a_pipe(llem: Run) -> Non
     assert any(all(head in line for head in heads) for line in done.stdout.splitlines())
 
 
-def test_the_lines_that_it_shows_load_a_result(llem: Run, tmp_path: Path) -> None:
+def test_demo_prints_code_that_loads_a_result(llem: Run, tmp_path: Path) -> None:
     shown = llem("demo", "a [red] dir").stdout.splitlines()
     begin = shown.index("from llenergymeasure import ExperimentResult")
     code = "\n".join(shown[begin : begin + 3])
@@ -90,7 +90,7 @@ def test_the_lines_that_it_shows_load_a_result(llem: Run, tmp_path: Path) -> Non
     assert energy > per_token > 0
 
 
-def test_the_demo_has_a_progress_bar_on_a_terminal(terminal: Callable[..., tuple[int, str, str]]) -> None:
+def test_demo_on_a_terminal_shows_progress(terminal: Callable[..., tuple[int, str, str]]) -> None:
     status, out, seen = terminal("demo")
     assert status == 0
     assert "Saving" in seen
@@ -98,25 +98,19 @@ def test_the_demo_has_a_progress_bar_on_a_terminal(terminal: Callable[..., tuple
     assert "Saving" not in out
 
 
-def test_a_comparison_that_fails_is_named_and_is_status_1(tmp_path: Path) -> None:
-    code = """
-import sys
-from llenergymeasure.cli import main
+def test_demo_with_failed_comparison_names_it_and_exits_1(patched_llem: Run) -> None:
+    patch = """
 from llenergymeasure.results.store import ResultStore
 load = ResultStore.load
 ResultStore.load = lambda *a, **k: load(*a, **k).model_copy(update={"total_tokens": -1})
-sys.argv = ["llem", "demo"]
-sys.exit(main())
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = patched_llem(patch, "demo")
     assert done.returncode == 1
     assert "0 of 14 equal" in done.stdout
     assert done.stderr.count("is not what was saved\n") == 14
 
 
-def test_a_file_in_the_way_is_wrong_usage(llem: Run, tmp_path: Path) -> None:
+def test_demo_below_a_file_exits_2(llem: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = llem("demo", "file")
     assert done.returncode == 2

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Run = Callable[..., subprocess.CompletedProcess[str]]
     Record = Callable[..., dict[str, Any]]
 
+
 EMPTY = {".parquet": b"PAR1", ".csv": b"path,", ".arrow": b"ARROW1", ".jsonl": b""}
 
 
@@ -44,7 +45,7 @@ def spoil(results: Path, count: int) -> None:
 @pytest.mark.parametrize(
     "ending", [".parquet", ".csv", ".arrow", ".feather", ".ipc", ".jsonl", ".ndjson", ".CSV"]
 )
-def test_the_ending_chooses_the_format_and_what_was_done_is_said(
+def test_export_takes_the_format_from_the_ending_and_reports_it(
     llem: Run, tmp_path: Path, ending: str
 ) -> None:
     done = llem("export", "results", "-o", f"table{ending}")
@@ -70,7 +71,7 @@ def test_the_ending_chooses_the_format_and_what_was_done_is_said(
 
 
 @pytest.mark.usefixtures("results")
-def test_rows_and_columns_are_chosen_by_short_names_and_long(llem: Run, tmp_path: Path) -> None:
+def test_export_selects_rows_and_columns_by_short_or_full_names(llem: Run, tmp_path: Path) -> None:
     done = llem(
         "export",
         "results",
@@ -89,7 +90,7 @@ def test_rows_and_columns_are_chosen_by_short_names_and_long(llem: Run, tmp_path
     )
 
 
-def test_files_that_are_no_results_are_named_and_counted_and_the_others_exported(
+def test_export_with_invalid_files_names_them_and_exports_the_others(
     llem: Run, results: Path, tmp_path: Path
 ) -> None:
     spoil(results, 8)
@@ -105,9 +106,7 @@ def test_files_that_are_no_results_are_named_and_counted_and_the_others_exported
     ]
 
 
-def test_a_directory_without_results_says_how_they_get_there_and_makes_no_file(
-    llem: Run, tmp_path: Path
-) -> None:
+def test_export_directory_without_results_exits_1_and_writes_no_file(llem: Run, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     done = llem("export", "results", "-o", "t.csv")
     assert (done.returncode, done.stdout) == (1, "")
@@ -117,7 +116,7 @@ def test_a_directory_without_results_says_how_they_get_there_and_makes_no_file(
 
 @pytest.mark.usefixtures("results")
 @pytest.mark.parametrize(("ending", "begins"), EMPTY.items())
-def test_conditions_that_nothing_meets_make_a_table_without_rows(
+def test_export_without_matching_rows_writes_an_empty_table(
     llem: Run, tmp_path: Path, ending: str, begins: bytes
 ) -> None:
     done = llem("export", "results", "-o", f"t{ending}", "-w", "backend=sglang")
@@ -145,7 +144,7 @@ def test_conditions_that_nothing_meets_make_a_table_without_rows(
         (("results",), "--output"),
     ],
 )
-def test_a_wrong_call_says_why_and_makes_nothing(
+def test_export_with_invalid_arguments_exits_2_and_writes_nothing(
     llem: Run, results: Path, tmp_path: Path, args: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "made.csv").mkdir()
@@ -159,9 +158,7 @@ def test_a_wrong_call_says_why_and_makes_nothing(
 
 @pytest.mark.usefixtures("results")
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".arrow", ".jsonl"])
-def test_a_file_that_finds_no_room_leaves_the_old_one_and_no_other(
-    llem: Run, tmp_path: Path, ending: str
-) -> None:
+def test_export_without_room_keeps_the_old_file(llem: Run, tmp_path: Path, ending: str) -> None:
     def no_room() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

@@ -1,4 +1,4 @@
-"""`llem ls`."""
+"""The table of `llem ls` in pipes and terminals, and its errors."""
 
 from __future__ import annotations
 
@@ -19,31 +19,8 @@ if TYPE_CHECKING:
     Screen = Callable[..., tuple[int, list[str], str]]
     Keep = Callable[..., Path]
 
+
 LONG = "organisation-of-renown/a-model-of-a-very-long-name-with-70B-parameters-Instruct-FP8"
-
-
-@pytest.fixture
-def three(keep: Keep) -> None:
-    """Keep three results that differ."""
-    keep(
-        "a",
-        backend="vllm",
-        total_energy_j=2000.0,
-        total_tokens=1000,
-        effective_config={"model": "one", "n": 8},
-    )
-    keep("b", total_energy_j=500.5, total_tokens=3000, effective_config={"model": "two/Two", "n": "8"})
-    keep(
-        "c",
-        backend="vllm",
-        total_energy_j=123456.0,
-        total_tokens=2000,
-        effective_config={"model": "three", "on": True},
-        measurement_warnings=["too short", "too hot"],
-        energy_adjusted_j=90.0,
-        start_time="2026-03-01T08:00:00+02:00",
-        end_time="2026-03-01T08:01:00+02:00",
-    )
 
 
 def listed(done: subprocess.CompletedProcess[str], column: str = "path") -> list[Any]:
@@ -51,11 +28,8 @@ def listed(done: subprocess.CompletedProcess[str], column: str = "path") -> list
     return [row[column] for row in json.loads(done.stdout)]
 
 
-# The table
-
-
 @pytest.mark.usefixtures("three")
-def test_a_pipe_gets_the_whole_table_with_units_in_its_heads(llem: Run) -> None:
+def test_ls_in_a_pipe_prints_all_columns_with_units(llem: Run) -> None:
     done = llem("ls", "results")
     head, *rows = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
@@ -88,13 +62,13 @@ def test_a_pipe_gets_the_whole_table_with_units_in_its_heads(llem: Run) -> None:
 
 
 @pytest.mark.usefixtures("three")
-def test_the_points_of_a_column_stand_in_one_line(llem: Run) -> None:
+def test_ls_aligns_decimal_points(llem: Run) -> None:
     rows = llem("ls", "results", "-c", "path,energy").stdout.splitlines()[1:]
     assert len({row.index(".") for row in rows}) == 1
 
 
 @pytest.mark.parametrize("columns", [80, 100, 200])
-def test_the_table_fits_the_terminal(screen: Screen, keep: Keep, columns: int) -> None:
+def test_ls_fits_the_terminal(screen: Screen, keep: Keep, columns: int) -> None:
     for number in range(3):
         keep(
             f"run-{number}", effective_config={"model": LONG}, backend="tensorrt", total_tokens=10**6 + number
@@ -112,7 +86,7 @@ def test_the_table_fits_the_terminal(screen: Screen, keep: Keep, columns: int) -
     assert "FP8" in lines[-3]
 
 
-def test_columns_that_no_terminal_holds_become_lines(screen: Screen, keep: Keep) -> None:
+def test_ls_too_many_columns_for_a_terminal_prints_lines(screen: Screen, keep: Keep) -> None:
     keep("a", effective_config={"model": LONG} | {f"setting-{number}": number for number in range(30)})
     _, lines, _ = screen("ls", "results", "-c", "model,config")
     assert max(map(len, lines)) <= 80
@@ -120,7 +94,7 @@ def test_columns_that_no_terminal_holds_become_lines(screen: Screen, keep: Keep)
 
 
 @pytest.mark.usefixtures("three")
-def test_colours_and_terminals_that_cannot_are_honoured(
+def test_ls_honours_colour_settings_and_dumb_terminals(
     start: Start, environment: dict[str, str], llem: Run
 ) -> None:
     def raw() -> bytes:
@@ -140,9 +114,7 @@ def test_colours_and_terminals_that_cannot_are_honoured(
     assert "\x1b" not in llem("ls", "results").stdout
 
 
-def test_a_terminal_that_is_not_utf8_gets_signs_that_it_has(
-    environment: dict[str, str], screen: Screen, keep: Keep
-) -> None:
+def test_ls_in_ascii_uses_ascii_signs(environment: dict[str, str], screen: Screen, keep: Keep) -> None:
     environment["PYTHONIOENCODING"] = "ascii"
     keep("a", effective_config={"model": LONG}, avg_energy_per_token_j=1e-6)
     _, lines, _ = screen("ls", "results")
@@ -152,7 +124,7 @@ def test_a_terminal_that_is_not_utf8_gets_signs_that_it_has(
     assert "~" in lines[-1]
 
 
-def test_foreign_text_cannot_steer_the_terminal(llem: Run, keep: Keep) -> None:
+def test_ls_escapes_control_characters(llem: Run, keep: Keep) -> None:
     keep("a", effective_config={"model": "evil\x1b[31m\nname [bold]"})
     done = llem("ls", "results")
     assert "evil\\x1b[31m\\nname [bold]" in done.stdout
@@ -160,7 +132,7 @@ def test_foreign_text_cannot_steer_the_terminal(llem: Run, keep: Keep) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="names are UTF-8 there")
-def test_directories_that_are_not_utf8_can_be_named(llem: Run, keep: Keep, tmp_path: Path) -> None:
+def test_ls_directory_name_that_is_not_utf8_prints_it(llem: Run, keep: Keep, tmp_path: Path) -> None:
     keep("a")
     name = os.fsdecode(b"r\xff")
     (tmp_path / "results").rename(tmp_path / name)
@@ -168,156 +140,9 @@ def test_directories_that_are_not_utf8_can_be_named(llem: Run, keep: Keep, tmp_p
     assert listed(llem("ls", name, "--json")) == [f"{name}/a"]
 
 
-# Order
-
-
-@pytest.mark.usefixtures("three")
-@pytest.mark.parametrize(
-    ("args", "order"),
-    [
-        ((), "abc"),
-        (("--reverse",), "cba"),
-        (("--sort", "energy"), "bac"),
-        (("--sort", "total_energy_j"), "bac"),
-        (("--sort", "-energy"), "cab"),
-        (("--sort=-energy", "--reverse"), "bac"),
-        (("--sort", "energy", "-r"), "cab"),
-        (("--sort", "backend"), "bac"),  # of equals, the first by path is first, whichever way
-        (("--sort", "-backend"), "acb"),
-        (("--sort", "model"), "acb"),
-        (("--sort", "energy_adjusted_j"), "cab"),  # what is not there is last
-        (("--sort", "-energy_adjusted_j"), "cab"),
-        (("--sort", "-warnings"), "cab"),
-        (("--sort", "when"), "abc"),
-        (("--sort", "tokens", "--limit", "2"), "ac"),
-        (("--sort", "-tokens", "--limit", "2"), "bc"),
-        (("--limit", "1"), "a"),
-        (("--limit", "0"), ""),
-    ],
-)
-def test_rows_are_sorted(llem: Run, args: tuple[str, ...], order: str) -> None:
-    done = llem("ls", "results", "--json", *args)
-    assert listed(done) == [f"results/{name}" for name in order]
-
-
-@pytest.mark.parametrize("limit", [[], ["--limit", "9"]])
-@pytest.mark.parametrize(("sort", "order"), [("energy_adjusted_j", "bcad"), ("-energy_adjusted_j", "cbad")])
-def test_nan_is_behind_every_number_and_before_nothing_at_all(
-    llem: Run, keep: Keep, sort: str, order: str, limit: list[str]
+def test_ls_with_invalid_files_reports_them_and_lists_the_others(
+    llem: Run, keep: Keep, tmp_path: Path
 ) -> None:
-    for name, value in (("a", "NaN"), ("b", -1.0), ("c", "Infinity"), ("d", None)):
-        keep(name, energy_adjusted_j=value)
-    done = llem("ls", "results", "--json", "--sort", sort, *limit)
-    assert "".join(path[-1] for path in listed(done)) == order
-
-
-@pytest.mark.usefixtures("three")
-def test_a_limit_says_how_many_it_left_out(llem: Run) -> None:
-    done = llem("ls", "results", "--limit", "1")
-    assert done.stdout.count("\n") == 2
-    assert done.stderr == "llem ls: 1 of 3 results shown, 2 left out\n"
-    assert llem("ls", "results", "--limit", "3").stderr == ""
-
-
-# Conditions
-
-
-@pytest.mark.usefixtures("three")
-@pytest.mark.parametrize(
-    ("expressions", "found"),
-    [
-        (["backend=vllm"], "ac"),
-        (["backend == vllm"], "ac"),
-        (["backend!=vllm"], "b"),
-        (["energy>600"], "ac"),
-        (["energy>=2e3", "tokens<1500"], "a"),
-        (["total_energy_j<=500.5"], "b"),
-        (["tokens=1000"], "a"),
-        (["tokens>1.5e3"], "bc"),
-        (["model=two/Two"], "b"),
-        (["model~TWO"], "b"),
-        (["model~o"], "ab"),
-        (["backend~LLM"], "ac"),
-        (["model~nothing"], ""),
-        (["config.n=8"], "ab"),  # the number and the text: a shell leaves no difference
-        (["effective_config.n=8"], "ab"),
-        (['config.n="8"'], "b"),
-        (["config.on=true"], "c"),
-        (["config.n=null"], "c"),
-        (["energy_adjusted_j=null"], "ab"),
-        (["energy_adjusted_j!=null"], "c"),
-        (["path=b"], "b"),
-        (["path=results/b"], "b"),
-        (["has_timeseries=false"], "abc"),
-        (["when<2026-02-19"], "a"),
-        (["start_time.utc<2026-03-01T06:30:00Z"], "c"),
-    ],
-)
-def test_conditions_choose_the_rows(llem: Run, expressions: list[str], found: str) -> None:
-    args = [part for expression in expressions for part in ("--where", expression)]
-    if "when" in expressions[0]:
-        args += ["--where", "path=a"]
-    done = llem("ls", "results", "--json", *args)
-    assert done.returncode == 0
-    assert "".join(path[-1] for path in listed(done)) == found
-
-
-@pytest.mark.usefixtures("three")
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (
-            ["--where", "backend"],
-            "--where 'backend' is not a column, one of = == != < <= > >= ~, and a value",
-        ),
-        (["--where", "enrgy>1"], "there is no column 'enrgy'; there is energy"),
-        (["--where", "energy>much"], "total_energy_j is a number, and 'much' is none"),
-        (["--where", "has_timeseries=yes"], "has_timeseries is true, false or null, not 'yes'"),
-        (["--where", "when>yesterday"], "start_time is a time, and 'yesterday' is not one in ISO 8601"),
-        (["--where", "warnings=1"], "measurement_warnings holds lists"),
-        (["--where", "energy~1"], "total_energy_j holds no text, which ~ looks into"),
-        (["--sort", "colour"], "there is no column 'colour'"),
-        (["--columns", "model,modle"], "there is no column 'modle'; there is model"),
-    ],
-)
-def test_what_cannot_be_asked_is_told_with_what_comes_close(llem: Run, args: list[str], message: str) -> None:
-    done = llem("ls", "results", *args)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"llem ls: {message}")
-    assert done.stderr.endswith("\nTry 'llem ls --help'.\n")
-
-
-# JSON
-
-
-@pytest.mark.usefixtures("three")
-def test_json_has_raw_values_by_full_names(llem: Run) -> None:
-    last = json.loads(llem("ls", "results", "--json").stdout)[-1]
-    assert last == {
-        "effective_config.model": "three",
-        "backend": "vllm",
-        "total_tokens": 2000,
-        "total_energy_j": 123456.0,
-        "avg_energy_per_token_j": 0.2505,
-        "avg_tokens_per_second": 100.0,
-        "start_time": "2026-03-01T08:00:00",
-        "measurement_warnings": ["too short", "too hot"],
-        "path": "results/c",
-    }
-
-
-def test_json_spells_numbers_that_it_has_not_as_a_record_does(llem: Run, keep: Keep) -> None:
-    keep("a", total_energy_j="NaN", energy_adjusted_j="-Infinity")
-    done = llem("ls", "results", "--json", "-c", "energy,energy_adjusted_j", "-c", "has_timeseries")
-    assert json.loads(done.stdout) == [
-        {"total_energy_j": "NaN", "energy_adjusted_j": "-Infinity", "has_timeseries": False}
-    ]
-
-
-# What is no result, and where there is none
-
-
-def test_what_is_no_result_hides_no_result_and_is_told(llem: Run, keep: Keep, tmp_path: Path) -> None:
     keep("good")
     for number in range(7):
         (tmp_path / f"results/bad-{number}").mkdir()
@@ -336,7 +161,7 @@ def test_what_is_no_result_hides_no_result_and_is_told(llem: Run, keep: Keep, tm
     assert [row["path"] for row in as_json if "error" not in row] == ["results/good"]
 
 
-def test_strange_things_in_the_tree_are_passed_over(llem: Run, keep: Keep, tmp_path: Path) -> None:
+def test_ls_ignores_hidden_and_foreign_entries(llem: Run, keep: Keep, tmp_path: Path) -> None:
     keep("a")
     keep("deep/er/b")
     keep(".hidden")
@@ -350,19 +175,12 @@ def test_strange_things_in_the_tree_are_passed_over(llem: Run, keep: Keep, tmp_p
     assert listed(done) == ["results/a", "results/deep/er/b"]
 
 
-def test_a_directory_without_results_says_how_they_get_there(llem: Run, tmp_path: Path) -> None:
+def test_ls_directory_without_results_names_the_save_command(llem: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = llem("ls", "empty")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("llem ls: there is no result in empty; `llem save FILE --output-dir DIR`")
     assert json.loads(llem("ls", "empty", "--json").stdout) == []
-
-
-@pytest.mark.usefixtures("three")
-def test_conditions_that_no_result_meets_are_not_an_empty_directory(llem: Run) -> None:
-    done = llem("ls", "results", "--where", "energy<0")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "llem ls: no result in results meets the conditions\n"
 
 
 @pytest.mark.parametrize(
@@ -376,20 +194,20 @@ def test_conditions_that_no_result_meets_are_not_an_empty_directory(llem: Run) -
         ),
     ],
 )
-def test_what_is_no_directory_is_wrong_usage(llem: Run, keep: Keep, directory: str, message: str) -> None:
+def test_ls_path_that_is_not_a_directory_exits_2(llem: Run, keep: Keep, directory: str, message: str) -> None:
     keep("a")
     done = llem("ls", directory)
     assert done.returncode == 2
     assert done.stderr == f"llem ls: {message}\nTry 'llem ls --help'.\n"
 
 
-def test_a_directory_that_is_a_result_is_listed_as_what_it_is(llem: Run, keep: Keep) -> None:
+def test_ls_directory_of_one_result_lists_it(llem: Run, keep: Keep) -> None:
     keep("a")
     assert listed(llem("ls", "results/a", "--json")) == ["results/a"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_directory_that_may_not_be_read_is_an_error(llem: Run, keep: Keep, tmp_path: Path) -> None:
+def test_ls_unreadable_directory_exits_1(llem: Run, keep: Keep, tmp_path: Path) -> None:
     keep("a")
     (tmp_path / "results").chmod(0)
     done = llem("ls", "results")
@@ -399,11 +217,8 @@ def test_a_directory_that_may_not_be_read_is_an_error(llem: Run, keep: Keep, tmp
     assert "Traceback" not in done.stderr
 
 
-# Streams
-
-
 @pytest.mark.usefixtures("three")
-def test_a_reader_that_leaves_is_no_error(start: Start) -> None:
+def test_ls_with_closed_output_exits_0(start: Start) -> None:
     receiver, sender = os.pipe()
     os.close(receiver)
     process = start("ls", "results", stdout=sender)
@@ -413,17 +228,14 @@ def test_a_reader_that_leaves_is_no_error(start: Start) -> None:
 
 
 @pytest.mark.usefixtures("three")
-def test_a_full_disk_is_told(llem: Run) -> None:
+def test_ls_on_full_disk_reports_the_error(llem: Run) -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = llem("ls", "results", stdout=full)
     assert done.returncode == 1
     assert done.stderr == "llem: cannot write to standard output: No space left on device\n"
 
 
-# Real results
-
-
-def test_real_results_are_listed(llem: Run, screen: Screen, data: Path) -> None:
+def test_ls_real_results_lists_all(llem: Run, screen: Screen, data: Path) -> None:
     llem("save", str(data / "mlenergy_llm_results.jsonl"), "-o", "real", "-q")
     done = llem("ls", "real", "--where", "model~qwen", "--sort=-J/token", "--limit", "20", "--json")
     rows = json.loads(done.stdout)

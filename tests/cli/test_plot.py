@@ -6,7 +6,6 @@ import json
 import math
 import re
 import subprocess
-import sys
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
+
 
 needs_matplotlib = pytest.mark.skipif(find_spec("matplotlib") is None, reason="there is no matplotlib")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -92,10 +92,7 @@ def cloud_of(figures: list[tuple[Any, Any, Any]]) -> Cloud:
     )
 
 
-# What is a point, and which are on the front
-
-
-def test_the_front_is_what_no_other_result_beats() -> None:
+def test_compute_front_keeps_unbeaten_results() -> None:
     figures = [("m", 1.0 + 37 * number % 23, 1.0 + 53 * number % 29) for number in range(60)]
     cloud = cloud_of(figures)
     unbeaten = {
@@ -110,14 +107,14 @@ def test_the_front_is_what_no_other_result_beats() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 0.0, -1.0, math.nan, math.inf])
-def test_a_result_without_one_of_the_figures_is_left_out_and_counted(value: float | None) -> None:
+def test_group_points_omits_and_counts_unusable_results(value: float | None) -> None:
     cloud = cloud_of([("m", value, 1.0), ("m", 1.0, value), ("m", 1.0, 1.0), (None, 2.0, 2.0)])
     assert [point.path for point in cloud.points] == ["run-2", "run-3"]
     assert cloud.points[1].model == "unknown"
     assert cloud.left_out == 2
 
 
-def test_models_that_are_too_many_are_others_the_rarest_first() -> None:
+def test_group_points_by_model_merges_the_rarest_models() -> None:
     figures = [(f"m{number}", 1.0, 10.0 - number) for number in range(6) for _ in range(number + 1)]
     groups = cloud_of(figures).by_model(4)
     assert list(groups) == ["m5", "m4", "m3", OTHER]
@@ -127,12 +124,9 @@ def test_models_that_are_too_many_are_others_the_rarest_first() -> None:
     assert list(cloud_of(figures).by_model(6)) == ["m5", "m4", "m3", "m2", "m1", "m0"]
 
 
-# The picture of a directory
-
-
 @needs_matplotlib
 @pytest.mark.usefixtures("four")
-def test_an_svg_has_a_mark_for_each_result_by_model_and_says_what_is_drawn(llem: Run, tmp_path: Path) -> None:
+def test_plot_svg_draws_a_mark_for_each_result(llem: Run, tmp_path: Path) -> None:
     done = llem("plot", "results", "-o", "p.svg")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "The picture is in p.svg\n")
     svg = drawn(tmp_path / "p.svg")
@@ -153,7 +147,7 @@ def test_an_svg_has_a_mark_for_each_result_by_model_and_says_what_is_drawn(llem:
 @needs_matplotlib
 @pytest.mark.parametrize("ending", ["svg", "png", "html"])
 @pytest.mark.usefixtures("four")
-def test_the_same_results_make_the_same_bytes(llem: Run, tmp_path: Path, ending: str) -> None:
+def test_plot_same_results_gives_the_same_bytes(llem: Run, tmp_path: Path, ending: str) -> None:
     pictures = []
     for name in ("one", "two"):
         assert llem("plot", "results", "-o", f"{name}.{ending}").returncode == 0
@@ -164,7 +158,7 @@ def test_the_same_results_make_the_same_bytes(llem: Run, tmp_path: Path, ending:
 
 
 @pytest.mark.usefixtures("four")
-def test_json_is_the_points_and_needs_no_picture(llem: Run) -> None:
+def test_plot_json_gives_the_points_without_a_picture(llem: Run) -> None:
     said = json.loads(llem("plot", "results", "--json", "--where", "J/token<20").stdout)
     assert (said["directory"], said["file"], said["left_out"]) == ("results", None, 0)
     assert sorted(
@@ -175,7 +169,9 @@ def test_json_is_the_points_and_needs_no_picture(llem: Run) -> None:
 
 
 @needs_matplotlib
-def test_what_cannot_be_drawn_is_counted(llem: Run, save: Callable[..., Path], store: ResultStore) -> None:
+def test_plot_with_unusable_results_counts_them(
+    llem: Run, save: Callable[..., Path], store: ResultStore
+) -> None:
     save("m", 1.0, 1.0)
     save("m", 0.0, 1.0)
     save("m", 1.0, math.nan)
@@ -192,7 +188,7 @@ def test_what_cannot_be_drawn_is_counted(llem: Run, save: Callable[..., Path], s
 
 
 @needs_matplotlib
-def test_thousands_of_marks_are_an_image_in_the_svg(tmp_path: Path) -> None:
+def test_draw_thousands_of_points_embeds_an_image(tmp_path: Path) -> None:
     from llenergymeasure.plotting._pareto import draw
 
     figures = [(f"m{number % 50}", 1 + number % 977, 1 + number % 883) for number in range(6000)]
@@ -224,7 +220,7 @@ class Page(HTMLParser):
 
 @needs_matplotlib
 @pytest.mark.parametrize("directory", ["results", "$a_b$ <script>&\x07"])
-def test_names_are_text_whatever_is_in_them(
+def test_plot_any_model_name_escapes_it(
     llem: Run, save: Callable[..., Path], store: ResultStore, directory: str
 ) -> None:
     for number, model in enumerate(HOSTILE):
@@ -248,7 +244,9 @@ def test_names_are_text_whatever_is_in_them(
 
 
 @needs_matplotlib
-def test_the_page_knows_where_its_marks_are(llem: Run, save: Callable[..., Path], tmp_path: Path) -> None:
+def test_plot_page_knows_the_position_of_each_mark(
+    llem: Run, save: Callable[..., Path], tmp_path: Path
+) -> None:
     for model, rate, energy in FIGURES:
         save(model, rate, energy)
     llem("plot", "results", "-o", "p.html")
@@ -265,9 +263,6 @@ def test_the_page_knows_where_its_marks_are(llem: Run, save: Callable[..., Path]
     ]
 
 
-# The picture of one result
-
-
 def trace(*gpus: int) -> Timeseries:
     """Make ten seconds of 100 W more for each GPU, and a gap."""
     rows = [(float(second), gpu) for second in range(11) for gpu in gpus]
@@ -279,7 +274,7 @@ def trace(*gpus: int) -> Timeseries:
 
 @needs_matplotlib
 @pytest.mark.parametrize("by", ["directory", "record"])
-def test_the_power_of_a_result_is_drawn_with_its_means_and_its_energy(
+def test_plot_result_draws_power_mean_and_energy(
     llem: Run, save: Callable[..., Path], tmp_path: Path, by: str
 ) -> None:
     record = save("m$_", 1.0, 1.0, trace(0, 1))
@@ -300,7 +295,9 @@ def test_the_power_of_a_result_is_drawn_with_its_means_and_its_energy(
 
 
 @needs_matplotlib
-def test_a_page_tells_the_power_at_each_time(llem: Run, save: Callable[..., Path], tmp_path: Path) -> None:
+def test_plot_result_page_gives_power_at_each_time(
+    llem: Run, save: Callable[..., Path], tmp_path: Path
+) -> None:
     llem("plot", save("m", 1.0, 1.0, trace(-1)).parent, "-o", "p.html")
     page = Page()
     page.feed((tmp_path / "p.html").read_text())
@@ -309,7 +306,7 @@ def test_a_page_tells_the_power_at_each_time(llem: Run, save: Callable[..., Path
     assert data["notes"][:2] == ["100 W at 0 s", "100 W at 1 s"]
 
 
-def test_json_of_a_result_is_its_curves(llem: Run, save: Callable[..., Path]) -> None:
+def test_plot_result_json_gives_its_curves(llem: Run, save: Callable[..., Path]) -> None:
     record = save("m", 1.0, 1.0, trace(-1))
     said = json.loads(llem("plot", record, "--json").stdout)
     curves = said.pop("curves")
@@ -329,7 +326,7 @@ def test_json_of_a_result_is_its_curves(llem: Run, save: Callable[..., Path]) ->
 
 
 @pytest.mark.parametrize("kind", ["none", "damaged", "empty"])
-def test_a_trace_that_cannot_be_drawn_is_an_error(llem: Run, save: Callable[..., Path], kind: str) -> None:
+def test_plot_result_without_usable_trace_exits_1(llem: Run, save: Callable[..., Path], kind: str) -> None:
     blank = Timeseries(timestamp_s=[0.0], gpu_index=[0], power_w=[None])
     record = save("m", 1.0, 1.0, {"none": None, "damaged": trace(0), "empty": blank}[kind])
     if kind == "damaged":
@@ -341,34 +338,23 @@ def test_a_trace_that_cannot_be_drawn_is_an_error(llem: Run, save: Callable[...,
     assert "Traceback" not in done.stderr
 
 
-# What is said where nothing is drawn
-
-
-def test_without_matplotlib_the_message_says_what_to_install(tmp_path: Path, four: None) -> None:  # noqa: ARG001
-    code = (
-        "import sys\nsys.modules['matplotlib'] = sys.modules['matplotlib.figure'] = None\n"
-        "from llenergymeasure.cli import main\nsys.exit(main())\n"
-    )
-
-    def run(*args: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", code, "plot", "results", *args],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    done = run("-o", "p.svg")
+def test_plot_without_matplotlib_names_the_package(
+    patched_llem: Run,
+    tmp_path: Path,
+    four: None,  # noqa: ARG001
+) -> None:
+    patch = "sys.modules['matplotlib'] = sys.modules['matplotlib.figure'] = None"
+    done = patched_llem(patch, "plot", "results", "-o", "p.svg")
     assert done.returncode == 1
     assert (
         done.stderr == "llem plot: the picture needs matplotlib: pip install 'llenergymeasure-store[plot]'\n"
     )
     assert not (tmp_path / "p.svg").exists()
-    assert len(json.loads(run("--json").stdout)["points"]) == len(FIGURES)
+    points = json.loads(patched_llem(patch, "plot", "results", "--json").stdout)["points"]
+    assert len(points) == len(FIGURES)
 
 
-def test_a_directory_without_results_says_how_they_get_there(llem: Run, tmp_path: Path) -> None:
+def test_plot_directory_without_results_names_the_save_command(llem: Run, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     done = llem("plot", "results", "--json")
     assert done.returncode == 1
@@ -389,7 +375,7 @@ def test_a_directory_without_results_says_how_they_get_there(llem: Run, tmp_path
     ],
 )
 @pytest.mark.usefixtures("four")
-def test_a_wrong_call_says_why_and_makes_nothing(
+def test_plot_with_invalid_arguments_exits_2_and_writes_nothing(
     llem: Run, tmp_path: Path, args: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "made.svg").mkdir()
@@ -400,7 +386,7 @@ def test_a_wrong_call_says_why_and_makes_nothing(
     assert sorted(place.name for place in tmp_path.iterdir()) == ["made.svg", "results"]
 
 
-def test_conditions_on_one_result_are_a_wrong_call(llem: Run, save: Callable[..., Path]) -> None:
+def test_plot_result_with_conditions_exits_2(llem: Run, save: Callable[..., Path]) -> None:
     done = llem("plot", save("m", 1.0, 1.0), "--json", "--where", "backend=vllm")
     assert done.returncode == 2
     assert "--where chooses among results" in done.stderr
@@ -408,7 +394,7 @@ def test_conditions_on_one_result_are_a_wrong_call(llem: Run, save: Callable[...
 
 @needs_matplotlib
 @pytest.mark.usefixtures("four")
-def test_a_picture_replaces_another_whole(llem: Run, tmp_path: Path) -> None:
+def test_plot_replaces_an_existing_file(llem: Run, tmp_path: Path) -> None:
     (tmp_path / "p.svg").write_text("old" * 1_000_000)
     assert llem("plot", "results", "-o", "p.svg").returncode == 0
     assert drawn(tmp_path / "p.svg").tag == f"{SVG}svg"
@@ -416,7 +402,7 @@ def test_a_picture_replaces_another_whole(llem: Run, tmp_path: Path) -> None:
 
 
 @needs_matplotlib
-def test_the_real_results_are_drawn(data: Path, llem: Run, tmp_path: Path) -> None:
+def test_plot_real_results_draws_all(data: Path, llem: Run, tmp_path: Path) -> None:
     store = ResultStore(tmp_path / "results")
     with (data / "mlenergy_llm_results.jsonl").open() as lines:
         store.save_many(map(ExperimentResult.model_validate_json, lines), durable=False)

@@ -46,7 +46,7 @@ def fact(done: subprocess.CompletedProcess[str], name: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["results/a", "results/a/", "results/a/result.json"])
-def test_a_result_is_shown_by_its_directory_or_its_record(llem: Run, keep: Keep, path: str) -> None:
+def test_show_accepts_directory_or_record(llem: Run, keep: Keep, path: str) -> None:
     keep("a", total_energy_j=2_500_000.0, total_tokens=1_234_567, backend="vllm", backend_version="0.6.3")
     done = llem("show", path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -60,7 +60,7 @@ def test_a_result_is_shown_by_its_directory_or_its_record(llem: Run, keep: Keep,
     assert fact(done, "methodology") == "total"
 
 
-def test_warnings_stand_before_the_figures(llem: Run, keep: Keep) -> None:
+def test_show_prints_warnings_before_measurements(llem: Run, keep: Keep) -> None:
     keep("a", measurement_warnings=["too short", "evil\x1b[31m"], timeseries="gone.parquet")
     done = llem("show", "results/a")
     assert done.returncode == 0
@@ -71,7 +71,7 @@ def test_warnings_stand_before_the_figures(llem: Run, keep: Keep) -> None:
     assert begin < lines.index("Measured")
 
 
-def test_the_configuration_is_shown_by_dotted_names_and_without_nulls(llem: Run, keep: Keep) -> None:
+def test_show_configuration_prints_dotted_names_without_nulls(llem: Run, keep: Keep) -> None:
     config = {
         "model": "m",
         "decoder": {"top_k": 50, "preset": None},
@@ -87,7 +87,7 @@ def test_the_configuration_is_shown_by_dotted_names_and_without_nulls(llem: Run,
     assert "preset" not in done.stdout
 
 
-def test_processes_are_a_table(llem: Run, keep: Keep, record: MakeRecord) -> None:
+def test_show_processes_prints_a_table(llem: Run, keep: Keep, record: MakeRecord) -> None:
     base = record()
     process = {
         "experiment_id": "x",
@@ -115,7 +115,7 @@ def test_processes_are_a_table(llem: Run, keep: Keep, record: MakeRecord) -> Non
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
-def test_all_lines_fit_the_terminal(screen: Screen, data: Path, tmp_path: Path, columns: int) -> None:
+def test_show_fits_the_terminal(screen: Screen, data: Path, tmp_path: Path, columns: int) -> None:
     shutil.copytree(data / "mlperf", tmp_path / "mlperf")
     (record,) = (tmp_path / "mlperf").glob("mixtral*offline*.json")
     (tmp_path / "r").mkdir()
@@ -130,9 +130,7 @@ def test_all_lines_fit_the_terminal(screen: Screen, data: Path, tmp_path: Path, 
     assert any("\u2800" <= mark <= "\u28ff" for mark in text)
 
 
-def test_the_trace_is_plotted_with_its_energy_beside_the_recorded_one(
-    llem: Run, traced: Callable[..., str]
-) -> None:
+def test_show_trace_plots_power_and_both_energies(llem: Run, traced: Callable[..., str]) -> None:
     path = traced([100.0, 200.0, 300.0, 200.0, 100.0], total_energy_j=800.0)
     done = llem("show", path)
     lines = done.stdout.splitlines()
@@ -146,7 +144,7 @@ def test_the_trace_is_plotted_with_its_energy_beside_the_recorded_one(
     assert "  energy by the trapezoid rule 800.0 J; recorded 800.0 J (+0.00 %)" in lines
 
 
-def test_the_line_goes_up_where_the_power_does(llem: Run, traced: Callable[..., str]) -> None:
+def test_show_trace_with_rising_power_draws_a_rising_line(llem: Run, traced: Callable[..., str]) -> None:
     path = traced([float(power) for power in range(0, 1000, 10)])
     lines = llem("show", path).stdout.splitlines()
     rows = [line.split("│")[-1].split("┤")[-1] for line in lines if "│" in line or "┤" in line]
@@ -155,14 +153,14 @@ def test_the_line_goes_up_where_the_power_does(llem: Run, traced: Callable[..., 
     assert starts == sorted(starts, reverse=True)
 
 
-def test_gpus_are_added_up_in_the_plot_and_told_apart_below_it(llem: Run, traced: Callable[..., str]) -> None:
+def test_show_trace_of_several_gpus_plots_the_sum(llem: Run, traced: Callable[..., str]) -> None:
     done = llem("show", traced([100.0, 100.0, 100.0], gpus=4, total_energy_j=800.0))
     assert "  3 samples of 4 GPUs: mean 400.0 W, 400.0 W to 400.0 W" in done.stdout
     assert "  by GPU, in J: 0: 200.0, 1: 200.0, 2: 200.0, 3: 200.0" in done.stdout
 
 
 @pytest.mark.parametrize("power_w", [[], [100.0], [None, None, None], [100.0, None]])
-def test_a_trace_too_short_for_a_line_is_said_to_be(
+def test_show_trace_too_short_for_a_plot_reports_it(
     llem: Run, traced: Callable[..., str], power_w: list[float | None]
 ) -> None:
     done = llem("show", traced(power_w))
@@ -171,7 +169,7 @@ def test_a_trace_too_short_for_a_line_is_said_to_be(
 
 
 @pytest.mark.parametrize("power_w", [[0.0, 0.0], [5.0, 5.0], [-3.0, -1.0], [1e-9, 1.0], [3e30, 1e30]])
-def test_powers_of_every_size_are_plotted(
+def test_show_trace_of_any_power_plots_it(
     llem: Run, traced: Callable[..., str], power_w: list[float | None]
 ) -> None:
     done = llem("show", traced(power_w))
@@ -179,7 +177,7 @@ def test_powers_of_every_size_are_plotted(
     assert "└" in done.stdout
 
 
-def test_a_terminal_that_is_not_utf8_gets_stars(
+def test_show_in_ascii_draws_stars(
     environment: dict[str, str], llem: Run, traced: Callable[..., str]
 ) -> None:
     environment["PYTHONIOENCODING"] = "ascii"
@@ -189,7 +187,7 @@ def test_a_terminal_that_is_not_utf8_gets_stars(
     assert "\\" not in done.stdout
 
 
-def test_a_trace_that_cannot_be_read_is_told_below_the_rest(
+def test_show_with_unreadable_trace_prints_the_rest_and_exits_1(
     llem: Run, traced: Callable[..., str], tmp_path: Path
 ) -> None:
     path = traced([1.0, 2.0])
@@ -201,7 +199,7 @@ def test_a_trace_that_cannot_be_read_is_told_below_the_rest(
     assert "timeseries.parquet" in done.stderr
 
 
-def test_json_has_the_record_and_what_follows_from_it(llem: Run, traced: Callable[..., str]) -> None:
+def test_show_json_gives_record_and_derived_values(llem: Run, traced: Callable[..., str]) -> None:
     path = traced([100.0, 200.0], gpus=2, energy_adjusted_j="NaN", measurement_warnings=["short"])
     document = json.loads(llem("show", path, "--json").stdout)
     assert document["path"] == path
@@ -220,7 +218,7 @@ def test_json_has_the_record_and_what_follows_from_it(llem: Run, traced: Callabl
     }
 
 
-def test_json_of_a_result_without_a_trace_has_null_for_it(llem: Run, keep: Keep) -> None:
+def test_show_json_without_trace_gives_null(llem: Run, keep: Keep) -> None:
     keep("a")
     assert json.loads(llem("show", "results/a", "--json").stdout)["timeseries"] is None
 
@@ -233,7 +231,7 @@ def test_json_of_a_result_without_a_trace_has_null_for_it(llem: Run, keep: Keep)
         ("[]", "is an array"),
     ],
 )
-def test_what_is_no_result_is_told_on_one_line(llem: Run, keep: Keep, content: str, message: str) -> None:
+def test_show_invalid_record_reports_one_line(llem: Run, keep: Keep, content: str, message: str) -> None:
     keep("a").write_text(content)
     done = llem("show", "results/a")
     assert (done.returncode, done.stdout) == (1, "")
@@ -242,7 +240,7 @@ def test_what_is_no_result_is_told_on_one_line(llem: Run, keep: Keep, content: s
     assert done.stderr.count("\n") == 1
 
 
-def test_a_directory_of_results_is_no_result(llem: Run, keep: Keep, tmp_path: Path) -> None:
+def test_show_directory_of_results_exits_1(llem: Run, keep: Keep, tmp_path: Path) -> None:
     keep("a")
     (tmp_path / "empty").mkdir()
     several, none = llem("show", "results"), llem("show", "empty")
@@ -252,13 +250,13 @@ def test_a_directory_of_results_is_no_result(llem: Run, keep: Keep, tmp_path: Pa
 
 
 @pytest.mark.parametrize("path", ["missing", "missing/result.json", ""])
-def test_a_path_that_is_not_there_is_wrong_usage(llem: Run, path: str) -> None:
+def test_show_missing_path_exits_2(llem: Run, path: str) -> None:
     done = llem("show", path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith("\nTry 'llem show --help'.\n")
 
 
-def test_the_real_result_of_an_a100_is_shown(llem: Run, data: Path, tmp_path: Path) -> None:
+def test_show_real_a100_result_prints_its_environment(llem: Run, data: Path, tmp_path: Path) -> None:
     (tmp_path / "r").mkdir()
     shutil.copy(data / "gpt2_a100_result.json", tmp_path / "r/result.json")
     done = llem("show", "r")

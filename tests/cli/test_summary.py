@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Screen = Callable[..., tuple[int, list[str], str]]
     Keep = Callable[..., Path]
 
+
 ENERGIES = (90.0, 100.0, 113.0)
 
 
@@ -29,7 +30,7 @@ def repeats(keep: Keep) -> None:
 
 
 @pytest.mark.usefixtures("repeats")
-def test_each_group_has_its_n_mean_and_standard_deviation(llem: Run) -> None:
+def test_summary_prints_count_mean_and_deviation_of_each_group(llem: Run) -> None:
     done = llem("summary", "results")
     head, one, two = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
@@ -52,7 +53,7 @@ def test_each_group_has_its_n_mean_and_standard_deviation(llem: Run) -> None:
 
 
 @pytest.mark.usefixtures("repeats")
-def test_json_has_the_groups_in_base_units(llem: Run) -> None:
+def test_summary_json_gives_base_units(llem: Run) -> None:
     document = json.loads(llem("summary", "results", "--json").stdout)
     one, two = document["groups"]
     assert document["errors"] == []
@@ -79,14 +80,12 @@ def test_json_has_the_groups_in_base_units(llem: Run) -> None:
         (["--by", "backend", "--where", "energy>95"], [["pytorch", "2"]]),
     ],
 )
-def test_groups_are_by_any_columns_and_in_their_order(
-    llem: Run, by: list[str], groups: list[list[str]]
-) -> None:
+def test_summary_by_any_columns_sorts_the_groups(llem: Run, by: list[str], groups: list[list[str]]) -> None:
     rows = [line.split() for line in llem("summary", "results", *by).stdout.splitlines()[1:]]
     assert [row[: len(group)] for row, group in zip(rows, groups, strict=True)] == groups
 
 
-def test_keys_that_are_not_there_are_a_group_and_the_last(llem: Run, keep: Keep) -> None:
+def test_summary_puts_missing_keys_in_the_last_group(llem: Run, keep: Keep) -> None:
     for name, value in (("a", None), ("b", "NaN"), ("c", 2.0), ("d", "NaN")):
         keep(name, energy_adjusted_j=value)
     done = llem("summary", "results", "--by", "energy_adjusted_j")
@@ -97,7 +96,7 @@ def test_keys_that_are_not_there_are_a_group_and_the_last(llem: Run, keep: Keep)
     ]
 
 
-def test_values_that_are_no_numbers_are_left_out_and_told(llem: Run, keep: Keep) -> None:
+def test_summary_omits_and_counts_values_that_are_not_finite(llem: Run, keep: Keep) -> None:
     for name, value in (("a", "NaN"), ("b", 10.0), ("c", "Infinity"), ("d", 20.0)):
         keep(name, total_energy_j=value)
     done = llem("summary", "results")
@@ -108,7 +107,7 @@ def test_values_that_are_no_numbers_are_left_out_and_told(llem: Run, keep: Keep)
     assert (group["n"], group["total_energy_j"]["n"]) == (4, 2)
 
 
-def test_a_small_deviation_beside_a_large_mean_is_exact(llem: Run, keep: Keep) -> None:
+def test_summary_of_small_deviation_at_large_mean_is_exact(llem: Run, keep: Keep) -> None:
     energies = [1e9 + 0.001 * number for number in range(3)]
     for number, energy in enumerate(energies):
         keep(str(number), total_energy_j=energy)
@@ -117,7 +116,7 @@ def test_a_small_deviation_beside_a_large_mean_is_exact(llem: Run, keep: Keep) -
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
-def test_it_fits_the_terminal_and_no_two_groups_look_alike(screen: Screen, keep: Keep, columns: int) -> None:
+def test_summary_fits_the_terminal_with_distinct_groups(screen: Screen, keep: Keep, columns: int) -> None:
     models = [f"organisation/a-model-{letter}-of-many-parameters-Instruct-FP8" for letter in "xyz"]
     for number, model in enumerate(models):
         keep(str(number), effective_config={"model": model}, total_energy_j=12345.6 * 10**number)
@@ -128,7 +127,7 @@ def test_it_fits_the_terminal_and_no_two_groups_look_alike(screen: Screen, keep:
     assert columns < 80 or all(f"model-{letter}" in text for letter in "xyz")
 
 
-def test_bad_files_are_told(llem: Run, keep: Keep) -> None:
+def test_summary_with_invalid_file_reports_it(llem: Run, keep: Keep) -> None:
     keep("good")
     keep("bad").write_text("")
     done = llem("summary", "results")
@@ -139,7 +138,7 @@ def test_bad_files_are_told(llem: Run, keep: Keep) -> None:
     assert [error["path"] for error in document["errors"]] == ["results/bad/result.json"]
 
 
-def test_no_results_are_no_groups(llem: Run, tmp_path: Path) -> None:
+def test_summary_without_results_prints_no_group(llem: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = llem("summary", "empty")
     assert (done.returncode, done.stdout) == (0, "")
@@ -150,14 +149,14 @@ def test_no_results_are_no_groups(llem: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "args", [("missing",), ("results", "--by", "modle"), ("results", "--where", "model")]
 )
-def test_wrong_usage_is_status_2(llem: Run, keep: Keep, args: tuple[str, ...]) -> None:
+def test_summary_with_invalid_arguments_exits_2(llem: Run, keep: Keep, args: tuple[str, ...]) -> None:
     keep("a")
     done = llem("summary", *args)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.endswith("\nTry 'llem summary --help'.\n")
 
 
-def test_real_results_are_summed_up(llem: Run, data: Path) -> None:
+def test_summary_of_real_results_matches_plain_statistics(llem: Run, data: Path) -> None:
     source = data / "mlenergy_llm_results.jsonl"
     llem("save", str(source), "-o", "real", "-q")
     groups = json.loads(llem("summary", "real", "--json").stdout)["groups"]

@@ -1,4 +1,4 @@
-"""`llem verify` as a person runs it."""
+"""`llem verify`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def results(llem: Run, lines: Callable[[int], str], tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
-def test_whole_results_are_counted_and_end_well(llem: Run, results: Path) -> None:
+def test_verify_complete_results_exits_0(llem: Run, results: Path) -> None:
     assert results.is_dir()
     for options in ((), ("--deep",)):
         done = llem("verify", "results", *options)
@@ -30,7 +30,7 @@ def test_whole_results_are_counted_and_end_well(llem: Run, results: Path) -> Non
     assert llem("verify", "results", "--quiet").stdout == ""
 
 
-def test_what_is_damaged_is_named_and_ends_with_one(llem: Run, results: Path) -> None:
+def test_verify_damaged_record_names_it_and_exits_1(llem: Run, results: Path) -> None:
     record = min(results.glob("*/result.json"))
     record.write_bytes(b"")
     done = llem("verify", "results")
@@ -44,7 +44,7 @@ def test_what_is_damaged_is_named_and_ends_with_one(llem: Run, results: Path) ->
     assert llem("verify", "results", "--quiet").stdout == first + "\n"
 
 
-def test_a_missing_power_trace_ends_with_one(llem: Run, results: Path) -> None:
+def test_verify_missing_sidecar_exits_1(llem: Run, results: Path) -> None:
     record = min(results.glob("*/result.json"))
     record.write_text(json.dumps(json.loads(record.read_text()) | {"timeseries": "timeseries.parquet"}))
     done = llem("verify", "results")
@@ -52,7 +52,7 @@ def test_a_missing_power_trace_ends_with_one(llem: Run, results: Path) -> None:
     assert done.stdout.startswith("sidecar missing")
 
 
-def test_what_a_save_left_is_told_and_is_nothing_wrong(llem: Run, results: Path) -> None:
+def test_verify_leftovers_reports_them_and_exits_0(llem: Run, results: Path) -> None:
     left = results / "gpt2_pytorch_2026-02-18T14-30"
     left.mkdir()
     (results / "notes").mkdir()
@@ -63,7 +63,7 @@ def test_what_a_save_left_is_told_and_is_nothing_wrong(llem: Run, results: Path)
     assert "llem clean" in done.stderr
 
 
-def test_only_deep_validates(llem: Run, results: Path) -> None:
+def test_verify_validates_fields_only_with_deep(llem: Run, results: Path) -> None:
     record = min(results.glob("*/result.json"))
     record.write_text(json.dumps(json.loads(record.read_text()) | {"total_tokens": "many"}))
     assert llem("verify", "results").returncode == 0
@@ -72,7 +72,7 @@ def test_only_deep_validates(llem: Run, results: Path) -> None:
     assert "total_tokens: Input should be a valid integer" in done.stdout
 
 
-def test_json_is_one_document(llem: Run, results: Path) -> None:
+def test_verify_json_prints_one_document(llem: Run, results: Path) -> None:
     record = min(results.glob("*/result.json"))
     record.write_bytes(bytes(4))
     done = llem("verify", "results", "--json")
@@ -86,7 +86,9 @@ def test_json_is_one_document(llem: Run, results: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["verify", "clean"])
-def test_what_is_no_directory_is_refused(llem: Run, tmp_path: Path, command: str) -> None:
+def test_verify_and_clean_reject_paths_that_are_not_directories(
+    llem: Run, tmp_path: Path, command: str
+) -> None:
     (tmp_path / "file").touch()
     for name in ("absent", "file"):
         done = llem(command, name)
@@ -94,9 +96,7 @@ def test_what_is_no_directory_is_refused(llem: Run, tmp_path: Path, command: str
         assert f"llem {command}: {name} is not a directory" in done.stderr
 
 
-def test_the_progress_is_on_the_terminal_and_the_summary_in_the_output(
-    terminal: Terminal, results: Path
-) -> None:
+def test_verify_keeps_progress_on_the_terminal(terminal: Terminal, results: Path) -> None:
     status, out, seen = terminal("verify", str(results))
     assert status == 0
     assert "Verifying" in seen
@@ -104,7 +104,7 @@ def test_the_progress_is_on_the_terminal_and_the_summary_in_the_output(
     assert "3 complete" in out
 
 
-def test_a_name_cannot_steer_the_terminal(llem: Run, results: Path) -> None:
+def test_verify_escapes_control_characters(llem: Run, results: Path) -> None:
     (results / "a\x1b[31m").mkdir()
     done = llem("verify", "results")
     assert "\x1b" not in done.stdout

@@ -1,4 +1,4 @@
-"""Programs that end, fork or are killed in the middle of their saves: what was acknowledged is there."""
+"""Programs that end, fork or are killed during their saves keep every acknowledged result."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def program(tmp_path: Path) -> Callable[..., Ran]:
 
 
 @pytest.mark.parametrize(("how", "code"), [("os._exit", 5), ("abort", -signal.SIGABRT)])
-def test_an_end_without_goodbye_loses_nothing_that_was_acknowledged(
+def test_exit_abruptly_keeps_every_acknowledged_result(
     program: Callable[..., Ran], how: str, code: int
 ) -> None:
     ran = program("end_at_once", how)
@@ -70,7 +70,7 @@ def test_an_end_without_goodbye_loses_nothing_that_was_acknowledged(
 
 
 @pytest.mark.parametrize(("how", "code"), [("", 0), ("sys.exit", 3), ("error", 1)])
-def test_an_exit_beside_a_daemon_thread_that_submits_saves_what_it_took(
+def test_exit_next_to_submitting_daemon_thread_saves_its_results(
     program: Callable[..., Ran], how: str, code: int
 ) -> None:
     for _ in range(3):
@@ -86,7 +86,7 @@ def test_an_exit_beside_a_daemon_thread_that_submits_saves_what_it_took(
 
 
 @pytest.mark.parametrize("how", ["save", "save_many"])
-def test_an_exit_beside_a_daemon_thread_that_saves_loses_nothing_that_was_acknowledged(
+def test_exit_next_to_saving_daemon_thread_keeps_every_acknowledged_result(
     program: Callable[..., Ran], how: str
 ) -> None:
     for _ in range(5):
@@ -113,7 +113,7 @@ for _ in range(20):
 """
 
 
-def test_an_exit_that_waits_for_a_daemon_thread_ends_when_all_is_saved(
+def test_exit_that_waits_for_daemon_thread_ends_after_its_saves(
     results: list[ExperimentResult], tmp_path: Path
 ) -> None:
     command: list[str | Path] = [sys.executable, "-c", WAITING, tmp_path, results[0].model_dump_json()]
@@ -124,7 +124,7 @@ def test_an_exit_that_waits_for_a_daemon_thread_ends_when_all_is_saved(
 
 @pytest.mark.parametrize("busy", ["save_many", "writer"])
 @pytest.mark.parametrize("how", ["os._exit", "the end"])
-def test_a_thread_that_forks_beside_a_busy_engine_gives_children_that_save_and_takes_nothing(
+def test_fork_from_thread_next_to_busy_workers_keeps_all_results(
     program: Callable[..., Ran], how: str, busy: str
 ) -> None:
     ran = program("fork_in_a_thread", f"{how} beside {busy}")
@@ -139,7 +139,7 @@ def test_a_thread_that_forks_beside_a_busy_engine_gives_children_that_save_and_t
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_workers_of_a_pool_keep_a_writer_each(program: Callable[..., Ran], method: str) -> None:
+def test_write_in_pool_workers_keeps_every_result(program: Callable[..., Ran], method: str) -> None:
     ran = program("pool", method)
     assert (ran.code, ran.said) == (0, "")
     assert len(ran.left) == 200
@@ -148,7 +148,7 @@ def test_workers_of_a_pool_keep_a_writer_each(program: Callable[..., Ran], metho
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_a_worker_that_is_killed_takes_nothing_that_was_acknowledged_and_stops_no_other(
+def test_kill_pool_worker_keeps_acknowledged_results_and_other_workers(
     program: Callable[..., Ran], tmp_path: Path, method: str
 ) -> None:
     ran = program("pool_that_is_killed", method)

@@ -1,4 +1,4 @@
-"""Scans beside processes that save, in threads and in forks: no row is torn or lost, and all of them end."""
+"""Scans next to savers, in threads and in forks: no row is torn or lost, and every scan ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are f
     "what",
     ["scan_beside_savers", "scan_in_a_fork", "use_a_reader_in_a_fork", "scan_in_threads", "share_a_reader"],
 )
-def test_a_scan_is_whole_whatever_goes_on_beside_it(tmp_path: Path, what: str) -> None:
+def test_scan_next_to_concurrent_work_returns_complete_rows(tmp_path: Path, what: str) -> None:
     script = Path(__file__).with_name("scan_worker.py")
     run = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", script, what, tmp_path / "out"],

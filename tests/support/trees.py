@@ -22,6 +22,12 @@ def load_saved_ids(root: Path) -> list[str]:
     return sorted(ExperimentResult.from_json(path).experiment_id for path in records)
 
 
+def load_by_id(root: Path) -> dict[str, ExperimentResult]:
+    """Return all results directly below a root by their ids."""
+    loaded = [ExperimentResult.from_json(path) for path in root.glob("*/result.json")]
+    return {result.experiment_id: result for result in loaded}
+
+
 def assert_holds_exactly(root: Path, paths: list[Path], results: list[ExperimentResult]) -> None:
     """Check that each result is complete at its path, in its own directory, next to nothing else."""
     assert len(paths) == len(results)

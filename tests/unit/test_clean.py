@@ -1,4 +1,4 @@
-"""What saves that were cut short have left goes, and nothing else does."""
+"""Cleaning removes the leftovers of interrupted saves, and nothing else."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def paths(findings: list[tuple[Path, str]]) -> list[Path]:
     return [path for path, _ in findings]
 
 
-def test_it_is_dry_unless_told_otherwise(store: ResultStore, result: ExperimentResult) -> None:
+def test_clean_by_default_changes_nothing(store: ResultStore, result: ExperimentResult) -> None:
     store.save(result)
     left = [leave(store.root / f"{GIVEN}_{n}", kind) for n, kind in enumerate(LEFT)]
     before = tree(store.root)
@@ -70,7 +70,7 @@ def test_it_is_dry_unless_told_otherwise(store: ResultStore, result: ExperimentR
     assert str(store.clean(dry_run=False)) == "nothing to clean"
 
 
-def test_what_is_younger_than_a_day_stays(store: ResultStore) -> None:
+def test_clean_keeps_leftovers_younger_than_a_day(store: ResultStore) -> None:
     young = leave(store.root / GIVEN, "both", None)
     cleaning = store.clean(dry_run=False)
     assert paths(list(cleaning.young)) == [young]
@@ -81,9 +81,7 @@ def test_what_is_younger_than_a_day_stays(store: ResultStore) -> None:
     assert paths(list(store.clean(dry_run=False).removed)) == [young]
 
 
-def test_a_directory_with_a_record_is_never_removed_whatever_is_wrong_with_it(
-    store: ResultStore, result: ExperimentResult
-) -> None:
+def test_clean_never_removes_a_directory_with_a_record(store: ResultStore, result: ExperimentResult) -> None:
     record = store.save(result)
     for name, content in (("a", b""), ("b", bytes(9)), ("c", b"[")):
         leave(store.root / name, "record")
@@ -97,7 +95,7 @@ def test_a_directory_with_a_record_is_never_removed_whatever_is_wrong_with_it(
     assert record.exists()
 
 
-def test_files_that_no_save_makes_are_kept_and_told(store: ResultStore) -> None:
+def test_clean_keeps_and_reports_foreign_files(store: ResultStore) -> None:
     left = leave(store.root / GIVEN, "record")
     (left / "notes.txt").touch()
     leave(store.root / "mine", "empty")
@@ -112,7 +110,7 @@ def test_files_that_no_save_makes_are_kept_and_told(store: ResultStore) -> None:
     assert "notes.txt is not the store's" in why
 
 
-def test_symlinks_are_not_followed(store: ResultStore, tmp_path: Path) -> None:
+def test_clean_never_follows_symlinks(store: ResultStore, tmp_path: Path) -> None:
     outside = leave(tmp_path / "outside" / GIVEN, "record")
     (store.root / "link").symlink_to(outside.parent)
     (store.root / f"{GIVEN}_1").symlink_to(outside)
@@ -124,7 +122,7 @@ def test_symlinks_are_not_followed(store: ResultStore, tmp_path: Path) -> None:
     assert tree(outside) == [".result.json.tmp"]
 
 
-def test_the_trash_of_a_cleaner_that_was_stopped_is_finished_when_it_is_old(
+def test_clean_finishes_the_old_trash_of_a_stopped_cleaner(
     store: ResultStore, result: ExperimentResult
 ) -> None:
     trace = Timeseries(timestamp_s=[0.0], gpu_index=[0], power_w=[1.0])
@@ -149,17 +147,17 @@ def test_the_trash_of_a_cleaner_that_was_stopped_is_finished_when_it_is_old(
     ("text", "seconds"),
     [("90s", 90), ("30m", 1800), ("12h", 43200), ("1d", 86400), ("2w", 1209600), ("0s", 0)],
 )
-def test_an_age_is_read(text: str, seconds: int) -> None:
+def test_parse_age_returns_its_duration(text: str, seconds: int) -> None:
     assert to_age(text) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["", "1", "d", "1 d", "-1d", "1y", "1d2h", "\u0661d", "9" * 20 + "w"])
-def test_what_is_no_age_is_refused(store: ResultStore, text: str) -> None:
+def test_clean_rejects_invalid_age(store: ResultStore, text: str) -> None:
     with pytest.raises(ValueError, match="age"):
         store.clean(older_than=text)
 
 
-def test_an_age_below_zero_is_refused(store: ResultStore) -> None:
+def test_clean_rejects_negative_age(store: ResultStore) -> None:
     with pytest.raises(ValueError, match="below zero"):
         store.clean(older_than=timedelta(seconds=-1))
 
@@ -178,7 +176,7 @@ NAMES = st.sampled_from(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from([GIVEN, f"{GIVEN}_1", "mine", "a/b", ".trash-7"]), st.sets(NAMES)))
-def test_whatever_lies_about_no_record_and_no_strange_file_is_ever_lost(
+def test_clean_any_tree_loses_no_record_and_no_foreign_file(
     store: ResultStore, tmp_path_factory: pytest.TempPathFactory, shape: dict[str, set[str]]
 ) -> None:
     assert store
@@ -196,7 +194,9 @@ def test_whatever_lies_about_no_record_and_no_strange_file_is_ever_lost(
     assert ResultStore(root).clean(older_than=timedelta(0)).removed == []
 
 
-def test_cleaning_is_safe_to_repeat(store: ResultStore, make_result: Callable[..., ExperimentResult]) -> None:
+def test_clean_twice_removes_nothing_more(
+    store: ResultStore, make_result: Callable[..., ExperimentResult]
+) -> None:
     for n in range(3):
         leave(store.root / "study" / f"{GIVEN}_{n}", "copy")
     make_result().save(store.root / "study")

@@ -1,4 +1,4 @@
-"""`Scan.export`: a table as one file."""
+"""Exports of a scan as one file."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from llenergymeasure import ExperimentResult
+
 
 ENDINGS = ["parquet", "csv", "arrow", "feather", "ipc", "jsonl", "ndjson"]
 TEXTS = [
@@ -96,9 +97,7 @@ def plain(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("ending", ["parquet", "arrow", "feather", "ipc"])
-def test_binary_formats_come_back_in_pyarrow_and_polars_type_for_type(
-    store: ResultStore, ending: str
-) -> None:
+def test_export_binary_format_keeps_every_type(store: ResultStore, ending: str) -> None:
     expected = store.scan().to_arrow()
     path = exported(store, ending)
     if ending == "parquet":
@@ -111,25 +110,25 @@ def test_binary_formats_come_back_in_pyarrow_and_polars_type_for_type(
     polars.testing.assert_frame_equal(frame, store.scan().to_polars())
 
 
-def test_feather_is_what_pyarrow_calls_so(store: ResultStore) -> None:
+def test_export_feather_is_readable_by_pyarrow(store: ResultStore) -> None:
     assert pyarrow.feather.read_table(exported(store, "feather")).num_rows == len(TEXTS)
 
 
-def test_parquet_is_compressed_with_zstd(store: ResultStore) -> None:
+def test_export_parquet_uses_zstd(store: ResultStore) -> None:
     metadata = pq.ParquetFile(exported(store, "parquet")).metadata
     group = metadata.row_group(0)
     assert {group.column(place).compression for place in range(metadata.num_columns)} == {"ZSTD"}
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "ndjson"])
-def test_json_lines_have_each_row_with_its_nulls_as_a_record_would(store: ResultStore, ending: str) -> None:
+def test_export_json_lines_writes_rows_like_records(store: ResultStore, ending: str) -> None:
     rows = [json.loads(line) for line in exported(store, ending).read_text().split("\n")[:-1]]
     expected = store.scan().to_arrow()
     assert [list(row) for row in rows] == [expected.column_names] * len(TEXTS)
     assert rows == [{name: plain(value) for name, value in row.items()} for row in expected.to_pylist()]
 
 
-def test_json_lines_of_finite_values_come_back_in_polars_and_pyarrow(store: ResultStore) -> None:
+def test_export_json_lines_of_finite_values_reads_back(store: ResultStore) -> None:
     columns = ["path", "backend", "total_tokens", "effective_config.float", "measurement_warnings"]
     path = exported(store, "jsonl", columns=columns)
     polars.testing.assert_frame_equal(pl.read_ndjson(path), store.scan(columns).to_polars())
@@ -138,7 +137,7 @@ def test_json_lines_of_finite_values_come_back_in_polars_and_pyarrow(store: Resu
     assert pyarrow.json.read_json(path).to_pydict() == store.scan(columns).to_arrow().to_pydict()
 
 
-def test_csv_comes_back_in_pyarrow_and_polars(store: ResultStore) -> None:
+def test_export_csv_reads_back(store: ResultStore) -> None:
     expected = store.scan().to_arrow()
     path = exported(store, "csv")
     types = {
@@ -171,7 +170,7 @@ def test_csv_comes_back_in_pyarrow_and_polars(store: ResultStore) -> None:
     polars.testing.assert_frame_equal(frame, wanted)
 
 
-def test_csv_tells_a_null_from_an_empty_text_and_has_one_row_for_each_result(store: ResultStore) -> None:
+def test_export_csv_distinguishes_null_from_empty_text(store: ResultStore) -> None:
     path = exported(store, "csv", columns=["reproducibility_notes", "backend_version"])
     with path.open(newline="") as file:
         header, *rows = csv.reader(file)
@@ -180,7 +179,7 @@ def test_csv_tells_a_null_from_an_empty_text_and_has_one_row_for_each_result(sto
     assert '"",\n' in path.read_text()
 
 
-def test_a_table_without_rows_has_its_columns(tmp_path: Path, store: ResultStore) -> None:
+def test_export_without_rows_keeps_the_columns(tmp_path: Path, store: ResultStore) -> None:
     for ending in ENDINGS:
         path = tmp_path / f"none.{ending}"
         scan = store.scan(["backend", "total_tokens"], where=[("backend", "==", "no such")])
@@ -191,9 +190,7 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path, store: ResultStore
     assert pa.ipc.open_file(tmp_path / "none.arrow").read_all().num_rows == 0
 
 
-def test_power_traces_are_exported_as_results_are(
-    tmp_path: Path, make_result: Callable[..., ExperimentResult]
-) -> None:
+def test_export_power_traces_reads_back(tmp_path: Path, make_result: Callable[..., ExperimentResult]) -> None:
     store = ResultStore(tmp_path / "results")
     trace = pa.table(
         {
@@ -215,7 +212,7 @@ def test_power_traces_are_exported_as_results_are(
 
 
 @pytest.mark.parametrize("name", ["table", "table.json", "table.csv.gz", ".csv", "table.xlsx"])
-def test_an_unknown_ending_is_refused_before_anything_is_read(
+def test_export_with_unknown_ending_raises_before_reading(
     store: ResultStore, tmp_path: Path, name: str
 ) -> None:
     with pytest.raises(ValueError, match=r"ends in none of \.parquet, \.csv, "):
@@ -223,7 +220,7 @@ def test_an_unknown_ending_is_refused_before_anything_is_read(
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_file_that_is_no_result_leaves_the_old_file_as_it_was(store: ResultStore, ending: str) -> None:
+def test_export_with_invalid_record_keeps_the_old_file(store: ResultStore, ending: str) -> None:
     bad = store.root / "zz" / "result.json"
     bad.parent.mkdir()
     bad.write_text("{")
@@ -239,7 +236,7 @@ def test_a_file_that_is_no_result_leaves_the_old_file_as_it_was(store: ResultSto
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_an_interrupt_leaves_nothing(store: ResultStore, ending: str) -> None:
+def test_interrupt_export_leaves_no_file(store: ResultStore, ending: str) -> None:
     def interrupt(_done: int, _total: int | None) -> None:
         raise KeyboardInterrupt
 
@@ -249,7 +246,7 @@ def test_an_interrupt_leaves_nothing(store: ResultStore, ending: str) -> None:
     assert names(path.parent) == ["results"]
 
 
-def test_a_directory_that_is_not_there_is_named(store: ResultStore, tmp_path: Path) -> None:
+def test_export_to_missing_directory_names_it(store: ResultStore, tmp_path: Path) -> None:
     with pytest.raises(PersistenceError, match="absent"):
         store.scan().export(tmp_path / "absent" / "table.csv")
     (tmp_path / "table.csv").mkdir()
@@ -258,7 +255,7 @@ def test_a_directory_that_is_not_there_is_named(store: ResultStore, tmp_path: Pa
     assert names(tmp_path) == ["results", "table.csv"]
 
 
-def test_the_trace_of_a_result_is_not_overwritten(store: ResultStore, tmp_path: Path) -> None:
+def test_export_over_power_trace_of_a_result_raises(store: ResultStore, tmp_path: Path) -> None:
     record = next(store.root.glob("*/result.json"))
     with pytest.raises(ValueError, match="power trace"):
         store.scan().export(record.with_name("timeseries.parquet"))
@@ -266,12 +263,12 @@ def test_the_trace_of_a_result_is_not_overwritten(store: ResultStore, tmp_path: 
     assert store.scan().export(tmp_path / "timeseries.parquet") == len(TEXTS)
 
 
-def test_a_file_within_the_store_is_no_result_of_it(store: ResultStore) -> None:
+def test_export_inside_the_store_adds_no_result(store: ResultStore) -> None:
     path = store.root / "table.parquet"
     assert [store.scan().export(path) for _ in range(2)] == [len(TEXTS)] * 2
 
 
-def test_a_relative_name_and_a_symlink_are_the_file_itself(
+def test_export_to_relative_path_replaces_a_symlink(
     store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -282,7 +279,7 @@ def test_a_relative_name_and_a_symlink_are_the_file_itself(
     assert (tmp_path / "target").read_text() == "another's"
 
 
-def test_the_real_results_come_back(data: Path, tmp_path: Path) -> None:
+def test_export_real_results_reads_back(data: Path, tmp_path: Path) -> None:
     from llenergymeasure import ExperimentResult
 
     store = ResultStore(tmp_path / "results")

@@ -1,17 +1,15 @@
-"""What is whole in a store is counted, and what is not is named."""
+"""Verification counts complete results, and names damage, leftovers and foreign directories."""
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from llenergymeasure import ExperimentResult, ResultError, ResultStore
-from llenergymeasure.results import _disk, _durability
 from llenergymeasure.results.timeseries import Timeseries
 
 GIVEN = "gpt2_pytorch_2026-02-18T14-30"
@@ -28,7 +26,7 @@ def problems(findings: list[tuple[Path, str]], store: ResultStore) -> dict[str, 
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_whole_results_at_any_depth_are_complete(
+def test_verify_complete_results_at_any_depth_counts_them(
     store: ResultStore, result: ExperimentResult, *, deep: bool
 ) -> None:
     store.save(result, TRACE)
@@ -43,7 +41,9 @@ def test_whole_results_at_any_depth_are_complete(
     assert repr(found) == f"<Verification of {str(store.root)!r}: 201 complete>"
 
 
-def test_each_damage_is_named_with_its_directory(store: ResultStore, result: ExperimentResult) -> None:
+def test_verify_damaged_records_names_each_with_its_fault(
+    store: ResultStore, result: ExperimentResult
+) -> None:
     whole = result.model_dump_json().encode()
     damages = {
         "empty": (b"", "the file is empty"),
@@ -70,9 +70,7 @@ def test_each_damage_is_named_with_its_directory(store: ResultStore, result: Exp
     assert found.damaged == sorted(found.damaged)
 
 
-def test_of_a_key_that_is_there_twice_the_last_counts_as_in_loading(
-    store: ResultStore, result: ExperimentResult
-) -> None:
+def test_verify_duplicate_key_takes_the_last_like_load(store: ResultStore, result: ExperimentResult) -> None:
     record = store.save(result, durable=False)
     record.write_bytes(b'{"schema_version": 1e400, "timeseries": -1e400,' + record.read_bytes()[1:])
     assert store.load(record) == result
@@ -80,7 +78,7 @@ def test_of_a_key_that_is_there_twice_the_last_counts_as_in_loading(
         assert (store.verify(deep=deep).complete, store.verify(deep=deep).ok) == (1, True)
 
 
-def test_what_a_save_left_is_incomplete_and_what_nobody_saved_is_foreign(
+def test_verify_separates_leftovers_from_foreign_directories(
     store: ResultStore, result: ExperimentResult
 ) -> None:
     study = store.root / "study"
@@ -104,7 +102,7 @@ def test_what_a_save_left_is_incomplete_and_what_nobody_saved_is_foreign(
     assert problems(list(found.foreign), store).keys() == {"study/plots", "study/traces", "study/empty"}
 
 
-def test_a_sidecar_that_is_gone_is_missed(store: ResultStore, result: ExperimentResult) -> None:
+def test_verify_missing_sidecar_reports_it(store: ResultStore, result: ExperimentResult) -> None:
     path = store.save(result, TRACE)
     path.with_name("timeseries.parquet").unlink()
     found = store.verify()
@@ -113,7 +111,7 @@ def test_a_sidecar_that_is_gone_is_missed(store: ResultStore, result: Experiment
     assert [finding.path for finding in found.missing_sidecars] == [path.parent]
 
 
-def test_deep_finds_what_does_not_validate_and_traces_that_end_early(
+def test_verify_deep_finds_invalid_fields_and_truncated_traces(
     store: ResultStore, result: ExperimentResult, make_result: Callable[..., ExperimentResult]
 ) -> None:
     wrong = json.loads(result.model_dump_json()) | {"total_tokens": "many", "extra": 1}
@@ -136,7 +134,7 @@ def test_deep_finds_what_does_not_validate_and_traces_that_end_early(
     assert "timeseries.parquet" in said[page.parent]
 
 
-def test_deep_leaves_traces_that_cannot_be_unpacked_here_alone(
+def test_verify_deep_ignores_traces_that_it_cannot_decode(
     store: ResultStore, result: ExperimentResult, tmp_path: Path
 ) -> None:
     pyarrow = pytest.importorskip("pyarrow")
@@ -152,7 +150,7 @@ def test_deep_leaves_traces_that_cannot_be_unpacked_here_alone(
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 @pytest.mark.parametrize("encoding", ["DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY"])
-def test_strings_whose_lengths_are_encoded_apart_are_looked_over_and_not_read(
+def test_verify_deep_accepts_delta_encoded_strings_that_scan_rejects(
     encoding: str, version: str, store: ResultStore, result: ExperimentResult, tmp_path: Path
 ) -> None:
     pyarrow = pytest.importorskip("pyarrow")
@@ -173,9 +171,7 @@ def test_strings_whose_lengths_are_encoded_apart_are_looked_over_and_not_read(
         store.scan_timeseries(["phase"]).to_pydict()
 
 
-def test_a_result_in_the_trash_of_a_cleaner_is_wrong_and_told(
-    store: ResultStore, result: ExperimentResult
-) -> None:
+def test_verify_result_in_trash_reports_damage(store: ResultStore, result: ExperimentResult) -> None:
     path = store.save(result)
     trash = store.root / ".trash-0123456789abcdef"
     trash.mkdir()
@@ -186,7 +182,7 @@ def test_a_result_in_the_trash_of_a_cleaner_is_wrong_and_told(
     assert [finding.path.name for finding in found.incomplete] == [".trash-1"]
 
 
-def test_a_directory_that_is_not_there_or_cannot_be_read_is_named(store: ResultStore) -> None:
+def test_verify_missing_or_unreadable_root_names_it(store: ResultStore) -> None:
     with pytest.raises(FileNotFoundError):
         store.verify()
     closed = store.root / "closed"
@@ -200,7 +196,9 @@ def test_a_directory_that_is_not_there_or_cannot_be_read_is_named(store: ResultS
     assert "Permission denied" in finding.problem
 
 
-def test_an_exception_of_the_progress_comes_out(store: ResultStore, result: ExperimentResult) -> None:
+def test_verify_with_failing_progress_raises_its_exception(
+    store: ResultStore, result: ExperimentResult
+) -> None:
     store.save(result)
 
     def stop(*_: object) -> None:
@@ -210,118 +208,6 @@ def test_an_exception_of_the_progress_comes_out(store: ResultStore, result: Expe
         store.verify(progress=stop)
 
 
-def test_the_real_measurements_verify(data: Path) -> None:
+def test_verify_real_measurements_reports_known_files_only(data: Path) -> None:
     found = ResultStore(data).verify(deep=True)
     assert all("result.json" in problem or "timeseries" in problem for _, problem in found.damaged)
-
-
-# What the file system promises
-
-
-@pytest.fixture
-def mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    """Let mountinfo have a line about everything, and nobody be warned yet."""
-
-    def mounted(line: str) -> None:
-        table = tmp_path / "mountinfo"
-        table.write_bytes(b"7 0 0:1 / /x rw - " + line.encode() + b"\n")
-        monkeypatch.setattr(_disk, "_MOUNTS", table)
-        monkeypatch.setattr(_disk, "_mount_number", lambda _: b"7")
-        monkeypatch.setattr(_durability, "_asked", set())
-        monkeypatch.setattr(_durability, "_warned", set())
-        monkeypatch.delenv(_durability.QUIET, raising=False)
-
-    return mounted
-
-
-@pytest.mark.parametrize(
-    ("line", "promise", "reason"),
-    [
-        ("ext4 /dev/sda1 rw", "full", ""),
-        ("overlay overlay rw,upperdir=/u", "full", ""),
-        ("tmpfs none rw", "none", "this is a tmpfs, which is memory"),
-        ("overlay overlay rw,volatile", "none", "mounted volatile"),
-        ("overlay overlay rw,fsync=volatile", "none", "mounted volatile"),
-        ("ext4 /dev/sda1 rw,nobarrier", "none", "without barriers"),
-        ("nfs4 host:/x rw", "unknown", "the server of this nfs4"),
-        ("fuse.sshfs host: rw", "unknown", "the program behind"),
-    ],
-)
-def test_a_store_says_what_its_file_system_promises(
-    mounted: Callable[[str], None], store: ResultStore, line: str, promise: str, reason: str
-) -> None:
-    mounted(line)
-    durability = ResultStore(store.root / "not" / "there").durability
-    assert durability == promise
-    assert reason in durability.reason
-    assert bool(durability.reason) == (promise != "full")
-    assert durability.file_system == line.partition(" ")[0]
-    assert pickle.loads(pickle.dumps(durability)).reason == durability.reason  # noqa: S301 - our own
-    assert promise in repr(durability)
-
-
-def test_a_system_that_does_not_tell_is_unknown(
-    mounted: Callable[[str], None], store: ResultStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mounted("ext4 /dev/sda1 rw")
-    monkeypatch.setattr(_disk, "_mount_number", lambda _: None)
-    assert store.durability == "unknown"
-
-
-@pytest.mark.parametrize("how", ["save", "save_many", "writer"])
-def test_the_first_durable_save_where_nothing_lasts_warns_once_and_is_saved(
-    mounted: Callable[[str], None], store: ResultStore, result: ExperimentResult, tmp_path: Path, how: str
-) -> None:
-    def save(store: ResultStore, *, durable: bool = True) -> None:
-        if how == "save":
-            store.save(result, durable=durable)
-        elif how == "save_many":
-            store.save_many([result], durable=durable)
-        else:
-            with store.writer(durable=durable) as writer:
-                writer.submit(result)
-
-    mounted("tmpfs none rw")
-    save(store, durable=False)
-    with pytest.warns(UserWarning, match="do not survive a power cut: this is a tmpfs") as warned:
-        save(store)
-    assert [warning.filename for warning in warned] == [__file__]
-    save(store)
-    save(ResultStore(tmp_path / "another"))
-    assert store.verify().complete == 3
-
-
-def test_the_warning_can_be_kept_back_and_does_not_come_on_a_disk(
-    mounted: Callable[[str], None],
-    store: ResultStore,
-    result: ExperimentResult,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    mounted("tmpfs none rw")
-    monkeypatch.setenv(_durability.QUIET, "1")
-    store.save(result)
-    mounted("xfs /dev/sda1 rw")
-    store.save(result)
-
-
-def test_a_store_on_a_real_tmpfs_says_so(result: ExperimentResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        pytest.skip("there is no /dev/shm to write to")
-    store = ResultStore(memory / f"llem-test-{os.getpid()}" / "x")
-    if store.durability.file_system != "tmpfs":
-        pytest.skip("/dev/shm is no tmpfs here")
-    monkeypatch.setattr(_durability, "_asked", set())
-    monkeypatch.setattr(_durability, "_warned", set())
-    monkeypatch.delenv(_durability.QUIET, raising=False)
-    try:
-        with pytest.warns(UserWarning, match="tmpfs"):
-            path = store.save(result)
-    finally:
-        (record,) = store.root.glob("*/*")
-        record.unlink()
-        record.parent.rmdir()
-        store.root.rmdir()
-        store.root.parent.rmdir()
-    assert store.durability == "none"
-    assert path == record

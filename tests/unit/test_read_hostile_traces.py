@@ -1,4 +1,4 @@
-"""A Parquet file that claims gigabytes ends no process, whoever reads it and wherever it lies."""
+"""Parquet files that claim gigabytes exhaust no reader."""
 
 from __future__ import annotations
 
@@ -71,7 +71,6 @@ def footer_length(content: bytes) -> int:
 ROWS, ROWS_64 = b"\x15" + varint(200), b"\x16" + varint(200)
 PAGE, HUGE_PAGE = (b"\x15\0\x15" + varint(2 * length) for length in (800, 2**31 - 1))
 HUGE_32, HUGE_64 = b"\x15" + varint(2 * (2**31 - 1)), b"\x16" + varint(2 * (2**62))
-
 LIES = {
     # What the parser would allocate for, at some dozens to hundreds of bytes for each byte.
     "columns-of-the-schema": with_footer(
@@ -142,7 +141,7 @@ SAVED = {
 READ = {*WHOLE, "bytes-of-a-string"}
 
 
-def test_a_save_stores_it_or_says_that_the_result_alone_is_safe(answers: Answers) -> None:
+def test_save_hostile_trace_stores_it_or_keeps_the_result_alone(answers: Answers) -> None:
     told = answers["save"]
     assert {name for name, answer in told.items() if answer["raised"] is None} == SAVED
     for name in EVERY - SAVED:
@@ -151,7 +150,7 @@ def test_a_save_stores_it_or_says_that_the_result_alone_is_safe(answers: Answers
 
 
 @pytest.mark.parametrize("reader", ["read_timeseries", "stored_timeseries"])
-def test_a_trace_is_read_or_said_to_be_damaged(answers: Answers, reader: str) -> None:
+def test_read_hostile_trace_succeeds_or_names_the_file(answers: Answers, reader: str) -> None:
     told = answers[reader]
     assert {told[name]["returned"] for name in READ} == {100}
     for name in EVERY - READ:
@@ -159,7 +158,7 @@ def test_a_trace_is_read_or_said_to_be_damaged(answers: Answers, reader: str) ->
         assert f"/{name}/timeseries.parquet (" in told[name]["said"]
 
 
-def test_the_traces_of_a_tree_are_read_around_it(answers: Answers) -> None:
+def test_scan_timeseries_next_to_hostile_traces_returns_the_others(answers: Answers) -> None:
     told = answers["scan_timeseries_collect"]["returned"]
     assert told["path"] == sorted(READ)
     assert told["rows"] == 100 * len(READ)
@@ -168,11 +167,11 @@ def test_the_traces_of_a_tree_are_read_around_it(answers: Answers) -> None:
     assert answers["scan_timeseries"]["raised"] in ("ResultCorruptError", "ResultError")
 
 
-def test_a_look_at_every_page_finds_each(answers: Answers) -> None:
+def test_verify_deep_finds_every_hostile_trace(answers: Answers) -> None:
     found = answers["verify_deep"]["returned"]
     assert found["damaged"].keys() == EVERY - WHOLE
     assert answers["verify"]["returned"]["complete"] == len(EVERY)
 
 
-def test_it_takes_no_more_memory_than_a_footer_may(answers: Answers) -> None:
+def test_read_hostile_traces_needs_bounded_memory(answers: Answers) -> None:
     assert answers["peak"] < 512 << 20

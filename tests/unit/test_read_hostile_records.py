@@ -1,4 +1,4 @@
-"""What may have been put into a `result.json`: every reader reads it, or says what is wrong and goes on."""
+"""Hostile contents of a record: every reader accepts it, or reports the fault and continues."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def taken(**fact: bool) -> set[str]:
 
 
 @pytest.mark.parametrize("reader", ["load", "load_result", "from_json", "stored"])
-def test_loading_takes_it_or_says_what_is_wrong_and_where(answers: Answers, reader: str) -> None:
+def test_load_hostile_record_accepts_it_or_names_the_fault(answers: Answers, reader: str) -> None:
     told = answers[reader]
     assert {name for name, answer in told.items() if answer["raised"] is None} == taken(load=True)
     for name, answer in told.items():
@@ -138,7 +138,9 @@ def test_loading_takes_it_or_says_what_is_wrong_and_where(answers: Answers, read
     [(("scan_collect", "scan_skip"), "scan"), (("scan_all_collect",), "scan_all")],
     ids=["path", "all"],
 )
-def test_a_scan_has_a_row_or_an_error_of_each(answers: Answers, readers: tuple[str, ...], fact: str) -> None:
+def test_scan_hostile_records_returns_a_row_or_an_error_for_each(
+    answers: Answers, readers: tuple[str, ...], fact: str
+) -> None:
     rows = taken(**{fact: True})
     for reader in readers:
         told = answers[reader]["returned"]
@@ -151,14 +153,14 @@ def test_a_scan_has_a_row_or_an_error_of_each(answers: Answers, readers: tuple[s
     assert f"/{first}/" in stopped["said"]
 
 
-def test_all_that_load_are_loaded_whatever_lies_between_them(answers: Answers) -> None:
+def test_load_all_next_to_hostile_records_returns_every_valid_one(answers: Answers) -> None:
     assert len(answers["load_all_skip"]["returned"]) == len(taken(load=True))
     (warned,) = answers["load_all_skip"]["warned"]
     assert f"{len(HOSTILE) + 2 - len(taken(load=True))} files were skipped" in warned
     assert answers["load_all"]["raised"] == "ResultCorruptError"
 
 
-def test_completed_counts_what_is_whole_at_a_glance_and_warns_of_the_rest(answers: Answers) -> None:
+def test_completed_next_to_hostile_records_warns_once(answers: Answers) -> None:
     told = answers["completed"]
     assert set(told["returned"]) == taken(completed=True)
     (warned,) = told["warned"]
@@ -166,7 +168,7 @@ def test_completed_counts_what_is_whole_at_a_glance_and_warns_of_the_rest(answer
 
 
 @pytest.mark.parametrize(("reader", "fact"), [("verify", "verify"), ("verify_deep", "deep")])
-def test_verify_counts_each_as_complete_or_damaged(answers: Answers, reader: str, fact: str) -> None:
+def test_verify_hostile_records_counts_complete_and_damaged(answers: Answers, reader: str, fact: str) -> None:
     found = answers[reader]["returned"]
     whole = taken(**{fact: True})
     assert found["damaged"].keys() == {"a", "z", *HOSTILE} - whole
@@ -174,7 +176,7 @@ def test_verify_counts_each_as_complete_or_damaged(answers: Answers, reader: str
     assert found["foreign"] == found["incomplete"] == found["missing_sidecars"] == {}
 
 
-def test_the_program_tells_of_each_on_a_line_and_cleaning_touches_none(answers: Answers) -> None:
+def test_llem_with_hostile_records_reports_each_on_one_line(answers: Answers) -> None:
     for name, answer in answers["llem_show"].items():
         told = answer["returned"]
         assert answer["raised"] is None, (name, answer)
@@ -185,7 +187,7 @@ def test_the_program_tells_of_each_on_a_line_and_cleaning_touches_none(answers: 
     assert answers["clean"]["returned"] == {"removed": [], "kept": []}
 
 
-def test_a_trace_beside_any_of_them_is_looked_for(answers: Answers) -> None:
+def test_read_timeseries_next_to_hostile_records_finds_none(answers: Answers) -> None:
     for reader in ("read_timeseries", "stored_timeseries"):
         assert {answer["raised"] for answer in answers[reader].values()} <= {"PersistenceError"}
     assert answers["scan_timeseries_collect"]["raised"] is None

@@ -26,7 +26,7 @@ def schema(llem: Run) -> dict[str, Any]:
     return printed
 
 
-def test_it_has_every_field_and_allows_no_other(schema: dict[str, Any]) -> None:
+def test_schema_lists_every_field_and_allows_no_other(schema: dict[str, Any]) -> None:
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert list(schema["properties"]) == list(ExperimentResult.model_fields)
     assert schema["additionalProperties"] is False
@@ -35,7 +35,7 @@ def test_it_has_every_field_and_allows_no_other(schema: dict[str, Any]) -> None:
     assert schema["properties"]["schema_version"]["const"] == "2.0"
 
 
-def test_it_says_what_files_hold(schema: dict[str, Any]) -> None:
+def test_schema_describes_values_as_files_hold_them(schema: dict[str, Any]) -> None:
     numbers = schema["properties"]["total_energy_j"]["anyOf"]
     assert numbers == [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]
     # A time without a zone is no `date-time` of JSON Schema.
@@ -43,11 +43,11 @@ def test_it_says_what_files_hold(schema: dict[str, Any]) -> None:
     assert "format" not in schema["properties"]["start_time"]
 
 
-def test_json_is_what_it_is_anyway(llem: Run) -> None:
+def test_schema_json_equals_the_default_output(llem: Run) -> None:
     assert llem("schema", "--json").stdout == llem("schema").stdout
 
 
-def test_real_records_are_valid_by_it(schema: dict[str, Any], data: Path) -> None:
+def test_schema_accepts_real_records(schema: dict[str, Any], data: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     check = jsonschema.Draft202012Validator(schema)
     records = [json.loads(line) for line in (data / "mlenergy_llm_results.jsonl").read_text().splitlines()]

@@ -1,8 +1,4 @@
-"""What the fuzz targets do (`rust/store/src/fuzzing`), through the package: hypothesis draws the input.
-
-Whatever it is, a name is legal, a trace is read or refused, a record is read as a plain parser reads it,
-and a tree is rows and errors. Nothing panics, and nothing takes memory that a file only claims to need.
-"""
+"""Drawn names, traces, records and trees, as in the fuzz targets of `rust/store/src/fuzzing`."""
 
 from __future__ import annotations
 
@@ -66,12 +62,9 @@ def mutated(draw: Callable[[st.SearchStrategy[Any]], Any], content: bytes) -> by
     return bytes(changed[: draw(st.integers(0, len(changed)))] if draw(st.integers(0, 9)) == 0 else changed)
 
 
-# Names.
-
-
 @thorough
 @given(model=st.text() | st.none(), backend=st.text())
-def test_whatever_a_model_is_called_its_result_is_saved_found_and_loaded(
+def test_save_and_read_result_with_any_model_name_succeeds(
     model: str | None, backend: str, make_result: Make, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     root = tmp_path_factory.mktemp("named") / "results"
@@ -84,9 +77,6 @@ def test_whatever_a_model_is_called_its_result_is_saved_found_and_loaded(
     assert store.scan(["path", "backend"]).to_pydict() == {"path": [path.parent.name], "backend": [backend]}
     assert store.load(path) == result
     assert store.verify().complete == 1
-
-
-# Power traces.
 
 
 def parquet(table: pa.Table, **options: Any) -> bytes:
@@ -137,7 +127,9 @@ def traces(draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
 
 
 @pytest.mark.usefixtures("little_memory")
-def test_any_bytes_are_a_trace_or_an_error(make_result: Make, places: Iterator[Path]) -> None:
+def test_read_and_save_any_bytes_as_trace_succeeds_or_raises(
+    make_result: Make, places: Iterator[Path]
+) -> None:
     @settings(thorough, max_examples=150)
     @given(content=traces() | st.binary(max_size=64))
     def are_read_or_refused(content: bytes) -> None:
@@ -178,9 +170,7 @@ def varint(number: int) -> bytes:
 
 
 @pytest.mark.usefixtures("little_memory")
-def test_values_that_would_fill_any_memory_are_refused_or_read_a_few_at_once(
-    make_result: Make, tmp_path: Path
-) -> None:
+def test_read_trace_with_huge_values_needs_little_memory(make_result: Make, tmp_path: Path) -> None:
     store = ResultStore(tmp_path / "results")
     seconds = [float(second) for second in range(160)]
     usual = {"timestamp_s": seconds, "power_w": seconds}
@@ -211,9 +201,7 @@ def test_values_that_would_fill_any_memory_are_refused_or_read_a_few_at_once(
     assert "values of 2147483647 bytes" in found.damaged[0].problem
 
 
-def test_a_trace_that_counts_more_rows_than_are_held_is_no_part_of_a_table(
-    make_result: Make, tmp_path: Path
-) -> None:
+def test_scan_timeseries_with_exaggerated_row_count_reports_it(make_result: Make, tmp_path: Path) -> None:
     store = ResultStore(tmp_path / "results")
     source = tmp_path / "source.parquet"
     # The number of rows, in the file's field 3 and in its row group's.
@@ -230,8 +218,6 @@ def test_a_trace_that_counts_more_rows_than_are_held_is_no_part_of_a_table(
     assert where == path.with_name("timeseries.parquet")
     assert "more than 33554432 are not read" in str(error)
 
-
-# Records.
 
 NUMBERS = ["0", "-0", "1.0", "1e2", "1E400", "01", "1.", "-", "9007199254740993", "1e999", "NaN"]
 TEXTS = ['"x"', '""', '"NaN"', '"\\ud800"', '"\\u00e9"', '"\\x"', '"\n"', '"2026-02-18T14:30:00Z"']
@@ -288,7 +274,7 @@ def same(one: object, other: object) -> bool:
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
-def test_a_record_is_read_as_a_plain_parser_reads_it_or_is_an_error(
+def test_scan_any_record_matches_a_plain_parser_or_reports_it(
     members: dict[str, str], places: Iterator[Path]
 ) -> None:
     defaults = {"timeseries": None, "backend": json.loads(members["backend"])}
@@ -319,7 +305,7 @@ def test_a_record_is_read_as_a_plain_parser_reads_it_or_is_an_error(
     is_read_so()
 
 
-def test_what_is_skipped_of_a_record_is_utf8_too(members: dict[str, str], tmp_path: Path) -> None:
+def test_scan_checks_utf8_of_skipped_fields(members: dict[str, str], tmp_path: Path) -> None:
     text = "{" + ",".join(f'"{name}": {value}' for name, value in members.items()) + "}"
     content = text.encode().replace(b'"experiment-1"', b'"experiment-\xff"')
     (tmp_path / "result.json").write_bytes(content)
@@ -328,10 +314,7 @@ def test_what_is_skipped_of_a_record_is_utf8_too(members: dict[str, str], tmp_pa
     assert "not UTF-8" in str(scan.errors[tmp_path / "result.json"])
 
 
-# Trees.
-
-
-def test_a_tree_of_any_records_is_rows_and_errors_and_all_say_the_same(
+def test_read_any_tree_gives_consistent_rows_and_errors(
     members: dict[str, str], places: Iterator[Path]
 ) -> None:
     indented = json.dumps({name: json.loads(value) for name, value in members.items()}, indent=2).encode()

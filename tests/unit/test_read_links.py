@@ -1,4 +1,4 @@
-"""Symlinks, pipes and devices where results should be: nothing leads out of the tree, and nobody waits."""
+"""Symlinks, pipes and devices in a tree: no reader leaves the tree, and none blocks."""
 
 from __future__ import annotations
 
@@ -121,15 +121,13 @@ def answers(tree: Tree, read_by_all: Callable[..., Answers]) -> Answers:
     return read_by_all(tree.root)
 
 
-def test_nothing_outside_is_changed_by_anyone(tree: Tree, answers: Answers) -> None:
+def test_read_tree_with_links_changes_nothing_outside(tree: Tree, answers: Answers) -> None:
     assert answers["clean"]["raised"] is None
     assert tree.state() == tree.before
 
 
 @pytest.mark.parametrize("reader", ["scan_collect", "scan_all_collect", "scan_skip"])
-def test_a_scan_has_no_row_from_outside_and_tells_of_what_it_did_not_follow(
-    answers: Answers, reader: str
-) -> None:
+def test_scan_tree_with_links_reports_them_and_reads_nothing_outside(answers: Answers, reader: str) -> None:
     told = answers[reader]["returned"]
     assert set(told["path"]) == {"good", *SIDECARS}
     assert {path.removesuffix("/result.json") for path in told["errors"]} == LINKED_RECORDS | SPECIAL
@@ -138,7 +136,7 @@ def test_a_scan_has_no_row_from_outside_and_tells_of_what_it_did_not_follow(
     assert answers["scan"]["raised"] == "PersistenceError"
 
 
-def test_the_traces_of_a_tree_are_none_from_outside(answers: Answers) -> None:
+def test_scan_timeseries_with_links_reads_nothing_outside(answers: Answers) -> None:
     told = answers["scan_timeseries_collect"]["returned"]
     assert (told["path"], told["rows"]) == (["good"], 2)
     assert {path for path in told["errors"] if "parquet" in path} == {
@@ -147,7 +145,7 @@ def test_the_traces_of_a_tree_are_none_from_outside(answers: Answers) -> None:
     assert "not followed" in told["errors"]["sidecar-outside/timeseries.parquet"]
 
 
-def test_what_is_loaded_and_completed_of_a_tree_is_none_from_outside(answers: Answers) -> None:
+def test_load_all_with_links_reads_nothing_outside(answers: Answers) -> None:
     assert answers["load_all_skip"]["returned"] == ["experiment-1"] * (1 + len(SIDECARS))
     assert answers["completed"]["returned"] == ["0123456789abcdef"]
     (warned,) = answers["completed"]["warned"]
@@ -155,7 +153,7 @@ def test_what_is_loaded_and_completed_of_a_tree_is_none_from_outside(answers: An
 
 
 @pytest.mark.parametrize("reader", ["verify", "verify_deep"])
-def test_verify_counts_nothing_from_outside_and_reads_no_trace_there(answers: Answers, reader: str) -> None:
+def test_verify_with_links_counts_nothing_outside(answers: Answers, reader: str) -> None:
     found = answers[reader]["returned"]
     deep = SIDECARS if reader == "verify_deep" else set()
     # Whether a file is there is asked through a link, as loading asks; what is in it is not looked at.
@@ -165,7 +163,7 @@ def test_verify_counts_nothing_from_outside_and_reads_no_trace_there(answers: An
     assert OUTSIDE.isdisjoint({name for kind in found.values() if isinstance(kind, dict) for name in kind})
 
 
-def test_cleaning_removes_no_link_and_nothing_behind_one(tree: Tree, answers: Answers) -> None:
+def test_clean_with_links_removes_no_link_and_no_target(tree: Tree, answers: Answers) -> None:
     gone = set(answers["clean"]["returned"]["removed"])
     links = OUTSIDE | {f"{LEFT}_1", ".trash-0123"}
     assert gone.isdisjoint(links)
@@ -173,9 +171,7 @@ def test_cleaning_removes_no_link_and_nothing_behind_one(tree: Tree, answers: An
 
 
 @pytest.mark.parametrize("reader", ["load", "load_result", "from_json", "stored"])
-def test_who_is_given_the_path_of_one_result_follows_it_and_waits_for_no_pipe(
-    answers: Answers, reader: str
-) -> None:
+def test_load_named_link_follows_it_without_blocking(answers: Answers, reader: str) -> None:
     told = answers[reader]
     read = {name for name, answer in told.items() if answer["raised"] is None}
     # A link to a record is one, where it is named itself.
@@ -186,14 +182,14 @@ def test_who_is_given_the_path_of_one_result_follows_it_and_waits_for_no_pipe(
 
 
 @pytest.mark.parametrize("reader", ["read_timeseries", "stored_timeseries"])
-def test_a_trace_that_is_no_file_is_waited_for_by_nobody(answers: Answers, reader: str) -> None:
+def test_read_timeseries_rejects_special_files_without_blocking(answers: Answers, reader: str) -> None:
     told = answers[reader]
     for name in SIDECARS - {"sidecar-outside"}:
         assert told[name]["raised"] == "PersistenceError", told[name]
     assert told["good"]["returned"] == told["sidecar-outside"]["returned"] == 2
 
 
-def test_a_new_result_never_lands_behind_a_link_that_has_its_name(
+def test_save_next_to_links_of_its_name_takes_the_next_suffix(
     result: ExperimentResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.strftime", lambda _: "2026-02-18T14-30")

@@ -1,4 +1,4 @@
-"""A `result.json` that is too large is refused by its size, by every reader, and the limit can be moved."""
+"""A record above the size limit is rejected by every reader, and the limit is adjustable."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def is_told(said: str, *, path: str) -> bool:
 
 
 @pytest.mark.parametrize("reader", OF_ONE)
-def test_a_record_of_two_gigabytes_is_refused_by_each_reader_of_one(answers: Answers, reader: str) -> None:
+def test_read_one_record_above_the_limit_raises(answers: Answers, reader: str) -> None:
     answer = answers[reader]["bad"]
     assert answer["raised"] == "PersistenceError"
     assert is_told(answer["said"], path=str(answers["root"] / "bad" / "result.json")), answer
@@ -65,7 +65,7 @@ def test_a_record_of_two_gigabytes_is_refused_by_each_reader_of_one(answers: Ans
 
 
 @pytest.mark.parametrize("reader", [*RAISE, *SKIP, *COLLECT])
-def test_a_record_of_two_gigabytes_is_refused_by_each_reader_of_a_tree(answers: Answers, reader: str) -> None:
+def test_read_tree_with_record_above_the_limit_reports_it(answers: Answers, reader: str) -> None:
     answer, path = answers[reader], str(answers["root"] / "bad" / "result.json")
     if reader in RAISE:
         assert answer["raised"] == "PersistenceError"
@@ -86,7 +86,7 @@ def test_a_record_of_two_gigabytes_is_refused_by_each_reader_of_a_tree(answers: 
         assert answer["returned"] == ["0123456789abcdef"]
 
 
-def test_verify_and_the_program_tell_of_it_and_clean_leaves_it(answers: Answers) -> None:
+def test_verify_and_llem_report_record_above_the_limit(answers: Answers) -> None:
     for reader in ("verify", "verify_deep"):
         found = answers[reader]["returned"]
         assert found["complete"] == 1
@@ -104,7 +104,7 @@ def test_verify_and_the_program_tell_of_it_and_clean_leaves_it(answers: Answers)
         assert "too many for a record" in told["out"] + told["err"], told
 
 
-def test_it_is_refused_in_constant_memory(answers: Answers) -> None:
+def test_read_record_above_the_limit_needs_constant_memory(answers: Answers) -> None:
     assert answers["peak"] < 256 << 20
 
 
@@ -122,7 +122,7 @@ def every_reading(store: ResultStore, record: Path) -> dict[str, Callable[[], ob
 
 
 @pytest.mark.parametrize("how", ["argument", "environment"])
-def test_the_limit_is_lowered_and_raised_for_every_reader_to_the_byte(
+def test_read_with_changed_limit_is_exact_to_the_byte(
     result: ExperimentResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     trace = Timeseries(timestamp_s=[0.0], gpu_index=[0], power_w=[1.0])
@@ -154,7 +154,7 @@ def test_the_limit_is_lowered_and_raised_for_every_reader_to_the_byte(
     assert "1 unreadable" in repr(store)
 
 
-def test_what_has_no_store_is_limited_by_the_environment(
+def test_read_without_store_takes_the_limit_from_the_environment(
     result: ExperimentResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = result.save(tmp_path, Timeseries(timestamp_s=[], gpu_index=[], power_w=[]))
@@ -166,7 +166,7 @@ def test_what_has_no_store_is_limited_by_the_environment(
     assert ResultStore(tmp_path, max_record_bytes=1 << 20).load(record).experiment_id == result.experiment_id
 
 
-def test_what_is_beyond_the_usual_limit_is_read_where_that_is_raised(tmp_path: Path) -> None:
+def test_load_with_raised_limit_reads_larger_records(tmp_path: Path) -> None:
     record = tmp_path / "result.json"
     record.touch()
     os.truncate(record, USUAL + 1)
@@ -176,7 +176,7 @@ def test_what_is_beyond_the_usual_limit_is_read_where_that_is_raised(tmp_path: P
         ResultStore(tmp_path, max_record_bytes=USUAL + 1).load(record)
 
 
-def test_a_limit_beyond_the_memory_that_there_is_ends_no_process(
+def test_read_with_limit_beyond_memory_raises_instead_of_a_crash(
     tmp_path: Path, read_by_all: Callable[..., Answers]
 ) -> None:
     root = tmp_path / "results"
@@ -191,7 +191,7 @@ def test_a_limit_beyond_the_memory_that_there_is_ends_no_process(
     assert "no memory for its" in answers["verify"]["returned"]["damaged"]["bad"]
 
 
-def test_a_limit_goes_along_into_another_process_and_is_no_part_of_what_a_store_is(tmp_path: Path) -> None:
+def test_pickle_store_keeps_its_record_limit(tmp_path: Path) -> None:
     store = ResultStore(tmp_path, max_record_bytes=1000)
     copy = pickle.loads(pickle.dumps(store))  # noqa: S301 - our own
     assert copy.max_record_bytes == 1000
@@ -202,19 +202,19 @@ def test_a_limit_goes_along_into_another_process_and_is_no_part_of_what_a_store_
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_below_one_is_refused(tmp_path: Path, limit: int) -> None:
+def test_open_store_rejects_limit_below_one(tmp_path: Path, limit: int) -> None:
     with pytest.raises(ValueError, match="max_record_bytes is at least 1"):
         ResultStore(tmp_path, max_record_bytes=limit)
 
 
 @pytest.mark.parametrize("limit", ["1", 1.0, True])
-def test_a_limit_that_is_no_integer_is_refused(tmp_path: Path, limit: Any) -> None:
+def test_open_store_rejects_limit_that_is_not_an_integer(tmp_path: Path, limit: Any) -> None:
     with pytest.raises(TypeError, match="max_record_bytes is a number of bytes"):
         ResultStore(tmp_path, max_record_bytes=limit)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1e9", "many", "1 GB", "\u0661"])
-def test_an_environment_that_says_no_number_stops_readers_and_no_save(
+def test_read_with_invalid_limit_in_environment_raises_but_save_works(
     result: ExperimentResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv(VARIABLE, text)

@@ -1,3 +1,5 @@
+"""Saves of one result with a sidecar, and the sidecar that a load finds."""
+
 from __future__ import annotations
 
 import os
@@ -15,6 +17,7 @@ from llenergymeasure.results.timeseries import Timeseries
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+
 COLUMNS = {"timestamp_s": [0.0, 1.0, 2.0], "power_w": [250.0, None, 251.5]}
 
 
@@ -28,7 +31,7 @@ def saved_without_sidecar(error: SidecarError, result: ExperimentResult) -> None
 
 
 @pytest.mark.parametrize("make", [pa.table, pl.DataFrame], ids=["pyarrow", "polars"])
-def test_any_arrow_table_becomes_the_sidecar(
+def test_save_with_arrow_table_writes_the_sidecar(
     make: Callable[[dict[str, Any]], Any], result: ExperimentResult, tmp_path: Path
 ) -> None:
     path = result.save(tmp_path, make(COLUMNS))
@@ -38,7 +41,7 @@ def test_any_arrow_table_becomes_the_sidecar(
     assert ExperimentResult.from_json(path).timeseries == "timeseries.parquet"
 
 
-def test_a_stream_of_batches_becomes_the_sidecar(result: ExperimentResult, tmp_path: Path) -> None:
+def test_save_with_arrow_stream_writes_the_sidecar(result: ExperimentResult, tmp_path: Path) -> None:
     schema = pa.schema({"second": pa.int64()})
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -49,7 +52,7 @@ def test_a_stream_of_batches_becomes_the_sidecar(result: ExperimentResult, tmp_p
     assert pq.read_table(path.with_name("timeseries.parquet"))["second"].to_pylist() == list(range(100))
 
 
-def test_the_usual_columns_become_the_sidecar(result: ExperimentResult, tmp_path: Path) -> None:
+def test_save_with_timeseries_writes_the_fixed_columns(result: ExperimentResult, tmp_path: Path) -> None:
     trace = Timeseries(
         timestamp_s=[0, 1], gpu_index=[-1, -1], power_w=[250.5, None], throttle_reasons=[None, 1 << 40]
     )
@@ -71,7 +74,7 @@ def test_the_usual_columns_become_the_sidecar(result: ExperimentResult, tmp_path
         Timeseries(timestamp_s=[0, 1], gpu_index=[0], power_w=[1.0])
 
 
-def test_an_absent_source_is_a_warning_at_the_callers_line(result: ExperimentResult, tmp_path: Path) -> None:
+def test_save_with_missing_source_warns_at_the_callers_line(result: ExperimentResult, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="does not exist") as caught:
         path = result.save(tmp_path / "results", tmp_path / "absent.parquet")
     assert caught[0].filename == __file__
@@ -93,7 +96,7 @@ class BrokenExport:
         raise RuntimeError("no stream today")
 
 
-def test_a_broken_stream_costs_the_sidecar_alone(result: ExperimentResult, tmp_path: Path) -> None:
+def test_save_with_broken_stream_keeps_the_result(result: ExperimentResult, tmp_path: Path) -> None:
     for number, (source, reason) in enumerate(
         [(broken_stream(), "sensor"), (BrokenExport(), "no stream today")]
     ):
@@ -112,7 +115,7 @@ def test_a_broken_stream_costs_the_sidecar_alone(result: ExperimentResult, tmp_p
         (b"PAR1\x00\x00\x00\x00\xff\xff\xff\x7fPAR1", "footer cannot be read"),
     ],
 )
-def test_a_source_that_is_not_parquet_costs_the_sidecar_alone(
+def test_save_with_source_that_is_not_parquet_keeps_the_result(
     content: bytes, reason: str, result: ExperimentResult, tmp_path: Path
 ) -> None:
     source = tmp_path / "trace.parquet"
@@ -124,7 +127,7 @@ def test_a_source_that_is_not_parquet_costs_the_sidecar_alone(
     saved_without_sidecar(caught.value, result)
 
 
-def test_a_source_of_another_kind_costs_the_sidecar_alone(result: ExperimentResult, tmp_path: Path) -> None:
+def test_save_with_source_of_wrong_kind_keeps_the_result(result: ExperimentResult, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     sources: list[tuple[Any, str]] = [(42, "not int"), (tmp_path, "regular file"), (fifo, "regular file")]
@@ -148,7 +151,7 @@ class BrokenAttributes:
     ],
     ids=["attributes", "polars categorical", "dictionary of views"],
 )
-def test_a_source_that_the_encoder_cannot_take_costs_the_sidecar_at_most(
+def test_save_with_unencodable_source_keeps_the_result(
     source: Any, result: ExperimentResult, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     try:
@@ -161,7 +164,7 @@ def test_a_source_that_the_encoder_cannot_take_costs_the_sidecar_at_most(
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_interrupt_in_a_source_leaves_nothing(result: ExperimentResult, tmp_path: Path) -> None:
+def test_save_interrupted_in_its_source_leaves_nothing(result: ExperimentResult, tmp_path: Path) -> None:
     class Interrupting:
         def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
             raise KeyboardInterrupt
@@ -171,9 +174,7 @@ def test_an_interrupt_in_a_source_leaves_nothing(result: ExperimentResult, tmp_p
     assert not (tmp_path / "results").exists()
 
 
-def test_a_copy_keeps_the_modification_time_and_not_the_mode(
-    result: ExperimentResult, tmp_path: Path
-) -> None:
+def test_save_copies_the_modification_time_but_not_the_mode(result: ExperimentResult, tmp_path: Path) -> None:
     source = tmp_path / "trace.parquet"
     pq.write_table(pa.table(COLUMNS), source)
     source.chmod(0o600)
@@ -186,14 +187,14 @@ def test_a_copy_keeps_the_modification_time_and_not_the_mode(
     assert source.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_sidecar_that_a_record_does_not_name_is_filled_in(result: ExperimentResult, tmp_path: Path) -> None:
+def test_load_with_unnamed_sidecar_fills_in_its_name(result: ExperimentResult, tmp_path: Path) -> None:
     path = result.save(tmp_path)
     path.with_name("timeseries.parquet").write_bytes(b"a trace")
     assert ExperimentResult.from_json(path) == result.model_copy(update={"timeseries": "timeseries.parquet"})
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..", ".", "", "a\\b", "a\0b", "x" * 300])
-def test_a_sidecar_name_is_never_a_path(
+def test_load_never_follows_a_sidecar_name_with_separators(
     name: str, make_result: Callable[..., ExperimentResult], tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text("not a trace")
@@ -205,7 +206,7 @@ def test_a_sidecar_name_is_never_a_path(
         ExperimentResult.from_json(path, missing_sidecar="error")
 
 
-def test_a_sidecar_of_another_name_is_found(
+def test_load_finds_a_sidecar_of_another_name(
     make_result: Callable[..., ExperimentResult], tmp_path: Path
 ) -> None:
     path = make_result(timeseries="power.parquet").save(tmp_path)
@@ -213,13 +214,13 @@ def test_a_sidecar_of_another_name_is_found(
     assert ExperimentResult.from_json(path, missing_sidecar="error").timeseries == "power.parquet"
 
 
-def test_an_unknown_choice_is_refused(result: ExperimentResult, tmp_path: Path) -> None:
+def test_load_rejects_unknown_missing_sidecar_choice(result: ExperimentResult, tmp_path: Path) -> None:
     path = result.save(tmp_path)
     with pytest.raises(ValueError, match="'warn', 'ignore' or 'error', not 'explode'"):
         ResultStore(tmp_path).load(path, missing_sidecar="explode")  # type: ignore[arg-type]
 
 
-def test_a_failed_save_with_a_sidecar_leaves_nothing(result: ExperimentResult, tmp_path: Path) -> None:
+def test_save_with_sidecar_below_a_file_leaves_nothing(result: ExperimentResult, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PersistenceError) as caught:
         result.save(tmp_path / "file", pa.table(COLUMNS))

@@ -1,3 +1,5 @@
+"""The installed package: its imports, version, names and types."""
+
 from __future__ import annotations
 
 import importlib.metadata
@@ -10,19 +12,19 @@ import llenergymeasure
 from llenergymeasure import _store
 
 
-def test_the_import_loads_no_optional_and_no_cli_package() -> None:
+def test_import_package_loads_no_optional_and_no_cli_package() -> None:
     heavy = ["typer", "rich", "click", "pyarrow", "pandas", "polars", "numpy", "duckdb"]
     code = f"import sys, llenergymeasure; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_the_package_and_its_extension_are_of_one_version() -> None:
+def test_import_extension_has_the_version_of_the_package() -> None:
     installed = importlib.metadata.version("llenergymeasure-store")
     assert llenergymeasure.__version__ == installed == _store.VERSION
 
 
-def test_every_public_name_is_there_and_listed() -> None:
+def test_import_every_public_name_succeeds() -> None:
     for name in llenergymeasure.__all__:
         assert getattr(llenergymeasure, name) is not None
     assert set(llenergymeasure.__all__) <= set(dir(llenergymeasure))
@@ -30,7 +32,7 @@ def test_every_public_name_is_there_and_listed() -> None:
         _ = llenergymeasure.nothing  # type: ignore[attr-defined]
 
 
-def test_the_package_is_typed() -> None:
+def test_install_includes_the_types() -> None:
     files = importlib.metadata.files("llenergymeasure-store")
     assert files is not None
     assert {"llenergymeasure/py.typed", "llenergymeasure/_store.pyi"} <= {str(file) for file in files} or any(

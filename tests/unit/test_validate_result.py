@@ -1,3 +1,5 @@
+"""Models of a result: values that they accept, normalise and reject."""
+
 from __future__ import annotations
 
 import math
@@ -30,10 +32,11 @@ if TYPE_CHECKING:
 
     Models = Callable[[type[BaseModel]], st.SearchStrategy[Any]]
 
+
 slow = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-def test_any_result_comes_back_equal_and_to_the_same_bytes(
+def test_save_and_load_any_result_gives_equal_values_and_bytes(
     models: Models, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     @slow
@@ -56,7 +59,7 @@ def test_any_result_comes_back_equal_and_to_the_same_bytes(
         if isinstance(model, type) and issubclass(model, Model) and model is not Model
     ],
 )
-def test_every_model_is_frozen_strict_and_comes_back(model: type[Model], models: Models) -> None:
+def test_validate_every_model_is_frozen_strict_and_reversible(model: type[Model], models: Models) -> None:
     @settings(slow, max_examples=10)
     @given(instance=models(model))
     def comes_back(instance: Model) -> None:
@@ -72,7 +75,7 @@ def test_every_model_is_frozen_strict_and_comes_back(model: type[Model], models:
 @pytest.mark.parametrize(
     ("value", "written"), [(math.nan, "NaN"), (math.inf, "Infinity"), (-math.inf, "-Infinity")]
 )
-def test_a_non_finite_float_is_a_string_in_json_and_a_float_again(
+def test_write_non_finite_float_uses_a_string_that_loads_as_float(
     value: float, written: str, make_result: Callable[..., ExperimentResult], tmp_path: Path
 ) -> None:
     result = make_result(total_energy_j=value, energy_per_device_j=[value], steady_state_window=(value, 1.0))
@@ -121,7 +124,7 @@ class Decoder(BaseModel):
         (2**64, 2**64),
     ],
 )
-def test_a_config_value_is_normalised_when_the_result_is_constructed(
+def test_validate_config_value_normalises_it_to_json(
     value: object, normal: object, make_result: Callable[..., ExperimentResult], tmp_path: Path
 ) -> None:
     result = make_result(effective_config={"value": value})
@@ -153,46 +156,48 @@ def nested(levels: int) -> object:
         (nested(200), "more than 128 levels"),
     ],
 )
-def test_what_json_cannot_represent_is_refused_when_the_result_is_constructed(
+def test_validate_rejects_values_that_json_cannot_represent(
     value: object, reason: str, make_result: Callable[..., ExperimentResult]
 ) -> None:
     with pytest.raises(ValidationError, match=reason):
         make_result(effective_config={"value": value})
 
 
-def test_a_config_that_holds_itself_is_refused(make_result: Callable[..., ExperimentResult]) -> None:
+def test_validate_rejects_recursive_config(make_result: Callable[..., ExperimentResult]) -> None:
     config: dict[str, Any] = {}
     config["self"] = config
     with pytest.raises(ValidationError, match="more than 128 levels"):
         make_result(effective_config=config)
 
 
-def test_the_deepest_nesting_comes_back(make_result: Callable[..., ExperimentResult], tmp_path: Path) -> None:
+def test_save_and_load_deepest_nesting_succeeds(
+    make_result: Callable[..., ExperimentResult], tmp_path: Path
+) -> None:
     result = make_result(effective_config={"value": nested(127)})
     assert load_result(result.save(tmp_path)) == result
 
 
 @pytest.mark.parametrize("field", ["experiment_id", "backend", "reproducibility_notes", "timeseries"])
-def test_a_lone_surrogate_in_a_text_is_refused(
+def test_validate_rejects_lone_surrogate_in_text(
     field: str, make_result: Callable[..., ExperimentResult]
 ) -> None:
     with pytest.raises(ValidationError, match="unicode"):
         make_result(**{field: "a\ud800"})
 
 
-def test_an_integer_beyond_what_json_reads_is_refused(make_result: Callable[..., ExperimentResult]) -> None:
+def test_validate_rejects_integer_of_too_many_digits(make_result: Callable[..., ExperimentResult]) -> None:
     with pytest.raises(ValidationError, match="4299 digits"):
         make_result(total_tokens=10**4299)
 
 
-def test_another_schema_line_is_refused_when_it_is_constructed(
+def test_validate_rejects_other_schema_line(
     make_result: Callable[..., ExperimentResult],
 ) -> None:
     with pytest.raises(ValidationError, match=r"expected schema line '2\.0', got '3\.0'"):
         make_result(schema_version="3.0")
 
 
-def test_times_keep_their_offset_and_their_instant(make_result: Callable[..., ExperimentResult]) -> None:
+def test_validate_times_keeps_offset_and_instant(make_result: Callable[..., ExperimentResult]) -> None:
     paris = datetime(2020, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Paris"), fold=1)
     odd = datetime(2020, 1, 1, tzinfo=timezone(timedelta(seconds=3208)))
     naive = datetime(2026, 1, 1)  # noqa: DTZ001
@@ -205,7 +210,9 @@ def test_times_keep_their_offset_and_their_instant(make_result: Callable[..., Ex
     assert again.start_time.utcoffset() == result.start_time.utcoffset()
 
 
-def test_a_time_of_a_richer_type_becomes_a_plain_one(make_result: Callable[..., ExperimentResult]) -> None:
+def test_validate_subclass_of_datetime_becomes_a_datetime(
+    make_result: Callable[..., ExperimentResult],
+) -> None:
     class Nanoseconds(datetime):
         pass
 
@@ -216,7 +223,9 @@ def test_a_time_of_a_richer_type_becomes_a_plain_one(make_result: Callable[..., 
         make_result(start_time=edge)
 
 
-def test_the_properties(make_result: Callable[..., ExperimentResult]) -> None:
+def test_compute_properties_returns_duration_and_tokens_per_joule(
+    make_result: Callable[..., ExperimentResult],
+) -> None:
     assert make_result().duration_sec == 10.0
     assert make_result().tokens_per_joule == 1000 / 250.5
     assert make_result(total_energy_j=0.0).tokens_per_joule == 0.0
@@ -225,7 +234,9 @@ def test_the_properties(make_result: Callable[..., ExperimentResult]) -> None:
         _ = make_result(start_time=datetime(2026, 1, 1, tzinfo=timezone.utc)).duration_sec
 
 
-def test_the_defaults_are_those_of_the_schema(make_result: Callable[..., ExperimentResult]) -> None:
+def test_validate_without_optional_fields_uses_the_schema_defaults(
+    make_result: Callable[..., ExperimentResult],
+) -> None:
     result = make_result(effective_config={})
     dumped = result.model_dump()
     given_fields = {
@@ -258,7 +269,7 @@ def test_the_defaults_are_those_of_the_schema(make_result: Callable[..., Experim
     )
 
 
-def test_the_fields_stand_in_the_order_of_the_real_file(data: Path) -> None:
+def test_list_fields_follows_the_order_of_the_real_file(data: Path) -> None:
     import json
 
     record = json.loads((data / "gpt2_a100_result.json").read_text())
@@ -271,12 +282,12 @@ def test_the_fields_stand_in_the_order_of_the_real_file(data: Path) -> None:
         assert list(record[name]) == list(model.model_fields)
 
 
-def test_timestamps_are_made_of_times() -> None:
+def test_make_timestamps_from_times_computes_the_duration() -> None:
     start, end = datetime(2026, 1, 1), datetime(2026, 1, 1, 0, 1)  # noqa: DTZ001
     assert Timestamps.from_times(start, end) == Timestamps(start=start, end=end, duration_sec=60.0)
 
 
-def test_equal_configurations_hash_alike_whatever_their_order(
+def test_hash_equal_configurations_ignores_key_order(
     json_objects: st.SearchStrategy[dict[str, Any]],
 ) -> None:
     @given(config=json_objects)
@@ -289,7 +300,7 @@ def test_equal_configurations_hash_alike_whatever_their_order(
     hash_alike()
 
 
-def test_the_configuration_hash_is_the_sha256_of_the_sorted_json() -> None:
+def test_hash_configuration_is_the_sha256_of_its_sorted_json() -> None:
     assert compute_measurement_config_hash({"b": (1, 2), "a": Path("x")}) == "5125d018f84d57c4"
     assert compute_measurement_config_hash({"a": 1}) != compute_measurement_config_hash({"a": 2})
     assert compute_measurement_config_hash(Decoder()) == compute_measurement_config_hash(

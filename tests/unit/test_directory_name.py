@@ -1,3 +1,5 @@
+"""Names of result directories."""
+
 from __future__ import annotations
 
 import unicodedata
@@ -15,6 +17,7 @@ from llenergymeasure.results.persistence import _experiment_dir_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
 MINUTE = "2026-02-18T14-30"
 FORBIDDEN = set('/\\<>:"|?*') | {chr(code) for code in range(32)} | {chr(127)}
 DEVICES = {"CON", "PRN", "AUX", "NUL"} | {
@@ -28,7 +31,7 @@ DEVICES = {"CON", "PRN", "AUX", "NUL"} | {
 @example("é" * 500, "😀" * 500)
 @example("e\u0301" * 500, ".")
 @example("-.-", " ")
-def test_any_strings_give_one_legal_component(model: str, backend: str) -> None:
+def test_name_directory_of_any_strings_gives_a_legal_component(model: str, backend: str) -> None:
     name = directory_name(model, backend, MINUTE)
     assert name.endswith(f"_{MINUTE}")
     assert not FORBIDDEN & set(name)
@@ -43,7 +46,7 @@ def test_any_strings_give_one_legal_component(model: str, backend: str) -> None:
     model=st.from_regex(r"[a-z0-9][a-z0-9./ _-]{0,80}", fullmatch=True),
     backend=st.from_regex(r"[A-Za-z0-9. _-]{1,40}", fullmatch=True),
 )
-def test_a_legal_name_is_the_plain_rule_to_the_letter(model: str, backend: str) -> None:
+def test_name_directory_of_legal_strings_follows_the_plain_rule(model: str, backend: str) -> None:
     slug = model.replace("/", "-").lower()
     if slug.split(".")[0].rstrip().upper() not in DEVICES:
         assert directory_name(model, backend, MINUTE) == f"{slug}_{backend}_{MINUTE}"
@@ -51,7 +54,7 @@ def test_a_legal_name_is_the_plain_rule_to_the_letter(model: str, backend: str) 
 
 @given(model=st.text(min_size=181), backend=st.text(min_size=41))
 @settings(max_examples=25)
-def test_long_parts_that_differ_keep_different_names(model: str, backend: str) -> None:
+def test_name_directory_of_different_long_strings_gives_different_names(model: str, backend: str) -> None:
     name = directory_name(f"a{model}" * 2, f"b{backend}", MINUTE)
     assert len(name.encode()) <= 180 + 1 + 40 + 1 + len(MINUTE)
     assert directory_name(f"a{model}" * 2 + "x", f"b{backend}", MINUTE) != name
@@ -60,7 +63,7 @@ def test_long_parts_that_differ_keep_different_names(model: str, backend: str) -
 @pytest.mark.parametrize(
     "model", ["", "..", "/", "a/b", "../../x", "con.x", "\0", "😀" * 300, "e\u0301", " x ", "-n"]
 )
-def test_any_model_is_saved_inside_the_directory(
+def test_save_any_model_stays_inside_the_output_directory(
     model: str, make_result: Callable[..., ExperimentResult], tmp_path: Path
 ) -> None:
     result = make_result(effective_config={"model": model}, backend=model)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Race = Callable[..., Any]
     Suffixes = Callable[[Path], dict[str, list[int]]]
 
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forked")
 
 
@@ -33,7 +34,7 @@ def assert_all_there(saved: list[tuple[Path, int]], results: list[ExperimentResu
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_16_processes_that_save_60_times_in_one_minute_keep_960_results(
+def test_save_60_times_in_each_of_16_processes_keeps_960_results(
     race: Race, results: list[ExperimentResult], suffixes: Suffixes, tmp_path: Path, *, durable: bool
 ) -> None:
     root = tmp_path / "out"
@@ -44,7 +45,7 @@ def test_16_processes_that_save_60_times_in_one_minute_keep_960_results(
     assert suffixes(root) == {"org-model_pytorch_2026-02-18T14-30": list(range(960))}
 
 
-def test_4_processes_of_4_threads_keep_every_result(
+def test_save_in_16_threads_of_4_processes_keeps_every_result(
     race: Race, results: list[ExperimentResult], suffixes: Suffixes, tmp_path: Path
 ) -> None:
     root = tmp_path / "out"
@@ -55,7 +56,7 @@ def test_4_processes_of_4_threads_keep_every_result(
     assert suffixes(root) == {"org-model_pytorch_2026-02-18T14-30": list(range(640))}
 
 
-def test_different_results_that_share_a_name_both_survive_under_the_real_clock(
+def test_save_different_results_of_one_name_keeps_both(
     race: Race, results: list[ExperimentResult], suffixes: Suffixes, tmp_path: Path
 ) -> None:
     root = tmp_path / "out"
@@ -67,7 +68,7 @@ def test_different_results_that_share_a_name_both_survive_under_the_real_clock(
         assert numbers == list(range(len(numbers)))
 
 
-def test_a_fresh_tree_is_made_once_by_all_although_some_give_up(
+def test_save_next_to_failing_savers_creates_a_fresh_tree_once(
     race: Race, results: list[ExperimentResult], tmp_path: Path
 ) -> None:
     rounds = 40
@@ -88,7 +89,7 @@ def test_a_fresh_tree_is_made_once_by_all_although_some_give_up(
         assert not list(root.rglob(".*"))
 
 
-def test_saves_that_fail_or_are_interrupted_among_others_leave_nothing_and_take_nothing(
+def test_save_next_to_failed_and_interrupted_saves_keeps_every_result(
     race: Race, results: list[ExperimentResult], tmp_path: Path
 ) -> None:
     root = tmp_path / "out"
@@ -101,7 +102,7 @@ def test_saves_that_fail_or_are_interrupted_among_others_leave_nothing_and_take_
     assert {path.read_text() for path in there} == {results[0].model_dump_json(indent=2)}
 
 
-def test_an_output_directory_that_somebody_removes_while_it_is_empty_is_made_again(
+def test_save_recreates_an_output_directory_removed_while_empty(
     race: Race, results: list[ExperimentResult], tmp_path: Path
 ) -> None:
     rounds = 60
@@ -114,7 +115,7 @@ def test_an_output_directory_that_somebody_removes_while_it_is_empty_is_made_aga
 
 @pytest.mark.parametrize("with_sidecar", [False, True])
 @pytest.mark.parametrize("durable", [True, False])
-def test_readers_at_full_speed_see_no_torn_record(
+def test_read_at_full_speed_during_saves_sees_no_torn_record(
     race: Race,
     results: list[ExperimentResult],
     parquet: Path,
@@ -133,7 +134,7 @@ def test_readers_at_full_speed_see_no_torn_record(
     assert ran.seen > 200
 
 
-def test_a_process_forked_in_the_middle_of_other_threads_saves_can_save(
+def test_save_in_process_forked_during_other_saves_succeeds(
     race: Race, results: list[ExperimentResult], suffixes: Suffixes, tmp_path: Path
 ) -> None:
     root = tmp_path / "out"
@@ -154,7 +155,7 @@ def facts(error: PersistenceError) -> dict[str, object]:
     }
 
 
-def test_an_error_comes_back_from_a_spawned_process_as_it_was(
+def test_return_error_from_spawned_process_keeps_its_contents(
     results: list[ExperimentResult], tmp_path: Path
 ) -> None:
     file = tmp_path / "file"
@@ -185,7 +186,7 @@ def test_an_error_comes_back_from_a_spawned_process_as_it_was(
 @pytest.mark.parametrize(
     "code", [None, codes.ENOSPC, codes.EACCES, codes.ENOENT, codes.EEXIST, codes.ENOTDIR]
 )
-def test_an_error_keeps_everything_through_every_pickle_protocol(
+def test_pickle_error_with_every_protocol_keeps_its_contents(
     kind: type[PersistenceError], code: int | None
 ) -> None:
     said = None if code is None else os.strerror(code)

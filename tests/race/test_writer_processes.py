@@ -1,4 +1,4 @@
-"""Writers beside others: in one directory, in processes of every kind, and at the end of the interpreter."""
+"""Writers in forked and spawned processes, and at the end of the interpreter."""
 
 from __future__ import annotations
 
@@ -21,108 +21,8 @@ if TYPE_CHECKING:
     Race = Callable[..., Any]
     Suffixes = Callable[[Path], dict[str, list[int]]]
 
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
-
-STAMPED = "org-model_pytorch_2026-02-18T14-30"
-
-
-def assert_all_there(saved: list[tuple[Path, int]], results: list[ExperimentResult], root: Path) -> None:
-    """Every result that was acknowledged is there, in a directory of its own, and nothing else is."""
-    texts = [result.model_dump_json(indent=2) for result in results]
-    assert sorted(path for path, _ in saved) == sorted(root.glob("*/result.json"))
-    assert len({path for path, _ in saved}) == len(saved) == len(list(root.iterdir()))
-    for path, which in saved:
-        assert path.read_text() == texts[which]
-        assert os.listdir(path.parent) == ["result.json"]  # noqa: PTH208 - hidden files count
-
-
-@pytest.mark.parametrize("durable", [True, False])
-def test_4_processes_with_a_writer_each_of_4_threads_keep_every_result(
-    race: Race, results: list[ExperimentResult], suffixes: Suffixes, tmp_path: Path, *, durable: bool
-) -> None:
-    root = tmp_path / "out"
-    ran = race(["writer"] * 4, results, root, saves=40, durable=durable)
-    assert ran.failed == []
-    assert len(ran.saved) == 640
-    assert_all_there(ran.saved, results, root)
-    assert suffixes(root) == {STAMPED: list(range(640))}
-
-
-@pytest.mark.parametrize("durable", [True, False])
-def test_every_way_to_save_may_use_one_directory_at_once(
-    race: Race, results: list[ExperimentResult], suffixes: Suffixes, tmp_path: Path, *, durable: bool
-) -> None:
-    root = tmp_path / "out"
-    ran = race(
-        ["writer", "writer", "save", "many", "many", "threads"], results, root, saves=40, durable=durable
-    )
-    assert ran.failed == []
-    assert len(ran.saved) == 2 * 160 + 40 + 2 * 40 + 160
-    assert_all_there(ran.saved, results, root)
-    assert suffixes(root) == {STAMPED: list(range(len(ran.saved)))}
-
-
-@pytest.mark.parametrize("with_sidecar", [False, True])
-def test_readers_at_full_speed_see_no_torn_record(
-    race: Race, results: list[ExperimentResult], parquet: Path, tmp_path: Path, *, with_sidecar: bool
-) -> None:
-    root = tmp_path / "out"
-    source = str(parquet) if with_sidecar else None
-    ran = race(["many", "writer", "read", "read"], results, root, saves=40, expected=200, source=source)
-    assert ran.failed == []
-    assert len(ran.saved) == 200
-    assert ran.seen > 200
-
-
-def test_many_saves_beside_some_that_give_up_make_a_fresh_tree_once(
-    race: Race, results: list[ExperimentResult], tmp_path: Path
-) -> None:
-    rounds = 20
-    roles = ["many", "fail", "writer", "interrupt", "fail", "save"]
-    root = str(tmp_path / "{round}" / "a" / "b")
-    ran = race(roles, results[:1], root, rounds=rounds, durable=False)
-    assert ran.failed == []
-    assert len(ran.saved) == 6 * rounds
-    assert all(path.exists() for path, _ in ran.saved)
-    assert not list(tmp_path.rglob(".*.tmp"))
-
-
-def test_an_output_directory_that_somebody_removes_while_it_is_empty_is_made_again(
-    race: Race, results: list[ExperimentResult], tmp_path: Path
-) -> None:
-    rounds = 30
-    root = str(tmp_path / "{round}" / "out")
-    ran = race(["remove", "fail", "fail", "many"], results[:1], root, rounds=rounds, saves=3, durable=False)
-    assert ran.failed == []
-    assert len(ran.saved) == 3 * rounds
-    assert all(path.exists() for path, _ in ran.saved)
-
-
-def test_two_writers_and_a_plain_save_of_one_process_take_their_turns(
-    results: list[ExperimentResult], tmp_path: Path
-) -> None:
-    store = ResultStore(tmp_path)
-    saved: list[tuple[Path, int]] = []
-    with store.writer() as first, store.writer() as second:
-
-        def write(which: int) -> None:
-            futures = [(first, second)[which].submit(results[which]) for _ in range(100)]
-            saved.extend((future.result(timeout=30), which) for future in futures)
-
-        def save() -> None:
-            for _ in range(30):
-                saved.append((store.save(results[0]), 0))  # noqa: PERF401 - each as it comes
-
-        crew = [threading.Thread(target=write, args=(n,)) for n in range(2)] + [threading.Thread(target=save)]
-        for thread in crew:
-            thread.start()
-        for thread in crew:
-            thread.join(30)
-    assert len(saved) == 230
-    assert_all_there(saved, results, tmp_path)
-
-
-# Processes of their own.
 
 
 @pytest.fixture
@@ -149,7 +49,7 @@ def program(tmp_path: Path) -> Callable[..., tuple[int, str, list[str]]]:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_children_of_every_kind_open_their_own_writers(
+def test_write_in_children_of_every_kind_keeps_every_result(
     program: Callable[..., tuple[int, str, list[str]]], method: str
 ) -> None:
     code, said, left = program("write_in_children", method)
@@ -158,7 +58,7 @@ def test_children_of_every_kind_open_their_own_writers(
 
 
 @pytest.mark.parametrize("how", ["os._exit", "sys.exit"])
-def test_a_fork_is_told_that_the_writer_is_its_parents_and_does_it_no_harm(
+def test_use_writer_in_fork_raises_and_keeps_the_parents_results(
     program: Callable[..., tuple[int, str, list[str]]], how: str
 ) -> None:
     code, said, left = program("use_in_a_fork", how)
@@ -168,7 +68,7 @@ def test_a_fork_is_told_that_the_writer_is_its_parents_and_does_it_no_harm(
     assert len(children) == (0 if how == "os._exit" else 12)
 
 
-def test_a_fork_that_leaves_the_parents_block_is_told_too(
+def test_leave_writer_block_in_fork_raises(
     program: Callable[..., tuple[int, str, list[str]]],
 ) -> None:
     code, said, left = program("use_in_a_fork", "the end of the block")
@@ -179,7 +79,7 @@ def test_a_fork_that_leaves_the_parents_block_is_told_too(
 
 
 @pytest.mark.parametrize("what", ["forget_in_a_fork", "fork_while_saving_many"])
-def test_a_fork_that_ends_takes_nothing_of_its_parents_along(
+def test_end_fork_keeps_the_parents_results(
     program: Callable[..., tuple[int, str, list[str]]], what: str
 ) -> None:
     code, said, left = program(what)
@@ -202,7 +102,7 @@ def test_a_fork_that_ends_takes_nothing_of_its_parents_along(
         ("end_in_a_child", "forkserver", 0),
     ],
 )
-def test_an_interpreter_that_ends_without_a_close_drops_nothing_in_silence(
+def test_exit_interpreter_without_close_saves_everything(
     program: Callable[..., tuple[int, str, list[str]]], what: str, how: str, code: int
 ) -> None:
     ended, said, left = program(what, how)
@@ -217,11 +117,8 @@ def test_an_interpreter_that_ends_without_a_close_drops_nothing_in_silence(
         assert said == ""
 
 
-# What goes to a worker process and comes back.
-
-
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_a_store_and_what_it_raises_go_to_a_worker_process_and_come_back(
+def test_send_store_and_errors_between_processes_keeps_their_contents(
     results: list[ExperimentResult], tmp_path: Path, method: str
 ) -> None:
     if method == "fork" and sys.version_info >= (3, 12) and threading.active_count() > 1:
@@ -244,7 +141,7 @@ def test_a_store_and_what_it_raises_go_to_a_worker_process_and_come_back(
     assert isinstance(error.failed[2], TypeError)
 
 
-def test_a_writer_stays_where_it_is(results: list[ExperimentResult], tmp_path: Path) -> None:
+def test_pickle_writer_raises(results: list[ExperimentResult], tmp_path: Path) -> None:
     with ResultStore(tmp_path).writer() as writer:
         with pytest.raises(TypeError, match="pickle"):
             pickle.dumps(writer)

@@ -1,4 +1,4 @@
-"""`llem` as a whole."""
+"""`llem` itself: version, help, and wrong calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_the_version_names_the_package_and_its_extension_on_one_line(llem: Run) -> None:
+def test_llem_version_names_package_and_extension(llem: Run) -> None:
     done = llem("--version")
     number = version("llenergymeasure-store")
     assert done.returncode == 0
@@ -27,7 +27,7 @@ def test_the_version_names_the_package_and_its_extension_on_one_line(llem: Run) 
 
 
 @pytest.mark.parametrize("args", [(), ("--help",), ("-h",)])
-def test_help_names_the_commands(llem: Run, args: tuple[str, ...]) -> None:
+def test_llem_help_lists_the_commands(llem: Run, args: tuple[str, ...]) -> None:
     done = llem(*args)
     assert done.returncode == 0
     assert "Usage: llem [OPTIONS] COMMAND" in done.stdout
@@ -37,7 +37,7 @@ def test_help_names_the_commands(llem: Run, args: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("args", [("nonsense",), ("--nonsense",), ("save",), ("save", "--nonsense")])
-def test_wrong_usage_is_told_without_a_traceback(llem: Run, args: tuple[str, ...]) -> None:
+def test_llem_with_invalid_arguments_prints_no_traceback(llem: Run, args: tuple[str, ...]) -> None:
     done = llem(*args)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -47,7 +47,7 @@ def test_wrong_usage_is_told_without_a_traceback(llem: Run, args: tuple[str, ...
 
 
 @pytest.mark.parametrize("command", ["save", "ls", "show", "compare", "summary", "schema", "demo", "bench"])
-def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with(llem: Run, command: str) -> None:
+def test_llem_help_repeats_the_first_sentence_of_each_command(llem: Run, command: str) -> None:
     own = llem(command, "--help")
     assert own.returncode == 0
     listed = " ".join(llem("--help").stdout.replace("│", " ").split())
@@ -57,7 +57,7 @@ def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with(llem: R
     assert "Exit status: 0 " in " ".join(begins)
 
 
-def test_the_help_imports_no_command(tmp_path: Path) -> None:
+def test_llem_help_imports_no_command(tmp_path: Path) -> None:
     code = """
 import sys
 from llenergymeasure.cli import main
@@ -72,18 +72,18 @@ print(unwanted & {*sys.modules}, file=sys.stderr)
     assert done.stderr == "set()\n"
 
 
-def test_a_command_that_is_almost_one_is_suggested(llem: Run) -> None:
+def test_llem_with_misspelt_command_suggests_one(llem: Run) -> None:
     done = llem("sumary", "x")
     assert done.returncode == 2
     assert "summary" in done.stderr
 
 
-def test_the_script_llem_is_the_same_program() -> None:
+def test_llem_script_calls_main() -> None:
     (script,) = entry_points(group="console_scripts", name="llem")
     assert script.load() is main
 
 
-def test_the_package_does_not_load_what_only_the_command_line_needs(tmp_path: Path) -> None:
+def test_import_package_loads_no_cli_dependency(tmp_path: Path) -> None:
     code = (
         "import sys, llenergymeasure, llenergymeasure.cli; print({'typer', 'rich', 'click'} & {*sys.modules})"
     )
@@ -93,7 +93,7 @@ def test_the_package_does_not_load_what_only_the_command_line_needs(tmp_path: Pa
     assert done.stdout == "set()\n"
 
 
-def test_help_to_a_full_disk_is_an_error_and_no_traceback(llem: Run) -> None:
+def test_llem_help_on_full_disk_prints_no_traceback(llem: Run) -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = llem("--help", stdout=full)
     assert done.returncode == 1

@@ -1,0 +1,185 @@
+"""Files and streams that `llem save` reads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llenergymeasure import ExperimentResult
+from support.trees import load_by_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+    Start = Callable[..., subprocess.Popen[bytes]]
+    Terminal = Callable[..., tuple[int, str, str]]
+    MakeRecord = Callable[..., dict[str, Any]]
+    MakeLines = Callable[[int], str]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("source", ["x.json", "-"])
+def test_save_one_json_object_saves_one_result(
+    llem: Run, tmp_path: Path, record: MakeRecord, indent: int | None, source: str
+) -> None:
+    text = json.dumps(record("alone"), indent=indent)
+    (tmp_path / "x.json").write_text(text)
+    done = llem("save", source, "-o", "out", input=text)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert load_by_id(tmp_path / "out") == {"alone": ExperimentResult.model_validate_json(text)}
+
+
+@pytest.mark.parametrize("source", ["x.jsonl", "x.ndjson", "x.txt", "-"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_save_json_lines_saves_one_result_per_line(
+    llem: Run, tmp_path: Path, lines: MakeLines, source: str, end: str
+) -> None:
+    content = ("\n\n" + lines(3).replace("\n", "\n \n")).replace("\n", end).encode()
+    (tmp_path / source).write_bytes(content)
+    with (tmp_path / source).open("rb") as stdin:
+        done = llem("save", source, "-o", "out", stdin=stdin)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert load_by_id(tmp_path / "out").keys() == {"run-0", "run-1", "run-2"}
+
+
+def test_save_file_with_byte_order_mark_ignores_it(llem: Run, tmp_path: Path, record: MakeRecord) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(record("marked"), indent=2), encoding="utf-8-sig")
+    assert llem("save", "x.json", "-o", "out").returncode == 0
+    assert load_by_id(tmp_path / "out").keys() == {"marked"}
+
+
+def test_save_with_broken_first_line_saves_the_other_lines(
+    llem: Run, tmp_path: Path, lines: MakeLines
+) -> None:
+    (tmp_path / "x.log").write_text('{"cut": \n' + lines(2))
+    done = llem("save", "x.log", "-o", "out")
+    assert done.returncode == 1
+    assert done.stderr == "x.log:1: not whole: the JSON ends in the middle at column 8\n"
+    assert load_by_id(tmp_path / "out").keys() == {"run-0", "run-1"}
+
+
+def test_save_with_invalid_lines_names_them_and_saves_the_others(
+    llem: Run, tmp_path: Path, record: MakeRecord
+) -> None:
+    bad = record()
+    for name in ("total_tokens", "total_energy_j", "total_flops"):
+        del bad[name]
+    nested = record(process_results=[{"experiment_id": "x"}])
+    content = [record("first"), bad, nested, record("last")]
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, content)))
+    done = llem("save", "x.jsonl", "-o", "out")
+    first, second = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert first == "x.jsonl:2: total_tokens: Field required (and 2 more)"
+    assert second.startswith("x.jsonl:3: process_results[0].process_index: Field required (and ")
+    assert load_by_id(tmp_path / "out").keys() == {"first", "last"}
+    assert "2 results saved in out" in done.stdout
+    assert "; 2 not saved" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n \n", "holds nothing but blank lines"),
+        (
+            b'[\n{"a": 1},\n{"a": 2}\n]',
+            "is an array, and a result is a JSON object; write one result per line",
+        ),
+        (b'"text"', "is a string, and a result is a JSON object; write one result per line"),
+        (b"12", "is a number, and a result is a JSON object; write one result per line"),
+        (b'{\n  "a": "\xff"}', "not UTF-8: byte 11 is 0xff"),
+        (b"\0\0\0\0", "nothing but NUL bytes, as a crash before a flush leaves them"),
+        (b'{\n  "a": ', "not whole: the JSON ends in the middle at line 2 column 7"),
+        (
+            b'{\n  "a": 1\n}\n{\n}',
+            "more follows the first JSON value at line 4 column 1; write one result per line",
+        ),
+        (b"nonsense", "not JSON: expected ident at line 1 column 2"),
+    ],
+)
+def test_save_invalid_file_reports_one_line(
+    llem: Run, tmp_path: Path, record: MakeRecord, content: bytes, message: str
+) -> None:
+    (tmp_path / "bad.json").write_bytes(content)
+    (tmp_path / "good.json").write_text(json.dumps(record("good")))
+    done = llem("save", "bad.json", "good.json", "-o", "out")
+    assert done.returncode == 1
+    assert done.stderr == f"bad.json: {message}\n"
+    assert load_by_id(tmp_path / "out").keys() == {"good"}
+
+
+def test_save_other_schema_line_reports_that_alone(llem: Run, tmp_path: Path, record: MakeRecord) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(record(schema_version="3.0", new_field=1), indent=2))
+    done = llem("save", "x.json", "-o", "out")
+    assert done.returncode == 1
+    assert done.stderr.startswith("x.json: schema_version: expected schema line '2.0', got '3.0'")
+    assert done.stderr.count("\n") == 1
+    assert "more)" not in done.stderr
+
+
+def test_save_missing_file_or_directory_saves_the_others(
+    llem: Run, tmp_path: Path, record: MakeRecord
+) -> None:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "good.json").write_text(json.dumps(record("good")))
+    done = llem("save", "missing.json", "dir", "good.json", "-o", "out")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "missing.json: cannot be read: No such file or directory",
+        "dir: cannot be read: Is a directory",
+    ]
+    assert load_by_id(tmp_path / "out").keys() == {"good"}
+
+
+def test_save_from_a_pipe_saves_each_line_at_once(start: Start, tmp_path: Path, lines: MakeLines) -> None:
+    process = start("save", "-", "-o", "out", "--print-paths", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for line in lines(2).splitlines():
+        process.stdin.write(line.encode() + b"\n")
+        process.stdin.flush()
+        path = process.stdout.readline().decode().rstrip("\n")
+        assert ExperimentResult.from_json(tmp_path / path).experiment_id == json.loads(line)["experiment_id"]
+    process.communicate()
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_save_json_lines_larger_than_memory_streams_them(tmp_path: Path, record: MakeRecord) -> None:
+    count, padding = 48, " " * (4 << 20)
+    with (tmp_path / "huge.jsonl").open("w") as file:
+        for number in range(count):
+            file.write(json.dumps(record(f"run-{number}")) + padding + "\n")
+    code = """
+import sys
+from llenergymeasure.cli import main
+status = main()
+print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+sys.exit(status)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, "save", "huge.jsonl", "-o", "out", "--quiet"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(load_by_id(tmp_path / "out")) == count
+    assert int(done.stdout) * 1024 < (tmp_path / "huge.jsonl").stat().st_size * 0.75
+
+
+def test_save_real_results_keeps_them_equal(llem: Run, tmp_path: Path, data: Path) -> None:
+    source = data / "mlenergy_llm_results.jsonl"
+    done = llem("save", source, "-o", "out", "--json")
+    report = json.loads(done.stdout)
+    given = [ExperimentResult.model_validate_json(line) for line in source.read_bytes().splitlines()]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [ExperimentResult.from_json(tmp_path / path) for path in report["paths"]] == given
