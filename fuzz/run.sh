@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Feed each fuzz target for so many seconds: first what is kept (corpus, crashes), then what libFuzzer makes of it.
-# What breaks something is kept in crashes/, for ever; what is only new stays out of the way, in .make/fuzz.
+# Run each fuzz target for a number of seconds, on the corpus and the kept crashes first.
+# An input that crashes a target is kept in fuzz/crashes/; an input that only adds coverage goes to .make/fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds=$1 fuzz=$2
-# The store has no unsafe code; SANITIZER=address looks into that of arrow and parquet, and takes longer to build.
+# SANITIZER=address checks the unsafe code of arrow and parquet, and builds for longer. The store has none.
 sanitizer=${SANITIZER:-none}
 export RUSTUP_TOOLCHAIN=nightly RUSTUP_AUTO_INSTALL=0
 
@@ -13,9 +13,8 @@ if ! cargo --version >/dev/null 2>&1; then
     echo "SKIP: fuzzing needs a nightly toolchain (rustup toolchain install nightly --profile minimal)"
     exit 0
 fi
-# Pinned, as all that is installed here.
 if ! test -x "$fuzz" && ! cargo install --quiet --locked --root "${fuzz%/bin/*}" --version 0.13.2 cargo-fuzz; then
-    echo "SKIP: cargo-fuzz cannot be installed"
+    echo "SKIP: cargo-fuzz could not be installed"
     exit 0
 fi
 
@@ -27,7 +26,7 @@ export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 
 "$fuzz" build --dev --sanitizer "$sanitizer"
-# What a file talks somebody into allocating shows as a crash; the sanitizer's own memory is not counted.
+# The limit turns an excessive allocation into a crash. A sanitizer reserves more address space than the limit.
 if [ "$sanitizer" = none ]; then ulimit -v 4194304; fi
 for target in name footer projection scan; do
     new=.make/fuzz/$target log=.make/fuzz/$target.log
@@ -36,7 +35,7 @@ for target in name footer projection scan; do
         -artifact_prefix="fuzz/crashes/$target/" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3072 \
         >"$log" 2>&1 || {
         tail -n 60 "$log"
-        echo "$target: what broke it is kept in fuzz/crashes/$target"
+        echo "$target: failed; the input is kept in fuzz/crashes/$target"
         exit 1
     }
     echo "$target: $(grep '^Done ' "$log")"

@@ -11,7 +11,7 @@ import pytest
 
 import llenergymeasure
 from llenergymeasure import ExperimentResult
-from support import processes, results
+from support import optional, processes, results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,11 @@ def pytest_sessionstart() -> None:
             f"expected the installed wheel, got {package}; install the wheel, or unset LLEM_TEST_INSTALLED"
         )
         pytest.exit(message, returncode=2)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose optional packages are missing."""
+    optional.check(item)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llenergymeasure import ExperimentResult
+from support.optional import load, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +48,9 @@ def test_schema_json_equals_the_default_output(llem: Run) -> None:
     assert llem("schema", "--json").stdout == llem("schema").stdout
 
 
+@needs("jsonschema")
 def test_schema_accepts_real_records(schema: dict[str, Any], data: Path) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema = load("jsonschema")
     check = jsonschema.Draft202012Validator(schema)
     records = [json.loads(line) for line in (data / "mlenergy_llm_results.jsonl").read_text().splitlines()]
     records += [json.loads(path.read_text()) for path in data.glob("mlperf/*.json")]

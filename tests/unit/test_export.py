@@ -8,8 +8,6 @@ import math
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-import polars.testing
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.feather
@@ -19,6 +17,7 @@ import pytest
 
 from llenergymeasure import ResultStore
 from llenergymeasure.errors import PersistenceError, ResultCorruptError
+from support.optional import load, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from llenergymeasure import ExperimentResult
 
-
+pl, polars_testing = load("polars"), load("polars.testing")
 ENDINGS = ["parquet", "csv", "arrow", "feather", "ipc", "jsonl", "ndjson"]
 TEXTS = [
     "plain",
@@ -96,6 +95,7 @@ def plain(value: Any) -> Any:
     return value
 
 
+@needs("polars")
 @pytest.mark.parametrize("ending", ["parquet", "arrow", "feather", "ipc"])
 def test_export_binary_format_keeps_every_type(store: ResultStore, ending: str) -> None:
     expected = store.scan().to_arrow()
@@ -107,7 +107,7 @@ def test_export_binary_format_keeps_every_type(store: ResultStore, ending: str) 
     assert table.schema.equals(expected.schema)
     # By their texts, since NaN equals nothing.
     assert repr(table.to_pydict()) == repr(expected.to_pydict())
-    polars.testing.assert_frame_equal(frame, store.scan().to_polars())
+    polars_testing.assert_frame_equal(frame, store.scan().to_polars())
 
 
 def test_export_feather_is_readable_by_pyarrow(store: ResultStore) -> None:
@@ -128,15 +128,17 @@ def test_export_json_lines_writes_rows_like_records(store: ResultStore, ending: 
     assert rows == [{name: plain(value) for name, value in row.items()} for row in expected.to_pylist()]
 
 
+@needs("polars")
 def test_export_json_lines_of_finite_values_reads_back(store: ResultStore) -> None:
     columns = ["path", "backend", "total_tokens", "effective_config.float", "measurement_warnings"]
     path = exported(store, "jsonl", columns=columns)
-    polars.testing.assert_frame_equal(pl.read_ndjson(path), store.scan(columns).to_polars())
+    polars_testing.assert_frame_equal(pl.read_ndjson(path), store.scan(columns).to_polars())
     import pyarrow.json
 
     assert pyarrow.json.read_json(path).to_pydict() == store.scan(columns).to_arrow().to_pydict()
 
 
+@needs("polars")
 def test_export_csv_reads_back(store: ResultStore) -> None:
     expected = store.scan().to_arrow()
     path = exported(store, "csv")
@@ -167,7 +169,7 @@ def test_export_csv_reads_back(store: ResultStore) -> None:
     ]
     wanted = store.scan().to_polars().select(scalars)
     frame = pl.read_csv(path, schema_overrides=dict(wanted.schema), columns=scalars)
-    polars.testing.assert_frame_equal(frame, wanted)
+    polars_testing.assert_frame_equal(frame, wanted)
 
 
 def test_export_csv_distinguishes_null_from_empty_text(store: ResultStore) -> None:

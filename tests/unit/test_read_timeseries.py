@@ -6,17 +6,19 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from llenergymeasure import ExperimentResult, PersistenceError
 from llenergymeasure.results.timeseries import read_timeseries, write_timeseries_parquet
+from support.optional import load, needs
 from support.traces import TRACE_SCHEMA, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+pl = load("polars")
 
 
 @pytest.fixture
@@ -90,11 +92,19 @@ def test_read_timeseries_converts_other_columns_and_types(path: Path) -> None:
         assert pa.table(trace).schema.equals(TRACE_SCHEMA)
 
 
+@needs("polars")
+@pytest.mark.parametrize("options", [{}, {"row_group_size": 999}], ids=["one group", "many groups"])
+def test_read_timeseries_accepts_files_of_polars(path: Path, options: dict[str, int]) -> None:
+    columns = {"timestamp_s": [float(second) for second in range(70_000)], "power_w": [2.5] * 70_000}
+    pl.DataFrame(columns).write_parquet(path, **options)
+    trace = read_timeseries(path)
+    assert (trace.timestamp_s, trace.energy_j) == (columns["timestamp_s"], 2.5 * 69_999)
+    assert trace.energy_per_gpu_j == {0: trace.energy_j}
+
+
 def test_read_timeseries_accepts_files_of_other_writers(path: Path) -> None:
     columns = {"timestamp_s": [float(second) for second in range(70_000)], "power_w": [2.5] * 70_000}
     variants: list[Callable[[], object]] = [
-        lambda: pl.DataFrame(columns).write_parquet(path),
-        lambda: pl.DataFrame(columns).write_parquet(path, row_group_size=999),
         lambda: pq.write_table(pa.table(columns), path, data_page_version="2.0", row_group_size=30_000),
         lambda: pq.write_table(
             pa.table(columns), path, use_dictionary=False, column_encoding="BYTE_STREAM_SPLIT"

@@ -6,18 +6,18 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from llenergymeasure import ExperimentResult, PersistenceError, ResultError, ResultStore, SidecarError
 from llenergymeasure.results.timeseries import Timeseries
+from support.optional import load, needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-
+pl = load("polars")
 COLUMNS = {"timestamp_s": [0.0, 1.0, 2.0], "power_w": [250.0, None, 251.5]}
 
 
@@ -30,7 +30,9 @@ def saved_without_sidecar(error: SidecarError, result: ExperimentResult) -> None
     assert error.result_path in str(error)
 
 
-@pytest.mark.parametrize("make", [pa.table, pl.DataFrame], ids=["pyarrow", "polars"])
+@pytest.mark.parametrize(
+    "make", [pa.table, pytest.param(pl.DataFrame, marks=needs("polars"))], ids=["pyarrow", "polars"]
+)
 def test_save_with_arrow_table_writes_the_sidecar(
     make: Callable[[dict[str, Any]], Any], result: ExperimentResult, tmp_path: Path
 ) -> None:
@@ -143,19 +145,21 @@ class BrokenAttributes:
 
 
 @pytest.mark.parametrize(
-    "source",
+    "make",
     [
-        BrokenAttributes(),
-        pl.DataFrame({"gpu": pl.Series(["H100"], dtype=pl.Categorical)}),
-        pa.table({"gpu": pa.array(["H100"], pa.string_view()).dictionary_encode()}),
+        BrokenAttributes,
+        pytest.param(
+            lambda: pl.DataFrame({"gpu": pl.Series(["H100"], dtype=pl.Categorical)}), marks=needs("polars")
+        ),
+        lambda: pa.table({"gpu": pa.array(["H100"], pa.string_view()).dictionary_encode()}),
     ],
     ids=["attributes", "polars categorical", "dictionary of views"],
 )
 def test_save_with_unencodable_source_keeps_the_result(
-    source: Any, result: ExperimentResult, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    make: Callable[[], Any], result: ExperimentResult, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     try:
-        path = result.save(tmp_path, source)
+        path = result.save(tmp_path, make())
     except SidecarError as error:
         saved_without_sidecar(error, result)
     else:

@@ -12,16 +12,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 
 from llenergymeasure import ExperimentResult, ResultCorruptError, ResultStore
 from llenergymeasure.results.scan import Scan
+from support.optional import load, needs
 
 Make = Callable[..., ExperimentResult]
+duckdb, pd, pl = load("duckdb"), load("pandas"), load("polars")
+pytestmark = needs("duckdb", "pandas", "polars")
 sql: Any = duckdb.sql  # a select never returns the None of its type
 COLUMNS = [
     "path",

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from llenergymeasure import ExperimentResult, ResultStore
+from support.optional import needs
 from support.results import make_results
 
 Make = Callable[..., ExperimentResult]
@@ -74,11 +75,17 @@ def test_scan_methods_without_their_package_name_it(store: ResultStore) -> None:
 @pytest.mark.parametrize(
     "consumer",
     [
-        "import polars as pl; print(len(scan.to_polars()), len(pl.DataFrame(scan)))",
-        "import pandas as pd; print(len(scan.to_pandas()), len(scan.to_pandas()))",
-        (
+        pytest.param(
+            "import polars as pl; print(len(scan.to_polars()), len(pl.DataFrame(scan)))",
+            marks=needs("polars"),
+        ),
+        pytest.param(
+            "import pandas as pd; print(len(scan.to_pandas()), len(scan.to_pandas()))", marks=needs("pandas")
+        ),
+        pytest.param(
             "import duckdb; print(*scan.sql('select count(*) from results').fetchall()[0],"
-            " *duckdb.sql('select count(*) from scan').fetchall()[0])"
+            " *duckdb.sql('select count(*) from scan').fetchall()[0])",
+            marks=needs("duckdb"),
         ),
     ],
     ids=["polars", "pandas", "duckdb"],

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -22,12 +21,13 @@ from hypothesis import strategies as st
 
 from llenergymeasure import PersistenceError
 from llenergymeasure.results.timeseries import read_timeseries, write_timeseries_parquet
+from support.optional import load, needs
 from support.traces import TRACE_SCHEMA, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
+pl = load("polars")
 QUANTITIES = ("power_w", "temperature_c", "memory_used_mb", "memory_total_mb", "sm_utilisation")
 
 
@@ -83,11 +83,14 @@ def test_write_timeseries_uses_the_fixed_schema_and_zstd(path: Path) -> None:
         for group in range(file.metadata.num_row_groups):
             compressions = {file.metadata.row_group(group).column(i).compression for i in range(8)}
             assert compressions == {"ZSTD"}
-        assert pl.read_parquet(path).height == len(samples)
         assert len(read_timeseries(path)) == len(samples)
 
 
+@needs("polars")
 def test_write_timeseries_is_readable_by_polars(path: Path) -> None:
+    for samples in ([], [{"timestamp": 0}], [{"timestamp": 0.0, "power_w": 1.0, "throttle_reasons": 4}]):
+        write_timeseries_parquet(samples, path)
+        assert pl.read_parquet(path).height == len(samples)
     write_timeseries_parquet([{"timestamp": 5, "power_w": 1.5}, {"timestamp": 7, "power_w": 2.5}], path)
     frame = pl.read_parquet(path)
     assert frame["power_w"].to_list() == [1.5, None, 2.5]
