@@ -64,8 +64,8 @@ check: dev ## check format, lint, types and unit tests; below a minute after the
 lint: .make/dev-env ## clippy, rustfmt, rustdoc, ruff, import rules, mypy, stubtest
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --workspace --no-deps
+	cargo clippy --quiet --locked --profile fast --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --profile fast --workspace --no-deps
 	$(DEV)/ruff check
 	$(DEV)/ruff format --check
 	$(DEV)/lint-imports
