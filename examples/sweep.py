@@ -10,7 +10,7 @@ CONFIGS = [{"model": "gpt2", "backend": "vllm", "batch_size": size} for size in 
 STORE = ResultStore("sweep")
 
 
-def work(configs: list[dict]) -> None:
+def work(configs):
     for config in configs:
         start = datetime.now(timezone.utc)
         time.sleep(0.1)  # your measurement goes here

@@ -1,9 +1,9 @@
 """Draw the pictures of the README from the sweep of `llem demo`.
 
-    python tools/pictures.py docs/images
+    python tools/pictures.py [DIRECTORY]
 
 It writes `terminal.svg`, the output of `llem ls` and `llem show` on a terminal, and `pareto.svg`, the output
-of `llem plot`. The same version of the package draws the same pictures.
+of `llem plot`, to DIRECTORY, else to `docs/images`. The same version of the package draws the same pictures.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def _place_each_word(run: re.Match[str]) -> str:
 
 
 def main() -> None:
-    """Draw both pictures into the directory that the command line names."""
-    target = Path(sys.argv[1]).absolute()
+    """Draw both pictures into the directory that the command line names, else into `docs/images`."""
+    target = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images").absolute()
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
         llem(directory, "demo", STORE)
