@@ -32,18 +32,18 @@ MEMORY = Path("/dev/shm")
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Iterator[Path]:
-    """Make an empty directory whose flushes wait for nothing, where the machine has such a place."""
+    """Return an empty directory, in memory where possible, so that flushes are fast."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else tmp_path) as directory:
         yield Path(directory)
 
 
 def members_of(process: subprocess.Popen[bytes]) -> set[int]:
-    """Return the numbers of the processes that one has started."""
+    """Return the ids of the children of a process."""
     return {int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()}
 
 
 def measuring(process: subprocess.Popen[bytes], directory: Path) -> set[int]:
-    """Wait until a bench is in the middle of its rounds; return its other processes."""
+    """Wait until a bench measures; return the ids of its other processes."""
     for _ in range(1000):
         if any(directory.glob(".llem-bench-*/measured/*/*")):
             return members_of(process)
@@ -179,20 +179,20 @@ def test_bench_with_failing_write_reports_one_sentence(llem: Run, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("number", "status", "said"),
+    ("number", "status", "expected"),
     [
         (signal.SIGINT, 130, b"llem bench: interrupted\n"),
         (signal.SIGTERM, 143, b""),
     ],
 )
 def test_signal_bench_leaves_no_file_and_no_process(
-    start: Start, quick: Path, number: signal.Signals, status: int, said: bytes
+    start: Start, quick: Path, number: signal.Signals, status: int, expected: bytes
 ) -> None:
     process = start("bench", "--dir", str(quick))
     members = measuring(process, quick)
     process.send_signal(number)
     out, stderr = process.communicate()
-    assert (process.returncode, out, stderr) == (status, b"", said)
+    assert (process.returncode, out, stderr) == (status, b"", expected)
     assert list(quick.iterdir()) == []
     assert len(members) == 4
     assert alive(members) == set()

@@ -31,7 +31,7 @@ needs_matplotlib = pytest.mark.skipif(find_spec("matplotlib") is None, reason="t
 
 
 def mounted(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> mounts.Mount:
-    """Find the mount of a directory where mountinfo has that line about it."""
+    """Return the mount of a directory for a faked line of mountinfo."""
     table = tmp_path / "mountinfo"
     table.write_bytes(b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n7 " + os.fsencode(line) + b"\n")
     monkeypatch.setattr(mounts, "_MOUNTS", table)
@@ -51,7 +51,7 @@ def test_make_record_of_a_size_has_that_size_and_validates(beyond_the_smallest: 
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ("0 0:1 / /x rw - tmpfs none rw", "a tmpfs: a flush costs nothing here and keeps nothing"),
         ("0 0:1 / /x rw - ramfs none rw", "a ramfs"),
@@ -67,11 +67,11 @@ def test_make_record_of_a_size_has_that_size_and_validates(beyond_the_smallest: 
     ],
 )
 def test_describe_unusual_mount_names_the_doubt(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, said: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, expected: str
 ) -> None:
     mounted(line, monkeypatch, tmp_path)
     (doubt,) = _disk.describe(tmp_path).doubts
-    assert said in doubt
+    assert expected in doubt
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_describe_disk_with_implausibly_fast_flush_names_the_doubt(
 
 
 def some_report() -> Report:
-    """Make up a report."""
+    """Return a made-up report."""
     ways = [contender.way for contender in contenders(1000)]
     figures = Figures({way: [number + 1.0, number + 2.0, number + 3.0] for number, way in enumerate(ways)})
     mount = mounts.Mount("xfs", "/dev/sda2", "/x", "rw", "rw")
@@ -138,6 +138,6 @@ def test_draw_bench_labels_curves_units_and_place() -> None:
     levels = ("save, durable", "save, not durable", "durable floor + dump", "floor + dump")
     units = ("time per result (µs)", "batch size (results of one call, or between two flushes of a writer)")
     for label in (*curves, *levels, *units):
-        # It draws letters as shapes, and says what they are in comments.
+        # matplotlib draws letters as shapes, and names them in comments.
         assert f"<!-- {label} -->" in drawn
     assert "<!-- Saving results on xfs (/dev/sda2), records of 9.00 kB -->" in drawn

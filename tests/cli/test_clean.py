@@ -17,7 +17,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def left(tmp_path: Path) -> Path:
-    """Leave what a save left two days ago."""
+    """Leave the leftovers of a save that was interrupted two days ago."""
     path = tmp_path / "the results" / "gpt2_pytorch_2026-02-18T14-30"
     path.mkdir(parents=True)
     (path / ".result.json.tmp").touch()
@@ -60,11 +60,11 @@ def test_clean_foreign_files_keeps_them_and_exits_1(llem: Run, left: Path) -> No
 def test_clean_json_prints_one_document(llem: Run, left: Path) -> None:
     for options, there in (((), True), (("--yes",), False)):
         done = llem("clean", "the results", "--json", *options)
-        said = json.loads(done.stdout)
+        document = json.loads(done.stdout)
         assert (done.returncode, done.stderr) == (0, "")
-        assert said["dry_run"] == there == left.is_dir()
-        assert [entry["path"] for entry in said["removed"]] == [str(left)]
-        assert said["kept"] == said["young"] == said["restored"] == []
+        assert document["dry_run"] == there == left.is_dir()
+        assert [entry["path"] for entry in document["removed"]] == [str(left)]
+        assert document["kept"] == document["young"] == document["restored"] == []
 
 
 @pytest.mark.parametrize("age", ["1", "1y", "-1d", ""])

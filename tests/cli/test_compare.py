@@ -61,7 +61,7 @@ def test_compare_two_results_prints_them_side_by_side(llem: Run, end: str) -> No
 def test_compare_lists_settings_that_differ_and_counts_the_others(llem: Run) -> None:
     lines = llem("compare", "results/a", "results/b").stdout.splitlines()
     begin = next(number for number, line in enumerate(lines) if "settings differ" in line)
-    # Equal: the model, same, n (1 is 1.0), the methodology, and what the environment does not say.
+    # Equal: the model, same, n (1 equals 1.0), the methodology, and absent fields.
     assert lines[begin].startswith("3 settings differ, ")
     assert [line.split() for line in lines[begin + 2 :]] == [
         ["backend", "pytorch", "vllm"],

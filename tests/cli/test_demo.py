@@ -67,7 +67,7 @@ def test_demo_twice_keeps_the_first_results(llem: Run, tmp_path: Path) -> None:
     assert again.returncode == 0
     assert len(both) == 2 * len(first)
     assert both | first == both
-    # The same seed: nothing but the place differs.
+    # The same seed gives the same records.
     assert sorted(both.values()) == sorted(2 * list(first.values()))
 
 

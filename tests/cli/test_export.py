@@ -24,7 +24,7 @@ EMPTY = {".parquet": b"PAR1", ".csv": b"path,", ".arrow": b"ARROW1", ".jsonl": b
 
 @pytest.fixture
 def results(tmp_path: Path, record: Record) -> Path:
-    """Write five results, of two backends."""
+    """Write five results of two backends."""
     directory = tmp_path / "results"
     for number in range(5):
         place = directory / f"run-{number}" / "result.json"
@@ -53,14 +53,14 @@ def test_export_takes_the_format_from_the_ending_and_reports_it(
     assert (done.returncode, done.stdout) == (0, "")
     assert f"5 results exported to table{ending}: " in done.stderr
     again = llem("export", "results", "-o", f"table{ending}", "--json")
-    said = json.loads(again.stdout)
+    document = json.loads(again.stdout)
     assert (again.returncode, again.stderr) == (0, "")
-    assert said.pop("seconds") > 0
-    assert said.pop("columns") > 90
+    assert document.pop("seconds") > 0
+    assert document.pop("columns") > 90
     format_ = {".feather": "arrow", ".ipc": "arrow", ".ndjson": "jsonl", ".CSV": "csv"}.get(
         ending, ending[1:]
     )
-    assert said == {
+    assert document == {
         "directory": "results",
         "file": f"table{ending}",
         "format": format_,
@@ -100,8 +100,8 @@ def test_export_with_invalid_files_names_them_and_exports_the_others(
     assert "8 files in results could not be read as results (3 more than are named here)" in done.stderr
     assert "5 results exported" in done.stderr
     assert pq.read_table(tmp_path / "t.parquet").num_rows == 5
-    said = json.loads(llem("export", "results", "-o", "t.parquet", "--json").stdout)
-    assert [failure["path"] for failure in said["failures"]] == [
+    document = json.loads(llem("export", "results", "-o", "t.parquet", "--json").stdout)
+    assert [failure["path"] for failure in document["failures"]] == [
         f"results/bad-{number}/result.json" for number in range(8)
     ]
 
@@ -126,7 +126,7 @@ def test_export_without_matching_rows_writes_an_empty_table(
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "expected"),
     [
         (
             ("results", "-o", "t.xlsx"),
@@ -145,12 +145,12 @@ def test_export_without_matching_rows_writes_an_empty_table(
     ],
 )
 def test_export_with_invalid_arguments_exits_2_and_writes_nothing(
-    llem: Run, results: Path, tmp_path: Path, args: tuple[str, ...], said: str
+    llem: Run, results: Path, tmp_path: Path, args: tuple[str, ...], expected: str
 ) -> None:
     (tmp_path / "made.csv").mkdir()
     done = llem("export", *args)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert expected in done.stderr
     assert done.stderr.endswith("Try 'llem export --help'.\n")
     assert sorted(place.name for place in tmp_path.iterdir()) == ["made.csv", "results"]
     assert [place.name for place in results.rglob("*") if place.is_file()] == ["result.json"] * 5

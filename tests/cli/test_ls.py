@@ -24,7 +24,7 @@ LONG = "organisation-of-renown/a-model-of-a-very-long-name-with-70B-parameters-I
 
 
 def listed(done: subprocess.CompletedProcess[str], column: str = "path") -> list[Any]:
-    """Return a column of what `--json` printed."""
+    """Return a column of the output of `--json`."""
     return [row[column] for row in json.loads(done.stdout)]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def listed(done: subprocess.CompletedProcess[str], column: str = "path") -> list[Any]:
-    """Return a column of what `--json` printed."""
+    """Return a column of the output of `--json`."""
     return [row[column] for row in json.loads(done.stdout)]
 
 
@@ -34,10 +34,10 @@ def listed(done: subprocess.CompletedProcess[str], column: str = "path") -> list
         (("--sort", "-energy"), "cab"),
         (("--sort=-energy", "--reverse"), "bac"),
         (("--sort", "energy", "-r"), "cab"),
-        (("--sort", "backend"), "bac"),  # of equals, the first by path is first, whichever way
+        (("--sort", "backend"), "bac"),  # equal rows keep the order of their paths
         (("--sort", "-backend"), "acb"),
         (("--sort", "model"), "acb"),
-        (("--sort", "energy_adjusted_j"), "cab"),  # what is not there is last
+        (("--sort", "energy_adjusted_j"), "cab"),  # missing values are last
         (("--sort", "-energy_adjusted_j"), "cab"),
         (("--sort", "-warnings"), "cab"),
         (("--sort", "when"), "abc"),
@@ -88,7 +88,7 @@ def test_ls_with_limit_reports_omitted_results(llem: Run) -> None:
         (["model~o"], "ab"),
         (["backend~LLM"], "ac"),
         (["model~nothing"], ""),
-        (["config.n=8"], "ab"),  # the number and the text: a shell leaves no difference
+        (["config.n=8"], "ab"),  # number and text: a shell removes the quotes
         (["effective_config.n=8"], "ab"),
         (['config.n="8"'], "b"),
         (["config.on=true"], "c"),

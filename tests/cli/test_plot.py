@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 needs_matplotlib = pytest.mark.skipif(find_spec("matplotlib") is None, reason="there is no matplotlib")
 SVG = "{http://www.w3.org/2000/svg}"
-# Tokens a second and joules a token; of the first four, the third is worse than the second in both.
+# Model, tokens per second and joules per token; the second dominates the third.
 FIGURES = [("b/slow", 100.0, 0.5), ("a/fast", 1000.0, 1.0), ("a/fast", 900.0, 2.0), ("b/slow", 5000.0, 30.0)]
 HOSTILE = [
     "$x_1$ $\\frac{",
@@ -45,7 +45,7 @@ def store(tmp_path: Path) -> ResultStore:
 
 @pytest.fixture
 def save(store: ResultStore, make_result: Callable[..., ExperimentResult]) -> Callable[..., Path]:
-    """Save a result with a model and the two figures."""
+    """Save a result of a model with a rate and an energy per token."""
 
     def saved(model: str, rate: float, energy: float, trace: Timeseries | None = None) -> Path:
         result = make_result(
@@ -159,13 +159,13 @@ def test_plot_same_results_gives_the_same_bytes(llem: Run, tmp_path: Path, endin
 
 @pytest.mark.usefixtures("four")
 def test_plot_json_gives_the_points_without_a_picture(llem: Run) -> None:
-    said = json.loads(llem("plot", "results", "--json", "--where", "J/token<20").stdout)
-    assert (said["directory"], said["file"], said["left_out"]) == ("results", None, 0)
+    document = json.loads(llem("plot", "results", "--json", "--where", "J/token<20").stdout)
+    assert (document["directory"], document["file"], document["left_out"]) == ("results", None, 0)
     assert sorted(
         (point["model"], point["tokens_per_second"], point["joules_per_token"], point["on_front"])
-        for point in said["points"]
+        for point in document["points"]
     ) == [("a/fast", 900.0, 2.0, False), ("a/fast", 1000.0, 1.0, True), ("b/slow", 100.0, 0.5, True)]
-    assert {point["backend"] for point in said["points"]} == {"pytorch"}
+    assert {point["backend"] for point in document["points"]} == {"pytorch"}
 
 
 @needs_matplotlib
@@ -201,7 +201,7 @@ def test_draw_thousands_of_points_embeds_an_image(tmp_path: Path) -> None:
 
 
 class Page(HTMLParser):
-    """The elements of a page, and what its scripts hold."""
+    """The elements of a page and the texts of its scripts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -239,7 +239,7 @@ def test_plot_any_model_name_escapes_it(
     models = data["labels"][0]
     assert sorted(models["words"]) == sorted([*HOSTILE[:3], "a\\x1b[31m\\nb", *HOSTILE[4:]])
     assert len(data["x"]) == len(data["y"]) == len(data["notes"]) == len(models["of"]) == len(HOSTILE)
-    # It loads nothing: a name space is the only address.
+    # The page loads nothing: a name space is its only address.
     assert not re.search(r"(src|href)\s*=\s*(?![\"']?(#|data:))", content)
 
 
@@ -264,7 +264,7 @@ def test_plot_page_knows_the_position_of_each_mark(
 
 
 def trace(*gpus: int) -> Timeseries:
-    """Make ten seconds of 100 W more for each GPU, and a gap."""
+    """Return a trace of ten seconds with a gap; each GPU draws 100 W more than the last."""
     rows = [(float(second), gpu) for second in range(11) for gpu in gpus]
     powers = [None if time == 5 else 100.0 * (gpu + 2) for time, gpu in rows]
     return Timeseries(
@@ -308,9 +308,9 @@ def test_plot_result_page_gives_power_at_each_time(
 
 def test_plot_result_json_gives_its_curves(llem: Run, save: Callable[..., Path]) -> None:
     record = save("m", 1.0, 1.0, trace(-1))
-    said = json.loads(llem("plot", record, "--json").stdout)
-    curves = said.pop("curves")
-    assert said == {
+    document = json.loads(llem("plot", record, "--json").stdout)
+    curves = document.pop("curves")
+    assert document == {
         "path": str(record),
         "file": None,
         "model": "m",
@@ -332,9 +332,13 @@ def test_plot_result_without_usable_trace_exits_1(llem: Run, save: Callable[...,
     if kind == "damaged":
         record.with_name("timeseries.parquet").write_bytes(b"PAR1")
     done = llem("plot", record, "--json")
-    said = {"none": "has no power trace", "damaged": "timeseries.parquet", "empty": "no sample with a power"}
+    expected = {
+        "none": "has no power trace",
+        "damaged": "timeseries.parquet",
+        "empty": "no sample with a power",
+    }
     assert (done.returncode, done.stdout) == (1, "")
-    assert said[kind] in done.stderr
+    assert expected[kind] in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -363,7 +367,7 @@ def test_plot_directory_without_results_names_the_save_command(llem: Run, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "expected"),
     [
         (("results",), "--output FILE is missing: one of .svg, .png, .html"),
         (("results", "-o", "p.pdf"), "--output p.pdf ends in none of .svg, .png, .html"),
@@ -376,12 +380,12 @@ def test_plot_directory_without_results_names_the_save_command(llem: Run, tmp_pa
 )
 @pytest.mark.usefixtures("four")
 def test_plot_with_invalid_arguments_exits_2_and_writes_nothing(
-    llem: Run, tmp_path: Path, args: tuple[str, ...], said: str
+    llem: Run, tmp_path: Path, args: tuple[str, ...], expected: str
 ) -> None:
     (tmp_path / "made.svg").mkdir()
     done = llem("plot", *args)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert expected in done.stderr
     assert done.stderr.endswith("Try 'llem plot --help'.\n")
     assert sorted(place.name for place in tmp_path.iterdir()) == ["made.svg", "results"]
 

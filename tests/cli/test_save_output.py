@@ -59,7 +59,7 @@ def test_save_json_accounts_for_every_record(llem: Run, tmp_path: Path, lines: M
         ("-", 3),
         ("missing", None),
     ]
-    assert len(done.stderr.splitlines()) == 2  # the errors, and no summary
+    assert len(done.stderr.splitlines()) == 2  # errors without a summary
 
 
 def test_save_quiet_prints_errors_only(llem: Run, lines: MakeLines) -> None:
@@ -221,7 +221,7 @@ def test_interrupt_save_that_waits_for_input_reports_saved_results(
     process.stdin.flush()
     paths = [process.stdout.readline() for _ in range(3)]
     process.send_signal(signal.SIGINT)
-    # Standard input stays open: it is the signal that ends the program.
+    # Standard input stays open, so that the signal ends the program.
     rest = process.stdout.read()
     stderr = process.stderr.read() if process.stderr else b""
     assert process.wait() == 130

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def schema(llem: Run) -> dict[str, Any]:
-    """Return what the command prints."""
+    """Return the JSON that the command prints."""
     done = llem("schema")
     assert (done.returncode, done.stderr) == (0, "")
     printed: dict[str, Any] = json.loads(done.stdout)
@@ -39,7 +39,7 @@ def test_schema_lists_every_field_and_allows_no_other(schema: dict[str, Any]) ->
 def test_schema_describes_values_as_files_hold_them(schema: dict[str, Any]) -> None:
     numbers = schema["properties"]["total_energy_j"]["anyOf"]
     assert numbers == [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]
-    # A time without a zone is no `date-time` of JSON Schema.
+    # A time without a zone is not a `date-time` of JSON Schema.
     assert schema["properties"]["start_time"]["type"] == "string"
     assert "format" not in schema["properties"]["start_time"]
 

@@ -40,7 +40,7 @@ def traced(tmp_path: Path, record: MakeRecord) -> Callable[..., str]:
 
 
 def fact(done: subprocess.CompletedProcess[str], name: str) -> str:
-    """Return what stands behind a name."""
+    """Return the value after a name."""
     (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"  {name}  ")]
     return line.removeprefix(f"  {name}").strip()
 

@@ -76,13 +76,13 @@ def test_verify_json_prints_one_document(llem: Run, results: Path) -> None:
     record = min(results.glob("*/result.json"))
     record.write_bytes(bytes(4))
     done = llem("verify", "results", "--json")
-    said = json.loads(done.stdout)
+    document = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (1, "")
-    assert not said["ok"]
-    assert said["complete"] == 2
-    assert [finding["path"] for finding in said["damaged"]] == [str(record.parent)]
-    assert said["incomplete"] == said["foreign"] == said["missing_sidecars"] == []
-    assert said.keys() >= {"directory", "deep", "seconds"}
+    assert not document["ok"]
+    assert document["complete"] == 2
+    assert [finding["path"] for finding in document["damaged"]] == [str(record.parent)]
+    assert document["incomplete"] == document["foreign"] == document["missing_sidecars"] == []
+    assert document.keys() >= {"directory", "deep", "seconds"}
 
 
 @pytest.mark.parametrize("command", ["verify", "clean"])

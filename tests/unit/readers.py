@@ -1,4 +1,4 @@
-"""A process that has every reader read a tree in little memory, and tells what came of each.
+"""A process that runs every reader on a tree with little memory, and reports each answer.
 
 Run as a script: `readers.py ROOT MEBIBYTES [READER...]`. Each answer is a line of JSON: the reader, what it
 returned or raised, and what it warned of; of a reader of one result, that for each directory in ROOT by its
@@ -28,7 +28,7 @@ RECORD, SIDECAR = "result.json", "timeseries.parquet"
 
 
 def of_one(store: ResultStore, scratch: Path) -> dict[str, Callable[[Path], object]]:
-    """The readers of one result."""
+    """Return the readers of one result, by name."""
     return {
         "load": lambda place: store.load(place, missing_sidecar="ignore").experiment_id,
         "load_result": lambda place: load_result(place / RECORD, missing_sidecar="ignore").experiment_id,
@@ -42,7 +42,7 @@ def of_one(store: ResultStore, scratch: Path) -> dict[str, Callable[[Path], obje
 
 
 def of_all(store: ResultStore) -> dict[str, Callable[[], object]]:
-    """The readers of a tree."""
+    """Return the readers of a tree, by name."""
     return {
         "load_all": lambda: [result.experiment_id for result in store.load_all(missing_sidecar="ignore")],
         "load_all_skip": lambda: [
@@ -67,17 +67,17 @@ def of_all(store: ResultStore) -> dict[str, Callable[[], object]]:
 
 
 def rows(scan: Scan) -> dict[str, Any]:
-    told = scan.to_pydict()
+    output = scan.to_pydict()
     root = Path(scan._root)  # the errors have absolute paths
     errors = {str(path.relative_to(root)): str(error) for path, error in scan.errors.items()}
-    return {"path": sorted(set(told["path"])), "rows": len(told["path"]), "errors": errors}
+    return {"path": sorted(set(output["path"])), "rows": len(output["path"]), "errors": errors}
 
 
 def verified(store: ResultStore, *, deep: bool) -> dict[str, Any]:
     found = store.verify(deep=deep)
     kinds = ("damaged", "missing_sidecars", "incomplete", "foreign")
-    told = {kind: {path.name: problem for path, problem in getattr(found, kind)} for kind in kinds}
-    return {"complete": found.complete, **told}
+    output = {kind: {path.name: problem for path, problem in getattr(found, kind)} for kind in kinds}
+    return {"complete": found.complete, **output}
 
 
 def cleaned(store: ResultStore) -> dict[str, list[str]]:
@@ -100,28 +100,28 @@ def run(*arguments: str | Path) -> dict[str, Any]:
 
 
 def answer(reader: Callable[[], object]) -> dict[str, Any]:
-    told: dict[str, Any] = {"raised": None, "said": ""}
+    output: dict[str, Any] = {"raised": None, "message": ""}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            told["returned"] = reader()
+            output["returned"] = reader()
         except BaseException as error:  # noqa: BLE001 - whatever came out is what is tested
-            told |= {
+            output |= {
                 "raised": type(error).__name__,
-                "said": str(error),
+                "message": str(error),
                 "errno": getattr(error, "errno", None),
             }
-    return told | {"warned": [str(warning.message) for warning in caught]}
+    return output | {"warned": [str(warning.message) for warning in caught]}
 
 
-def tell(what: object) -> None:
+def report(what: object) -> None:
     sys.stdout.write(f"{json.dumps(what)}\n")
     sys.stdout.flush()
 
 
 def main() -> None:
     root, mebibytes, *wanted = Path(sys.argv[1]), *sys.argv[2:]
-    # A result to save beside the sidecars that are read.
+    # A result to save with each sidecar.
     with tempfile.TemporaryDirectory() as scratch:
         given = root.with_name("given.json")
         if given.exists():
@@ -133,16 +133,16 @@ def main() -> None:
             if name in wanted:
                 answers = {}
                 for place in places:
-                    tell({"began": name, "place": place.name})
+                    report({"began": name, "place": place.name})
                     answers[place.name] = answer(lambda one=one, place=place: one(place))  # type: ignore[misc]
-                tell({"reader": name, "answer": answers})
+                report({"reader": name, "answer": answers})
         for name, reader in of_all(store).items():
             if name in wanted:
-                tell({"began": name})
-                tell({"reader": name, "answer": answer(reader)})
-        # Of this program alone: the kernel's other count begins with the process that started it.
+                report({"began": name})
+                report({"reader": name, "answer": answer(reader)})
+        # VmHWM counts this program alone; getrusage would include its parent.
         status = Path("/proc/self/status").read_text(encoding="ascii")
-        tell({"reader": "peak", "answer": int(status.partition("VmHWM:")[2].split()[0]) << 10})
+        report({"reader": "peak", "answer": int(status.partition("VmHWM:")[2].split()[0]) << 10})
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> ResultStore:
 
 
 def leave(directory: Path, kind: str, when: float | None = TWO_DAYS_AGO) -> Path:
-    """Leave what a save leaves that is cut short."""
+    """Leave the leftovers of an interrupted save."""
     directory.mkdir(parents=True)
     if kind in ("trace", "both"):
         (directory / "timeseries.parquet").write_bytes(b"PAR1")

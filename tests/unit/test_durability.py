@@ -20,7 +20,7 @@ def store(tmp_path: Path) -> ResultStore:
 
 @pytest.fixture
 def mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    """Let mountinfo have a line about everything, and nobody be warned yet."""
+    """Return a function that fakes mountinfo and forgets every warning."""
 
     def mounted(line: str) -> None:
         table = tmp_path / "mountinfo"

@@ -42,7 +42,7 @@ AWARE = datetime(2026, 2, 18, 14, 30, 0, 123_456, tzinfo=timezone.utc)
 
 @pytest.fixture
 def store(tmp_path: Path, make_result: Callable[..., ExperimentResult]) -> ResultStore:
-    """Save results that have all types of columns, nulls, and what each format finds hard."""
+    """Save results with every type of column, with nulls, and with values that formats distort."""
     store = ResultStore(tmp_path / "results")
     floats = [0.1, math.nan, math.inf, -math.inf, 1e300, -0.0, 5e-324, 3.0]
     for number, (text, value) in enumerate(zip(TEXTS, floats, strict=True)):
@@ -85,7 +85,7 @@ def names(directory: Path) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of a column as JSON has it."""
+    """Return a value of a column in the form of JSON."""
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, datetime):
@@ -105,7 +105,7 @@ def test_export_binary_format_keeps_every_type(store: ResultStore, ending: str) 
     else:
         table, frame = pa.ipc.open_file(path).read_all(), pl.read_ipc(path)
     assert table.schema.equals(expected.schema)
-    # By their texts, since NaN equals nothing.
+    # Compare texts, since NaN equals nothing.
     assert repr(table.to_pydict()) == repr(expected.to_pydict())
     polars_testing.assert_frame_equal(frame, store.scan().to_polars())
 

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from llenergymeasure import ExperimentResult, ResultStore, SidecarError
 from llenergymeasure.errors import LLEMError, ResultError
 from llenergymeasure.results.timeseries import read_timeseries
+from support.traces import footer_length, varint
 
 Make = Callable[..., ExperimentResult]
-# The long form of the crash tests makes up others each time.
+# The long form of the crash tests draws other inputs each time.
 thorough = settings(
     derandomize=os.environ.get("LLEM_CRASH") != "long",
     deadline=None,
@@ -35,18 +36,18 @@ thorough = settings(
 
 @pytest.fixture
 def places(tmp_path: Path) -> Iterator[Path]:
-    """Name a fresh directory at each `next`."""
+    """Yield the names of fresh directories."""
     return (tmp_path / f"{number}" for number in itertools.count())
 
 
 @pytest.fixture
 def little_memory() -> Iterator[None]:
-    """Let the process take 2 GiB more than it has: what a file claims beyond that ends it."""
+    """Limit this process to 2 GiB more than it has, so that a false claim of a file ends it."""
     resource = pytest.importorskip("resource")
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:
-        pytest.skip("the system does not tell how much memory a process has")
+        pytest.skip("no /proc to read the memory of a process from")
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (2 << 30), before[1]))
     yield
@@ -54,7 +55,7 @@ def little_memory() -> Iterator[None]:
 
 
 def mutated(draw: Callable[[st.SearchStrategy[Any]], Any], content: bytes) -> bytes:
-    """Change some bytes, cut some out, put some in, and perhaps lose the end."""
+    """Change, remove and insert some bytes, and sometimes truncate the rest."""
     changed = bytearray(content)
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(changed)))
@@ -86,8 +87,8 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
 
 
 def with_footer(content: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    """Change the footer of a file, and the length that goes with it."""
-    (length,) = struct.unpack("<I", content[-8:-4])
+    """Change the footer of a file together with its length."""
+    length = footer_length(content)
     footer = change(content[-8 - length : -8])
     return content[: -8 - length] + footer + struct.pack("<I", len(footer)) + b"PAR1"
 
@@ -119,7 +120,7 @@ TRACES = {
 
 @st.composite
 def traces(draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
-    """Draw files that are Parquet but for some bytes, or whose footer is."""
+    """Draw Parquet files with some changed bytes, in the footer or anywhere."""
     whole = draw(st.sampled_from(sorted(TRACES.items())))[1]
     if draw(st.booleans()):
         return with_footer(whole, lambda footer: mutated(draw, footer))
@@ -161,14 +162,6 @@ def test_read_and_save_any_bytes_as_trace_succeeds_or_raises(
     are_read_or_refused()
 
 
-def varint(number: int) -> bytes:
-    parts = []
-    while number >= 1 << 7:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*parts, number])
-
-
 @pytest.mark.usefixtures("little_memory")
 def test_read_trace_with_huge_values_needs_little_memory(make_result: Make, tmp_path: Path) -> None:
     store = ResultStore(tmp_path / "results")
@@ -177,7 +170,7 @@ def test_read_trace_with_huge_values_needs_little_memory(make_result: Make, tmp_
     nulls = parquet(pa.table(usual | {"fixed": pa.array([None] * 160, pa.binary(77))}))
 
     def of_length(length: int) -> bytes:
-        # Field 1 of the schema's element is its type, field 2 its length, zigzag.
+        # In an element of the schema, field 1 is the type, field 2 the zigzag length.
         field = b"\x15\x0e\x15"
         as_it_is, claimed = field + varint(77 << 1), field + varint(length << 1)
         return with_footer(nulls, lambda footer: footer.replace(as_it_is, claimed))
@@ -185,7 +178,7 @@ def test_read_trace_with_huge_values_needs_little_memory(make_result: Make, tmp_
     claims = {
         "past": of_length(2**31 - 1),
         "long": of_length(16 << 20),
-        # A dictionary of one string of 16 MiB, of which each row is a copy.
+        # Each row repeats the one string of the dictionary, of 16 MiB.
         "dictionary": parquet(
             pa.table(usual | {"text": pa.array(["x" * (16 << 20)]).dictionary_encode().take([0] * 160)}),
             compression="zstd",
@@ -204,7 +197,7 @@ def test_read_trace_with_huge_values_needs_little_memory(make_result: Make, tmp_
 def test_scan_timeseries_with_exaggerated_row_count_reports_it(make_result: Make, tmp_path: Path) -> None:
     store = ResultStore(tmp_path / "results")
     source = tmp_path / "source.parquet"
-    # The number of rows, in the file's field 3 and in its row group's.
+    # The row count, in field 3 of the file and of its row group.
     source.write_bytes(
         with_footer(
             TRACES["bare"],
@@ -227,7 +220,7 @@ VALUES = st.sampled_from([*NUMBERS, *TEXTS, *OTHERS])
 
 @st.composite
 def records(draw: Callable[[st.SearchStrategy[Any]], Any], members: dict[str, str]) -> bytes:
-    """Draw records with members changed, left out, repeated and put in another order, and bytes changed."""
+    """Draw records with changed, missing, repeated and reordered members, and with changed bytes."""
     drawn = list(members.items())
     for _ in range(draw(st.integers(0, 2))):
         at = draw(st.integers(0, len(drawn) - 1))
@@ -245,7 +238,7 @@ def records(draw: Callable[[st.SearchStrategy[Any]], Any], members: dict[str, st
 
 @pytest.fixture
 def members(make_result: Make) -> dict[str, str]:
-    """Take a record apart into the JSON of its fields."""
+    """Return the JSON of each field of a record."""
     result = make_result(effective_config={"model": "gpt2", "nested": {"é": [1, None]}})
     return {name: json.dumps(value) for name, value in json.loads(result.model_dump_json()).items()}
 
@@ -255,7 +248,7 @@ def refuse(constant: str) -> None:
 
 
 def plainly(content: bytes) -> dict[str, Any]:
-    """Read a record as RFC 8259 has it, with Python's parser."""
+    """Parse a record with Python's parser, as RFC 8259 defines it."""
     parsed = json.loads(content.decode(), parse_constant=refuse)
     assert isinstance(parsed, dict)
     return parsed
@@ -268,7 +261,7 @@ def same(one: object, other: object) -> bool:
     if isinstance(one, float) and other in ("NaN", "Infinity", "-Infinity"):
         return repr(float(str(other))) == repr(one)
     if isinstance(one, float) and isinstance(other, (int, float)) and not isinstance(other, bool):
-        # Of an integer, -0 is 0.
+        # For an integer, -0 equals 0.
         signs = {math.copysign(1, value) for value in (one, other) if isinstance(value, float)}
         return float(other) == one and (isinstance(other, int) or len(signs) == 1)
     return one == other and isinstance(one, bool) == isinstance(other, bool)
@@ -289,7 +282,7 @@ def test_scan_any_record_matches_a_plain_parser_or_reports_it(
         scan = store.scan(SCALARS, on_error="collect")
         row = scan.to_pydict()
         assert list(scan.errors) == ([] if row["backend"] else [record])
-        # Who asks for all of it gets the same or nothing.
+        # A scan of all columns returns the same row or none.
         everything = store.scan(on_error="collect")
         whole = everything.to_pydict()
         assert list(everything.errors) == ([] if whole["backend"] else [record])
@@ -326,7 +319,7 @@ def test_read_any_tree_gives_consistent_rows_and_errors(
     def is_so(tree: dict[str, bytes]) -> None:
         root = next(places)
         root.mkdir()
-        # A result's directory is its own: what is below it is not searched, except at the root.
+        # A scan searches nothing below a result, except below the root.
         results = {
             name: content
             for name, content in tree.items()
@@ -352,7 +345,7 @@ def test_read_any_tree_gives_consistent_rows_and_errors(
             warnings.simplefilter("ignore", UserWarning)
             assert set(row["measurement_config_hash"]) <= store.completed()
             loaded = list(store.iter_results(on_error="skip"))
-        # A bare NaN is no JSON, and loads.
+        # A bare NaN is not JSON, but it loads.
         assert deep.complete <= min(len(loaded), shallow.complete)
         bare = sum(b"NaN" in content or b"Infinity" in content for content in files.values())
         assert len(loaded) <= deep.complete + bare

@@ -16,12 +16,12 @@ OBJECTS = '{"a":' * LEVELS + "1" + "}" * LEVELS
 
 
 class Hostile(NamedTuple):
-    """A record, and who takes it. What is not taken is told with a path, and the rest of the tree is read."""
+    """A record and the readers that accept it; the others report its path and continue."""
 
     content: Callable[[str], bytes]
     load: bool = False
     scan: bool = False
-    """A scan for the path alone."""
+    """A scan of the path alone accepts it."""
     scan_all: bool = False
     completed: bool = False
     verify: bool = False
@@ -40,7 +40,7 @@ def instead(old: str, new: str) -> Callable[[str], bytes]:
     return replace
 
 
-# Values that nothing looks into are looked over: whoever loads the record says that it is nested too deep.
+# Readers skip values that they do not need; a load rejects their nesting.
 SKIPPED = {"scan": True, "completed": True, "verify": True}
 WHOLE = {**SKIPPED, "load": True, "scan_all": True, "deep": True}
 HOSTILE = {
@@ -60,7 +60,7 @@ HOSTILE = {
     "unknown-lists": Hostile(instead("{", f'{{"zz": {LISTS},'), verify=True),
     "long-key": Hostile(in_config(f'1, "{"k" * 1_000_000}": 1'), **WHOLE),
     "long-number": Hostile(in_config("9" * 1_000_000), **SKIPPED, scan_all=True),
-    # Loading takes the last; a table would have to choose in silence.
+    # A load takes the last value; a table would choose silently.
     "key-twice": Hostile(
         instead('"total_tokens"', '"total_tokens": 7, "total_tokens"'),
         **(WHOLE | {"scan": False, "scan_all": False}),
@@ -90,7 +90,7 @@ HOSTILE = {
     "huge-field": Hostile(
         instead('"total_tokens": 1000', '"total_tokens": 1' + "0" * 400), **(WHOLE | {"scan_all": False})
     ),
-    # No JSON; other writers' Python makes it, and loading takes it.
+    # Not JSON, but other Python writers produce it, and a load accepts it.
     "nan": Hostile(in_config("NaN"), load=True, completed=True),
     "comment": Hostile(instead("{", "{ // a comment\n")),
     "comma": Hostile(lambda good: good.rstrip().removesuffix("}").encode() + b",}"),
@@ -104,10 +104,10 @@ def answers(
     make_result: Callable[..., ExperimentResult],
     read_by_all: Callable[..., Answers],
 ) -> Answers:
-    """What each reader says of them all, beside a good result at either end."""
+    """Return the answer of each reader to all hostile records between two valid ones."""
     root = tmp_path_factory.mktemp("hostile") / "results"
     good = make_result().model_dump_json(indent=2)
-    # Each with a hash of its own, so that `completed` tells them apart.
+    # Different hashes let `completed` distinguish the records.
     records = {name: good.replace("0123456789abcdef", name) for name in ("a", *HOSTILE, "z")}
     for name, record in records.items():
         content = HOSTILE[name].content(record) if name in HOSTILE else record.encode()
@@ -124,13 +124,13 @@ def taken(**fact: bool) -> set[str]:
 
 @pytest.mark.parametrize("reader", ["load", "load_result", "from_json", "stored"])
 def test_load_hostile_record_accepts_it_or_names_the_fault(answers: Answers, reader: str) -> None:
-    told = answers[reader]
-    assert {name for name, answer in told.items() if answer["raised"] is None} == taken(load=True)
-    for name, answer in told.items():
+    output = answers[reader]
+    assert {name for name, answer in output.items() if answer["raised"] is None} == taken(load=True)
+    for name, answer in output.items():
         if answer["raised"] is not None:
             assert answer["raised"] == "ResultCorruptError", (name, answer)
-            assert f"{answers['root'] / name / 'result.json'} (" in answer["said"]
-            assert " bytes) " in answer["said"]
+            assert f"{answers['root'] / name / 'result.json'} (" in answer["message"]
+            assert " bytes) " in answer["message"]
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_scan_hostile_records_returns_a_row_or_an_error_for_each(
 ) -> None:
     rows = taken(**{fact: True})
     for reader in readers:
-        told = answers[reader]["returned"]
-        assert set(told["path"]) == rows
-        assert {path.removesuffix("/result.json") for path in told["errors"]} == {"a", "z", *HOSTILE} - rows
-        assert all(str(answers["root"] / path) in said for path, said in told["errors"].items())
+        output = answers[reader]["returned"]
+        assert set(output["path"]) == rows
+        assert {path.removesuffix("/result.json") for path in output["errors"]} == {"a", "z", *HOSTILE} - rows
+        assert all(str(answers["root"] / path) in document for path, document in output["errors"].items())
     first = min({"a", "z", *HOSTILE} - rows)
     stopped = answers["scan" if fact == "scan" else "scan_all"]
     assert stopped["raised"] in ("ResultCorruptError", "ResultError")
-    assert f"/{first}/" in stopped["said"]
+    assert f"/{first}/" in stopped["message"]
 
 
 def test_load_all_next_to_hostile_records_returns_every_valid_one(answers: Answers) -> None:
@@ -161,9 +161,9 @@ def test_load_all_next_to_hostile_records_returns_every_valid_one(answers: Answe
 
 
 def test_completed_next_to_hostile_records_warns_once(answers: Answers) -> None:
-    told = answers["completed"]
-    assert set(told["returned"]) == taken(completed=True)
-    (warned,) = told["warned"]
+    output = answers["completed"]
+    assert set(output["returned"]) == taken(completed=True)
+    (warned,) = output["warned"]
     assert f"{len(HOSTILE) + 2 - len(taken(completed=True))} files were skipped" in warned
 
 
@@ -178,11 +178,11 @@ def test_verify_hostile_records_counts_complete_and_damaged(answers: Answers, re
 
 def test_llem_with_hostile_records_reports_each_on_one_line(answers: Answers) -> None:
     for name, answer in answers["llem_show"].items():
-        told = answer["returned"]
+        output = answer["returned"]
         assert answer["raised"] is None, (name, answer)
-        assert told["status"] == (0 if name in taken(load=True) else 1), (name, told)
-        assert "Traceback" not in told["err"]
-        assert told["status"] == 0 or told["err"].count("\n") == 1
+        assert output["status"] == (0 if name in taken(load=True) else 1), (name, output)
+        assert "Traceback" not in output["err"]
+        assert output["status"] == 0 or output["err"].count("\n") == 1
     assert answers["llem_ls"]["returned"]["status"] == answers["llem_verify"]["returned"]["status"] == 1
     assert answers["clean"]["returned"] == {"removed": [], "kept": []}
 

@@ -12,35 +12,24 @@ import pyarrow.parquet as pq
 import pytest
 
 from llenergymeasure import ExperimentResult
+from support.traces import around_footer, footer_length, varint
 
 Answers = dict[str, Any]
 GIGABYTES = 3 << 30
 FOOTER = 12 << 20
-"""Bytes that a footer may have, and be looked into."""
+"""The size of a footer that readers still parse."""
 SCHEMA = bytes([0x15, 2, 0x19, 0x1C, 0x48, 1, 0x78, 0])
-"""A version, and a schema of one element, x."""
+"""The version, and a schema of one element, x."""
 NO_ROWS = bytes([0x16, 0])
 NO_GROUPS = bytes([0x19, 0x0C])
-
-
-def varint(number: int) -> bytes:
-    digits = []
-    while number > 0x7F:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*digits, number])
 
 
 def listed(kind: int, count: int, elements: bytes = b"") -> bytes:
     return bytes([0xF0 | kind]) + varint(count) + elements
 
 
-def with_footer(footer: bytes) -> bytes:
-    return b"PAR1" + footer + struct.pack("<I", len(footer)) + b"PAR1"
-
-
 def table(rows: int = 100, **options: Any) -> bytes:
-    """A trace as another writer makes it."""
+    """Return a power trace of another writer."""
     times = [float(second) for second in range(rows)]
     file = io.BytesIO()
     columns = {"timestamp_s": times, "power_w": times, "note": [f"{second:09}" for second in range(rows)]}
@@ -53,7 +42,7 @@ def table(rows: int = 100, **options: Any) -> bytes:
 
 
 def claiming(old: bytes, new: bytes, **options: Any) -> bytes:
-    """A trace in which one number is another wherever it occurs, in the headers of pages and the footer."""
+    """Return a trace with one number replaced in its footer and page headers."""
     content = table(**options)
     assert old in content
     start = len(content) - 8 - footer_length(content)
@@ -62,38 +51,35 @@ def claiming(old: bytes, new: bytes, **options: Any) -> bytes:
     return body + footer + struct.pack("<I", len(footer)) + b"PAR1"
 
 
-def footer_length(content: bytes) -> int:
-    length: int = struct.unpack("<I", content[-8:-4])[0]
-    return length
-
-
 # Zigzag: 100 rows, as fields of 32 and 64 bits; 800 bytes of a column of 100 doubles, plain.
 ROWS, ROWS_64 = b"\x15" + varint(200), b"\x16" + varint(200)
 PAGE, HUGE_PAGE = (b"\x15\0\x15" + varint(2 * length) for length in (800, 2**31 - 1))
 HUGE_32, HUGE_64 = b"\x15" + varint(2 * (2**31 - 1)), b"\x16" + varint(2 * (2**62))
 LIES = {
-    # What the parser would allocate for, at some dozens to hundreds of bytes for each byte.
-    "columns-of-the-schema": with_footer(
+    # A parser allocates dozens to hundreds of bytes for each byte of these.
+    "columns-of-the-schema": around_footer(
         bytes([0x15, 2, 0x19]) + listed(12, FOOTER, bytes(FOOTER)) + NO_ROWS + NO_GROUPS + b"\0"
     ),
-    "named-columns": with_footer(
+    "named-columns": around_footer(
         bytes([0x15, 2, 0x19])
         + listed(12, FOOTER // 4, bytes([0x48, 1, 0x78, 0]) * (FOOTER // 4))
         + (NO_ROWS + NO_GROUPS + b"\0")
     ),
-    "keys": with_footer(SCHEMA + NO_ROWS + NO_GROUPS + b"\x19" + listed(12, FOOTER, bytes(FOOTER)) + b"\0"),
-    "columns-of-a-group": with_footer(
+    "keys": around_footer(SCHEMA + NO_ROWS + NO_GROUPS + b"\x19" + listed(12, FOOTER, bytes(FOOTER)) + b"\0"),
+    "columns-of-a-group": around_footer(
         SCHEMA + NO_ROWS + bytes([0x19, 0x1C, 0x19]) + listed(12, FOOTER, bytes(FOOTER)) + b"\0\0"
     ),
-    "orders": with_footer(SCHEMA + NO_ROWS + NO_GROUPS + b"\x39" + listed(12, FOOTER, bytes(FOOTER)) + b"\0"),
-    # What is claimed and not there.
-    "row-groups": with_footer(SCHEMA + NO_ROWS + b"\x19" + listed(12, GIGABYTES)),
-    "list": with_footer(SCHEMA + NO_ROWS + NO_GROUPS + b"\x19" + listed(12, 2**62)),
-    "name": with_footer(bytes([0x15, 2, 0x19, 0x1C, 0x48]) + varint(GIGABYTES) + b"x"),
-    "map": with_footer(SCHEMA + b"\x1b" + varint(GIGABYTES) + b"\xcc"),
+    "orders": around_footer(
+        SCHEMA + NO_ROWS + NO_GROUPS + b"\x39" + listed(12, FOOTER, bytes(FOOTER)) + b"\0"
+    ),
+    # Claims without content.
+    "row-groups": around_footer(SCHEMA + NO_ROWS + b"\x19" + listed(12, GIGABYTES)),
+    "list": around_footer(SCHEMA + NO_ROWS + NO_GROUPS + b"\x19" + listed(12, 2**62)),
+    "name": around_footer(bytes([0x15, 2, 0x19, 0x1C, 0x48]) + varint(GIGABYTES) + b"x"),
+    "map": around_footer(SCHEMA + b"\x1b" + varint(GIGABYTES) + b"\xcc"),
     "footer": b"PAR1" + struct.pack("<I", 2**31) + b"PAR1",
-    "endless-varint": with_footer(SCHEMA + b"\x16" + b"\xff" * 100),
-    # Pages.
+    "endless-varint": around_footer(SCHEMA + b"\x16" + b"\xff" * 100),
+    # Claims of pages.
     "rows": claiming(ROWS_64, HUGE_64),
     "values-of-a-page": claiming(ROWS, HUGE_32),
     "bytes-of-a-page": claiming(PAGE, HUGE_PAGE),
@@ -110,7 +96,7 @@ def answers(
     make_result: Callable[..., ExperimentResult],
     read_by_all: Callable[..., Answers],
 ) -> Answers:
-    """What each reader of traces, and a save, says of them all, in a process that may have 1 GB."""
+    """Return the answers of a save and of each reader of traces, in a process with 1 GB."""
     here = tmp_path_factory.mktemp("traces")
     root, record = here / "results", make_result().model_dump_json(indent=2)
     (here / "given.json").write_text(record)
@@ -118,7 +104,7 @@ def answers(
         (root / name).mkdir(parents=True)
         (root / name / "result.json").write_text(record)
         (root / name / "timeseries.parquet").write_bytes(content)
-    # As many bytes as it claims, and they take no room.
+    # A sparse file holds the claimed bytes without disk space.
     with (root / "sparse" / "timeseries.parquet").open("r+b") as file:
         file.write(b"PAR1")
         file.seek(GIGABYTES)
@@ -131,7 +117,7 @@ def answers(
 
 WHOLE = {"a", "z"}
 EVERY = {*WHOLE, *LIES, "sparse"}
-# A save looks at the footer and copies the rest as it is; who reads the usual columns never meets the string.
+# A save checks the footer alone; readers of the usual columns never reach the string.
 SAVED = {
     *WHOLE,
     "rows",
@@ -142,27 +128,27 @@ READ = {*WHOLE, "bytes-of-a-string"}
 
 
 def test_save_hostile_trace_stores_it_or_keeps_the_result_alone(answers: Answers) -> None:
-    told = answers["save"]
-    assert {name for name, answer in told.items() if answer["raised"] is None} == SAVED
+    output = answers["save"]
+    assert {name for name, answer in output.items() if answer["raised"] is None} == SAVED
     for name in EVERY - SAVED:
-        assert told[name]["raised"] == "SidecarError", told[name]
-        assert "the result itself is safe, without a sidecar" in told[name]["said"]
+        assert output[name]["raised"] == "SidecarError", output[name]
+        assert "the result itself is safe, without a sidecar" in output[name]["message"]
 
 
 @pytest.mark.parametrize("reader", ["read_timeseries", "stored_timeseries"])
 def test_read_hostile_trace_succeeds_or_names_the_file(answers: Answers, reader: str) -> None:
-    told = answers[reader]
-    assert {told[name]["returned"] for name in READ} == {100}
+    output = answers[reader]
+    assert {output[name]["returned"] for name in READ} == {100}
     for name in EVERY - READ:
-        assert told[name]["raised"] in ("ResultCorruptError", "ResultError"), told[name]
-        assert f"/{name}/timeseries.parquet (" in told[name]["said"]
+        assert output[name]["raised"] in ("ResultCorruptError", "ResultError"), output[name]
+        assert f"/{name}/timeseries.parquet (" in output[name]["message"]
 
 
 def test_scan_timeseries_next_to_hostile_traces_returns_the_others(answers: Answers) -> None:
-    told = answers["scan_timeseries_collect"]["returned"]
-    assert told["path"] == sorted(READ)
-    assert told["rows"] == 100 * len(READ)
-    assert {path.removesuffix("/timeseries.parquet") for path in told["errors"]} == EVERY - READ
+    output = answers["scan_timeseries_collect"]["returned"]
+    assert output["path"] == sorted(READ)
+    assert output["rows"] == 100 * len(READ)
+    assert {path.removesuffix("/timeseries.parquet") for path in output["errors"]} == EVERY - READ
     assert answers["scan_timeseries_skip"]["returned"]["rows"] == 100 * len(READ)
     assert answers["scan_timeseries"]["raised"] in ("ResultCorruptError", "ResultError")
 

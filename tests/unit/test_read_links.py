@@ -23,7 +23,7 @@ OUTSIDE = {"result-outside", "study-outside", "loop", "dangling", "file-outside"
 
 
 class Tree:
-    """A tree with a good result, and whatever else may lie beside it; and what lies outside."""
+    """A tree with a valid result next to links and special files, and the files outside it."""
 
     def __init__(self, here: Path, result: ExperimentResult) -> None:
         self.root, self.outside = here / "results", here / "outside"
@@ -49,7 +49,7 @@ class Tree:
         (root / "file-outside").symlink_to(self.secret / "result.json")
         (root / "loop").symlink_to(root)
         (root / "dangling").symlink_to("nothing")
-        # What a cleaner may take for its own, or for what a save left.
+        # Links that resemble trash or leftovers.
         (root / ".trash-0123").symlink_to(self.outside / "left")
         (root / f"{LEFT}_1").symlink_to(self.outside / "left")
         (root / f"{LEFT}_2").mkdir()
@@ -85,12 +85,12 @@ class Tree:
                     bind(file)
                 case _:
                     try:
-                        os.mknod(file, stat.S_IFCHR | 0o666, os.makedev(1, 5))  # /dev/zero, which never ends
+                        os.mknod(file, stat.S_IFCHR | 0o666, os.makedev(1, 5))  # /dev/zero never ends
                     except PermissionError:
                         file.mkdir()
 
     def state(self) -> dict[str, Any]:
-        """What lies outside, and when it was written to."""
+        """Return the files outside the tree with their modification times."""
         found = {}
         for path in sorted(self.outside.rglob("*")):
             content = path.read_bytes() if path.is_file() else None
@@ -99,7 +99,7 @@ class Tree:
 
 
 def bind(path: Path) -> None:
-    """Make a socket; its address may be longer than the system takes."""
+    """Create a socket, also where its path exceeds the limit of addresses."""
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         with socket.socket(socket.AF_UNIX) as server:
@@ -117,7 +117,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory, make_result: Callable[..., Ex
 
 @pytest.fixture(scope="module")
 def answers(tree: Tree, read_by_all: Callable[..., Answers]) -> Answers:
-    """What each reader says of it; one that waits for a pipe or reads a device to its end never answers."""
+    """Return the answer of each reader; one that blocks on a pipe never answers."""
     return read_by_all(tree.root)
 
 
@@ -128,21 +128,21 @@ def test_read_tree_with_links_changes_nothing_outside(tree: Tree, answers: Answe
 
 @pytest.mark.parametrize("reader", ["scan_collect", "scan_all_collect", "scan_skip"])
 def test_scan_tree_with_links_reports_them_and_reads_nothing_outside(answers: Answers, reader: str) -> None:
-    told = answers[reader]["returned"]
-    assert set(told["path"]) == {"good", *SIDECARS}
-    assert {path.removesuffix("/result.json") for path in told["errors"]} == LINKED_RECORDS | SPECIAL
+    output = answers[reader]["returned"]
+    assert set(output["path"]) == {"good", *SIDECARS}
+    assert {path.removesuffix("/result.json") for path in output["errors"]} == LINKED_RECORDS | SPECIAL
     for name in LINKED_RECORDS:
-        assert "a symbolic link, which is not followed" in told["errors"][f"{name}/result.json"]
+        assert "a symbolic link, which is not followed" in output["errors"][f"{name}/result.json"]
     assert answers["scan"]["raised"] == "PersistenceError"
 
 
 def test_scan_timeseries_with_links_reads_nothing_outside(answers: Answers) -> None:
-    told = answers["scan_timeseries_collect"]["returned"]
-    assert (told["path"], told["rows"]) == (["good"], 2)
-    assert {path for path in told["errors"] if "parquet" in path} == {
+    output = answers["scan_timeseries_collect"]["returned"]
+    assert (output["path"], output["rows"]) == (["good"], 2)
+    assert {path for path in output["errors"] if "parquet" in path} == {
         f"{n}/timeseries.parquet" for n in SIDECARS
     }
-    assert "not followed" in told["errors"]["sidecar-outside/timeseries.parquet"]
+    assert "not followed" in output["errors"]["sidecar-outside/timeseries.parquet"]
 
 
 def test_load_all_with_links_reads_nothing_outside(answers: Answers) -> None:
@@ -156,7 +156,7 @@ def test_load_all_with_links_reads_nothing_outside(answers: Answers) -> None:
 def test_verify_with_links_counts_nothing_outside(answers: Answers, reader: str) -> None:
     found = answers[reader]["returned"]
     deep = SIDECARS if reader == "verify_deep" else set()
-    # Whether a file is there is asked through a link, as loading asks; what is in it is not looked at.
+    # Like a load, a check for existence follows a link; only a deep one reads.
     assert found["damaged"].keys() >= LINKED_RECORDS | SPECIAL
     assert found["damaged"].keys() - LINKED_RECORDS - SPECIAL <= deep
     assert ("sidecar-outside" in found["damaged"]) == (reader == "verify_deep")
@@ -172,21 +172,21 @@ def test_clean_with_links_removes_no_link_and_no_target(tree: Tree, answers: Ans
 
 @pytest.mark.parametrize("reader", ["load", "load_result", "from_json", "stored"])
 def test_load_named_link_follows_it_without_blocking(answers: Answers, reader: str) -> None:
-    told = answers[reader]
-    read = {name for name, answer in told.items() if answer["raised"] is None}
-    # A link to a record is one, where it is named itself.
+    output = answers[reader]
+    read = {name for name, answer in output.items() if answer["raised"] is None}
+    # A load follows a link to a record that the caller names.
     assert read - {"file-outside"} == {"good", "result-outside", "record-outside", "record-inside", *SIDECARS}
-    assert told["result-outside"]["returned"] == "outside"
+    assert output["result-outside"]["returned"] == "outside"
     for name in SPECIAL:
-        assert told[name]["raised"] in ("PersistenceError", "IsADirectoryError"), told[name]
+        assert output[name]["raised"] in ("PersistenceError", "IsADirectoryError"), output[name]
 
 
 @pytest.mark.parametrize("reader", ["read_timeseries", "stored_timeseries"])
 def test_read_timeseries_rejects_special_files_without_blocking(answers: Answers, reader: str) -> None:
-    told = answers[reader]
+    output = answers[reader]
     for name in SIDECARS - {"sidecar-outside"}:
-        assert told[name]["raised"] == "PersistenceError", told[name]
-    assert told["good"]["returned"] == told["sidecar-outside"]["returned"] == 2
+        assert output[name]["raised"] == "PersistenceError", output[name]
+    assert output["good"]["returned"] == output["sidecar-outside"]["returned"] == 2
 
 
 def test_save_next_to_links_of_its_name_takes_the_next_suffix(

@@ -41,7 +41,7 @@ def answers(
     make_result: Callable[..., ExperimentResult],
     read_by_all: Callable[..., Answers],
 ) -> Answers:
-    """What each reader says of 2 GB beside a good result, in a process that may have 1 GB."""
+    """Return the answers of each reader to a record of 2 GB, in a process with 1 GB."""
     root = tmp_path_factory.mktemp("limit") / "results"
     make_result().save(root).parent.rename(root / "good")
     (root / "bad").mkdir()
@@ -50,17 +50,17 @@ def answers(
     return read_by_all(root) | {"root": root}
 
 
-def is_told(said: str, *, path: str) -> bool:
-    """Whether the file, its size, the limit and how to raise it are told."""
+def is_complete(expected: str, *, path: str) -> bool:
+    """Return whether a message names the file, its size, the limit and how to raise it."""
     facts = (path, str(2 << 30), "too many for a record", str(USUAL), "max_record_bytes", VARIABLE)
-    return all(fact in said for fact in facts)
+    return all(fact in expected for fact in facts)
 
 
 @pytest.mark.parametrize("reader", OF_ONE)
 def test_read_one_record_above_the_limit_raises(answers: Answers, reader: str) -> None:
     answer = answers[reader]["bad"]
     assert answer["raised"] == "PersistenceError"
-    assert is_told(answer["said"], path=str(answers["root"] / "bad" / "result.json")), answer
+    assert is_complete(answer["message"], path=str(answers["root"] / "bad" / "result.json")), answer
     assert answer["errno"] == errno.EFBIG
 
 
@@ -69,15 +69,15 @@ def test_read_tree_with_record_above_the_limit_reports_it(answers: Answers, read
     answer, path = answers[reader], str(answers["root"] / "bad" / "result.json")
     if reader in RAISE:
         assert answer["raised"] == "PersistenceError"
-        assert is_told(answer["said"], path=path), answer
+        assert is_complete(answer["message"], path=path), answer
     elif reader in SKIP:
         assert answer["raised"] is None
         (warned,) = answer["warned"]
-        assert is_told(warned, path=path), answer
+        assert is_complete(warned, path=path), answer
     else:
         assert answer["returned"]["errors"].keys() == {"bad/result.json"}
-        assert is_told(answer["returned"]["errors"]["bad/result.json"], path=path), answer
-    # The good one is read beside it.
+        assert is_complete(answer["returned"]["errors"]["bad/result.json"], path=path), answer
+    # Readers return the valid result next to it.
     if reader in ("scan_skip", "scan_collect", "scan_all_collect"):
         assert answer["returned"]["path"] == ["good"]
     if reader == "load_all_skip":
@@ -91,17 +91,17 @@ def test_verify_and_llem_report_record_above_the_limit(answers: Answers) -> None
         found = answers[reader]["returned"]
         assert found["complete"] == 1
         assert found["damaged"].keys() == {"bad"}
-        assert is_told(found["damaged"]["bad"], path="result.json"), found
+        assert is_complete(found["damaged"]["bad"], path="result.json"), found
     assert answers["clean"]["returned"] == {"removed": [], "kept": []}
     assert "1 result" in answers["repr"]["returned"]
     assert "1 unreadable" in answers["repr"]["returned"]
     shown = answers["llem_show"]["bad"]["returned"]
     assert shown["status"] == 1
-    assert is_told(shown["err"], path="result.json"), shown
+    assert is_complete(shown["err"], path="result.json"), shown
     for reader in ("llem_ls", "llem_verify"):
-        told = answers[reader]["returned"]
-        assert told["status"] == 1
-        assert "too many for a record" in told["out"] + told["err"], told
+        output = answers[reader]["returned"]
+        assert output["status"] == 1
+        assert "too many for a record" in output["out"] + output["err"], output
 
 
 def test_read_record_above_the_limit_needs_constant_memory(answers: Answers) -> None:
@@ -162,7 +162,7 @@ def test_read_without_store_takes_the_limit_from_the_environment(
     for read in (load_result, ExperimentResult.from_json, read_timeseries):
         with pytest.raises(PersistenceError, match="of which 10 are read at most"):
             read(record)
-    # What a store is told counts more.
+    # The argument of a store overrides the environment.
     assert ResultStore(tmp_path, max_record_bytes=1 << 20).load(record).experiment_id == result.experiment_id
 
 
@@ -185,8 +185,8 @@ def test_read_with_limit_beyond_memory_raises_instead_of_a_crash(
     os.truncate(root / "bad" / "result.json", 2 << 30)
     answers = read_by_all(root, "load", "scan_collect", "verify", "load_all", **{VARIABLE: str(1 << 62)})
     assert answers["load"]["bad"]["errno"] == errno.ENOMEM
-    assert "no memory for its" in answers["load"]["bad"]["said"]
-    assert "no memory for its" in answers["load_all"]["said"]
+    assert "no memory for its" in answers["load"]["bad"]["message"]
+    assert "no memory for its" in answers["load_all"]["message"]
     assert "no memory for its" in answers["scan_collect"]["returned"]["errors"]["bad/result.json"]
     assert "no memory for its" in answers["verify"]["returned"]["damaged"]["bad"]
 

@@ -164,7 +164,7 @@ def test_save_with_unencodable_source_keeps_the_result(
         saved_without_sidecar(error, result)
     else:
         assert pq.read_table(path.with_name("timeseries.parquet")).num_rows == 1
-    # It may give up by a panic, which is nobody's to read.
+    # The encoder may panic, which must print nothing.
     assert capfd.readouterr() == ("", "")
 
 

@@ -33,7 +33,7 @@ def test_verify_complete_results_at_any_depth_counts_them(
     for n in range(200):
         result.save(store.root / f"study-{n % 3}", durable=False)
     seen: list[tuple[int, int | None]] = []
-    found = store.verify(deep=deep, progress=lambda *told: seen.append(told))
+    found = store.verify(deep=deep, progress=lambda *output: seen.append(output))
     assert found.ok
     assert found.complete == 201
     assert found.damaged == found.incomplete == found.foreign == found.missing_sidecars == []
@@ -59,14 +59,14 @@ def test_verify_damaged_records_names_each_with_its_fault(
     (store.root / "link").mkdir()
     (store.root / "link" / "result.json").symlink_to(store.root / "empty" / "result.json")
     found = store.verify()
-    said = problems(list(found.damaged), store)
+    document = problems(list(found.damaged), store)
     assert not found.ok
     assert found.complete == 0
-    assert said.keys() == {*damages, "directory", "link"}
+    assert document.keys() == {*damages, "directory", "link"}
     for name, (_, expected) in damages.items():
-        assert expected in said[name]
-    assert "not a regular file" in said["directory"]
-    assert "symbolic link" in said["link"]
+        assert expected in document[name]
+    assert "not a regular file" in document["directory"]
+    assert "symbolic link" in document["link"]
     assert found.damaged == sorted(found.damaged)
 
 
@@ -125,13 +125,13 @@ def test_verify_deep_finds_invalid_fields_and_truncated_traces(
     page.write_bytes(content)
     assert store.verify().ok
     found = store.verify(deep=True)
-    said = {path: problem for path, problem in found.damaged}  # noqa: C416 - of named tuples
+    document = {path: problem for path, problem in found.damaged}  # noqa: C416 - of named tuples
     assert found.complete == 0
-    assert said.keys() == {store.root / "wrong", torn.parent, page.parent}
-    assert "total_tokens: Input should be a valid integer" in said[store.root / "wrong"]
-    assert ", and 1 more" in said[store.root / "wrong"]
-    assert "is not a whole power trace" in said[torn.parent]
-    assert "timeseries.parquet" in said[page.parent]
+    assert document.keys() == {store.root / "wrong", torn.parent, page.parent}
+    assert "total_tokens: Input should be a valid integer" in document[store.root / "wrong"]
+    assert ", and 1 more" in document[store.root / "wrong"]
+    assert "is not a whole power trace" in document[torn.parent]
+    assert "timeseries.parquet" in document[page.parent]
 
 
 def test_verify_deep_ignores_traces_that_it_cannot_decode(
