@@ -9,7 +9,6 @@ import signal
 import statistics
 import subprocess
 import tempfile
-import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ import pytest
 
 from llenergymeasure.cli.commands.bench.record import smallest_size
 from llenergymeasure.results import _disk as mounts
+from support.processes import HANG, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,11 +44,8 @@ def members_of(process: subprocess.Popen[bytes]) -> set[int]:
 
 def measuring(process: subprocess.Popen[bytes], directory: Path) -> set[int]:
     """Wait until a bench measures; return the ids of its other processes."""
-    for _ in range(1000):
-        if any(directory.glob(".llem-bench-*/measured/*/*")):
-            return members_of(process)
-        time.sleep(0.01)
-    raise AssertionError("nothing is measured")
+    wait_until(lambda: any(directory.glob(".llem-bench-*/measured/*/*")), message="nothing is measured")
+    return members_of(process)
 
 
 def alive(pids: set[int]) -> set[int]:
@@ -170,7 +167,7 @@ def test_bench_with_enormous_record_refuses_at_once(llem: Run) -> None:
 
 def test_bench_with_failing_write_reports_one_sentence(llem: Run, tmp_path: Path) -> None:
     done = llem(
-        "bench", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)), timeout=60
+        "bench", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)), timeout=HANG
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("llem bench: [Errno 27] File too large")
@@ -203,11 +200,7 @@ def test_kill_bench_ends_its_processes(start: Start, quick: Path) -> None:
     members = measuring(process, quick)
     process.kill()
     process.communicate()
-    for _ in range(1000):
-        if not alive(members):
-            return
-        time.sleep(0.01)
-    raise AssertionError("they still run")
+    wait_until(lambda: not alive(members), message="the processes still run")
 
 
 def test_bench_with_killed_process_reports_one_sentence(start: Start, quick: Path) -> None:

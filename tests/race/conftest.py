@@ -1,14 +1,11 @@
-"""Results that are saved by many processes at once, and a look at what they left."""
+"""Fixtures for results that many processes save at once."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,8 @@ import pytest
 
 from llenergymeasure import ExperimentResult
 from llenergymeasure.results.timeseries import Timeseries
+from support.processes import run_script
+from support.results import make_padded_result
 
 SUFFIX = re.compile(r"(.*T\d\d-\d\d)(?:_(\d+))?")
 STAMP = "2026-02-18T14-30"
@@ -23,7 +22,7 @@ STAMP = "2026-02-18T14-30"
 
 @dataclass
 class Race:
-    """What the processes of a race say that they did."""
+    """The reports of the processes of a race."""
 
     saved: list[tuple[Path, int]]
     failed: list[str]
@@ -32,30 +31,13 @@ class Race:
 
 @pytest.fixture(scope="session")
 def results() -> list[ExperimentResult]:
-    """Two different results that share a name."""
-    now = datetime(2026, 2, 18, 14, 30, tzinfo=timezone.utc)
-    return [
-        ExperimentResult(
-            experiment_id=f"race-{n}",
-            measurement_config_hash="0123456789abcdef",
-            measurement_methodology="total",
-            total_tokens=1000 + n,
-            total_energy_j=12.5,
-            total_inference_time_sec=3.25,
-            avg_tokens_per_second=307.7,
-            avg_energy_per_token_j=0.0125,
-            total_flops=0.0,
-            start_time=now,
-            end_time=now,
-            effective_config={"model": "org/Model", "padding": "0123456789" * 800 * (n + 1)},
-        )
-        for n in range(2)
-    ]
+    """Return two different results that share a directory name."""
+    return [make_padded_result(f"race-{n}", 8000 * (n + 1), total_tokens=1000 + n) for n in range(2)]
 
 
 @pytest.fixture(scope="session")
 def parquet(tmp_path_factory: pytest.TempPathFactory, results: list[ExperimentResult]) -> Path:
-    """A Parquet file, written by the package itself."""
+    """Return a Parquet file that this package wrote."""
     trace = Timeseries(timestamp_s=[0.5] * 1000, gpu_index=[0] * 1000, power_w=[250.0] * 1000)
     saved = results[0].save(tmp_path_factory.mktemp("parquet"), trace, durable=False)
     return saved.with_name("timeseries.parquet")
@@ -63,7 +45,7 @@ def parquet(tmp_path_factory: pytest.TempPathFactory, results: list[ExperimentRe
 
 @pytest.fixture
 def race(tmp_path: Path) -> Callable[..., Race]:
-    """Run processes with the given roles at once, and say what they did."""
+    """Return a function that runs processes with the given roles at once, and returns their reports."""
     reports = tmp_path / "reports"
     reports.mkdir()
 
@@ -80,14 +62,13 @@ def race(tmp_path: Path) -> Callable[..., Race]:
             "expected": 0,
             **options,
         }
-        command = [sys.executable, str(Path(__file__).with_name("worker.py")), json.dumps(job), str(reports)]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        run = run_script(Path(__file__).with_name("save_worker.py"), json.dumps(job), reports)
         assert (run.returncode, run.stderr) == (0, ""), run.stderr
-        said = [json.loads(path.read_text()) for path in reports.iterdir()]
+        done = [json.loads(path.read_text()) for path in reports.iterdir()]
         return Race(
-            saved=[(Path(path), which) for report in said for path, which in report["saved"]],
-            failed=[failure for report in said for failure in report["failed"]],
-            seen=sum(report["seen"] for report in said),
+            saved=[(Path(path), which) for report in done for path, which in report["saved"]],
+            failed=[failure for report in done for failure in report["failed"]],
+            seen=sum(report["seen"] for report in done),
         )
 
     return race
@@ -95,7 +76,7 @@ def race(tmp_path: Path) -> Callable[..., Race]:
 
 @pytest.fixture(scope="session")
 def suffixes() -> Callable[[Path], dict[str, list[int]]]:
-    """The suffixes that are taken under each name of a directory, sorted; 0 is the name without one."""
+    """Return a function that lists the suffixes of each name in a directory; 0 is the bare name."""
 
     def suffixes(root: Path) -> dict[str, list[int]]:
         taken: dict[str, list[int]] = {}

@@ -1,7 +1,7 @@
-"""A program that ends in its own way while its results are on their way, or has pools of others that save.
+"""A program that ends while results are pending, forks, or runs pools of processes that save.
 
-Run as a script: what it does, how, and the directory that it saves to. It prints the path of each result that
-is acknowledged.
+Run as a script with the name of a function of this module, its variant, and a root. It prints the path of
+each acknowledged result.
 """
 
 from __future__ import annotations
@@ -11,48 +11,48 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llenergymeasure import ExperimentResult, ResultStore
+from llenergymeasure import ResultStore
 from llenergymeasure.results.writer import Writer
+from support.processes import HANG
+from support.results import make_padded_result
 
-PATIENCE = 30
-STARTED = datetime(2026, 2, 18, 14, 30, tzinfo=timezone.utc)
+result = partial(make_padded_result, padding=1000)
 KEPT: list[Any] = []
 
 
-def result(name: str) -> ExperimentResult:
-    return ExperimentResult(
-        experiment_id=name,
-        measurement_config_hash="0123456789abcdef",
-        measurement_methodology="total",
-        total_tokens=1000,
-        total_energy_j=12.5,
-        total_inference_time_sec=3.25,
-        avg_tokens_per_second=307.7,
-        avg_energy_per_token_j=0.0125,
-        total_flops=0.0,
-        start_time=STARTED,
-        end_time=STARTED,
-        effective_config={"model": "org/Model", "padding": "0123456789" * 100},
-    )
-
-
-def tell(future: Future[Path]) -> None:
-    """Print where a result is, in one call: many threads and processes do."""
+def print_path(future: Future[Path]) -> None:
+    """Print the path of a result in one call, since many threads and processes print."""
     if future.exception() is None:
         os.write(1, f"{future.result()}\n".encode())
+
+
+class Endless:
+    """A source whose rows never come, so that its result is pending for as long as the process lives."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        import pyarrow as pa  # here alone: most functions of this module do without it
+
+        schema = pa.schema([("power_w", pa.float32())])
+
+        def batches() -> Iterator[Any]:
+            threading.Event().wait()
+            yield from ()
+
+        return pa.RecordBatchReader.from_batches(schema, batches()).__arrow_c_stream__(requested_schema)
 
 
 def submit(writer: Writer, names: list[str]) -> list[Future[Path]]:
     futures = []
     for name in names:
         futures.append(writer.submit(result(name)))
-        futures[-1].add_done_callback(tell)
+        futures[-1].add_done_callback(print_path)
     return futures
 
 
@@ -60,23 +60,21 @@ def several(name: str, count: int) -> list[str]:
     return [f"{name}-{n}" for n in range(count)]
 
 
-# Ends.
-
-
 def end_at_once(root: Path, how: str) -> None:
-    """Some are acknowledged, others on their way, and there is no time to say goodbye."""
+    """End abruptly while some results are acknowledged and others are pending."""
     writer = ResultStore(root).writer()
     KEPT.append(writer)
     submit(writer, several("first", 50))
     writer.flush()
-    submit(writer, several("second", 500))
+    submit(writer, several("second", 499))
+    writer.submit(result("held"), Endless())
     if how == "abort":
         os.abort()
     os._exit(5)
 
 
 def end_under_a_daemon(root: Path, how: str) -> None:
-    """A daemon thread submits for as long as it is let."""
+    """End while a daemon thread submits."""
     writer = ResultStore(root).writer()
     KEPT.append(writer)
     enough = threading.Event()
@@ -95,7 +93,7 @@ def end_under_a_daemon(root: Path, how: str) -> None:
                 enough.set()
 
     threading.Thread(target=work, daemon=True).start()
-    assert enough.wait(PATIENCE)
+    assert enough.wait(HANG)
     if how == "sys.exit":
         sys.exit(3)
     if how == "error":
@@ -103,10 +101,10 @@ def end_under_a_daemon(root: Path, how: str) -> None:
 
 
 def end_under_a_daemon_that_saves(root: Path, how: str) -> None:
-    """A daemon thread is in `save_many`, or in one save after the other."""
+    """End while a daemon thread is in `save_many`, or in one save after the other."""
     store = ResultStore(root)
     enough = threading.Event()
-    # Made before: in a validator, Python ends a daemon thread through pydantic's own frames of Rust.
+    # Built in advance: a daemon thread must not end inside the Rust frames of pydantic.
     made = result("daemon")
 
     def endless() -> Any:
@@ -124,17 +122,14 @@ def end_under_a_daemon_that_saves(root: Path, how: str) -> None:
             os.write(1, f"{store.save(each)}\n".encode())
 
     threading.Thread(target=work, daemon=True).start()
-    assert enough.wait(PATIENCE)
-
-
-# Forks.
+    assert enough.wait(HANG)
 
 
 def fork_in_a_thread(root: Path, how: str) -> None:
-    """Another thread forks while this one's engine is busy; each child saves in its own ways and ends."""
-    end, busy = how.split(" beside ")
+    """Fork from another thread while the workers of this one are busy; each child saves and ends."""
+    end, busy = how.split(" next to ")
     result("first").model_dump_json()
-    # Pydantic's own locks: a fork while another thread serialises can leave one of them locked in the child.
+    # A fork while another thread serialises can leave a lock of pydantic locked in the child.
     pydantic = threading.Lock()
     store = ResultStore(root)
     over = threading.Event()
@@ -158,14 +153,14 @@ def fork_in_a_thread(root: Path, how: str) -> None:
 
 
 def be_a_child(store: ResultStore, n: int, end: str) -> None:
-    signal.alarm(PATIENCE)
+    signal.alarm(HANG)
     with store.writer() as own:
         submit(own, several(f"child-{n}", 10))
         own.flush()
         submit(own, several(f"child-{n}-more", 10))
     for path in store.save_many([result(name) for name in several(f"child-{n}-many", 10)]):
         os.write(1, f"{path}\n".encode())
-    # Else as a thread that is over.
+    # The other children end with their thread.
     if end == "os._exit":
         os._exit(0)
 
@@ -174,7 +169,7 @@ def save_many_until(store: ResultStore, over: threading.Event, pydantic: threadi
     def saving() -> Any:
         n = 0
         while not over.is_set() or n < 100:
-            # Serialised by `save_many`, between two of these.
+            # `save_many` serialises it before it asks for the next one.
             pydantic.acquire()
             yield result(f"parent-{n}")
             pydantic.release()
@@ -193,9 +188,6 @@ def write_until(store: ResultStore, over: threading.Event, pydantic: threading.L
             n += 1
 
 
-# Pools.
-
-
 def work_of(store: ResultStore, name: str, count: int) -> list[str]:
     """Save through a writer that this worker keeps for all its tasks."""
     mine = [kept for kept in KEPT if isinstance(kept, Writer)]
@@ -208,34 +200,35 @@ def work_of(store: ResultStore, name: str, count: int) -> list[str]:
 
 
 def die(store: ResultStore) -> None:
-    """Be killed with results on their way."""
+    """Kill this process while results are pending."""
     writer = store.writer()
     KEPT.append(writer)
-    submit(writer, several(f"dying-{os.getpid()}", 300))
+    submit(writer, several(f"dying-{os.getpid()}", 299))
+    writer.submit(result(f"dying-{os.getpid()}-held"), Endless())
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def pool(root: Path, method: str) -> None:
-    """Workers with a writer each, which none of them closes."""
+    """Run pool workers with one writer each, which none of them closes."""
     store = ResultStore(root)
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as workers:
         tasks = [workers.submit(work_of, store, f"task-{n}", 25) for n in range(8)]
-        paths = [path for task in tasks for path in task.result(PATIENCE)]
+        paths = [path for task in tasks for path in task.result(HANG)]
     assert len(set(paths)) == 200
 
 
 def pool_that_is_killed(root: Path, method: str) -> None:
-    """A worker is killed in the middle; its pool breaks, and another one goes on."""
+    """Kill a pool worker during its saves; its pool breaks, and another one continues."""
     store = ResultStore(root)
     context = multiprocessing.get_context(method)
     with ProcessPoolExecutor(2, mp_context=context) as workers:
-        workers.submit(work_of, store, "before", 50).result(PATIENCE)
+        workers.submit(work_of, store, "before", 50).result(HANG)
         death = workers.submit(die, store)
-        assert isinstance(death.exception(PATIENCE), BrokenProcessPool)
+        assert isinstance(death.exception(HANG), BrokenProcessPool)
     with ProcessPoolExecutor(2, mp_context=context) as workers:
         tasks = [workers.submit(work_of, store, f"after-{n}", 25) for n in range(4)]
         for task in tasks:
-            task.result(PATIENCE)
+            task.result(HANG)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A scan beside processes that save, threads that scan, and forks.
+"""Scans next to processes that save, in threads, and in forks.
 
-Run as a script: what to do, and a directory.
+Run as a script with the name of a function of this module, and a root.
 """
 
 from __future__ import annotations
@@ -8,12 +8,9 @@ from __future__ import annotations
 import gc
 import mmap
 import os
-import signal
 import struct
 import sys
 import threading
-from collections.abc import Callable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +18,22 @@ import pytest
 
 from llenergymeasure import ExperimentResult, ResultStore
 from llenergymeasure.results.timeseries import Timeseries
+from support.processes import HANG, fork, join
+from support.results import make_result
 
 SAVERS = 8
 SAVES = 60
 MOST = 300
 READINGS = 12
-PATIENCE = 200
 
 
 def make(number: int) -> ExperimentResult:
-    """Make a result whose fields tell whether they belong together."""
-    now = datetime(2026, 2, 18, 14, 30, tzinfo=timezone.utc)
-    return ExperimentResult(
+    """Return a result whose fields all follow from its number."""
+    return make_result(
         experiment_id=f"race-{number}",
-        measurement_config_hash="0123456789abcdef",
-        measurement_methodology="total",
         total_tokens=number,
         total_energy_j=number / 8,
-        total_inference_time_sec=3.25,
-        avg_tokens_per_second=307.7,
-        avg_energy_per_token_j=0.0125,
-        total_flops=0.0,
         energy_per_device_j=[float(number)] * (number % 7),
-        start_time=now,
-        end_time=now,
         effective_config={
             "model": f"org/m{number % 3}",
             "n": number,
@@ -54,7 +43,7 @@ def make(number: int) -> ExperimentResult:
 
 
 def check(columns: dict[str, list[Any]]) -> dict[str, int]:
-    """Check that each row is one result's; return their numbers by their paths."""
+    """Check that the columns of each row belong to one result; return the numbers of the results by path."""
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     for row in rows:
         expected = make(row["total_tokens"])
@@ -70,9 +59,9 @@ def check(columns: dict[str, list[Any]]) -> dict[str, int]:
     return found
 
 
-def scan_beside_savers(root: Path) -> None:
-    """Scan again and again while eight processes save; nothing is torn, lost or taken back."""
-    counts = mmap.mmap(-1, 8 * (SAVERS + 1))  # of what each has saved; the last says that it is enough
+def scan_next_to_savers(root: Path) -> None:
+    """Scan repeatedly while eight processes save; no row is torn, lost or withdrawn."""
+    counts = mmap.mmap(-1, 8 * (SAVERS + 1))  # the saves of each process; the last number stops all
     root.mkdir()
 
     def save(which: int) -> None:
@@ -117,27 +106,6 @@ def scan_beside_savers(root: Path) -> None:
     assert sorted(found.values()) == expected, len(found)
 
 
-def fork(what: Callable[..., object], *arguments: Any) -> int:
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            signal.alarm(PATIENCE)
-            what(*arguments)
-            status = 0
-        except BaseException as error:  # noqa: BLE001 - a child tells all
-            sys.stderr.write(f"{error!r}\n")
-            sys.stderr.flush()
-        finally:
-            os._exit(status)
-    return child
-
-
-def wait(child: int) -> None:
-    status = os.waitpid(child, 0)[1]
-    assert status == 0, f"the child ended with status {status}"
-
-
 def plant(root: Path, count: int) -> None:
     for number in range(count):
         place = root / f"{number % 10}" / f"{number:04}"
@@ -146,7 +114,7 @@ def plant(root: Path, count: int) -> None:
 
 
 def scan_in_a_fork(root: Path) -> None:
-    """A child scans, with the scan that it inherits and with its own, while its parent is at one."""
+    """Scan in a child, with an inherited scan and a new one, during a scan of the parent."""
     plant(root, 1500)
     scan = ResultStore(root).scan(["path", "effective_config.n"], batch_size=10)
     rows = iter(scan)
@@ -157,12 +125,12 @@ def scan_in_a_fork(root: Path) -> None:
         assert len(ResultStore(root).scan().to_pydict()["path"]) == 1500
 
     for _ in range(3):
-        wait(fork(child))
+        join(fork(child))
     assert seen + sum(map(len, rows)) == 1500
 
 
 def use_a_reader_in_a_fork(root: Path) -> None:
-    """A reading that a child inherits is an error there, however it ends, and goes on in the parent."""
+    """Read an inherited reader in a child, which raises, and continue in the parent."""
     plant(root, 1500)
     scan = ResultStore(root).scan(["path"], batch_size=10)
     rows: Any = iter(scan)
@@ -180,24 +148,24 @@ def use_a_reader_in_a_fork(root: Path) -> None:
         pass
 
     for what in (read, close, leave):
-        wait(fork(what))
+        join(fork(what))
         seen += len(next(rows))
     assert seen + sum(map(len, rows)) == 1500
 
 
 def scan_in_threads(root: Path) -> None:
-    """Threads that share a scan each read all of it; beside them one saves."""
+    """Share a scan between threads, which each read all of it, while one thread saves."""
     plant(root, 1000)
     shared = ResultStore(root).scan(["path", "effective_config"], batch_size=16)
     counts: list[int] = []
-    trouble: list[BaseException] = []
+    failures: list[BaseException] = []
 
     def read(*, own: bool) -> None:
         try:
             scan = ResultStore(root).scan() if own else shared
             counts.extend(sum(map(len, scan)) for _ in range(3))
-        except BaseException as error:  # noqa: BLE001 - told by the main thread
-            trouble.append(error)
+        except BaseException as error:  # noqa: BLE001 - the main thread reports it
+            failures.append(error)
 
     threads = [threading.Thread(target=read, kwargs={"own": n % 2 == 0}) for n in range(4)]
     for thread in threads:
@@ -205,15 +173,15 @@ def scan_in_threads(root: Path) -> None:
     for number in range(1000, 1100):
         ResultStore(root).save(make(number), durable=False)
     for thread in threads:
-        thread.join(PATIENCE)
-    assert trouble == []
+        thread.join(HANG)
+    assert failures == []
     assert len(counts) == 12
     assert min(counts) >= 1000
     assert max(counts) <= 1100
 
 
 def share_a_reader(root: Path) -> None:
-    """Two threads at one reading get each row once, or are told that the other is at it."""
+    """Share a reader between two threads; each row comes once, and a simultaneous call raises."""
     plant(root, 1000)
     rows = iter(ResultStore(root).scan(["path"], batch_size=4))
     paths: list[str] = []
@@ -237,7 +205,7 @@ def share_a_reader(root: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(HANG)
     assert sorted(paths) == sorted(f"{n % 10}/{n:04}" for n in range(1000)), len(paths)
     assert set(refused) <= {"generator already executing"}, set(refused)
 

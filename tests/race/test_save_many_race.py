@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llenergymeasure import ExperimentResult, ResultStore
+from support.processes import HANG
+from support.trees import assert_holds_saved
 
 if TYPE_CHECKING:
     Race = Callable[..., Any]
@@ -21,16 +23,6 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are f
 STAMPED = "org-model_pytorch_2026-02-18T14-30"
 
 
-def assert_all_there(saved: list[tuple[Path, int]], results: list[ExperimentResult], root: Path) -> None:
-    """Every result that was acknowledged is there, in a directory of its own, and nothing else is."""
-    texts = [result.model_dump_json(indent=2) for result in results]
-    assert sorted(path for path, _ in saved) == sorted(root.glob("*/result.json"))
-    assert len({path for path, _ in saved}) == len(saved) == len(list(root.iterdir()))
-    for path, which in saved:
-        assert path.read_text() == texts[which]
-        assert os.listdir(path.parent) == ["result.json"]  # noqa: PTH208 - hidden files count
-
-
 @pytest.mark.parametrize("durable", [True, False])
 def test_write_from_16_threads_of_4_processes_keeps_every_result(
     race: Race, results: list[ExperimentResult], suffixes: Suffixes, tmp_path: Path, *, durable: bool
@@ -39,7 +31,7 @@ def test_write_from_16_threads_of_4_processes_keeps_every_result(
     ran = race(["writer"] * 4, results, root, saves=40, durable=durable)
     assert ran.failed == []
     assert len(ran.saved) == 640
-    assert_all_there(ran.saved, results, root)
+    assert_holds_saved(ran.saved, results, root)
     assert suffixes(root) == {STAMPED: list(range(640))}
 
 
@@ -53,7 +45,7 @@ def test_save_in_every_way_into_one_directory_keeps_every_result(
     )
     assert ran.failed == []
     assert len(ran.saved) == 2 * 160 + 40 + 2 * 40 + 160
-    assert_all_there(ran.saved, results, root)
+    assert_holds_saved(ran.saved, results, root)
     assert suffixes(root) == {STAMPED: list(range(len(ran.saved)))}
 
 
@@ -102,7 +94,7 @@ def test_write_through_two_writers_and_save_keeps_every_result(
 
         def write(which: int) -> None:
             futures = [(first, second)[which].submit(results[which]) for _ in range(100)]
-            saved.extend((future.result(timeout=30), which) for future in futures)
+            saved.extend((future.result(timeout=HANG), which) for future in futures)
 
         def save() -> None:
             for _ in range(30):
@@ -112,6 +104,6 @@ def test_write_through_two_writers_and_save_keeps_every_result(
         for thread in crew:
             thread.start()
         for thread in crew:
-            thread.join(30)
+            thread.join(HANG)
     assert len(saved) == 230
-    assert_all_there(saved, results, tmp_path)
+    assert_holds_saved(saved, results, tmp_path)

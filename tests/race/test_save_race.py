@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llenergymeasure import ExperimentResult, PersistenceError, SidecarError, save_result
+from support.processes import HANG
+from support.trees import assert_holds_saved
 
 if TYPE_CHECKING:
     Race = Callable[..., Any]
@@ -21,16 +23,6 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forked")
-
-
-def assert_all_there(saved: list[tuple[Path, int]], results: list[ExperimentResult], root: Path) -> None:
-    """Every result that was acknowledged is there, in a directory of its own, and nothing else is."""
-    texts = [result.model_dump_json(indent=2) for result in results]
-    assert sorted(path for path, _ in saved) == sorted(root.glob("*/result.json"))
-    assert len({path for path, _ in saved}) == len(saved) == len(list(root.iterdir()))
-    for path, which in saved:
-        assert path.read_text() == texts[which]
-        assert os.listdir(path.parent) == ["result.json"]  # noqa: PTH208 - hidden files count
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -41,7 +33,7 @@ def test_save_60_times_in_each_of_16_processes_keeps_960_results(
     ran = race(["save"] * 16, results[:1], root, saves=60, durable=durable)
     assert ran.failed == []
     assert len(ran.saved) == 960
-    assert_all_there(ran.saved, results, root)
+    assert_holds_saved(ran.saved, results, root)
     assert suffixes(root) == {"org-model_pytorch_2026-02-18T14-30": list(range(960))}
 
 
@@ -52,7 +44,7 @@ def test_save_in_16_threads_of_4_processes_keeps_every_result(
     ran = race(["threads"] * 4, results, root, saves=40)
     assert ran.failed == []
     assert len(ran.saved) == 640
-    assert_all_there(ran.saved, results, root)
+    assert_holds_saved(ran.saved, results, root)
     assert suffixes(root) == {"org-model_pytorch_2026-02-18T14-30": list(range(640))}
 
 
@@ -63,7 +55,7 @@ def test_save_different_results_of_one_name_keeps_both(
     ran = race(["save"] * 8, results, root, saves=20, stamp=None)
     assert ran.failed == []
     assert sum(which == 0 for _, which in ran.saved) == sum(which == 1 for _, which in ran.saved) == 80
-    assert_all_there(ran.saved, results, root)
+    assert_holds_saved(ran.saved, results, root)
     for numbers in suffixes(root).values():
         assert numbers == list(range(len(numbers)))
 
@@ -81,7 +73,7 @@ def test_save_next_to_failing_savers_creates_a_fresh_tree_once(
         root = tmp_path / f"{n}" / "a" / "b" / "c"
         records = {path for path, _ in ran.saved if path.is_relative_to(root)}
         assert len(records) == 3
-        # An interrupt after the commit leaves a whole result that nobody acknowledged.
+        # An interrupt after the commit leaves a complete result without an acknowledgement.
         there = set(root.glob("*/result.json"))
         assert records <= there
         assert {path.parent for path in there} == set(root.iterdir())
@@ -141,7 +133,7 @@ def test_save_in_process_forked_during_other_saves_succeeds(
     ran = race(["fork"], results, root, saves=30)
     assert ran.failed == []
     assert len(ran.saved) > 90
-    assert_all_there(ran.saved, results, root)
+    assert_holds_saved(ran.saved, results, root)
     ((_, numbers),) = suffixes(root).items()
     assert numbers == list(range(len(numbers)))
 
@@ -163,9 +155,9 @@ def test_return_error_from_spawned_process_keeps_its_contents(
     bad = tmp_path / "bad.parquet"
     bad.write_text("this is no parquet file")
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        not_a_directory = pool.submit(results[0].save, file).exception(timeout=30)
-        no_sidecar = pool.submit(save_result, results[0], tmp_path / "out", bad).exception(timeout=30)
-        path = pool.submit(save_result, results[1], tmp_path / "out").result(timeout=30)
+        not_a_directory = pool.submit(results[0].save, file).exception(timeout=HANG)
+        no_sidecar = pool.submit(save_result, results[0], tmp_path / "out", bad).exception(timeout=HANG)
+        path = pool.submit(save_result, results[1], tmp_path / "out").result(timeout=HANG)
     assert isinstance(not_a_directory, PersistenceError)
     assert isinstance(not_a_directory, NotADirectoryError)
     assert not isinstance(not_a_directory, SidecarError)
@@ -189,8 +181,8 @@ def test_return_error_from_spawned_process_keeps_its_contents(
 def test_pickle_error_with_every_protocol_keeps_its_contents(
     kind: type[PersistenceError], code: int | None
 ) -> None:
-    said = None if code is None else os.strerror(code)
-    error = kind(code, said, "/out/x", "write", "/out/x/result.json")
+    reason = None if code is None else os.strerror(code)
+    error = kind(code, reason, "/out/x", "write", "/out/x/result.json")
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         back = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - our own bytes
         assert type(back) is type(error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llenergymeasure import BulkSaveError, ExperimentResult, ResultStore, SidecarError, save_results
+from support.processes import HANG, run_script
 
 if TYPE_CHECKING:
     Race = Callable[..., Any]
@@ -27,18 +27,11 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are f
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[..., tuple[int, str, list[str]]]:
-    """Run `bulk_worker.py`; return its code, what it says, and the ids of the results that it left."""
+    """Run `writer_worker.py`; return its exit code, its stderr, and the ids of the results that exist."""
 
     def program(what: str, how: str = "") -> tuple[int, str, list[str]]:
         root = tmp_path / "out"
-        script = Path(__file__).with_name("bulk_worker.py")
-        run = subprocess.run(
-            [sys.executable, "-W", "ignore::DeprecationWarning", script, what, how, root],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        run = run_script(Path(__file__).with_name("writer_worker.py"), what, how, root)
         records = sorted(root.glob("*/result.json"))
         assert sorted(root.rglob("*")) == sorted(file for path in records for file in (path.parent, path))
         left = [ExperimentResult.from_json(path).experiment_id for path in records]
@@ -52,8 +45,8 @@ def program(tmp_path: Path) -> Callable[..., tuple[int, str, list[str]]]:
 def test_write_in_children_of_every_kind_keeps_every_result(
     program: Callable[..., tuple[int, str, list[str]]], method: str
 ) -> None:
-    code, said, left = program("write_in_children", method)
-    assert (code, said) == (0, "")
+    code, stderr, left = program("write_in_children", method)
+    assert (code, stderr) == (0, "")
     assert len(left) == 250
 
 
@@ -61,8 +54,8 @@ def test_write_in_children_of_every_kind_keeps_every_result(
 def test_use_writer_in_fork_raises_and_keeps_the_parents_results(
     program: Callable[..., tuple[int, str, list[str]]], how: str
 ) -> None:
-    code, said, left = program("use_in_a_fork", how)
-    assert (code, said) == (0, "")
+    code, stderr, left = program("use_in_a_fork", how)
+    assert (code, stderr) == (0, "")
     assert "stolen" not in left
     children = [name for name in left if name.startswith("child-")]
     assert len(children) == (0 if how == "os._exit" else 12)
@@ -71,10 +64,10 @@ def test_use_writer_in_fork_raises_and_keeps_the_parents_results(
 def test_leave_writer_block_in_fork_raises(
     program: Callable[..., tuple[int, str, list[str]]],
 ) -> None:
-    code, said, left = program("use_in_a_fork", "the end of the block")
+    code, stderr, left = program("use_in_a_fork", "the end of the block")
     assert code == 1
-    assert "AssertionError" in said
-    assert "belongs to process" in said
+    assert "AssertionError" in stderr
+    assert "belongs to process" in stderr
     assert "stolen" not in left
 
 
@@ -82,8 +75,8 @@ def test_leave_writer_block_in_fork_raises(
 def test_end_fork_keeps_the_parents_results(
     program: Callable[..., tuple[int, str, list[str]]], what: str
 ) -> None:
-    code, said, left = program(what)
-    assert (code, said) == (0, "")
+    code, stderr, left = program(what)
+    assert (code, stderr) == (0, "")
     assert len(left) == (240 if what == "forget_in_a_fork" else 250)
 
 
@@ -105,16 +98,16 @@ def test_end_fork_keeps_the_parents_results(
 def test_exit_interpreter_without_close_saves_everything(
     program: Callable[..., tuple[int, str, list[str]]], what: str, how: str, code: int
 ) -> None:
-    ended, said, left = program(what, how)
-    assert ended == code, said
+    ended, stderr, left = program(what, how)
+    assert ended == code, stderr
     assert len(left) == 100
     if what == "end_with_a_failure":
-        assert "BulkSaveError: 1 of 101 results failed; the first at index 100: TypeError" in said
+        assert "BulkSaveError: 1 of 101 results failed; the first at index 100: TypeError" in stderr
     elif what == "end_by_error":
-        assert said.endswith("ZeroDivisionError: mine\n")
-        assert "Error" not in said.replace("ZeroDivisionError", "")
+        assert stderr.endswith("ZeroDivisionError: mine\n")
+        assert "Error" not in stderr.replace("ZeroDivisionError", "")
     else:
-        assert said == ""
+        assert stderr == ""
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -128,9 +121,9 @@ def test_send_store_and_errors_between_processes_keeps_their_contents(
     store = ResultStore(tmp_path / "out")
     mixed: list[Any] = [*results, "no result"]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as pool:
-        paths = pool.submit(store.save_many, results).result(timeout=60)
+        paths = pool.submit(store.save_many, results).result(timeout=HANG)
         error = pool.submit(save_results, mixed, store.root, timeseries_sources=[None, bad, None]).exception(
-            timeout=60
+            timeout=HANG
         )
     assert [ExperimentResult.from_json(path) for path in paths] == results
     assert isinstance(error, BulkSaveError)
@@ -145,4 +138,4 @@ def test_pickle_writer_raises(results: list[ExperimentResult], tmp_path: Path) -
     with ResultStore(tmp_path).writer() as writer:
         with pytest.raises(TypeError, match="pickle"):
             pickle.dumps(writer)
-        assert writer.submit(results[0]).result(timeout=30).exists()
+        assert writer.submit(results[0]).result(timeout=HANG).exists()

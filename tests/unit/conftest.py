@@ -13,11 +13,16 @@ from typing import Annotated, Any, Literal, Union
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from llenergymeasure import ExperimentResult, ResultStore
 from support.processes import HANG, run_script
+
+# A busy machine draws and runs examples slowly, which says nothing about them.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 DIGITS = 10**4299 - 1
 finite = st.floats(allow_nan=False)

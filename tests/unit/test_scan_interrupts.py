@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> ResultStore:
 def run(script: str, *arguments: Any) -> str:
     """Run a script; return the text that it prints."""
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *map(str, arguments)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout
 
@@ -167,7 +167,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 reader = pa.RecordBatchReader.from_stream(ResultStore(sys.argv[1]).scan(["path"]))
 child = os.fork()
 if child == 0:
-    signal.alarm(60)
+    signal.alarm(120)
     while has_read() < int(sys.argv[2]):
         pass
     os.kill(os.getppid(), signal.SIGINT)
@@ -205,7 +205,7 @@ reader.read_next_batch()
 child = os.fork()
 if child == 0:
     import signal
-    signal.alarm(10)
+    signal.alarm(120)
     try:
         WHAT
     except Exception as error:

@@ -158,7 +158,7 @@ def test_scan_unreadable_files_reports_their_paths(plant: Plant, tmp_path: Path)
             place.chmod(place.stat().st_mode | 0o11)
     try:
         run = subprocess.run(
-            [sys.executable, "-c", script, root], capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", script, root], capture_output=True, text=True, timeout=300, check=False
         )
     finally:
         (root / "closed").chmod(0o755)

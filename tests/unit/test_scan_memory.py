@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from llenergymeasure import (
     ExperimentResult,
     ResultStore,
 )
+from support.processes import wait_until
 
 Make = Callable[..., ExperimentResult]
 Plant = Callable[..., None]
@@ -118,8 +118,5 @@ def test_abandon_scan_ends_its_threads(plant: Plant, tmp_path: Path) -> None:
     next(rows)
     assert workers() > 0
     rows.close()  # type: ignore[attr-defined]
-    # The kernel lists a thread for a moment after it has ended.
-    deadline = time.monotonic() + 30
-    while workers() > 0 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert workers() == 0
+    # The kernel lists a thread for a moment after its end.
+    wait_until(lambda: workers() == 0)

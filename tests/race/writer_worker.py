@@ -1,6 +1,6 @@
-"""A program that saves through writers, and what it does with them: forks, starts others, or just ends.
+"""A program that saves through writers while it forks, starts other processes, or ends.
 
-Run as a script: what it does, how it starts processes, and the directory that it saves to.
+Run as a script with the name of a function of this module, the start method of processes, and a root.
 """
 
 from __future__ import annotations
@@ -14,37 +14,17 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
-from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from llenergymeasure import ExperimentResult, ResultStore
 from llenergymeasure.results.writer import Writer
+from support.processes import HANG
+from support.results import make_padded_result
 
-PATIENCE = 20
-STARTED = datetime(2026, 2, 18, 14, 30, tzinfo=timezone.utc)
+result = partial(make_padded_result, padding=3000)
 KEPT: list[Any] = []
-
-
-def result(name: str) -> ExperimentResult:
-    return ExperimentResult(
-        experiment_id=name,
-        measurement_config_hash="0123456789abcdef",
-        measurement_methodology="total",
-        total_tokens=1000,
-        total_energy_j=12.5,
-        total_inference_time_sec=3.25,
-        avg_tokens_per_second=307.7,
-        avg_energy_per_token_j=0.0125,
-        total_flops=0.0,
-        start_time=STARTED,
-        end_time=STARTED,
-        effective_config={"model": "org/Model", "padding": "0123456789" * 300},
-    )
-
-
-def context_of(method: str) -> Any:
-    return multiprocessing.get_context(method)
 
 
 def submit(root: Path, name: str, count: int = 100) -> Writer:
@@ -54,9 +34,6 @@ def submit(root: Path, name: str, count: int = 100) -> Writer:
     for n in range(count):
         writer.submit(result(f"{name}-{n}"))
     return writer
-
-
-# What ends without closing its writer.
 
 
 def end_in_main(root: Path, _: str) -> None:
@@ -83,14 +60,14 @@ def end_with_two_writers(root: Path, _: str) -> None:
 
 
 def end_before_a_thread(root: Path, _: str) -> None:
-    """The main thread is over while another one still submits."""
+    """End the main thread while another one still submits."""
 
     def work() -> None:
         writer = ResultStore(root).writer()
         KEPT.append(writer)
         for n in range(100):
             writer.submit(result(f"thread-{n}"))
-            # Once, long enough for the writer to have nothing to do and to look around.
+            # One pause is long enough for the writer to become idle.
             time.sleep(0.5 if n == 10 else 0.001)
 
     threading.Thread(target=work).start()
@@ -111,15 +88,15 @@ def end_before_a_pool(root: Path, _: str) -> None:
 
 
 def end_in_a_child(root: Path, method: str) -> None:
-    children = [context_of(method).Process(target=submit, args=(root, f"child-{n}", 50)) for n in range(2)]
+    children = [
+        multiprocessing.get_context(method).Process(target=submit, args=(root, f"child-{n}", 50))
+        for n in range(2)
+    ]
     for child in children:
         child.start()
     for child in children:
-        child.join(PATIENCE)
+        child.join(HANG)
         assert child.exitcode == 0, child.exitcode
-
-
-# What starts others while it has a writer.
 
 
 def write_in_a_child(root: Path, name: str) -> None:
@@ -129,8 +106,8 @@ def write_in_a_child(root: Path, name: str) -> None:
 
 
 def write_in_children(root: Path, method: str) -> None:
-    """Save here and in children at once, each through a writer of its own."""
-    context = context_of(method)
+    """Save here and in children at once, each through its own writer."""
+    context: Any = multiprocessing.get_context(method)
     with ResultStore(root).writer() as writer:
         futures = [writer.submit(result(f"parent-{n}")) for n in range(50)]
         children = [
@@ -140,15 +117,15 @@ def write_in_children(root: Path, method: str) -> None:
             child.start()
         futures += [writer.submit(result(f"parent-{n}")) for n in range(50, 100)]
         for child in children:
-            child.join(PATIENCE)
+            child.join(HANG)
             assert child.exitcode == 0, child.exitcode
     assert len({future.result(0) for future in futures}) == 100
 
 
 def use_in_a_fork(root: Path, how: str) -> None:
-    """Fork in the middle of many submits; each child tries the parent's writer, and ends in its own way."""
+    """Fork during many submits; each child tries the parent's writer, and ends as `how` says."""
     result("first").model_dump_json()
-    # Pydantic's own locks: a fork while another thread serialises can leave one of them locked in the child.
+    # A fork while another thread serialises can leave a lock of pydantic locked in the child.
     pydantic = threading.Lock()
     with ResultStore(root).writer(max_pending=32) as writer:
         over = threading.Event()
@@ -166,9 +143,9 @@ def use_in_a_fork(root: Path, how: str) -> None:
                 with pydantic:
                     child = os.fork()
                 if child == 0:
-                    signal.alarm(PATIENCE)
+                    signal.alarm(HANG)
                     be_a_child(writer, root, n, how)
-                    return  # through the end of the block
+                    return  # leave through the end of the block
                 _, status = os.waitpid(child, 0)
                 assert status == 0, status
         finally:
@@ -182,10 +159,10 @@ def be_a_child(writer: Writer, root: Path, n: int, how: str) -> None:
     for use in (lambda: writer.submit(result("stolen")), writer.flush, writer.close):
         try:
             use()
-        except RuntimeError as error:  # noqa: PERF203 - each is told
-            said = str(error)
-            assert "belongs to process" in said, said
-            assert "open another one" in said, said
+        except RuntimeError as error:  # noqa: PERF203 - each call must raise
+            message = str(error)
+            assert "belongs to process" in message, message
+            assert "open another one" in message, message
         else:
             raise AssertionError("the child used its parent's writer")
     assert repr(writer)
@@ -200,13 +177,13 @@ def be_a_child(writer: Writer, root: Path, n: int, how: str) -> None:
 
 
 def forget_in_a_fork(root: Path, _: str) -> None:
-    """The child drops every reference to the parent's writer while results are on their way."""
+    """Drop every reference to the parent's writer in a child while results are pending."""
     for n in range(8):
         writer = ResultStore(root).writer()
         futures = [writer.submit(result(f"parent-{n}-{k}")) for k in range(30)]
         child = os.fork()
         if child == 0:
-            signal.alarm(PATIENCE)
+            signal.alarm(HANG)
             del writer, futures
             gc.collect()
             sys.exit(0)
@@ -224,7 +201,7 @@ def fork_while_saving_many(root: Path, _: str) -> None:
             if n % 20 == 10:
                 child = os.fork()
                 if child == 0:
-                    signal.alarm(PATIENCE)
+                    signal.alarm(HANG)
                     ResultStore(root).save_many([result(f"child-{n}-{k}") for k in range(5)])
                     os._exit(0)
                 children.append(child)

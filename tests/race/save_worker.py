@@ -1,8 +1,8 @@
-# ruff: noqa: ARG001, PERF203 - every role is called alike, and each failure is told
+# ruff: noqa: ARG001, PERF203 - all roles have one signature, and each failure is reported
 """Processes and threads that save into one directory at once.
 
-Run as a script: the job is JSON in the first argument. It forks its processes, and each waits at a gate, so
-that all begin together. What each did is a file of JSON in the directory of the second argument.
+Run as a script with a job as JSON and a directory of reports. It forks its processes, which wait for a common
+start, and each writes a JSON file of its saves.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from llenergymeasure import ExperimentResult, PersistenceError, ResultStore
-
-PATIENCE = 30
+from support.processes import HANG
 
 
 class Report:
-    """What one process saved, and what went wrong."""
+    """The saves and failures of one process."""
 
     def __init__(self) -> None:
         self.saved: list[tuple[str, int]] = []
@@ -32,7 +31,7 @@ class Report:
         self.seen = 0
 
     def send(self) -> None:
-        # A file of its own keeps two processes apart; the clock, two that have one number.
+        # The clock distinguishes processes that get the same id.
         path = Path(sys.argv[2]) / f"{os.getpid()}-{time.monotonic_ns()}.json"
         path.write_text(json.dumps({"saved": self.saved, "failed": self.failed, "seen": self.seen}))
 
@@ -43,12 +42,12 @@ def main(job: dict[str, Any]) -> None:
         time.strftime = lambda *_: job["stamp"]
     for round_ in range(job["rounds"]):
         root = Path(job["root"].format(round=round_))
-        gate = os.pipe()
+        start = os.pipe()
         children = [
-            fork(ROLES[role], number, gate, results, root, job) for number, role in enumerate(job["roles"])
+            fork(ROLES[role], number, start, results, root, job) for number, role in enumerate(job["roles"])
         ]
-        os.close(gate[0])
-        os.close(gate[1])
+        os.close(start[0])
+        os.close(start[1])
         for child in children:
             _, status = os.waitpid(child, 0)
             if status != 0:
@@ -58,7 +57,7 @@ def main(job: dict[str, Any]) -> None:
 def fork(
     role: Any,
     number: int,
-    gate: tuple[int, int],
+    start: tuple[int, int],
     results: list[ExperimentResult],
     root: Path,
     job: dict[str, Any],
@@ -66,14 +65,14 @@ def fork(
     child = os.fork()
     if child:
         return child
-    signal.alarm(PATIENCE)  # a process that hangs is killed, and fails the test
-    os.close(gate[1])
+    signal.alarm(HANG)  # a process that hangs ends, and fails the test
+    os.close(start[1])
     report = Report()
-    os.read(gate[0], 1)
+    os.read(start[0], 1)
     try:
         role(report, number, results, root, job)
         report.send()
-    except BaseException as error:  # noqa: BLE001 - told to the test
+    except BaseException as error:  # noqa: BLE001 - the parent reports it
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         os._exit(1)
     os._exit(0)
@@ -87,7 +86,7 @@ def save_all(
         try:
             path = results[which].save(root, job["source"], durable=job["durable"])
             report.saved.append((str(path), which))
-        except Exception as error:  # noqa: BLE001 - none is expected, and each is told
+        except Exception as error:  # noqa: BLE001 - each failure is reported
             report.failed.append(f"{type(error).__name__}: {error}")
 
 
@@ -117,14 +116,14 @@ def save_many(
 def write(
     report: Report, number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
 ) -> None:
-    """Save through one writer, from several threads."""
+    """Save through one writer from several threads."""
     which = number % len(results)
     futures = []
     with ResultStore(root).writer(durable=job["durable"], max_pending=job.get("max_pending", 64)) as writer:
 
         def submit() -> None:
             for _ in range(job["saves"]):
-                futures.append(writer.submit(results[which], job["source"]))  # noqa: PERF401 - as they come
+                futures.append(writer.submit(results[which], job["source"]))  # noqa: PERF401 - threads share the list
 
         threads = [threading.Thread(target=submit) for _ in range(4)]
         for thread in threads:
@@ -137,7 +136,7 @@ def write(
 def fail(
     report: Report, number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
 ) -> None:
-    """Fail at the record's write, and clean up after it."""
+    """Fail at the write of each record, which removes the claimed directory."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
@@ -154,30 +153,34 @@ def fail(
 def be_interrupted(
     report: Report, number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
 ) -> None:
-    """Be interrupted somewhere in the save, and clean up after that."""
+    """Interrupt each save at a random moment, which removes the claimed directory before the commit."""
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     which = number % len(results)
     for _ in range(job["saves"]):
         try:
             signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 1e-3))
             results[which].save(root, durable=job["durable"])
-            time.sleep(0.002)  # not `pause`: a signal that comes just before it is waited for for ever
+            # Not `pause`, which never returns after a signal that comes just before it.
+            while signal.getitimer(signal.ITIMER_REAL)[0] > 0:
+                time.sleep(1e-4)
+            time.sleep(0.002)
         except KeyboardInterrupt:
             signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 def read_all(
     report: Report, _: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
 ) -> None:
-    """Read every record that is there, over and over, until as many are there as are to come."""
+    """Read every record again and again, until all expected records exist."""
     sidecar = Path(job["source"]).read_bytes() if job["source"] else None
     named = {
         name: [r.model_copy(update={"timeseries": name}) for r in results]
         for name in (None, "timeseries.parquet")
     }
     expected = results if sidecar is None else named["timeseries.parquet"]
-    end = time.monotonic() + PATIENCE / 2
+    end = time.monotonic() + HANG / 2
     there = 0
     while there < job["expected"] and time.monotonic() < end:
         records = list(root.glob("*/result.json"))
@@ -186,7 +189,7 @@ def read_all(
             report.seen += 1
             try:
                 loaded = ExperimentResult.from_json(record, missing_sidecar="error")
-            except Exception as error:  # noqa: BLE001 - none is expected, and each is told
+            except Exception as error:  # noqa: BLE001 - each failure is reported
                 report.failed.append(f"{record}: {type(error).__name__}: {error}")
                 continue
             if loaded not in expected:
@@ -197,17 +200,17 @@ def read_all(
 
 
 def remove_root(report: Report, _: int, __: list[ExperimentResult], root: Path, job: dict[str, Any]) -> None:
-    """Remove the output directory whenever it is empty, as a tidying user might."""
+    """Remove the output directory whenever it is empty, as a person might."""
 
     def is_empty() -> bool:
         try:
             return not list(root.glob("*/result.json"))
-        except FileNotFoundError:  # removed while it was listed
+        except FileNotFoundError:  # removed during the listing
             return True
 
-    end = time.monotonic() + PATIENCE / 2
+    end = time.monotonic() + HANG / 2
     while time.monotonic() < end and is_empty():
-        # Now and then: a loop that did nothing else would win for ever.
+        # Pause: a tight loop would always win the race.
         time.sleep(random.uniform(0, 2e-3))
         try:
             root.rmdir()
@@ -219,7 +222,7 @@ def remove_root(report: Report, _: int, __: list[ExperimentResult], root: Path, 
 def fork_while_saving(
     report: Report, number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
 ) -> None:
-    """Fork while other threads are inside a save, and save in the child."""
+    """Fork while other threads save, and save in the child."""
     over = threading.Event()
 
     def busy(which: int) -> None:
@@ -247,7 +250,7 @@ def fork_while_saving(
 def save_in_the_child(
     number: int, results: list[ExperimentResult], root: Path, job: dict[str, Any]
 ) -> NoReturn:
-    signal.alarm(20)  # a lock that nobody will release
+    signal.alarm(HANG)  # ends a child that waits for a lock of another thread
     report = Report()
     save_all(report, number, results, root, {**job, "saves": 3})
     report.send()
