@@ -88,10 +88,8 @@ def end_before_a_pool(root: Path, _: str) -> None:
 
 
 def end_in_a_child(root: Path, method: str) -> None:
-    children = [
-        multiprocessing.get_context(method).Process(target=submit, args=(root, f"child-{n}", 50))
-        for n in range(2)
-    ]
+    context: Any = multiprocessing.get_context(method)
+    children = [context.Process(target=submit, args=(root, f"child-{n}", 50)) for n in range(2)]
     for child in children:
         child.start()
     for child in children:

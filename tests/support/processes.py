@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -26,7 +26,7 @@ def export_support() -> None:
 
 
 def run_script(
-    script: Path, *arguments: str | Path, timeout: float = 300, **environment: str
+    script: Path, *arguments: str | Path, timeout: float = 300, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a worker script to its end, without the warning that Python gives for a fork next to threads."""
     return subprocess.run(
@@ -35,7 +35,7 @@ def run_script(
         text=True,
         check=False,
         timeout=timeout,
-        env=os.environ | environment,
+        env={**os.environ, **(environment or {})},
     )
 
 

@@ -194,7 +194,7 @@ def read_by_all() -> Callable[..., dict[str, Any]]:
 
     def read(root: Path, *wanted: str, mebibytes: int = 1024, **environment: str) -> dict[str, Any]:
         script = Path(__file__).with_name("readers.py")
-        run = run_script(script, root, str(mebibytes), *(wanted or READERS), **environment)
+        run = run_script(script, root, str(mebibytes), *(wanted or READERS), environment=environment)
         lines = [json.loads(line) for line in run.stdout.splitlines()]
         # The last reader that began is the one that ended the process.
         assert run.returncode == 0, (run.returncode, lines[-1:], run.stderr)
