@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from llenergymeasure import ResultStore
+from support.optional import needs, stop
 
 TOP = Path(__file__).parents[2]
 README = TOP / "README.md"
@@ -79,6 +80,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
 
 
+@needs()  # no package of its own: `make test` runs the other blocks, `make extra` all of them
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
 def test_page_blocks_run_in_order_in_fresh_directory(
     page: Path, tmp_path: Path, environment: dict[str, str]
@@ -101,7 +103,7 @@ def test_page_blocks_run_in_order_in_fresh_directory(
         )
         assert ended.returncode == 0, f"{block.text}\n{ended.stdout}{ended.stderr}"
     if missing:
-        pytest.skip(f"the other blocks ran; not installed: {', '.join(sorted(missing))}")
+        stop(" and ".join(sorted(missing)))
 
 
 def test_readme_is_short_and_has_two_pictures() -> None:
