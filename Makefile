@@ -21,7 +21,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --
 STEP := $(MAKE) --no-print-directory
 
 .PHONY: help demo test extra test-all dev check lint format pictures lock wheel test-python test-crates \
-	build-crates crash fuzz bench bench-bulk bench-scan bench-peers clean
+	test-unit lint-rust lint-python build-crates crash fuzz bench bench-bulk bench-scan bench-peers clean
 
 help:
 	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) ":" } \
@@ -57,20 +57,10 @@ test-all: ## run every test and check
 dev: .make/dev-env ## install the sources into .venv-dev, editable, with all that tests and checks need
 	. $(DEV)/activate && maturin develop --quiet --profile fast --locked
 
-check: dev ## check format, lint, types and unit tests; below a minute after the first time
-	@$(STEP) lint
-	$(DEV)/python -m pytest -n 2 -q tests/unit
+check: dev ## format, lint, types and unit tests without the slow ones; a minute after the first time
+	@$(STEP) --jobs=2 lint-rust lint-python test-unit
 
-lint: .make/dev-env ## clippy, rustfmt, rustdoc, ruff, import rules, mypy, stubtest
-	cargo fmt --all --check
-	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo clippy --quiet --locked --profile fast --workspace --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --profile fast --workspace --no-deps
-	$(DEV)/ruff check
-	$(DEV)/ruff format --check
-	$(DEV)/lint-imports
-	$(DEV)/mypy
-	cd .venv-dev && bin/python -m mypy.stubtest --concise --ignore-missing-stub llenergymeasure._store
+lint: dev lint-rust lint-python ## clippy, rustfmt, rustdoc, ruff, import rules, mypy, stubtest
 
 format: .make/dev-env ## rewrite the sources in their house style
 	cargo fmt --all
@@ -121,6 +111,22 @@ bench-scan: .make/full-env ## measure reading a tree against the baseline, orjso
 
 bench-peers: .make/peers-env .make/published-env ## measure against MLflow, Sacred, signac, SQLite and others
 	PYTHONPATH=benches .venv-peers/bin/python -m peers.run --published .venv-peers-0.7.0/bin/python $(ARGS)
+
+lint-rust:
+	cargo fmt --all --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo clippy --quiet --locked --profile fast --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --profile fast --workspace --no-deps
+
+lint-python:
+	$(DEV)/ruff check
+	$(DEV)/ruff format --check
+	$(DEV)/lint-imports
+	$(DEV)/mypy
+	cd .venv-dev && bin/python -m mypy.stubtest --concise --ignore-missing-stub llenergymeasure._store
+
+test-unit:
+	$(DEV)/python -m pytest -n 2 --dist worksteal -q -m "not slow" tests/unit
 
 build-crates:
 	$(CARGO_TEST) --no-run

@@ -162,6 +162,7 @@ def test_read_and_save_any_bytes_as_trace_succeeds_or_raises(
     are_read_or_refused()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_memory")
 def test_read_trace_with_huge_values_needs_little_memory(make_result: Make, tmp_path: Path) -> None:
     store = ResultStore(tmp_path / "results")

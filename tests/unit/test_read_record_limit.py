@@ -166,6 +166,7 @@ def test_read_without_store_takes_the_limit_from_the_environment(
     assert ResultStore(tmp_path, max_record_bytes=1 << 20).load(record).experiment_id == result.experiment_id
 
 
+@pytest.mark.slow
 def test_load_with_raised_limit_reads_larger_records(tmp_path: Path) -> None:
     record = tmp_path / "result.json"
     record.touch()

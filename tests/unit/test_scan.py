@@ -149,6 +149,7 @@ def fits(result: ExperimentResult) -> bool:
     return all(value in I64 for value in row.values() if type(value) is int)
 
 
+@pytest.mark.slow
 def test_scan_any_results_matches_a_plain_reading(
     models: Models, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -178,6 +179,7 @@ def test_scan_any_results_matches_a_plain_reading(
     read_as_they_load()
 
 
+@pytest.mark.slow
 def test_scan_any_configurations_matches_a_plain_inference(
     make_result: Make, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -68,6 +68,7 @@ def linked(tmp_path: Path, make_result: Make) -> Callable[[list[str], int], Path
     return linked
 
 
+@pytest.mark.slow
 def test_scan_large_tree_needs_bounded_memory(linked: Callable[[list[str], int], Path]) -> None:
     root = linked([f"{number:04}" for number in range(4000)], 300_000)
     rows, mebibytes = peak(root)
@@ -75,6 +76,7 @@ def test_scan_large_tree_needs_bounded_memory(linked: Callable[[list[str], int],
     assert mebibytes < 600, mebibytes  # of 1145 MiB
 
 
+@pytest.mark.slow
 def test_scan_tree_of_small_directories_needs_bounded_memory(
     linked: Callable[[list[str], int], Path],
 ) -> None:
