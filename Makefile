@@ -100,23 +100,21 @@ crash: .make/full-env ## the long form of the crash tests, as root; the report g
 fuzz: ## feed hostile names, traces, records and trees to the store; needs a nightly toolchain (SECONDS=150)
 	fuzz/run.sh $(SECONDS) .make/cargo-fuzz/bin/cargo-fuzz
 
-bench: .make/full-env ## measure saving and loading against the baseline (ARGS="--json out.json")
-	.venv-full/bin/python benches/bench.py $(ARGS)
-
-bench-bulk: .make/full-env ## measure saving many at once, on fresh disks if root (ARGS="--disk ext4:5 --long")
-	.venv-full/bin/python benches/bulk.py $(ARGS)
-
-bench-scan: .make/full-env ## measure reading a tree against the baseline, orjson, DuckDB (ARGS="--long")
-	.venv-full/bin/python benches/scan.py $(ARGS)
+bench: ## measure saving and loading against the baseline (ARGS="--json out.json")
+bench-bulk: ## measure saving many at once, on fresh disks if root (ARGS="--disk ext4:5 --long")
+bench-scan: ## measure reading a tree against the baseline, orjson, DuckDB (ARGS="--long")
+bench bench-bulk bench-scan: .make/full-env
+	.venv-full/bin/python benches/$(patsubst bench-%,%,$@).py $(ARGS)
 
 bench-peers: .make/peers-env .make/published-env ## measure against MLflow, Sacred, signac, SQLite and others
 	PYTHONPATH=benches .venv-peers/bin/python -m peers.run --published .venv-peers-0.7.0/bin/python $(ARGS)
 
+# The profile of cargo keeps these apart from maturin, whose environment would make cargo compile pyo3 anew.
 lint-rust:
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo clippy --quiet --locked --profile fast --workspace --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --profile fast --workspace --no-deps
+	cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --workspace --no-deps
 
 lint-python:
 	$(DEV)/ruff check
@@ -151,23 +149,18 @@ build-crates:
 	@touch $@
 
 # pip installs the dependencies while cargo compiles.
-.make/%-packages: requirements/run.txt requirements/test.txt requirements/optional.txt
+.make/demo-packages: PACKAGES := run
+.make/test-packages: PACKAGES := run test
+.make/full-packages: PACKAGES := run test optional
+.make/demo-packages .make/test-packages .make/full-packages: .make/%-packages: $(wildcard requirements/*.txt)
 	@mkdir -p .make
 	rm -rf .venv-$*
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python $(PIP) $(PACKAGES:%=--requirement requirements/%.txt)
 	@touch $@
 
-.make/demo-packages: PACKAGES := run
-.make/test-packages: PACKAGES := run test
-.make/full-packages: PACKAGES := run test optional
-
-.make/demo-env: .make/demo-packages .make/fast-wheel
-	.venv-demo/bin/python $(PIP) --force-reinstall --no-deps .make/wheel/*.whl
-	@touch $@
-
-.make/test-env: .make/test-packages .make/fast-wheel
-	.venv-test/bin/python $(PIP) --force-reinstall --no-deps .make/wheel/*.whl
+.make/demo-env .make/test-env: .make/%-env: .make/%-packages .make/fast-wheel
+	.venv-$*/bin/python $(PIP) --force-reinstall --no-deps .make/wheel/*.whl
 	@touch $@
 
 .make/full-env: .make/full-packages .make/dist-wheel
