@@ -226,9 +226,9 @@ def test_show_json_without_trace_gives_null(llem: Run, keep: Keep) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "result.json (0 bytes) is not a whole result"),
+        ("", "result.json (0 bytes) is not a complete result"),
         ('{"experiment_id": "x"}', " is not a result: measurement_config_hash: Field required (and "),
-        ("[]", "is an array"),
+        ("[]", "expected a JSON object, got an array"),
     ],
 )
 def test_show_invalid_record_reports_one_line(llem: Run, keep: Keep, content: str, message: str) -> None:

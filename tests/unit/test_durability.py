@@ -27,7 +27,7 @@ def mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], 
         table.write_bytes(b"7 0 0:1 / /x rw - " + line.encode() + b"\n")
         monkeypatch.setattr(_disk, "_MOUNTS", table)
         monkeypatch.setattr(_disk, "_mount_number", lambda _: b"7")
-        monkeypatch.setattr(_durability, "_asked", set())
+        monkeypatch.setattr(_durability, "_checked", set())
         monkeypatch.setattr(_durability, "_warned", set())
         monkeypatch.delenv(_durability.QUIET, raising=False)
 
@@ -39,7 +39,7 @@ def mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], 
     [
         ("ext4 /dev/sda1 rw", "full", ""),
         ("overlay overlay rw,upperdir=/u", "full", ""),
-        ("tmpfs none rw", "none", "this is a tmpfs, which is memory"),
+        ("tmpfs none rw", "none", "tmpfs is memory"),
         ("overlay overlay rw,volatile", "none", "mounted volatile"),
         ("overlay overlay rw,fsync=volatile", "none", "mounted volatile"),
         ("ext4 /dev/sda1 rw,nobarrier", "none", "without barriers"),
@@ -111,7 +111,7 @@ def test_save_on_real_tmpfs_warns(result: ExperimentResult, monkeypatch: pytest.
     store = ResultStore(memory / f"llem-test-{os.getpid()}" / "x")
     if store.durability.file_system != "tmpfs":
         pytest.skip("/dev/shm is no tmpfs here")
-    monkeypatch.setattr(_durability, "_asked", set())
+    monkeypatch.setattr(_durability, "_checked", set())
     monkeypatch.setattr(_durability, "_warned", set())
     monkeypatch.delenv(_durability.QUIET, raising=False)
     try:

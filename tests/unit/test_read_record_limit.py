@@ -204,13 +204,13 @@ def test_pickle_store_keeps_its_record_limit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_open_store_rejects_limit_below_one(tmp_path: Path, limit: int) -> None:
-    with pytest.raises(ValueError, match="max_record_bytes is at least 1"):
+    with pytest.raises(ValueError, match="max_record_bytes expects at least 1"):
         ResultStore(tmp_path, max_record_bytes=limit)
 
 
 @pytest.mark.parametrize("limit", ["1", 1.0, True])
 def test_open_store_rejects_limit_that_is_not_an_integer(tmp_path: Path, limit: Any) -> None:
-    with pytest.raises(TypeError, match="max_record_bytes is a number of bytes"):
+    with pytest.raises(TypeError, match="max_record_bytes expects a number of bytes"):
         ResultStore(tmp_path, max_record_bytes=limit)
 
 
@@ -221,7 +221,7 @@ def test_read_with_invalid_limit_in_environment_raises_but_save_works(
     monkeypatch.setenv(VARIABLE, text)
     store = ResultStore(tmp_path)
     record = store.save(result)
-    with pytest.raises(LLEMError, match=f"{VARIABLE} is a number of bytes"):
+    with pytest.raises(LLEMError, match=f"{VARIABLE} expects a number of bytes"):
         store.load(record)
     assert VARIABLE in repr(store)
     monkeypatch.delenv(VARIABLE)

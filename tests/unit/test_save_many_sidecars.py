@@ -90,7 +90,7 @@ def test_save_many_reads_streams_that_python_produces(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [2, 4])
 def test_save_many_with_wrong_number_of_sources_saves_nothing(tmp_path: Path, count: int) -> None:
     root = tmp_path / "out"
-    with pytest.raises(ValueError, match=f"{count} entries for 3 results"):
+    with pytest.raises(ValueError, match=f"expects 3 sources, got {count}"):
         ResultStore(root).save_many(make_results(3), timeseries_sources=[None] * count)
     assert not root.exists()
 

@@ -313,5 +313,5 @@ def test_hash_configuration_is_the_sha256_of_its_sorted_json() -> None:
     assert compute_measurement_config_hash(Tags()) == compute_measurement_config_hash(
         {"tags": ["a", "b", "c", "d"]}
     )
-    with pytest.raises(TypeError, match="not list"):
+    with pytest.raises(TypeError, match="got list"):
         compute_measurement_config_hash([])  # type: ignore[arg-type]

@@ -159,28 +159,28 @@ def test_write_timeseries_accepts_datetimes(path: Path) -> None:
 @pytest.mark.parametrize(
     ("sample", "reason"),
     [
-        ({}, "sample 1 has no timestamp"),
-        ({"timestamp": None}, "sample 1 has no timestamp"),
-        ("timestamp", "sample 1 has no timestamp"),
-        (datetime(2026, 1, 1, tzinfo=timezone.utc), "timestamp of sample 1 is not a number, but builtin"),
-        ({"timestamp": "1.0"}, "timestamp of sample 1 is not a number, but str"),
-        ({"timestamp": True}, "timestamp of sample 1 is not a number, but bool"),
-        ({"timestamp": math.nan}, "timestamp of sample 1 is nan"),
-        ({"timestamp": -math.inf}, "timestamp of sample 1 is -inf"),
-        ({"timestamp": 10**400}, "timestamp of sample 1 is too large"),
-        ({"timestamp": 1.7e9}, "from sample 0 to sample 1 it is 1700000000 s"),
+        ({}, "sample 1 expects a timestamp"),
+        ({"timestamp": None}, "sample 1 expects a timestamp"),
+        ("timestamp", "sample 1 expects a timestamp"),
+        (datetime(2026, 1, 1, tzinfo=timezone.utc), "timestamp of sample 1 expects a number, got builtin"),
+        ({"timestamp": "1.0"}, "timestamp of sample 1 expects a number, got str"),
+        ({"timestamp": True}, "timestamp of sample 1 expects a number, got bool"),
+        ({"timestamp": math.nan}, "timestamp of sample 1 expects a finite number or a datetime, got nan"),
+        ({"timestamp": -math.inf}, "timestamp of sample 1 expects a finite number or a datetime, got -inf"),
+        ({"timestamp": 10**400}, "timestamp of sample 1 expects a float, got a number that is too large"),
+        ({"timestamp": 1.7e9}, "got 1700000000 s from sample 0 to sample 1"),
         ({"timestamp": -1.7e308}, "from sample 1 to sample 0"),
-        ({"timestamp": datetime(2026, 1, 1, tzinfo=timezone.utc)}, "sample 1 is an aware datetime"),
-        ({"timestamp": 1, "power_w": "251 W"}, "power_w of sample 1 is not a number, but str"),
-        ({"timestamp": 1, "power_w": [1.0]}, "power_w of sample 1 is not a number, but list"),
-        ({"timestamp": 1, "temperature_c": math.inf}, "temperature_c of sample 1 is inf"),
-        ({"timestamp": 1, "memory_used_mb": 1e39}, r"memory_used_mb of sample 1 is 1e\+39"),
-        ({"timestamp": 1, "throttle_reasons": 1 << 63}, "throttle_reasons of sample 1 must be a bit mask"),
-        ({"timestamp": 1, "throttle_reasons": -1}, "throttle_reasons of sample 1 must be a bit mask"),
-        ({"timestamp": 1, "throttle_reasons": 0.5}, "throttle_reasons of sample 1 must be a bit mask"),
-        ({"timestamp": 1, "throttle_reasons": "4"}, "throttle_reasons of sample 1 is not a number, but str"),
-        ({"timestamp": 1, "gpu_index": 0.0}, "gpu_index of sample 1 is not an integer, but float"),
-        ({"timestamp": 1, "gpu_index": 1 << 31}, "gpu_index of sample 1 must be"),
+        ({"timestamp": datetime(2026, 1, 1, tzinfo=timezone.utc)}, "as sample 0 has, got an aware datetime"),
+        ({"timestamp": 1, "power_w": "251 W"}, "power_w of sample 1 expects a number, got str"),
+        ({"timestamp": 1, "power_w": [1.0]}, "power_w of sample 1 expects a number, got list"),
+        ({"timestamp": 1, "temperature_c": math.inf}, "temperature_c of sample 1 expects a finite number that fits a float32, got inf"),
+        ({"timestamp": 1, "memory_used_mb": 1e39}, r"memory_used_mb of sample 1 expects .*, got 1e\+39"),
+        ({"timestamp": 1, "throttle_reasons": 1 << 63}, "throttle_reasons of sample 1 expects an integer"),
+        ({"timestamp": 1, "throttle_reasons": -1}, "throttle_reasons of sample 1 expects an integer"),
+        ({"timestamp": 1, "throttle_reasons": 0.5}, "throttle_reasons of sample 1 expects an integer"),
+        ({"timestamp": 1, "throttle_reasons": "4"}, "throttle_reasons of sample 1 expects a number, got str"),
+        ({"timestamp": 1, "gpu_index": 0.0}, "gpu_index of sample 1 expects an integer, got float"),
+        ({"timestamp": 1, "gpu_index": 1 << 31}, "gpu_index of sample 1 expects a GPU"),
     ],
 )
 def test_write_timeseries_with_invalid_sample_names_it_and_writes_nothing(
@@ -195,7 +195,7 @@ def test_write_timeseries_with_invalid_sample_names_it_and_writes_nothing(
 def test_write_timeseries_rejects_naive_next_to_aware_datetimes(path: Path) -> None:
     naive = datetime(2026, 1, 1)  # noqa: DTZ001 - naive times occur
     samples = [{"timestamp": naive}, {"timestamp": naive.replace(tzinfo=timezone.utc)}]
-    with pytest.raises(ValueError, match="sample 1 is an aware datetime, and that of sample 0 is a naive"):
+    with pytest.raises(ValueError, match="sample 1 expects a naive datetime, as sample 0 has, got an aware"):
         write_timeseries_parquet(samples, path)
 
 

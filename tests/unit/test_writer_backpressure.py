@@ -287,7 +287,7 @@ def test_drop_unclosed_writer_reports_its_failures(
 def test_submit_next_to_future_with_locked_condition_saves_the_others(
     store: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llenergymeasure.results._submissions._LOST", 0.1)
+    monkeypatch.setattr("llenergymeasure.results._submissions._LOCK_TIMEOUT", 0.1)
     go = threading.Event()
     lost, other = make_results(2)
     with store.writer() as writer:

@@ -183,13 +183,13 @@ def test_close_writer_leaves_no_thread_and_no_descriptor(
 
 @pytest.mark.parametrize("max_pending", [0, -1])
 def test_open_writer_rejects_max_pending_below_one(store: ResultStore, max_pending: int) -> None:
-    with pytest.raises(ValueError, match="max_pending is at least 1"):
+    with pytest.raises(ValueError, match="max_pending expects at least 1"):
         store.writer(max_pending=max_pending)
     assert store_threads() == []
 
 
 def test_open_writer_rejects_unknown_on_error(store: ResultStore) -> None:
-    with pytest.raises(ValueError, match="'raise', 'ignore' or a function, not 'warn'"):
+    with pytest.raises(ValueError, match="'raise', 'ignore' or a function, got 'warn'"):
         store.writer(on_error="warn")  # type: ignore[arg-type]
     assert store_threads() == []
 

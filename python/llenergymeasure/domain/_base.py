@@ -37,7 +37,7 @@ def _fixed_offset(value: datetime) -> datetime:
             return value.astimezone(timezone.utc)
         except OverflowError:
             raise ValueError(
-                "expected an offset of whole minutes or a year that UTC can represent, got neither"
+                "expected an offset of whole minutes, got seconds, and in UTC the year is out of range"
             ) from None
     return value.replace(tzinfo=timezone(offset), fold=0)
 

@@ -1,4 +1,4 @@
-"""The file system under a directory, as the system tells of it."""
+"""The file system of a directory, from `/proc/self/mountinfo`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VOLATILE = frozenset({"volatile", "fsync=volatile"})
 
 @dataclass(frozen=True)
 class Mount:
-    """A line of mountinfo: one file system in one place."""
+    """A line of mountinfo: one file system at one mount point."""
 
     kind: str
     device: str
@@ -33,27 +33,27 @@ class Mount:
     super_options: str
 
     def __str__(self) -> str:
-        """Read as `ext4 on /dev/sda1, rw,relatime; rw`."""
+        """Return the mount as in `ext4 on /dev/sda1, rw,relatime; rw`."""
         return f"{self.kind} on {self.device}, {self.options}; {self.super_options}"
 
     @property
     def all_options(self) -> set[str]:
-        """The options of this place and those of the file system."""
+        """The options of the mount point and of the file system."""
         return {*self.options.split(","), *self.super_options.split(",")}
 
     @property
     def is_volatile(self) -> bool:
-        """Whether it is an overlay that leaves out every flush."""
+        """True for an overlay that omits every flush."""
         return self.kind == "overlay" and bool(self.all_options & _VOLATILE)
 
     @property
     def is_unbarred(self) -> bool:
-        """Whether a flush ends in the device's volatile cache."""
+        """True if a flush ends in the device's volatile cache."""
         return bool(self.all_options & _UNBARRED)
 
 
 def mount_of(directory: Path) -> Mount | None:
-    """Find the mount that a directory is on; None where the system does not tell."""
+    """Return the mount of a directory; None if the system does not report it."""
     try:
         number = _mount_number(directory)
         lines = _MOUNTS.read_bytes().splitlines()
@@ -69,15 +69,15 @@ def mount_of(directory: Path) -> Mount | None:
 
 
 def is_fuse(kind: str) -> bool:
-    """Whether a program is behind a type of file system."""
+    """Return True if a program implements a type of file system."""
     return kind == "fuse" or kind.startswith("fuse.")
 
 
 def _mount_number(directory: Path) -> bytes | None:
-    """Return the number of a directory's mount in mountinfo, as the kernel itself resolved it."""
+    """Return the mount number of a directory, as the kernel resolved it."""
     opened: list[int] = []
     try:
-        # A signal may raise between the return of a call and its assignment, but not in here.
+        # A signal may raise between a call and an assignment, but not inside `extend`.
         opened.extend(map(os.open, [directory], [os.O_RDONLY]))
         about = Path(f"/proc/self/fdinfo/{opened[0]}").read_bytes()
     finally:
@@ -88,5 +88,5 @@ def _mount_number(directory: Path) -> bytes | None:
 
 
 def _unescaped(field: bytes) -> str:
-    r"""Decode a field of mountinfo, in which a space is `\040`."""
+    r"""Return a field of mountinfo without its escapes; a space is `\040`."""
     return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), field))

@@ -1,4 +1,4 @@
-"""What a file system can promise of a flush, and one warning where it can promise nothing."""
+"""The durability of a flush on a file system, and one warning where a flush has none."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 __all__ = ["Durability", "durability_of", "warn_once"]
 
 QUIET: Final = "LLEM_NO_DURABILITY_WARNING"
-"""An environment variable; set to anything but nothing, it keeps the warning back."""
+"""An environment variable; any value but the empty string suppresses the warning."""
 
-_MOST = 4096
-_asked: set[str] = set()
-"""Output directories that were looked at. Whoever saves looks here first, and most of the time no further."""
+_MAX_CHECKED = 4096
+_checked: set[str] = set()
+"""Output directories that were checked, so that most saves check nothing."""
 _warned: set[tuple[str, str]] = set()
-"""File systems that were warned of, by type and mount point."""
+"""The type and mount point of each file system with a warning."""
 
 
 class Durability(str):
-    """What a durable save is worth on a file system: `"full"`, `"none"` or `"unknown"`.
+    """The durability of a save on a file system: `"full"`, `"none"` or `"unknown"`.
 
     Attributes:
-        reason: Why it is not `"full"`; else an empty string.
-        file_system: The type of the file system, `"ext4"`; None where the system does not tell.
-        mount_point: Where it is mounted, or None.
+        reason: The reason for `"none"` or `"unknown"`; an empty string for `"full"`.
+        file_system: The type of the file system, such as `"ext4"`; None if the system does not report it.
+        mount_point: The mount point of the file system, or None.
     """
 
     __slots__ = ("file_system", "mount_point", "reason")
@@ -42,64 +42,64 @@ class Durability(str):
     def __new__(
         cls, promise: str, reason: str = "", file_system: str | None = None, mount_point: str | None = None
     ) -> Self:
-        """Take what is promised, and why."""
+        """Create a string with the reason and the file system."""
         made = super().__new__(cls, promise)
         made.reason, made.file_system, made.mount_point = reason, file_system, mount_point
         return made
 
     def __repr__(self) -> str:
-        """Tell the reason, too."""
+        """Return the value with the reason."""
         return f"<Durability {str(self)!r}{': ' * bool(self.reason)}{self.reason}>"
 
     def __reduce__(self) -> tuple[type[Durability], tuple[str, str, str | None, str | None]]:
-        """Keep the reason on the way to another process."""
+        """Pickle the attributes with the value."""
         return type(self), (str(self), self.reason, self.file_system, self.mount_point)
 
 
 def durability_of(root: str) -> Durability:
-    """Look at what a directory is on, or, where it does not exist yet, its nearest ancestor."""
+    """Return the durability of a directory, or of its nearest existing ancestor."""
     place = Path(root)
     try:
         while not place.is_dir() and place != place.parent:
             place = place.parent
-    except OSError as error:  # the result of a save may be there already: a question must not fail it
-        return Durability("unknown", f"the system does not tell what the directory is on: {error}")
+    except OSError as error:  # a committed save must not fail because of this check
+        return Durability("unknown", f"the system does not report the file system: {error}")
     mount = mount_of(place)
     if mount is None:
-        return Durability("unknown", "the system does not tell what the directory is on")
+        return Durability("unknown", "the system does not report the file system")
     promise, reason = _promise(mount)
     return Durability(promise, reason, mount.kind, mount.point)
 
 
 def _promise(mount: Mount) -> tuple[str, str]:
-    """Tell what is promised, and why it is not more."""
+    """Return the durability on a mount, and the reason."""
     kind, promise, reason = mount.kind, "full", ""
     if kind in MEMORY:
-        promise, reason = "none", f"this is a {kind}, which is memory: a flush keeps nothing"
+        promise, reason = "none", f"{kind} is memory: a flush stores nothing"
     elif mount.is_volatile:
-        promise, reason = "none", "this overlay is mounted volatile: it leaves out every flush"
+        promise, reason = "none", "this overlay is mounted volatile: it omits every flush"
     elif mount.is_unbarred:
         promise = "none"
         reason = f"this {kind} is mounted without barriers: a flush ends in the device's volatile cache"
     elif kind in NETWORK:
-        promise, reason = "unknown", f"a flush keeps what the server of this {kind} makes of it"
+        promise, reason = "unknown", f"a flush depends on the server of this {kind}"
     elif is_fuse(kind):
-        promise, reason = "unknown", f"a flush keeps what the program behind this {kind} makes of it"
+        promise, reason = "unknown", f"a flush depends on the program behind this {kind}"
     return promise, reason
 
 
 def warn_once(root: str) -> None:
-    """Warn of a file system that keeps nothing across a power cut, once in a process.
+    """Warn once per process and file system where a power cut loses durable saves.
 
     Warns:
-        UserWarning: It is the first durable save there.
+        UserWarning: This is the first durable save on such a file system.
     """
-    if root in _asked:
+    if root in _checked:
         return
-    # No lock, which a fork could inherit held: two threads that come here at once may warn twice.
-    if len(_asked) >= _MOST:
-        _asked.clear()
-    _asked.add(root)
+    # Two threads may warn twice: a lock could be held at a fork and stay held in the child.
+    if len(_checked) >= _MAX_CHECKED:
+        _checked.clear()
+    _checked.add(root)
     if os.environ.get(QUIET):
         return
     durability = durability_of(root)

@@ -1,4 +1,4 @@
-"""A result becomes the name of its directory and the bytes of its record."""
+"""Conversion of a result to the name of its directory and the bytes of its record."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ __all__ = ["directory_name", "encode"]
 
 
 def encode(result: ExperimentResult, *, sidecar: bool) -> tuple[str, bytes, bytes | None]:
-    """Return the directory's name, the record, and the record as it reads beside a sidecar, if there is one.
+    """Return the directory's name, the record, and the record that names a sidecar, or None.
 
     Raises:
-        TypeError: It is no `ExperimentResult`, or one with fields that the schema does not have.
-        ValueError: A field was changed, past validation, to what the schema does not admit.
+        TypeError: `result` is not an `ExperimentResult`, or has fields that the schema does not have.
+        ValueError: A field was set, without validation, to a value that the schema does not allow.
     """
     if type(result) is not ExperimentResult:
         _check_kind(result)
     record = _to_json(result)
-    beside = _to_json(result.model_copy(update={"timeseries": _store.SIDECAR})) if sidecar else None
-    return directory_name(result), record, beside
+    with_sidecar = _to_json(result.model_copy(update={"timeseries": _store.SIDECAR})) if sidecar else None
+    return directory_name(result), record, with_sidecar
 
 
 def directory_name(result: ExperimentResult) -> str:
-    """Name the directory of a result saved now: `{model_slug}_{backend}_{timestamp}`, in local time."""
+    """Return the name of a directory: `{model_slug}_{backend}_{timestamp}`, now, in local time."""
     model = result.effective_config.get("model")
     model = "" if model is None else str(model)
     return _store.directory_name(model, result.backend, time.strftime("%Y-%m-%dT%H-%M"))
 
 
 def _to_json(result: ExperimentResult) -> bytes:
-    # A field that is not of its type would be written, and could not be read back.
+    # Without this, a field of a wrong type is written and cannot be read back.
     return ExperimentResult.__pydantic_serializer__.to_json(result, warnings="error")
 
 
 def _check_kind(result: object) -> None:
-    """Refuse what would not come back as it was."""
+    """Reject a value that a load would not return unchanged."""
     if not isinstance(result, ExperimentResult):
-        raise TypeError(f"what is saved is an ExperimentResult, not {type(result).__name__}")
+        raise TypeError(f"expected an ExperimentResult, got {type(result).__name__}")
     extra = type(result).model_fields.keys() - ExperimentResult.model_fields.keys()
     if extra:
         names = ", ".join(sorted(extra))
         raise TypeError(
             f"{type(result).__name__} has fields that schema line {SCHEMA_VERSION} does not have: {names}; "
-            "keep them in effective_config"
+            "store them in effective_config"
         )

@@ -1,4 +1,4 @@
-"""How large a record may be that is read."""
+"""The largest record that is read."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from llenergymeasure.errors import LLEMError
 __all__ = ["VARIABLE", "check_limit", "max_bytes"]
 
 VARIABLE: Final = "LLEM_MAX_RECORD_BYTES"
-"""An environment variable: the bytes of a record, at most, where nobody says otherwise."""
+"""An environment variable: the largest record in bytes, unless the caller gives a limit."""
 
 _LARGEST: Final = 2**63 - 1
-"""No file is larger."""
+"""The largest size of a file."""
 
 
 def check_limit(given: int | None) -> int | None:
-    """Refuse a limit that is none.
+    """Return a limit, at most 2**63 - 1; reject an invalid one.
 
     Raises:
-        TypeError: It is no integer.
-        ValueError: It is less than 1.
+        TypeError: `given` is not an integer.
+        ValueError: `given` is less than 1.
     """
     if given is None:
         return None
     if not isinstance(given, int) or isinstance(given, bool):
-        raise TypeError(f"max_record_bytes is a number of bytes, not {given!r}")
+        raise TypeError(f"max_record_bytes expects a number of bytes, got {given!r}")
     if given < 1:
-        raise ValueError(f"max_record_bytes is at least 1, not {given}")
+        raise ValueError(f"max_record_bytes expects at least 1, got {given}")
     return min(given, _LARGEST)
 
 
 def max_bytes(given: int | None = None) -> int:
-    """Return the bytes of a record, at most: what is given, or what the environment says, or the usual.
+    """Return the largest record in bytes: the given limit, else the environment's, else the default.
 
     Raises:
-        LLEMError: The environment says something else than a number of bytes.
+        LLEMError: The environment variable is not a number of bytes.
     """
     if given is not None:
         return given
@@ -46,5 +46,7 @@ def max_bytes(given: int | None = None) -> int:
         return _store.MAX_RECORD_BYTES
     digits = text.lstrip("0")
     if not (text.isascii() and text.isdigit() and digits):
-        raise LLEMError(f"{VARIABLE} is a number of bytes, such as {_store.MAX_RECORD_BYTES}, not {text!r}")
+        raise LLEMError(
+            f"{VARIABLE} expects a number of bytes, such as {_store.MAX_RECORD_BYTES}, got {text!r}"
+        )
     return _LARGEST if len(digits) > len(str(_LARGEST)) else min(int(digits), _LARGEST)

@@ -1,4 +1,4 @@
-"""Records that are read: checked against the schema, and what is wrong with those that do not pass."""
+"""Load of records, validated against the schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -17,24 +17,25 @@ from llenergymeasure.errors import ResultCorruptError, ResultError, SchemaVersio
 from llenergymeasure.results._interrupt import is_interruptible
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._warnings import warn
-
-if TYPE_CHECKING:
-    from llenergymeasure.results.types import MissingSidecar, OnUnreadable
+from llenergymeasure.results.types import MissingSidecar, OnUnreadable, check_policy
 
 __all__ = ["load_record", "load_tree", "no_garbage_collection"]
+
+_RAISE = ("raise", "error")
+"""The two spellings of one policy; see `results.types`."""
 
 
 def load_record(
     path: str | os.PathLike[str], missing_sidecar: MissingSidecar, limit: int | None = None
 ) -> ExperimentResult:
-    """Load a result by the path of its `result.json` or its directory; see `ResultStore.load`."""
-    _check_choice("missing_sidecar", missing_sidecar, ("warn", "ignore", "error"))
+    """Load a result from its `result.json` or its directory; see `ResultStore.load`."""
+    check_policy("missing_sidecar", missing_sidecar, MissingSidecar)
     file, content, has_sidecar = _store.read(os.fsdecode(path), max_bytes(limit))
-    result, trouble = _validate(file, content, has_sidecar=has_sidecar, look=missing_sidecar != "ignore")
-    if trouble is not None:
-        if missing_sidecar == "error":
-            _fail(trouble)
-        warn(trouble)
+    result, fault = _validate(file, content, has_sidecar=has_sidecar, look=missing_sidecar != "ignore")
+    if fault is not None:
+        if missing_sidecar in _RAISE:
+            _fail(fault)
+        warn(fault)
     return result
 
 
@@ -42,8 +43,8 @@ def load_tree(
     root: str, *, on_error: OnUnreadable, missing_sidecar: MissingSidecar, limit: int | None
 ) -> Iterator[ExperimentResult]:
     """Load the results below a directory, in the order of their paths; see `ResultStore.iter_results`."""
-    _check_choice("on_error", on_error, ("raise", "skip"))
-    _check_choice("missing_sidecar", missing_sidecar, ("warn", "ignore", "error"))
+    check_policy("on_error", on_error, OnUnreadable)
+    check_policy("missing_sidecar", missing_sidecar, MissingSidecar)
     return _load_tree(root, on_error, missing_sidecar, max_bytes(limit))
 
 
@@ -53,37 +54,37 @@ def _load_tree(
     interruptible = is_interruptible()
     documents = _store.Documents(root, max_bytes=most, interruptible=interruptible)
     look = missing_sidecar != "ignore"
-    skipped, missing = _Troubles("files were skipped"), _Troubles("sidecars are missing")
-    while (chunk := documents.next()) is not None:
-        for path, content, has_sidecar, error in chunk:
+    skipped, missing = _Faults("files were skipped"), _Faults("sidecars are missing")
+    while (documents_read := documents.next()) is not None:
+        for path, content, has_sidecar, error in documents_read:
             try:
-                result, trouble = _validate(
+                result, fault = _validate(
                     str(path), _given(content, error), has_sidecar=has_sidecar, look=look
                 )
-                if trouble is not None and missing_sidecar == "error":
-                    _fail(trouble)
+                if fault is not None and missing_sidecar in _RAISE:
+                    _fail(fault)
             except (OSError, ResultError, ValidationError) as unreadable:
                 if on_error == "raise":
                     raise
                 skipped.add(unreadable)
                 continue
-            if trouble is not None:
-                missing.add(trouble)
+            if fault is not None:
+                missing.add(fault)
             yield result
     missing.warn()
     skipped.warn()
 
 
-class _Troubles:
-    """What went wrong with some results: how often, and the first. A warning for each would be a flood."""
+class _Faults:
+    """The number of faults and the first of them, so that many faults give one warning."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._count = 0
         self._first = ""
 
-    def add(self, trouble: object) -> None:
-        self._first = self._first if self._count else str(trouble)
+    def add(self, fault: object) -> None:
+        self._first = self._first if self._count else str(fault)
         self._count += 1
 
     def warn(self) -> None:
@@ -93,9 +94,9 @@ class _Troubles:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Keep the collector from looking at ever more live objects: that takes twice as long as validating them.
+    """Pause the garbage collector: its passes over the results would take twice the time of the validation.
 
-    What is loaded holds no cycles.
+    Results hold no cycles.
     """
     was_enabled = gc.isenabled()
     try:
@@ -112,20 +113,14 @@ def _given(content: bytes | None, error: Exception | None) -> bytes:
     return content
 
 
-def _fail(trouble: str) -> NoReturn:
-    raise ResultError(trouble)
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        known = ", ".join(map(repr, choices[:-1]))
-        raise ValueError(f"{name} is {known} or {choices[-1]!r}, not {value!r}")
+def _fail(fault: str) -> NoReturn:
+    raise ResultError(fault)
 
 
 def _validate(
     file: str, content: bytes, *, has_sidecar: bool, look: bool
 ) -> tuple[ExperimentResult, str | None]:
-    """Check a record, and, where that is wanted, look for its sidecar; say what is wrong with that."""
+    """Return a valid result, and the fault of its sidecar or None; `look` enables this check."""
     try:
         result = ExperimentResult.model_validate_json(content)
     except ValidationError as error:
@@ -136,25 +131,23 @@ def _validate(
 
 
 def _missing_sidecar(record: str, name: str) -> str | None:
-    """Say what is wrong with the sidecar that a record names; None where it is there.
+    """Return the fault of the sidecar that a record names, or None.
 
-    The field is a file name: one that would lead out of the directory is not followed.
+    The field is a file name: a path is not followed, since it may lead out of the directory.
     """
     if name in ("", ".", "..") or any(mark in name for mark in ("/", "\\", "\0")):
-        return (
-            f"Timeseries sidecar missing: {record} names {name!r}, which is not a file name and not followed"
-        )
+        return f"Timeseries sidecar missing: {record} names {name!r}, which is not a file name"
     if os.path.isfile(os.path.join(os.path.dirname(record), name)):  # noqa: PTH113, PTH118, PTH120
         return None
-    return f"Timeseries sidecar missing: {record} names {name!r}, and there is no such file beside it"
+    return f"Timeseries sidecar missing: {record} names {name!r}, and there is no such file next to it"
 
 
 def _reading_error(file: str, content: bytes, error: ValidationError) -> Exception:
-    """Tell what is wrong with a record that does not validate, naming the file and its size."""
+    """Return the error for an invalid record, with the file and its size."""
     where = f"{file} ({len(content)} bytes)"
     damage = _store.diagnose(content)
     if damage is not None:
-        return ResultCorruptError(f"{where} is not a whole result: {damage}")
+        return ResultCorruptError(f"{where} is not a complete result: {damage}")
     try:
         document = from_json(content)
     except ValueError as parser:
@@ -163,12 +156,12 @@ def _reading_error(file: str, content: bytes, error: ValidationError) -> Excepti
         kind = {list: "an array", str: "a string", type(None): "null"}.get(
             type(document), "a number or boolean"
         )
-        return ResultError(f"{where} is not a result: it is {kind}, and a result is a JSON object")
+        return ResultError(f"{where} is not a result: expected a JSON object, got {kind}")
     version = document.get("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION:
         return SchemaVersionError(
-            f"{where} is of schema line {version!r}, and this version of llenergymeasure reads "
-            f"{SCHEMA_VERSION!r}; read it with the version that wrote it, or a newer one"
+            f"{where} is not readable: expected schema line {SCHEMA_VERSION!r}, got {version!r}; read it "
+            "with the version of llenergymeasure that wrote it, or a newer one"
         )
     details: list[Any] = error.errors(include_url=False)
     return ValidationError.from_exception_data(f"ExperimentResult read from {where}", details)

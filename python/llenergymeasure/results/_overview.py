@@ -1,4 +1,4 @@
-"""What is in a store, in a line: for whoever looks at one at the prompt."""
+"""The contents of a store in one line, for the interactive prompt."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from llenergymeasure.results.scan import scan_results
 
 __all__ = ["Overview"]
 
-_PATIENCE = 0.5
-"""Seconds after which whoever looks gets what was counted so far."""
+_MAX_SECONDS = 0.5
+"""Seconds of counting, at most; then the overview is partial."""
 
 _MODEL = "effective_config.model"
 _COLUMNS = ("backend", "total_energy_j", "start_time")
@@ -24,12 +24,12 @@ _KILO = 1000
 
 @dataclass
 class Overview:
-    """How many results there are, of what, and of when."""
+    """The number of results, their models, backends, energy and dates."""
 
-    trouble: str | None = None
+    fault: str | None = None
     count: int = 0
-    bad: int = 0
-    is_all: bool = True
+    invalid: int = 0
+    is_complete: bool = True
     models: set[str | None] = field(default_factory=set)
     backends: set[str] = field(default_factory=set)
     energy_j: float = 0.0
@@ -38,27 +38,27 @@ class Overview:
 
     @classmethod
     def of(cls, root: str, limit: int | None = None) -> Overview:
-        """Count the results below a directory; what is wrong there is told, not raised."""
+        """Count the results below a root; a fault becomes part of the overview."""
         overview = cls()
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _MAX_SECONDS
         try:
             scan = scan_results(
                 root, (*_COLUMNS, _MODEL), on_error="collect", batch_size=256, infer=False, limit=limit
             )
             for batch in scan:
                 if time.monotonic() > until:
-                    overview.is_all = False
+                    overview.is_complete = False
                     break
                 overview.add(batch.to_pydict())
-            overview.bad = len(scan.errors)
+            overview.invalid = len(scan.errors)
         except FileNotFoundError:
-            overview.trouble = "no directory yet"
+            overview.fault = "no directory yet"
         except LLEMError as error:
-            overview.trouble = str(error)
+            overview.fault = str(error)
         return overview
 
     def add(self, rows: dict[str, list[Any]]) -> None:
-        """Count some rows."""
+        """Add rows to the counts."""
         self.count += len(rows[_MODEL])
         self.models.update(rows[_MODEL])
         self.backends.update(rows["backend"])
@@ -68,39 +68,39 @@ class Overview:
         self.last = max([*times, self.last or times[0]])
 
     def _facts(self) -> list[tuple[str, str]]:
-        more = "" if self.is_all else "more than "
+        more = "" if self.is_complete else "more than "
         facts = [("results", f"{more}{self.count:,}")]
         if self.count:
             facts += [
                 ("models", f"{len(self.models):,}"),
                 ("backends", ", ".join(sorted(self.backends))),
-                ("energy", _human_joules(self.energy_j)),
+                ("energy", _format_joules(self.energy_j)),
                 ("when", _span(self.first, self.last)),
             ]
-        return [*facts, ("unreadable", f"{self.bad:,}")] if self.bad else facts
+        return [*facts, ("unreadable", f"{self.invalid:,}")] if self.invalid else facts
 
     def __str__(self) -> str:
-        """Return it on one line."""
-        if self.trouble is not None:
-            return self.trouble
+        """Return the overview on one line."""
+        if self.fault is not None:
+            return self.fault
         facts = dict(self._facts())
         if not self.count:
-            said = ["no results yet"]
+            parts = ["no results yet"]
         else:
             results = "result" if self.count == 1 else "results"
             models = "model" if len(self.models) == 1 else "models"
-            said = [
+            parts = [
                 f"{facts['results']} {results}",
                 f"{facts['models']} {models}",
                 facts["backends"],
                 facts["energy"],
                 facts["when"],
             ]
-        return ", ".join(said + ([f"{self.bad:,} unreadable"] if self.bad else []))
+        return ", ".join(parts + ([f"{self.invalid:,} unreadable"] if self.invalid else []))
 
     def as_html(self, root: str) -> str:
-        """Return it as a table."""
-        facts = [("", self.trouble)] if self.trouble is not None else self._facts()
+        """Return the overview as an HTML table."""
+        facts = [("", self.fault)] if self.fault is not None else self._facts()
         rows = "".join(
             f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
             for name, value in facts
@@ -108,7 +108,7 @@ class Overview:
         return f"<table><caption><code>{html.escape(root)}</code></caption>{rows}</table>"
 
 
-def _human_joules(joules: float) -> str:
+def _format_joules(joules: float) -> str:
     for unit in ("J", "kJ", "MJ", "GJ"):
         if abs(joules) < _KILO:
             return f"{joules:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""One result that is saved: from the model to the path of its record."""
+"""Save of one result."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _PATH: Final = type(Path())
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
-    """Resolve a path against the working directory; symlinks and `..` stay what they are."""
+    """Return a path made absolute by the working directory; symlinks and `..` stay unresolved."""
     if type(path) is not _PATH:
         path = Path(os.fsdecode(path))
     try:
         return path.absolute()
-    except OSError as error:  # the working directory is gone
+    except OSError as error:  # the working directory was removed
         raise PersistenceError(error.errno, error.strerror, str(path), "open_output_dir") from error
 
 
@@ -36,17 +36,17 @@ def save_record(
     root: Path, result: ExperimentResult, source: TimeseriesSource | None, *, durable: bool
 ) -> Path:
     """Save one result to a new directory in `root`, an absolute path; see `ResultStore.save`."""
-    name, record, beside = encode(result, sidecar=source is not None)
+    name, record, with_sidecar = encode(result, sidecar=source is not None)
     name, sidecar_found = _store.save(
         str(root),
         name,
         record,
         source=source,
-        record_beside=beside,
+        record_beside=with_sidecar,
         durable=durable,
         interruptible=is_interruptible(),
     )
-    # Joined to what is a path already: parsing one from a string takes several microseconds.
+    # Joining is faster than parsing a path from a string, which takes several microseconds.
     path = root.joinpath(name, _store.RECORD)
     if not sidecar_found:
         warn(

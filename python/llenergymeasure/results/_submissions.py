@@ -1,4 +1,4 @@
-"""The results under way between the threads that submit them and the writer's own."""
+"""The results in flight between the threads that submit them and the writer's thread."""
 
 from __future__ import annotations
 
@@ -23,24 +23,26 @@ __all__ = ["THREAD", "Submissions"]
 THREAD: Final = "llem-writer"
 """The name of each writer's thread."""
 
-_LOOK = 0.5
-"""Seconds between two looks at whether the interpreter is about to exit."""
+_POLL = 0.5
+"""Seconds between two checks whether the interpreter exits."""
 
-_LOST = 5.0
-"""Seconds after which a lock that is held for microseconds will not be released."""
+_LOCK_TIMEOUT = 5.0
+"""Seconds after which a lock, usually held for microseconds, counts as abandoned."""
 
 
-class _UnderWay(NamedTuple):
+class _InFlight(NamedTuple):
+    """A result in flight."""
+
     future: Future[Path]
     result: ExperimentResult | None
-    """For whoever is told of its failure."""
+    """The argument of the `on_error` function; else None, to free its memory."""
 
 
 class Submissions:
-    """Where results are handed in and futures resolved: what the writer shares with its thread.
+    """The state that a writer shares with its thread: submitted results and their futures.
 
-    A signal may raise between any two steps of the caller's. What must not be torn apart is one call of the
-    engine.
+    A signal may raise between any two steps of the caller. Steps that belong together are one call of the
+    extension.
     """
 
     def __init__(self, root: str, bulk: _store.Bulk, on_error: OnError) -> None:
@@ -49,35 +51,35 @@ class Submissions:
         self._on_error = on_error
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        # Since the last flush, by their tickets; of what is saved, the directory's name.
+        # By ticket, since the last flush; `_saved` holds names of directories.
         self._saved: dict[int, str] = {}
         self._failed: dict[int, Exception] = {}
-        self.under_way: dict[int, _UnderWay] = {}
+        self.in_flight: dict[int, _InFlight] = {}
         self.closed = False
         self.orphaned = False
 
     def submit(self, result: ExperimentResult, source: TimeseriesSource | None) -> Future[Path]:
-        """Encode a result, and hand it to the engine; waits for room."""
+        """Encode a result and submit it; wait for room."""
         if self.closed:
             raise ValueError("the writer is closed")
         future: Future[Path] = Future()
         future.set_running_or_notify_cancel()
-        entry = _UnderWay(future, result if callable(self._on_error) else None)
+        entry = _InFlight(future, result if callable(self._on_error) else None)
         ticket = self._bulk.next_ticket()
         interruptible = is_interruptible()
-        # The thread that makes room does not wait for it: a callback may submit.
-        patient = threading.current_thread() is not self._thread
+        # The writer's thread makes the room: a callback that submits must not wait for it.
+        waits_for_room = threading.current_thread() is not self._thread
         try:
-            name, record, beside = encode(result, sidecar=source is not None)
-        except Exception as error:  # noqa: BLE001 - it is the future that fails
-            # Its traceback would keep the writer, and whatever the caller has, alive.
+            name, record, with_sidecar = encode(result, sidecar=source is not None)
+        except Exception as error:  # noqa: BLE001 - the future has the error
+            # A traceback keeps the writer and the caller's frames alive.
             self._bulk.refuse(
                 ticket,
                 error.with_traceback(None),
                 interruptible=interruptible,
-                under_way=self.under_way,
+                under_way=self.in_flight,
                 entry=entry,
-                patient=patient,
+                patient=waits_for_room,
             )
             return future
         self._bulk.submit(
@@ -85,23 +87,25 @@ class Submissions:
             name,
             record,
             source=source,
-            record_beside=beside,
+            record_beside=with_sidecar,
             interruptible=interruptible,
-            under_way=self.under_way,
+            under_way=self.in_flight,
             entry=entry,
-            patient=patient,
+            patient=waits_for_room,
         )
         return future
 
     def wait(self) -> None:
-        """Wait until everything that was submitted before is settled."""
+        """Wait until everything that was submitted so far is settled."""
         if threading.current_thread() is self._thread:
-            raise RuntimeError("a callback cannot wait for its own writer")
-        mark = max(self.under_way.copy(), default=-1) + 1
+            raise RuntimeError(
+                "a callback cannot wait for its own writer; flush or close it in another thread"
+            )
+        mark = max(self.in_flight.copy(), default=-1) + 1
         self._bulk.wait_settled(mark, is_interruptible())
 
     def raise_failures(self) -> None:
-        """Raise what failed since the last time."""
+        """Raise the failures since the last call."""
         with self._lock:
             saved, self._saved = self._saved, {}
             failed, self._failed = self._failed, {}
@@ -110,46 +114,46 @@ class Submissions:
             raise BulkSaveError(paths, dict(sorted(failed.items())))
 
     def close(self, *, orphaned: bool = False) -> None:
-        """Take no more."""
+        """Accept no more results."""
         self.closed = True
         self.orphaned = self.orphaned or orphaned
         self._bulk.close()
 
     def abandon(self) -> None:
-        """Take no more, and undo what is not in place yet."""
+        """Accept no more results, and undo those that are not in place."""
         self.closed = True
         self._bulk.cancel()
 
     def serve(self) -> None:
-        """Resolve futures until the writer is closed and all are; what the writer's thread does."""
+        """Resolve futures until the writer is closed and none is left, in the writer's thread."""
         self._thread = threading.current_thread()
         more = True
         while more:
             outcomes: dict[int, str | Exception] = {}
             missing: list[int] = []
-            more = self._bulk.collect(outcomes, missing, _LOOK)
+            more = self._bulk.collect(outcomes, missing, _POLL)
             for ticket, outcome in outcomes.items():
-                self._tell(ticket, outcome, vanished=ticket in missing)
+                self._resolve(ticket, outcome, vanished=ticket in missing)
             self._bulk.settle(list(outcomes))
-            # Also while there is more and more: a daemon thread may submit for as long as it is let.
+            # Checked even while outcomes come: a daemon thread may submit without end.
             if not self.closed and _is_last_thread():
                 self.close(orphaned=True)
-        given_up = self.under_way.copy()  # a submit that is being refused takes its own away
-        for ticket, (future, _) in given_up.items():
+        refused = self.in_flight.copy()  # a refused submit removes its own entry
+        for ticket, (future, _) in refused.items():
             future.set_exception(CancelledError())
-            self.under_way.pop(ticket, None)
-        self._bulk.settle(list(given_up))
+            self.in_flight.pop(ticket, None)
+        self._bulk.settle(list(refused))
         self._bulk.join()
         if self.orphaned:
             self.raise_failures()
 
-    def _tell(self, ticket: int, outcome: str | Exception, *, vanished: bool) -> None:
-        future, result = self.under_way[ticket]
-        trouble = outcome if isinstance(outcome, Exception) else None
+    def _resolve(self, ticket: int, outcome: str | Exception, *, vanished: bool) -> None:
+        future, result = self.in_flight[ticket]
+        failure = outcome if isinstance(outcome, Exception) else None
         try:
             if vanished:
-                trouble = _warn_of_vanished(ticket, outcome)
-            if trouble is None:
+                failure = _warn_of_vanished(ticket, outcome)
+            if failure is None:
                 path = Path(str(outcome))
                 if self._on_error != "ignore":
                     with self._lock:
@@ -157,19 +161,19 @@ class Submissions:
                 if _is_usable(future):
                     future.set_result(path)
             else:
-                self._fail(ticket, result, trouble)
+                self._fail(ticket, result, failure)
                 if _is_usable(future):
-                    future.set_exception(trouble)
-        except BaseException:  # noqa: BLE001 - of a callback; others wait for their futures
+                    future.set_exception(failure)
+        except BaseException:  # noqa: BLE001 - raised by a callback; other futures must still resolve
             threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
         finally:
-            del self.under_way[ticket]
+            del self.in_flight[ticket]
 
     def _fail(self, ticket: int, result: ExperimentResult | None, error: Exception) -> None:
         if callable(self._on_error) and result is not None:
             try:
                 self._on_error(result, error)
-            except BaseException as raised:  # noqa: BLE001 - whoever flushes hears of it; a thread cannot exit
+            except BaseException as raised:  # noqa: BLE001 - flush raises it; the thread must go on
                 if isinstance(raised, Exception):
                     raised.__context__ = raised.__context__ or error
                     error = raised
@@ -182,23 +186,23 @@ class Submissions:
 
 
 def _is_usable(future: Future[Path]) -> bool:
-    """Whether a future can be resolved: a signal within its methods may leave its lock taken for ever.
+    """Return False for a future that cannot be resolved: a signal in its methods left its lock held.
 
-    Nobody can use such a future again; the others must not wait for it.
+    No thread can use such a future again; the other futures must not wait for it.
     """
-    lock = future._condition  # noqa: SLF001 - there is no other way to ask
-    if not lock.acquire(timeout=_LOST):
+    lock = future._condition  # noqa: SLF001 - there is no public access
+    if not lock.acquire(timeout=_LOCK_TIMEOUT):
         return False
     lock.release()
     return True
 
 
 def _warn_of_vanished(ticket: int, path: str | Exception) -> Exception | None:
-    """Warn that a source was there at the submit and not later; return the warning where it is an error."""
-    # Whoever shows the warning may fail, too; that is no failure of the result.
+    """Warn of a source that was removed after the submit; return a warning that a filter raises."""
+    # A warning filter or `showwarning` may raise; the result is saved all the same.
     try:
         warnings.warn(
-            f"the timeseries source of result no. {ticket} does not exist any more; "
+            f"the timeseries source of result {ticket} was removed after the submit; "
             f"the result was saved without a sidecar at {path}",
             UserWarning,
             stacklevel=2,
@@ -211,7 +215,7 @@ def _warn_of_vanished(ticket: int, path: str | Exception) -> Exception | None:
 
 
 def _is_last_thread() -> bool:
-    """Whether the interpreter exits as soon as writers let it."""
+    """Return True if the interpreter waits only for writers before it exits."""
     if threading.main_thread().is_alive():
         return False
     others = (thread for thread in threading.enumerate() if not thread.daemon)

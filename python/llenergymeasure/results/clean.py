@@ -1,4 +1,4 @@
-"""What saves that were cut short have left: `ResultStore.clean`."""
+"""Removal of the leftovers of interrupted saves: `ResultStore.clean`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 @dataclass(repr=False)
 class Cleaning:
-    """What became of what saves have left, in the order of the paths; of a dry run, what would.
+    """The outcome of a cleaning, in the order of the paths. A dry run lists the same and changes nothing.
 
     Attributes:
-        root: The directory that was cleaned.
-        dry_run: Whether nothing was changed.
-        removed: Directories that are removed.
-        restored: Where a cleaner was stopped with a result in its hands, which is put back.
-        young: Directories that are not old enough: a save may be at work in them.
-        kept: Directories that are left as they were, and why: they hold what is not the store's, or they
-            cannot be removed.
+        root: The root of the store.
+        dry_run: True if nothing was changed.
+        removed: Leftovers that are removed.
+        restored: Results of an interrupted cleaner that are put back.
+        young: Directories that are too young: a save may be using them.
+        kept: Directories that stay unchanged, with the reason: they hold files that no save creates, or
+            they cannot be removed.
     """
 
     root: Path
@@ -39,11 +39,11 @@ class Cleaning:
     kept: list[Finding] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        """Tell the counts."""
+        """Return the counts and the root."""
         return f"<Cleaning of {str(self.root)!r}: {self}>"
 
     def __str__(self) -> str:
-        """Read as `would remove 3, too young 1`."""
+        """Return the counts as in `would remove 3, too young 1`."""
         would = "would " if self.dry_run else ""
         counts = [
             (len(self.removed), "would remove" if self.dry_run else "removed"),
@@ -55,27 +55,27 @@ class Cleaning:
 
 
 def clean_tree(root: str, *, older_than: timedelta | str, dry_run: bool) -> Cleaning:
-    """Remove what saves have left; see `ResultStore.clean`."""
+    """Remove the leftovers of interrupted saves; see `ResultStore.clean`."""
     interruptible = is_interruptible()
     age = to_age(older_than)
     cleaning = Cleaning(Path(root), dry_run)
-    left = _store.clean(root, age.total_seconds(), dry_run=dry_run, interruptible=interruptible)
-    for fate, path, what, why in left:
-        told: list[Finding] = getattr(cleaning, fate)
-        told.append(Finding(path, what if why is None else f"{what}: {why}"))
+    leftovers = _store.clean(root, age.total_seconds(), dry_run=dry_run, interruptible=interruptible)
+    for outcome, path, leftover, reason in leftovers:
+        findings: list[Finding] = getattr(cleaning, outcome)
+        findings.append(Finding(path, leftover if reason is None else f"{leftover}: {reason}"))
     return cleaning
 
 
 def to_age(age: timedelta | str) -> timedelta:
-    """Take an age: `90s`, `30m`, `12h`, `1d`, `2w`, or a timedelta that is not below zero."""
+    """Return the timedelta of an age such as `90s`, `30m`, `12h`, `1d`, `2w`, or a valid timedelta itself."""
     if isinstance(age, str):
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", age.strip(), re.ASCII)
         if found is None:
-            raise ValueError(f"an age is a number and one of s, m, h, d and w, as in 12h, not {age!r}")
+            raise ValueError(f"expected an age such as 12h, a number and one of s, m, h, d, w, got {age!r}")
         try:
             return timedelta(**{_UNITS[found[2]]: float(found[1])})
         except OverflowError:
-            raise ValueError(f"an age of {age} is beyond every clock") from None
+            raise ValueError(f"expected an age of at most {timedelta.max.days}d, got {age}") from None
     if age < timedelta(0):
-        raise ValueError(f"an age is not below zero, as {age} is")
+        raise ValueError(f"expected an age of zero or more, got {age}")
     return age

@@ -1,4 +1,4 @@
-"""Saving and loading one result: thin fronts of `ResultStore`."""
+"""Functions to save and load results: thin wrappers of `ResultStore`."""
 
 from __future__ import annotations
 
@@ -61,27 +61,27 @@ def load_result(
 
 
 def _find_collision_free_dir(base: str | os.PathLike[str]) -> Path:
-    """Make `base`, or the first free one of `base_1`, `base_2`, ..., and return what was made.
+    """Create `base`, or the first free one of `base_1`, `base_2`, ..., and return its path.
 
-    Missing parents are made too.
+    Missing parents are created.
 
     Raises:
-        PersistenceError: No directory could be made.
-        ValueError: The path ends in no name.
+        PersistenceError: No directory could be created.
+        ValueError: The last component of `base` is not a name.
     """
     base = Path(base)
     if base.name in ("", ".."):
-        raise ValueError(f"{str(base)!r} does not end in a name for a directory")
+        raise ValueError(f"base expects a path that ends in a name, got {str(base)!r}")
     return _store.claim(base.parent, base.name)
 
 
 def _atomic_write(content: str | bytes, path: str | os.PathLike[str]) -> None:
-    """Write a file durably, whole or not at all, over whatever has its name.
+    """Write a file durably and atomically; replace a file of the same name.
 
     Text is encoded as UTF-8. The file has mode 0666 under the umask.
 
     Raises:
-        PersistenceError: It could not be written, and what was there is unchanged; or (`committed`) it is
-            in place and its flush failed.
+        PersistenceError: The file could not be written, and the old one is unchanged; or (`committed`) the
+            new file is in place and its flush failed.
     """
     _store.replace(Path(path), content.encode() if isinstance(content, str) else content)

@@ -1,4 +1,4 @@
-"""Many results at once: `ResultStore.save_many`."""
+"""Save of many results: `ResultStore.save_many`."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BYTES", "MAX_PENDING", "save_many"]
 
 MAX_PENDING = 1024
-"""Results that are under way at once."""
+"""Results in flight, at most."""
 MAX_BYTES = 64 << 20
-"""And the bytes of their records."""
+"""Bytes of the records in flight, at most."""
 
-_PATIENCE = 0.15
-"""Seconds that an interrupted save waits for what is under way."""
-_NAMED = 10
-"""Results that a warning names."""
-_LOOK = 0.05
-"""Seconds between two looks at whether a signal has come."""
+_GRACE = 0.15
+"""Seconds that an interrupted save waits for the results in flight."""
+_MAX_NAMED = 10
+"""Results that a warning names, at most."""
+_POLL = 0.05
+"""Seconds between two checks for a signal."""
 
 
-def save_many(  # noqa: PLR0913 - the method has them all
+def save_many(  # noqa: PLR0913 - the parameters of the method
     root: str,
     results: Iterable[ExperimentResult],
     timeseries_sources: Iterable[TimeseriesSource | None] | None,
@@ -56,7 +56,7 @@ def save_many(  # noqa: PLR0913 - the method has them all
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # Whatever the iterable or the callback raised: what was given is saved first.
+            # The iterable or the callback raised: the submitted results are saved first.
             run.finish(quietly=True)
             if hasattr(error, "add_note"):  # from Python 3.11 on
                 error.add_note(run.summary())
@@ -67,7 +67,7 @@ def save_many(  # noqa: PLR0913 - the method has them all
 
 
 class _Run:
-    """One call of `save_many`: what it has submitted, and what became of it."""
+    """One call of `save_many`: the submitted results and their outcomes."""
 
     def __init__(
         self,
@@ -80,11 +80,11 @@ class _Run:
     ) -> None:
         self._total = total
         self._progress = progress
-        self._told = 0
+        self._reported = 0
         self._submitted = 0
         self._outcomes: dict[int, Any] = {}
-        """A path, as a string or made, or the error."""
-        self._made = 0
+        """A path, as `str` at first, or the error."""
+        self._converted = 0
         self._missing: list[int] = []
         self._interruptible = is_interruptible()
         self._bulk = _store.Bulk(
@@ -97,12 +97,12 @@ class _Run:
         )
 
     def submit(self, index: int, result: ExperimentResult, source: TimeseriesSource | None) -> None:
-        """Hand over a result; what is wrong with it alone is an outcome, too."""
+        """Submit a result; an error of this result alone becomes its outcome."""
         self._submitted = index + 1
         try:
-            name, record, beside = encode(result, sidecar=source is not None)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
-            self._outcomes[index] = error.with_traceback(None)  # which would keep the caller's frames
+            name, record, with_sidecar = encode(result, sidecar=source is not None)
+        except Exception as error:  # noqa: BLE001 - any error fails this result only
+            self._outcomes[index] = error.with_traceback(None)  # a traceback keeps the caller's frames alive
             return
         try:
             has_outcomes = self._bulk.submit(
@@ -110,51 +110,51 @@ class _Run:
                 name,
                 record,
                 source=source,
-                record_beside=beside,
+                record_beside=with_sidecar,
                 interruptible=self._interruptible,
             )
-        except PersistenceError as error:  # no thread could be started
+        except PersistenceError as error:  # no thread started
             self._outcomes[index] = error
             return
         if has_outcomes:
             self._collect(0.0)
 
     def finish(self, *, quietly: bool = False) -> None:
-        """Wait until everything that was submitted has its outcome."""
+        """Wait until every submitted result has its outcome."""
         if quietly:
             self._progress = None
         self._bulk.close()
-        while self._collect(_LOOK):
-            self._make_paths()
+        while self._collect(_POLL):
+            self._convert_paths()
         self._bulk.join()
 
     def _collect(self, seconds: float) -> bool:
         more = self._bulk.collect(self._outcomes, self._missing, seconds)
-        if self._progress is not None and len(self._outcomes) > self._told:
-            self._told = len(self._outcomes)
-            self._progress(self._told, self._total)
+        if self._progress is not None and len(self._outcomes) > self._reported:
+            self._reported = len(self._outcomes)
+            self._progress(self._reported, self._total)
         return more
 
-    def _make_paths(self) -> None:
-        """Turn strings into paths, in their place, as far as all before them are there."""
-        outcomes, index = self._outcomes, self._made
+    def _convert_paths(self) -> None:
+        """Convert strings to paths while waiting, in order, up to the first missing outcome."""
+        outcomes, index = self._outcomes, self._converted
         while isinstance(outcome := outcomes.get(index), (str, Exception)):
             if isinstance(outcome, str):
                 outcomes[index] = Path(outcome)
             index += 1
-        self._made = index
+        self._converted = index
 
     def interrupted(self) -> SaveInterrupted:
-        """Stop, and tell what is durable."""
+        """Cancel, and return the error with the state of each result."""
         self._progress = None
         self._bulk.cancel()
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _GRACE
         while (left := until - time.monotonic()) > 0:
             if not self._collect(left):
                 self._bulk.join()
                 break
         else:
-            # The interpreter waits for it at its exit: what is under way may be a stream that runs Python.
+            # Not a daemon: a result in flight may read a stream that runs Python.
             threading.Thread(target=self._bulk.join, name="llem-undo").start()
         in_place = self._bulk.in_place()
         self._collect(0.0)
@@ -163,7 +163,7 @@ class _Run:
         return SaveInterrupted(saved, failed, unconfirmed)
 
     def paths(self) -> list[Path]:
-        """Return where the results are, in order; raise what failed."""
+        """Return the paths of the results in order, or raise their errors."""
         if len(self._outcomes) != self._submitted or any(
             isinstance(outcome, Exception) for outcome in self._outcomes.values()
         ):
@@ -171,12 +171,12 @@ class _Run:
             with contextlib.suppress(UserWarning):
                 self._warn_of_missing()
             raise BulkSaveError(saved, failed)
-        self._make_paths()
+        self._convert_paths()
         self._warn_of_missing()
         return [self._outcomes[index] for index in range(self._submitted)]
 
     def summary(self) -> str:
-        """Say what became of everything that was submitted."""
+        """Return a sentence on the outcomes of the submitted results."""
         saved, failed = self._split()
         if failed:
             return f"before that, {BulkSaveError(saved, failed)}"
@@ -195,8 +195,8 @@ class _Run:
     def _warn_of_missing(self) -> None:
         if not self._missing:
             return
-        indices = ", ".join(map(str, sorted(self._missing)[:_NAMED]))
-        more = ", ..." if len(self._missing) > _NAMED else ""
+        indices = ", ".join(map(str, sorted(self._missing)[:_MAX_NAMED]))
+        more = ", ..." if len(self._missing) > _MAX_NAMED else ""
         warn(
             f"{len(self._missing)} of {self._submitted} timeseries sources do not exist; those results were "
             f"saved without a sidecar: {indices}{more}"
@@ -208,13 +208,13 @@ def _pairs(
     sources: Iterable[TimeseriesSource | None] | None,
     total: int | None,
 ) -> Iterator[tuple[ExperimentResult, TimeseriesSource | None]]:
-    """Pair each result with its source."""
+    """Return pairs of each result and its source."""
     if isinstance(results, ExperimentResult):
-        raise TypeError("results is an iterable of results; to save one, use save")
+        raise TypeError("results expects an iterable of results, got one result; use save")
     if sources is None:
         return zip(results, itertools.repeat(None), strict=False)
     if isinstance(sources, (str, bytes)):
-        raise TypeError(f"timeseries_sources is one source for each result, not the string {sources!r}")
+        raise TypeError(f"timeseries_sources expects one source per result, got the string {sources!r}")
     if total is not None and isinstance(sources, Sized) and len(sources) != total:
-        raise ValueError(f"timeseries_sources has {len(sources)} entries for {total} results")
+        raise ValueError(f"timeseries_sources expects {total} sources, got {len(sources)}")
     return zip(results, sources, strict=True)

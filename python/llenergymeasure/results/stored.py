@@ -1,4 +1,4 @@
-"""One result on disk, as a handle that reads nothing before it is asked."""
+"""A handle of one result on disk, which reads on request."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ __all__ = ["StoredResult"]
 
 
 class StoredResult:
-    """A result on disk.
+    """A handle of a result on disk. It reads nothing until a method is called.
 
     Args:
-        directory: Its directory, absolute.
+        directory: The absolute path of the result's directory.
         max_record_bytes: As for `ResultStore`.
     """
 
     _max_record_bytes: int | None = None
 
     def __init__(self, directory: str | os.PathLike[str], *, max_record_bytes: int | None = None) -> None:
-        """Take its directory."""
+        """Create a handle of a directory."""
         self._directory = os.fsdecode(directory)
         self._max_record_bytes = check_limit(max_record_bytes)
 
     @property
     def path(self) -> Path:
-        """Its `result.json`."""
+        """The path of the `result.json`."""
         return Path(self._directory, _store.RECORD)
 
     def __repr__(self) -> str:
-        """Name the directory."""
+        """Return the class and the directory."""
         return f"StoredResult({self._directory!r})"
 
     def __eq__(self, other: object) -> bool:
-        """Two are equal when they are of one directory path."""
+        """Compare the paths of the directories."""
         return isinstance(other, StoredResult) and self._directory == other._directory
 
     def __hash__(self) -> int:
@@ -51,17 +51,16 @@ class StoredResult:
         return hash(self._directory)
 
     def load(self, *, missing_sidecar: MissingSidecar = "warn") -> ExperimentResult:
-        """Load it and check it against the schema; see `ResultStore.load`."""
+        """Load the result and validate it; see `ResultStore.load`."""
         return load_record(self._directory, missing_sidecar, self._max_record_bytes)
 
     def timeseries(self) -> Timeseries:
-        """Read its power trace; see `results.timeseries.read_timeseries`.
+        """Read the power trace; see `results.timeseries.read_timeseries`.
 
         Raises:
-            PersistenceError: There is none, or it cannot be read; it is a `FileNotFoundError` where there is
-                none.
-            ResultError: The sidecar is no power trace.
+            PersistenceError: The sidecar cannot be read; a `FileNotFoundError` if it does not exist.
+            ResultError: The sidecar is not a power trace.
         """
-        from llenergymeasure.results.timeseries import read_trace  # noqa: PLC0415 - few need it
+        from llenergymeasure.results.timeseries import read_trace  # noqa: PLC0415 - rarely needed
 
         return read_trace(self._directory, self._max_record_bytes)

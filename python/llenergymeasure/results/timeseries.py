@@ -1,4 +1,4 @@
-"""The power trace of a result: resampled to 1 Hz, written, and read back."""
+"""Power traces: write of resampled samples, and read."""
 
 from __future__ import annotations
 
@@ -22,36 +22,37 @@ def write_timeseries_parquet(
     """Resample power and thermal samples to 1 Hz, and write them as Parquet with zstd.
 
     A sample is a mapping or an object with some of `timestamp`, `power_w`, `temperature_c`, `memory_used_mb`,
-    `memory_total_mb`, `sm_utilisation` and `throttle_reasons`. What is missing, None or NaN is no value. The
-    samples may come in any order, from any iterable; all are held in memory until the end.
+    `memory_total_mb`, `sm_utilisation` and `throttle_reasons`. A value that is absent, None or NaN is
+    missing. The samples may come in any order, from any iterable, and are held in memory.
 
-    Each row is one second of one GPU, by time and then by GPU: `timestamp_s` is 0.0, 1.0, ... from the
-    earliest sample of all, and the row has the samples from there until just before the next. It holds the
-    arithmetic mean of each quantity, rounded to float32, and every bit that was set in any of its
-    `throttle_reasons`; null where there was no value. A second without a sample is a row of nulls: every GPU
-    has a row for every second from the first sample to the last.
+    A row is one second of one GPU; rows are sorted by time, then by GPU. `timestamp_s` is 0.0, 1.0, ... from
+    the earliest sample, and a row covers the samples from its `timestamp_s` to just before the next. It holds
+    the arithmetic mean of each quantity, rounded to float32, and the bitwise or of `throttle_reasons`; null
+    where all values are missing. Every GPU has a row for every second from the first sample to the last, so a
+    second without samples is a row of nulls.
 
-    The file is written durably, whole or not at all, over whatever has its name, and can be a
-    `timeseries_source`. No samples make a file with the columns and no rows.
+    The write is durable and atomic, and replaces a file of the same name. The file is a valid
+    `timeseries_source`. Without samples, it has the columns and no rows.
 
     Args:
-        samples: The samples. `timestamp` is a number of seconds since whenever, or a datetime; all are of
-            one kind, and datetimes all aware or all naive. Naive ones are taken as they stand: a change of
-            the clocks between them is an hour too much or too little. `throttle_reasons` is an integer of up
-            to 63 bits. A table gives its rows as mappings: `frame.to_dict("records")` in pandas,
+        samples: The samples. `timestamp` is a number of seconds from any origin, or a datetime. All are of
+            one kind, and datetimes are all aware or all naive. `throttle_reasons` is an integer of up to 63
+            bits. A table gives its rows as mappings: `frame.to_dict("records")` in pandas,
             `frame.iter_rows(named=True)` in polars.
-        output_path: The file; its directory must be there.
-        gpu_index: The GPU of every sample that has no `gpu_index` of its own; -1 is the whole system.
+        output_path: The file, in an existing directory.
+        gpu_index: The GPU of the samples without a `gpu_index` of their own; -1 is the whole system.
 
     Returns:
         `output_path`.
 
     Raises:
-        ValueError: A sample has no timestamp, or a value that is no finite number or too large for its
-            column; or there would be a million rows more than samples, as a wrong timestamp makes them. The
-            message names the sample by its place in `samples`, from 0. Nothing was written.
-        PersistenceError: The file could not be written, and what was there is unchanged; or (`committed`) it
-            is in place and its flush failed.
+        ValueError: A sample has no timestamp, or a value that is not a finite number or too large for its
+            column; or the rows would exceed the samples by a million, which a wrong timestamp causes. The
+            message has the index of the sample, from 0. Nothing was written.
+        PersistenceError: The file could not be written, and the old one is unchanged; or (`committed`) the
+            new file is in place and its flush failed.
+
+    Limits: naive datetimes are compared as they are, so a change of the clocks shifts them by an hour.
     """
     path = os.fsdecode(output_path)
     trace = resample(samples, gpu_number(gpu_index, "gpu_index"))
@@ -62,25 +63,25 @@ def write_timeseries_parquet(
 def read_timeseries(path: str | os.PathLike[str]) -> Timeseries:
     """Read a power trace into memory.
 
-    Any Parquet file with `timestamp_s` and `power_w` is one, compressed with zstd, snappy or not at all. A
-    file without `gpu_index` is of GPU 0; the other usual columns are null where they are missing, and columns
-    of other names are left out. Numbers of other types become the usual ones where they fit.
+    A power trace is a Parquet file with `timestamp_s` and `power_w`, compressed with zstd, snappy or not at
+    all. Without `gpu_index`, the GPU is 0. Other columns of `Timeseries` that are absent are null, and
+    columns of other names are omitted. Numbers are converted to the types of `Timeseries`.
 
     Args:
-        path: The Parquet file; or a result's directory or its `result.json` (whatever ends in `.json`), and
-            then the sidecar beside it is read.
+        path: The Parquet file, a result's directory, or its `result.json` (any path that ends in `.json`).
+            For a result, its sidecar is read.
 
     Raises:
-        PersistenceError: The file cannot be read; it is a `FileNotFoundError` where there is none.
-        ResultCorruptError: The file is empty, truncated, no Parquet file, or claims what it does not hold.
-        ResultError: The file is whole, but lacks `timestamp_s` or `power_w`, holds what does not fit its
-            column, or has more than 2**25 rows.
+        PersistenceError: The file cannot be read; a `FileNotFoundError` if it does not exist.
+        ResultCorruptError: The file is empty, truncated, not Parquet, or inconsistent.
+        ResultError: The file is complete, but lacks `timestamp_s` or `power_w`, has a value that does not fit
+            its column, or has more than 2**25 rows.
     """
     return read_trace(path, None)
 
 
 def read_trace(path: str | os.PathLike[str], limit: int | None) -> Timeseries:
-    """Read a power trace, beside a record of at most so many bytes: see `read_timeseries`."""
+    """Read a power trace; see `read_timeseries`. `limit` is the largest record in bytes."""
     path = os.fsdecode(path)
     if path.endswith(".json") or os.path.isdir(path):  # noqa: PTH112
         path = _sidecar(path, max_bytes(limit))
@@ -88,11 +89,11 @@ def read_trace(path: str | os.PathLike[str], limit: int | None) -> Timeseries:
 
 
 def _sidecar(path: str, limit: int) -> str:
-    """Return where the sidecar of a result is, by the name that its record gives it."""
+    """Return the path of a result's sidecar, by the name in its record."""
     record, content, _ = _store.read(path, limit)
     try:
         name = from_json(content)["timeseries"]
-    except (ValueError, TypeError, LookupError):  # a trace can be read beside a record that cannot
+    except (ValueError, TypeError, LookupError):  # the trace of an invalid record is readable
         name = None
     if not isinstance(name, str) or name in ("", ".", "..") or any(mark in name for mark in "/\\\0"):
         name = _store.SIDECAR

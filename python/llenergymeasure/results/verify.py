@@ -1,4 +1,4 @@
-"""What is whole in a store and what is not: `ResultStore.verify`."""
+"""Check of a store for damage and leftovers: `ResultStore.verify`."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ __all__ = ["Finding", "Verification", "verify_tree"]
 
 
 class Finding(NamedTuple):
-    """A directory, and what is wrong with it."""
+    """A directory and its problem."""
 
     path: Path
     problem: str
 
     def __str__(self) -> str:
-        """Read as `path: problem`."""
+        """Return `path: problem`."""
         return f"{self.path}: {self.problem}"
 
 
 @dataclass(repr=False)
 class Verification:
-    """What was found in a store, in the order of the paths.
+    """The state of the directories of a store, in the order of the paths.
 
     Attributes:
-        root: The directory that was looked over.
-        deep: Whether records were validated against the schema, and sidecars read to the last page.
-        complete: How many directories hold a whole result; also those whose sidecar is missing.
-        damaged: Directories whose record or sidecar is not whole, or that cannot be read.
-        missing_sidecars: Results whose record names a sidecar that is not there.
-        incomplete: What a save that was cut short left, or one that is under way: harmless, and what
-            `ResultStore.clean` removes.
-        foreign: Directories that hold other things and no result; the outermost of each.
+        root: The root of the store.
+        deep: True if records were validated against the schema, and sidecars read to the last page.
+        complete: The number of directories with a complete record, with or without their sidecar.
+        damaged: Directories with an invalid record or sidecar, or that cannot be read.
+        missing_sidecars: Results whose record names a sidecar that does not exist.
+        incomplete: Leftovers of interrupted saves, which `ResultStore.clean` removes, and saves in progress.
+            Both are harmless.
+        foreign: Directories with other files and no result at any depth; the outermost of each.
     """
 
     root: Path
@@ -55,15 +55,15 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether every result is whole and has its sidecar."""
+        """True if every result is complete and has its sidecar."""
         return not self.damaged and not self.missing_sidecars
 
     def __repr__(self) -> str:
-        """Tell the counts."""
+        """Return the counts and the root."""
         return f"<Verification of {str(self.root)!r}: {self}>"
 
     def __str__(self) -> str:
-        """Read as `10,000 complete, 2 damaged, 1 incomplete`."""
+        """Return the counts as in `10,000 complete, 2 damaged, 1 incomplete`."""
         counts = [
             (len(self.damaged), "damaged"),
             (len(self.missing_sidecars), "without the sidecar that it names"),
@@ -78,18 +78,18 @@ class Verification:
 def verify_tree(
     root: str, *, deep: bool, progress: Progress | None, limit: int | None = None
 ) -> Verification:
-    """Look over a directory of results; see `ResultStore.verify`."""
+    """Check the directories below a root; see `ResultStore.verify`."""
     interruptible = is_interruptible()
     found = Verification(Path(root), deep)
     inspection = _store.Inspection(
         root, SCHEMA_VERSION, deep=deep, max_bytes=max_bytes(limit), interruptible=interruptible
     )
-    while (part := inspection.next()) is not None:
-        complete, findings, records = part
+    while (batch := inspection.next()) is not None:
+        complete, findings, records = batch
         found.complete += complete
         for kind, path, problem in findings:
-            told: list[Finding] = getattr(found, kind)
-            told.append(Finding(path, problem))
+            of_kind: list[Finding] = getattr(found, kind)
+            of_kind.append(Finding(path, problem))
         for path, record in records:
             misfit = _misfit(record)
             if misfit is None:
@@ -98,13 +98,13 @@ def verify_tree(
                 found.damaged.append(Finding(path, misfit))
         if progress is not None:
             progress(found.complete + len(found.damaged), None)
-    for told in (found.damaged, found.incomplete, found.foreign):
-        told.sort()
+    for unsorted in (found.damaged, found.incomplete, found.foreign):
+        unsorted.sort()
     return found
 
 
 def _misfit(record: bytes) -> str | None:
-    """Say why a record is no result of the schema; None where it is one."""
+    """Return why a record does not fit the schema, or None."""
     try:
         ExperimentResult.model_validate_json(record)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Results saved in the background: `ResultStore.writer`."""
+"""Save of results in the background: `ResultStore.writer`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from llenergymeasure.errors import BulkSaveError, PersistenceError
 from llenergymeasure.results._submissions import THREAD, Submissions
 from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.save_many import MAX_BYTES
+from llenergymeasure.results.types import OnUnsaved, check_policy
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,32 +29,33 @@ __all__ = ["Writer"]
 
 
 class Writer:
-    """Saves results in the background.
+    """A background saver of results.
 
-    `submit` returns at once with a future; the future resolves to the path of `result.json` when that would
-    survive a power cut. All threads of the process may submit. A disk that is slower than they are makes
-    `submit` wait instead of filling memory.
+    `submit` returns a future at once. The future resolves to the path of `result.json` when the result would
+    survive a power cut. All threads of a process may submit. Backpressure: if the disk is slower than the
+    threads, `submit` waits instead of filling memory.
 
-    Use it in a `with` block: leaving the block waits for everything that was submitted. A writer that nobody
-    closes still saves all of it, at the exit of the interpreter at the latest. It belongs to the process that
-    opened it; a child opens its own. Between two flushes it remembers the name of each directory it made,
-    some 200 bytes, for the error that the next flush may raise.
+    Use a writer in a `with` block: the end of the block waits for every submitted result. A writer that is
+    not closed still saves them, at the latest when the interpreter exits.
+
+    Limits: a writer belongs to the process that opened it; a child process opens its own. Between two
+    flushes, a writer stores about 200 bytes per result for the error that the next flush may raise.
 
         with ResultStore("results").writer() as writer:
             for result in sweep():
                 writer.submit(result)
 
-    In a coroutine, `await asyncio.wrap_future(writer.submit(result))`.
+    A coroutine calls `await asyncio.wrap_future(writer.submit(result))`.
     """
 
     def __init__(
         self, root: str, *, durable: bool, max_pending: int, on_error: OnError, flush_method: str | None
     ) -> None:
-        """Open it: see `ResultStore.writer`."""
+        """Open a writer; see `ResultStore.writer`."""
         if max_pending < 1:
-            raise ValueError(f"max_pending is at least 1, not {max_pending}")
-        if on_error not in ("raise", "ignore") and not callable(on_error):
-            raise ValueError(f"on_error is 'raise', 'ignore' or a function, not {on_error!r}")
+            raise ValueError(f"max_pending expects at least 1, got {max_pending}")
+        if not callable(on_error):
+            check_policy("on_error", on_error, OnUnsaved, "a function")
         self._root = root
         self._process = os.getpid()
         bulk = _store.Bulk(
@@ -73,30 +75,30 @@ class Writer:
             raise PersistenceError(errno.EAGAIN, str(error), root, "start") from error
 
     def __repr__(self) -> str:
-        """Name the directory and what is under way."""
-        state = "closed" if self._submissions.closed else f"{len(self._submissions.under_way)} under way"
+        """Return the directory and the number of results in flight."""
+        state = "closed" if self._submissions.closed else f"{len(self._submissions.in_flight)} in flight"
         return f"<Writer of {self._root!r}, {state}>"
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to go to another process."""
+        """Reject pickling."""
         raise TypeError(
-            "a writer cannot be pickled, it stays in its process; open another one there: "
+            "a writer cannot be pickled, since it belongs to its process; open another one there: "
             f"ResultStore({self._root!r}).writer()"
         )
 
     def submit(
         self, result: ExperimentResult, timeseries_source: TimeseriesSource | None = None
     ) -> Future[Path]:
-        """Hand over a result, and return a future of the path of its `result.json`.
+        """Submit a result, and return a future of the path of its `result.json`.
 
-        The result is read before this returns, the sidecar's source after it: a file must stay as it is until
-        the future resolves. The future fails as `ResultStore.save` would; it cannot be cancelled.
+        The result is encoded before `submit` returns. The source is read later: do not change the file until
+        the future resolves. The future has the errors of `ResultStore.save`, and cannot be cancelled.
 
         Raises:
             ValueError: The writer is closed.
-            RuntimeError: It belongs to another process.
-            KeyboardInterrupt: Ctrl-C. While this waited for room, the result was not taken; at its very end,
-                it was, and is saved.
+            RuntimeError: The writer belongs to another process.
+            KeyboardInterrupt: Ctrl-C. An interrupt while `submit` waits for room drops the result; an
+                interrupt at its very end comes too late, and the result is saved.
 
         Warns:
             UserWarning: `timeseries_source` does not exist; the result is saved without a sidecar.
@@ -112,12 +114,12 @@ class Writer:
         return future
 
     def flush(self) -> None:
-        """Wait until everything that was submitted before is durable, or has failed.
+        """Wait until every result that was submitted so far is durable or has failed.
 
         Raises:
-            BulkSaveError: Something failed since the last flush. Results are numbered by their submission to
-                this writer, from 0; `saved` has those since the last flush.
-            RuntimeError: The writer belongs to another process, or a callback of a future called this and
+            BulkSaveError: A result failed since the last flush. The keys count the results that were
+                submitted to this writer, from 0; `saved` has those since the last flush.
+            RuntimeError: The writer belongs to another process, or a callback of a future calls `flush` and
                 would wait for itself.
         """
         self._check_process()
@@ -125,7 +127,7 @@ class Writer:
         self._submissions.raise_failures()
 
     def close(self) -> None:
-        """Flush, and stop; a closed writer takes nothing more. Closing it again does nothing.
+        """Flush and stop. A closed writer accepts no results; closing it again does nothing.
 
         Raises:
             BulkSaveError: As `flush`.
@@ -137,34 +139,34 @@ class Writer:
             self._submissions.wait()
             self._thread.join()
         except BaseException:
-            # Whoever does not wait any more is told by the thread what fails after that.
+            # The thread reports the failures that this call no longer waits for.
             self._submissions.orphaned = True
             raise
         self._submissions.raise_failures()
 
     def _abandon(self, seconds: float) -> None:
-        """Undo what is not in place yet, and wait for that, but not longer."""
+        """Undo the results that are not in place, and wait for that for some seconds."""
         self._submissions.abandon()
         self._thread.join(seconds)
 
     def __enter__(self) -> Self:
-        """Return itself."""
+        """Return the writer."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close. An exception of the block goes before what failed to be saved."""
+        """Close the writer. An exception of the block takes precedence over failed saves."""
         try:
             self.close()
-        except (BulkSaveError, RuntimeError) as trouble:
+        except (BulkSaveError, RuntimeError) as failure:
             if error is None:
                 raise
             if hasattr(error, "add_note"):  # from Python 3.11 on
-                error.add_note(f"and the writer: {trouble}")
+                error.add_note(f"and the writer: {failure}")
 
     def __del__(self) -> None:
-        """Finish what was submitted to a writer that nobody closed."""
+        """Close a writer that was not closed; its thread finishes the submitted results."""
         submissions: Submissions | None = self.__dict__.get("_submissions")
         if submissions is None or submissions.closed or os.getpid() != self._process:
             return
@@ -180,7 +182,7 @@ class Writer:
 
 
 def _is_missing(path: str | os.PathLike[str]) -> bool:
-    """Whether there is no such file; what cannot be looked at is the store's to judge."""
+    """Return True if a file does not exist; the store handles any other error."""
     try:
         os.stat(path)  # noqa: PTH116 - any path-like
     except (FileNotFoundError, NotADirectoryError):
