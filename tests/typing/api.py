@@ -25,6 +25,7 @@ from llenergymeasure.domain.experiment import AggregatedResult, compute_measurem
 from llenergymeasure.results.scan import Scan
 from llenergymeasure.results.store import StoredResult
 from llenergymeasure.results.timeseries import Timeseries, read_timeseries, write_timeseries_parquet
+from llenergymeasure.results.types import MissingSidecar, OnBadFile, OnError, TimeseriesSource
 
 
 def save(result: ExperimentResult, trace: Timeseries, table: pa.Table) -> list[Path]:
@@ -67,8 +68,17 @@ async def write(results: list[ExperimentResult], trace: Timeseries) -> Path:
 
 def load(path: Path) -> ExperimentResult:
     loaded: AggregatedResult = ExperimentResult.from_json(path, missing_sidecar="ignore")
-    loaded = load_result(str(path), missing_sidecar="error")
+    loaded = load_result(str(path), missing_sidecar="raise")
+    loaded = load_result(path.parent, missing_sidecar="error")
     return ResultStore(path.parent).load(path.name) if loaded.timeseries else loaded
+
+
+def pass_on(
+    store: ResultStore, source: TimeseriesSource, bad: OnBadFile, missing: MissingSidecar, unsaved: OnError
+) -> None:
+    for result in store.iter_results(missing_sidecar=missing):
+        store.writer(on_error=unsaved).submit(result, source)
+    store.scan(on_error=bad)
 
 
 def trace(samples: list[dict[str, float]], result: ExperimentResult) -> tuple[float, dict[int, float]]:
@@ -125,3 +135,5 @@ def wrong(result: ExperimentResult) -> None:
     load_result("x", missing_sidecar="explode")  # type: ignore[arg-type]
     save_results(result, "results")  # type: ignore[arg-type]
     ResultStore("results").writer(on_error="explode")  # type: ignore[arg-type]
+    ResultStore("results").scan(on_error="ignore")  # type: ignore[arg-type]
+    ResultStore("results").load_all(on_error="collect")  # type: ignore[arg-type]

@@ -83,7 +83,7 @@ def test_save_on_volatile_file_system_warns_once(
 
     mounted("tmpfs none rw")
     save(store, durable=False)
-    with pytest.warns(UserWarning, match="do not survive a power cut: this is a tmpfs") as warned:
+    with pytest.warns(UserWarning, match="do not survive a power cut: tmpfs is memory") as warned:
         save(store)
     assert [warning.filename for warning in warned] == [__file__]
     save(store)

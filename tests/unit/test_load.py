@@ -32,7 +32,7 @@ from llenergymeasure import (
         (b"null", ResultError, "null"),
         (b"3", ResultError, "a number"),
         (b'{"schema_version": "1.0"}', SchemaVersionError, "'1.0'"),
-        (b'{"schema_version": "3.0", "new_field": 1}', SchemaVersionError, "'3.0'.*reads '2.0'"),
+        (b'{"schema_version": "3.0", "new_field": 1}', SchemaVersionError, "'2.0', got '3.0'"),
         (b'{"schema_version": 2}', SchemaVersionError, "2"),
         (b"{}", ValidationError, "experiment_id"),
     ],

@@ -118,7 +118,7 @@ def test_close_iter_results_early_ends_it(make_result: Make, store: ResultStore)
 
 @pytest.mark.parametrize("wrong", [{"on_error": "collect"}, {"missing_sidecar": "no"}])
 def test_iter_results_rejects_unknown_choices_at_once(store: ResultStore, wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is '"):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} expects '"):
         store.iter_results(**wrong)
 
 

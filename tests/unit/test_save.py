@@ -102,7 +102,7 @@ def test_save_rejects_results_that_cannot_be_loaded(
     plain = make_result()
     with pytest.raises(TypeError, match=r"fields that schema line 2\.0 does not have: note"):
         Annotated(**dict(plain)).save(tmp_path)
-    with pytest.raises(TypeError, match="not dict"):
+    with pytest.raises(TypeError, match="got dict"):
         save_result({}, tmp_path)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="total_tokens"):
         plain.model_copy(update={"total_tokens": "many"}).save(tmp_path)

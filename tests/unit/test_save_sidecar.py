@@ -220,7 +220,7 @@ def test_load_finds_a_sidecar_of_another_name(
 
 def test_load_rejects_unknown_missing_sidecar_choice(result: ExperimentResult, tmp_path: Path) -> None:
     path = result.save(tmp_path)
-    with pytest.raises(ValueError, match="'warn', 'ignore' or 'error', not 'explode'"):
+    with pytest.raises(ValueError, match="'warn', 'ignore', 'raise' or 'error', got 'explode'"):
         ResultStore(tmp_path).load(path, missing_sidecar="explode")  # type: ignore[arg-type]
 
 

@@ -173,7 +173,7 @@ def test_write_timeseries_accepts_datetimes(path: Path) -> None:
         ({"timestamp": datetime(2026, 1, 1, tzinfo=timezone.utc)}, "as sample 0 has, got an aware datetime"),
         ({"timestamp": 1, "power_w": "251 W"}, "power_w of sample 1 expects a number, got str"),
         ({"timestamp": 1, "power_w": [1.0]}, "power_w of sample 1 expects a number, got list"),
-        ({"timestamp": 1, "temperature_c": math.inf}, "temperature_c of sample 1 expects a finite number that fits a float32, got inf"),
+        ({"timestamp": 1, "temperature_c": math.inf}, "temperature_c of sample 1 expects .*, got inf"),
         ({"timestamp": 1, "memory_used_mb": 1e39}, r"memory_used_mb of sample 1 expects .*, got 1e\+39"),
         ({"timestamp": 1, "throttle_reasons": 1 << 63}, "throttle_reasons of sample 1 expects an integer"),
         ({"timestamp": 1, "throttle_reasons": -1}, "throttle_reasons of sample 1 expects an integer"),

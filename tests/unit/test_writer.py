@@ -220,7 +220,7 @@ def test_cancel_coroutine_keeps_its_result(result: ExperimentResult, store: Resu
 
 def test_await_failed_future_raises_its_error(store: ResultStore) -> None:
     async def sweep() -> None:
-        with store.writer(on_error="ignore") as writer, pytest.raises(TypeError, match="not str"):
+        with store.writer(on_error="ignore") as writer, pytest.raises(TypeError, match="got str"):
             await asyncio.wrap_future(writer.submit("no result"))  # type: ignore[arg-type]
 
     asyncio.run(sweep())

@@ -15,6 +15,7 @@ from llenergymeasure.results import _columns, _conditions
 from llenergymeasure.results._interrupt import is_interruptible
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._warnings import warn
+from llenergymeasure.results.types import OnBadFile, check_policy
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from llenergymeasure.results.types import Condition, OnBadFile, Progress
+    from llenergymeasure.results.types import Condition, Progress
 
 __all__ = [
     "BATCH_SIZE",
@@ -318,8 +319,7 @@ def _is_of_trace(name: str, names: list[str]) -> bool:
 
 
 def _is_strict(on_error: OnBadFile) -> bool:
-    if on_error not in ("raise", "skip", "collect"):
-        raise ValueError(f"on_error is 'raise', 'skip' or 'collect', not {on_error!r}")
+    check_policy("on_error", on_error, OnBadFile)
     return on_error == "raise"
 
 
