@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from llenergymeasure import ResultStore
-from support.optional import needs, stop
+from support import optional
+from support.processes import HANG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _pytest.mark import ParameterSet
 
 TOP = Path(__file__).parents[2]
 README = TOP / "README.md"
@@ -35,7 +41,6 @@ PAGES = [
     *sorted((TOP / "docs" / "tutorials").glob("*.md")),
     *sorted((TOP / "docs" / "how-to").glob("*.md")),
 ]
-PATIENCE = 120.0
 
 
 class Block(NamedTuple):
@@ -44,16 +49,9 @@ class Block(NamedTuple):
     language: str
     text: str
 
-    def lacks(self) -> str | None:
-        """Return the optional package that this block needs and that is not installed."""
-        return next(
-            (
-                name
-                for sign, name in OPTIONAL.items()
-                if sign in self.text and not importlib.util.find_spec(name)
-            ),
-            None,
-        )
+    def needs(self) -> set[str]:
+        """Return the optional packages that this block imports."""
+        return {package for sign, package in OPTIONAL.items() if sign in self.text}
 
 
 def blocks_of(page: Path) -> list[Block]:
@@ -80,17 +78,23 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
 
 
-@needs()  # no package of its own: `make test` runs the other blocks, `make extra` all of them
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+def pages() -> Iterator[ParameterSet]:
+    """Yield the pages; `make extra` selects those with blocks that need optional packages."""
+    for page in PAGES:
+        needs = set().union(*(block.needs() for block in blocks_of(page))) - {"matplotlib", "pyarrow"}
+        yield pytest.param(page, marks=optional.needs() if needs else (), id=str(page.relative_to(TOP)))
+
+
+@pytest.mark.parametrize("page", list(pages()))
 def test_page_blocks_run_in_order_in_fresh_directory(
     page: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     place = tmp_path / "fresh"
     place.mkdir()
-    missing = set()
+    missing: set[str] = set()
     for number, block in enumerate(blocks_of(page)):
-        if package := block.lacks():
-            missing.add(package)
+        if absent := {package for package in block.needs() if not find_spec(package)}:
+            missing |= absent
             continue
         command = ["sh", "-c", block.text]
         if block.language == "python":
@@ -99,11 +103,11 @@ def test_page_blocks_run_in_order_in_fresh_directory(
             program.write_text(block.text, encoding="utf-8")
             command = [sys.executable, program.name]
         ended = subprocess.run(
-            command, cwd=place, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+            command, cwd=place, env=environment, capture_output=True, text=True, timeout=HANG, check=False
         )
         assert ended.returncode == 0, f"{block.text}\n{ended.stdout}{ended.stderr}"
     if missing:
-        stop(" and ".join(sorted(missing)))
+        optional.stop(" and ".join(sorted(missing)))
 
 
 def test_readme_is_short_and_has_two_pictures() -> None:
@@ -122,9 +126,11 @@ def test_readme_sweep_is_the_example_in_25_lines() -> None:
 
 
 def test_sweep_killed_in_the_middle_measures_only_what_is_missing(tmp_path: Path) -> None:
-    def start() -> subprocess.Popen[str]:
+    def start(seconds: str) -> subprocess.Popen[str]:
+        program = tmp_path / "sweep.py"
+        program.write_text(SWEEP.read_text(encoding="utf-8").replace("sleep(0.1)", f"sleep({seconds})"))
         return subprocess.Popen(
-            [sys.executable, str(SWEEP)],
+            [sys.executable, program.name],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -135,17 +141,17 @@ def test_sweep_killed_in_the_middle_measures_only_what_is_missing(tmp_path: Path
     def records() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in (tmp_path / "sweep").glob("*/result.json")}
 
-    killed = start()
-    deadline = time.monotonic() + PATIENCE
+    killed = start("0.5")
+    deadline = time.monotonic() + HANG
     while len(records()) < 6 and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate(timeout=PATIENCE)  # the pipe ends when the last worker is gone
+    killed.communicate(timeout=HANG)  # the pipe ends when the last worker is gone
     before = records()
     assert 6 <= len(before) < 40
     assert killed.returncode == -signal.SIGKILL
 
-    printed, _ = (resumed := start()).communicate(timeout=PATIENCE)
+    printed, _ = (resumed := start("0.01")).communicate(timeout=HANG)
     assert resumed.returncode == 0, printed
     assert f"{40 - len(before)} of 40 to measure" in printed
     after = records()
