@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use llem_store::claim::claim;
-use llem_store::dir::Dir;
+use llem_store::fs::claim::claim;
+use llem_store::fs::dir::Dir;
 use llem_store::load::{Limit, diagnose, read};
 use llem_store::name::directory_name;
 use llem_store::save::{Save, save};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use llem_store::clean::Fate;
+use llem_store::inspect::clean::Fate;
 use llem_store::inspect::{self, Depth, Finding, Kind, Part};
 use llem_store::load::Limit;
 use pyo3::exceptions::PyValueError;
@@ -96,7 +96,7 @@ pub fn clean(
         Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let caller = Caller { progress: None, interruptible };
     let leftovers = caller
-        .run(py, |poll| Ok(llem_store::clean::clean(&root, age, dry_run, &mut || poll(0))?))?
+        .run(py, |poll| Ok(llem_store::inspect::clean::clean(&root, age, dry_run, &mut || poll(0))?))?
         .into_iter()
         .map(|left| {
             let (fate, why) = match left.fate {

@@ -25,8 +25,8 @@ use barrier::Gate;
 use engine::{Shared, wait};
 use queue::Queue;
 
-use crate::durable::Durability;
 use crate::error::{Error, Result, Step};
+use crate::fs::durable::Durability;
 use crate::save::Saved;
 use crate::sidecar::Source;
 
@@ -37,7 +37,7 @@ const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Job {
     /// The name of the result's directory; `_1`, `_2`, ... are appended where it is taken.
     pub name: String,
-    /// What `result.json` is to hold: compact JSON, which is [indented](crate::layout) on its way.
+    /// What `result.json` is to hold: compact JSON, which is [indented](crate::json::indent) on its way.
     pub record: Vec<u8>,
     /// The sidecar, and the record as it reads beside one.
     pub sidecar: Option<(Source, Vec<u8>)>,

@@ -13,9 +13,9 @@ use arrow_array::RecordBatch;
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{ArrowError, SchemaRef};
 
-use crate::durable::replace_with;
 use crate::error::{Error, Step};
 use crate::export::values::{columns, with_text};
+use crate::fs::durable::replace_with;
 use crate::scan::ScanError;
 use crate::sidecar::{Counted, encode_error, parquet_writer};
 

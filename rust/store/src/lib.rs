@@ -13,7 +13,7 @@
 //! 1. When [`save::save`] returns, a [`Durability::Durable`] result survives a crash of the process and a
 //!    power cut, and nothing that existed was overwritten, whoever else saves: threads, processes, hosts.
 //! 2. A reader sees a whole file or none, at every instant.
-//! 3. What comes back is what went in: a record is [laid out](layout) and never parsed, a sidecar copied.
+//! 3. What comes back is what went in: a record is [indented](json::indent) and never parsed, a sidecar copied.
 //!
 //! # Limits
 //!
@@ -22,33 +22,28 @@
 
 #![forbid(unsafe_code)]
 
+pub mod baseline;
 pub mod bulk;
-pub mod claim;
-pub mod clean;
-pub mod dir;
-pub mod durable;
 pub mod error;
 pub mod export;
-pub mod floor;
-mod footer;
+pub mod fs;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod inspect;
-pub mod layout;
+pub mod json;
 pub mod load;
 pub mod name;
-pub mod root;
+mod parquet;
 pub mod save;
 pub mod scan;
-mod shape;
 pub mod sidecar;
-mod thrift;
 pub mod timeseries;
 mod unwind;
+mod walk;
 
-pub use durable::Durability;
 pub use error::{Error, Result, Step};
+pub use fs::durable::Durability;
 
 /// The record's file name inside a result's directory.
 pub const RECORD: &str = "result.json";

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use crate::claim::{Claim, claim};
-use crate::durable::{Durability, PendingFile};
 use crate::error::{At, Error, Result, Step};
-use crate::layout::indented;
-use crate::root::Root;
+use crate::fs::claim::{Claim, claim};
+use crate::fs::durable::{Durability, PendingFile};
+use crate::fs::root::Root;
+use crate::json::indent::indented;
 use crate::sidecar::{self, Checked, Source};
 use crate::{RECORD, SIDECAR};
 
@@ -28,7 +28,7 @@ pub struct Save<'a> {
     pub root: &'a Path,
     /// The name of the result's directory, one component; `_1`, `_2`, ... are appended where it is taken.
     pub name: &'a str,
-    /// What `result.json` is to hold: compact JSON, which is [indented](crate::layout) on its way.
+    /// What `result.json` is to hold: compact JSON, which is [indented](crate::json::indent) on its way.
     pub record: &'a [u8],
     /// The sidecar, and the record as it reads beside one.
     pub sidecar: Option<(Source, &'a [u8])>,

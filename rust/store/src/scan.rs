@@ -5,20 +5,18 @@
 //! the whole tree, which takes a pass over it before the first batch. What that pass reads is kept and not
 //! read again, unless it is too much to keep.
 
-mod columns;
+mod column;
 mod completed;
 mod config;
 mod documents;
 mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzed;
-pub(crate) mod json;
 mod kinds;
 mod plan;
 mod record;
 mod records;
 mod traces;
-pub(crate) mod tree;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -34,12 +32,12 @@ pub use plan::{Plan, RecordSchema};
 pub(crate) use records::CHUNK_BYTES;
 pub use traces::{EXPERIMENT, TraceReader, TraceScan};
 
-use columns::data_type;
+use crate::walk::Tree;
+use column::data_type;
 use config::{Survey, Types};
 use kinds::Kinds;
 use plan::Origin;
 use records::{Chunk, Records};
-use tree::Tree;
 
 use crate::error::Error;
 

@@ -14,10 +14,10 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use crate::SIDECAR;
-use crate::dir::Dir;
-use crate::durable::PendingFile;
 use crate::error::{At, Error, Result, Step};
-use crate::footer::{self, Flaw, os_error};
+use crate::fs::dir::Dir;
+use crate::fs::durable::PendingFile;
+use crate::parquet::footer::{self, Flaw, os_error};
 use crate::unwind::unless_it_panics;
 
 pub(crate) const TEMP: &str = ".timeseries.parquet.tmp";

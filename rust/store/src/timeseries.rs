@@ -2,7 +2,6 @@
 
 mod batches;
 mod energy;
-mod pages;
 mod read;
 
 use std::path::Path;
@@ -17,8 +16,8 @@ pub use batches::{Batches, TraceFile};
 pub use energy::{Power, SYSTEM, duration_s, per_gpu, total};
 pub use read::read;
 
-use crate::durable;
 use crate::error::{Error, Result};
+use crate::fs::durable;
 use crate::sidecar;
 
 /// The columns of a trace, one row a second and GPU; all of one length.

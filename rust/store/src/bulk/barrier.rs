@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::batch::{Committed, OpenRoot, Staged};
-use crate::dir::FileSystem;
 use crate::error::{At, Step};
+use crate::fs::dir::FileSystem;
 
 /// How a barrier is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::Job;
 use super::barrier::Flush;
 use crate::RECORD;
-use crate::claim::{Claim, Names};
-use crate::dir::{Dir, FileSystem};
-use crate::durable::PendingFile;
 use crate::error::{At, Error, Result, Step};
-use crate::root::Root;
+use crate::fs::claim::{Claim, Names};
+use crate::fs::dir::{Dir, FileSystem};
+use crate::fs::durable::PendingFile;
+use crate::fs::root::Root;
 use crate::save::{Saved, Sidecar, commit, instead_of_exists, made_way, unconfirmed, write_record};
 use crate::sidecar::{self, Checked, Source};
 

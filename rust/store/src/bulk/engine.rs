@@ -11,8 +11,8 @@ use super::barrier::{Gate, barrier};
 use super::batch::{Committed, NotStaged, OpenRoot, Staged};
 use super::queue::{Next, Queue};
 use super::{Job, Patience};
-use crate::claim::Claim;
 use crate::error::{Error, Result, Step};
+use crate::fs::claim::Claim;
 use crate::save::{Saved, while_root_vanishes};
 
 /// How often somebody who waits looks whether to go on waiting.

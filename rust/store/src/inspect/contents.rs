@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 
 use super::TRASH;
-use crate::dir::{Dir, EntryKind, Nanos};
+use crate::fs::dir::{Dir, EntryKind, Nanos};
 use crate::{RECORD, SIDECAR, name, save, sidecar};
 
 /// The entries of a directory, by what they mean to a store.

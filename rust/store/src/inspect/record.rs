@@ -8,10 +8,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::reason_of;
-use crate::dir::Dir;
 use crate::error::Error;
+use crate::fs::dir::Dir;
+use crate::json::text::{Key, without_place};
 use crate::load::diagnose;
-use crate::scan::json::{Key, without_place};
 use crate::timeseries::TraceFile;
 use crate::{RECORD, SIDECAR};
 

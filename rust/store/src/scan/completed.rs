@@ -14,15 +14,15 @@ use serde::Deserializer as _;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::config::Configs;
-use super::json::Key;
 use super::plan::{Origin, Plan, RecordSchema};
 use super::record::Slot;
 use super::records::{Log, Records};
-use super::tree::{Tree, Visit};
 use super::{Bad, Poll, ScanError, Trouble};
-use crate::dir::Dir;
 use crate::error::Error;
+use crate::fs::dir::Dir;
+use crate::json::text::Key;
 use crate::load::Limit;
+use crate::walk::{Tree, Visit};
 
 const HASH: &str = "measurement_config_hash";
 const VERSION: &str = "schema_version";

@@ -11,8 +11,8 @@ use arrow_array::{ArrayRef, new_null_array};
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::{Key, check_escapes, fail, without_place};
 use super::kinds::{Kinds, Untyped};
+use crate::json::text::{Key, check_escapes, fail, without_place};
 
 /// Keys that may become columns; a tree with more is not a table.
 const MOST: usize = 10_000;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::records::CHUNK_BYTES;
-use super::tree::{Tree, Visit};
-use crate::dir::Dir;
 use crate::error::{Error, Result, Step};
+use crate::fs::dir::Dir;
 use crate::load::Limit;
+use crate::walk::{Tree, Visit};
 use crate::{RECORD, SIDECAR};
 
 /// A record as it is on disk.

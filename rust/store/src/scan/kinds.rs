@@ -13,7 +13,7 @@ use arrow_schema::{DataType, Field};
 use serde::de::{SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::{minify, text_of};
+use crate::json::text::{minify, text_of};
 
 /// Which kinds of values occur, as sets of bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use speedate::{Date, DateTime, MicrosecondsPrecisionOverflowBehavior, TimeConfig};
 
-use super::json::{Key, check_escapes, fail};
 use super::plan::{Action, Entry, Kind, Node};
+use crate::json::text::{Key, check_escapes, fail};
 
 /// A value that was asked for.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -230,7 +230,7 @@ impl<'de> DeserializeSeed<'de> for LeafSeed<'_> {
         }
         let text = <&'de RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
         check_escapes(text).map_err(D::Error::custom)?;
-        Ok(if text == "null" { Slot::Null } else { Slot::Json(super::json::minify(text)) })
+        Ok(if text == "null" { Slot::Null } else { Slot::Json(crate::json::text::minify(text)) })
     }
 }
 

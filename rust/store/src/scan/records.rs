@@ -10,18 +10,18 @@ use std::time::UNIX_EPOCH;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::ArrowError;
 
-use super::columns::{ROWS, Values};
+use super::column::{ROWS, Values};
 use super::config::{Configs, Types};
 use super::filter::{Cell, Filter};
-use super::json::text_of;
 use super::kinds::{float_of, is_not_finite};
 use super::plan::{Origin, Plan};
 use super::record::{self, Row, Slot, TIMES};
-use super::tree::Visit;
 use super::{Bad, Table, Trouble};
-use crate::dir::Dir;
 use crate::error::{Error, Step};
+use crate::fs::dir::Dir;
+use crate::json::text::text_of;
 use crate::load::{Limit, diagnose};
+use crate::walk::Visit;
 use crate::{RECORD, SIDECAR};
 
 /// Bytes of a buffer that is not kept for the next record.

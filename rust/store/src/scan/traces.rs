@@ -20,12 +20,12 @@ use super::filter::{Cell, Condition, Test};
 use super::plan::{Column, Kind, Origin, PATH, Plan};
 use super::record::Slot;
 use super::records::{CHUNK_BYTES, Log, Records, Wanted};
-use super::tree::{Tree, Visit, failed};
 use super::{Bad, Part, Poll, ScanError, Trouble};
 use crate::SIDECAR;
-use crate::dir::Dir;
 use crate::error::{Error, Step};
+use crate::fs::dir::Dir;
 use crate::timeseries::{TraceFile, schema};
+use crate::walk::{Tree, Visit, failed};
 
 /// The column that tells the experiment of a row.
 pub const EXPERIMENT: &str = "experiment_id";

@@ -14,9 +14,9 @@ use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
-use super::pages::{self, Load};
 use crate::error::{At, Error, Result, Step};
-use crate::footer::{self, Flaw, os_error};
+use crate::parquet::footer::{self, Flaw, os_error};
+use crate::parquet::pages::{self, Load};
 use crate::sidecar::open_for_reading;
 use crate::unwind::unless_it_panics;
 

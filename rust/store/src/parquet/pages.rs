@@ -6,9 +6,9 @@ use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::schema::types::ColumnDescriptor;
 
-use crate::footer::{Flaw, read_at};
-use crate::shape::PAGE_HEADER;
-use crate::thrift::Walker;
+use crate::parquet::footer::{Flaw, read_at};
+use crate::parquet::shape::PAGE_HEADER;
+use crate::parquet::thrift::Walker;
 
 /// Bytes that a page may unpack to; writers make pages of 1 MiB, some one page a row group.
 const LARGEST_PAGE: i64 = 128 << 20;
@@ -21,7 +21,7 @@ const WINDOWS: [u64; 3] = [1 << 9, 1 << 14, 1 << 20];
 
 /// What a column may take in memory, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Load {
+pub(crate) struct Load {
     /// Its longest value.
     value: u64,
     /// Its largest page.
@@ -64,7 +64,7 @@ struct PageHeader {
 
 /// Check that the pages of some columns lie in the file, and unpack to what can be held; returns how much each may
 /// take.
-pub(super) fn check(
+pub(crate) fn check(
     file: &File,
     size: u64,
     metadata: &ParquetMetaData,
@@ -105,7 +105,7 @@ pub(super) fn check(
 }
 
 /// The compression of a column that cannot be undone here, if there is one.
-pub(super) fn foreign_compression(
+pub(crate) fn foreign_compression(
     metadata: &ParquetMetaData,
     columns: &[usize],
 ) -> Option<(String, Compression)> {

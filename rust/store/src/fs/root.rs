@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::dir::Dir;
 use crate::error::{At, Error, Result, Step};
+use crate::fs::dir::Dir;
 
 /// A directory that this save had to make, in the parent whose flush makes its name durable.
 #[derive(Debug)]

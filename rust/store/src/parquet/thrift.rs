@@ -4,7 +4,7 @@
 //! as many bytes as a page says it becomes: a lie in either ends the process, or takes the machine's memory.
 //! What is walked here first has what it claims, and is of the types that the parser takes it to be of.
 
-use crate::shape::Shape;
+use crate::parquet::shape::Shape;
 
 /// The protocol's types of a field or an element; a boolean field is of one of two, its values.
 pub(crate) const BYTE: u8 = 3;

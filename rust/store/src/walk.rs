@@ -21,8 +21,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::RECORD;
-use crate::dir::Dir;
 use crate::error::{At, Error, Result, Step};
+use crate::fs::dir::Dir;
 
 /// Names in a unit.
 const UNIT: usize = 64;

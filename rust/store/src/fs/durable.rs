@@ -14,8 +14,8 @@ use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::dir::{self, Dir};
 use crate::error::{At, Error, Result, Step};
+use crate::fs::dir::{self, Dir};
 
 /// Whether a save waits for the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! from a wrong place on. What was walked before, with the types that are written there, would then say nothing
 //! about what the parser meets. From the specification, `parquet.thrift`.
 
-use crate::thrift::{BINARY, BYTE, DOUBLE, I16, I32, I64, LIST, STRUCT};
+use crate::parquet::thrift::{BINARY, BYTE, DOUBLE, I16, I32, I64, LIST, STRUCT};
 
 /// What a value is.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::dir::Dir;
 use crate::error::{At, Error, Result, Step};
+use crate::fs::dir::Dir;
 
 /// A directory of this save's own.
 ///

@@ -23,8 +23,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::dir::{Dir, EntryKind, Nanos};
 use crate::error::{At, Error, Result, Step};
+use crate::fs::dir::{Dir, EntryKind, Nanos};
 use crate::inspect::{Contents, Depth, Inspection, Kind, TRASH, reason_of};
 use crate::load::Limit;
 use crate::{RECORD, SIDECAR};

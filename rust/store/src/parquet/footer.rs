@@ -7,8 +7,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use crate::shape::FOOTER;
-use crate::thrift::Walker;
+use crate::parquet::shape::FOOTER;
+use crate::parquet::thrift::Walker;
 use crate::unwind::unless_it_panics;
 
 /// The magic number at both ends, and the footer's length before the second.

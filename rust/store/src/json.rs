@@ -1,0 +1,4 @@
+//! JSON text: indentation of a record, and helpers for reading it.
+
+pub mod indent;
+pub(crate) mod text;

@@ -1,0 +1,6 @@
+//! Checks of Parquet metadata before the `parquet` crate allocates anything for it.
+
+pub(crate) mod footer;
+pub(crate) mod pages;
+mod shape;
+mod thrift;
