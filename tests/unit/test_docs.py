@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[2]
-NAMED = re.compile(r"`((?:tests|rust|fuzz|benches|tools|docs)(?:/[\w.-]+)*)(?:::(\w+))?`")
+NAMED = re.compile(r"`((?:tests|rust|fuzz|benches|tools|docs|python|examples)(?:/[\w.-]+)*)/?(?:::(\w+))?`")
 LINKED = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 DOCUMENTS = [
     "README.md",
@@ -37,3 +37,11 @@ def test_reliability_tables_name_a_test_in_each_row() -> None:
         rows = [row for row in table.splitlines() if row.startswith("| ")][1:]
         assert len(rows) > 5
         assert all(NAMED.search(row.rpartition(" | ")[2]) for row in rows)
+
+
+@pytest.mark.parametrize("index", sorted((TOP / "docs").rglob("index.md")), ids=lambda path: path.parent.name)
+def test_index_links_every_page_of_its_folder(index: Path) -> None:
+    linked = {(index.parent / link).resolve() for link in LINKED.findall(index.read_text())}
+    pages = {path.resolve() for path in index.parent.glob("*.md")} - {index.resolve()}
+    folders = {path.resolve() for path in index.parent.glob("*/index.md")}
+    assert pages | folders <= linked
