@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import resource
+import select
 import signal
 import sys
 import tempfile
@@ -23,6 +25,8 @@ from concurrent.futures import Future
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
+
+from support.processes import wait_until
 
 from llenergymeasure import BulkSaveError, ExperimentResult, PersistenceError, ResultStore, SaveInterrupted
 from llenergymeasure.results import save_many as bulk
@@ -48,6 +52,7 @@ JOB: dict[str, Any] = {
     "fsize": None,  # the largest file that may be written
     "descriptors": None,  # how many may be opened yet
     "on_term": None,  # an exit status that SIGTERM asks for by an exception; None leaves it as it is
+    "until_input": False,  # goes on after `count` results until there is input, or its end
 }
 STARTED = datetime(2026, 2, 18, 14, 30, tzinfo=timezone.utc)
 
@@ -59,8 +64,7 @@ def main() -> None:
             warm_up()
         prepare(job)
         outcome = perform(job)
-        # The interpreter gives up its handlers at its end; what still rains then is no end of this process.
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        retire_handler(signal.SIGUSR1)
         tell(outcome)
         return
     warm_up()
@@ -70,6 +74,20 @@ def main() -> None:
         if child == 0:
             serve(job)
         tell(os.waitpid(child, 0)[1])
+
+
+def retire_handler(number: signal.Signals) -> None:
+    """Ignore a signal that other processes still send, before the interpreter finalises.
+
+    CPython prints "Signal 10 ignored due to race condition" for a signal that arrives while `signal.signal`
+    replaces its handler: see `_PyErr_CheckSignalsTstate`. So the kernel ignores the signal first.
+    """
+    libc = ctypes.CDLL(None)
+    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    libc.signal(number, int(signal.SIG_IGN))
+    # A thread may still be in CPython's handler: threads of the store end when they are idle.
+    wait_until(lambda: len(os.listdir("/proc/self/task")) == 1)  # noqa: PTH208 - their number suffices
+    signal.signal(number, signal.SIG_IGN)  # runs the Python handler of every signal that did arrive
 
 
 def warm_up() -> None:
@@ -136,11 +154,23 @@ def result(number: int, padding: int) -> ExperimentResult:
 
 
 def generate(job: dict[str, Any]) -> Iterator[ExperimentResult]:
-    for number in range(job["count"]):
+    for number in numbers(job):
         if number == job["pause_at"]:
             while True:
                 time.sleep(0.01)
         yield result(number, job["padding"])
+
+
+def numbers(job: dict[str, Any], first: int = 0, step: int = 1) -> Iterator[int]:
+    """Yield the numbers of the results to save."""
+    for number in itertools.count(first, step):
+        if number >= job["count"] and not (job["until_input"] and not has_input()):
+            return
+        yield number
+
+
+def has_input() -> bool:
+    return bool(select.select([0], [], [], 0)[0])
 
 
 def sources(job: dict[str, Any]) -> list[Any] | None:
@@ -185,12 +215,12 @@ def save_many(store: ResultStore, job: dict[str, Any], _: dict[str, Any]) -> dic
 
 
 def write(store: ResultStore, job: dict[str, Any], said: dict[str, Any]) -> dict[int, str]:
-    given = sources(job) or [None] * job["count"]
+    given = sources(job) or itertools.repeat(None)
     futures: list[Future[Path]] = []
 
     try:
         with store.writer(durable=job["durable"], max_pending=job["max_pending"]) as opened:
-            for result_, source in zip(generate(job), given, strict=True):
+            for result_, source in zip(generate(job), given, strict=False):
                 future = opened.submit(result_, source)
                 future.add_done_callback(acknowledge(job))
                 futures.append(future)
@@ -212,7 +242,7 @@ def write_in_threads(store: ResultStore, job: dict[str, Any], said: dict[str, An
     futures: list[Future[Path]] = []
 
     def work(part: int) -> None:
-        for number in range(part, job["count"], 4):
+        for number in numbers(job, part, 4):
             try:
                 future = opened.submit(result(number, job["padding"]))
             except ValueError:

@@ -6,9 +6,11 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,14 @@ WAYS = ["save_many", "writer", "threads"]
 ENGINES = ["fsync", "syncfs"]
 WITHOUT_END = 1_000_000
 SOME = 300
-HANG = 30
+HANG = 120
+ROUNDS = 50
+"""Rounds of signals that reach more than the main thread."""
+RACE = re.compile(
+    r"Exception ignored in[^\n]*\n(?:Traceback[^\n]*\n)?(?: [^\n]*\n)*"
+    r"OSError: Signal \d+ ignored due to race condition\n"
+)
+"""A message of CPython about a signal during its finalisation, not an error of the store."""
 
 
 class Running:
@@ -34,6 +43,7 @@ class Running:
         job = {"root": str(root), "acks": True, "pid": True, "padding": 500, **job}
         self.process = subprocess.Popen(
             [sys.executable, script, json.dumps(job)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -49,6 +59,11 @@ class Running:
         while (self.told[-1] if self.told and isinstance(self.told[-1], int) else len(self.told)) < count:
             self.told.append(json.loads(next(self._lines)))
 
+    def let_end(self) -> None:
+        """Tell a process with `until_input` that it may stop."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
     def end(self) -> int:
         """Wait for its end; return its status."""
         lines = [json.loads(line) for line in self._lines if line.endswith("\n")]
@@ -57,14 +72,14 @@ class Running:
         self.told += lines
         status = self.process.wait(HANG)
         assert self.process.stderr is not None
-        assert self.process.stderr.read() == ""
+        assert RACE.sub("", self.process.stderr.read()) == ""
         return status
 
     def close(self) -> None:
         """End it, whatever it is at."""
         self.process.kill()
         self.process.wait(HANG)
-        for stream in (self.process.stdout, self.process.stderr):
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
 
@@ -190,15 +205,23 @@ def test_signals_that_rain_on_every_thread_cost_no_result(
     start: Callable[..., Running], tmp_path: Path, engine: str | None, how: str, *, durable: bool
 ) -> None:
     root = tmp_path / "out"
-    running = start(root, how=how, engine=engine, count=200, durable=durable, acks=False)
-    most = 0
+    running = start(root, how=how, engine=engine, count=200, durable=durable, acks=False, until_input=True)
+    rounds = 0
+    end = time.monotonic() + HANG
     while running.process.poll() is None:
         with contextlib.suppress(FileNotFoundError):
-            most = max(most, signal_every_thread(running.pid, signal.SIGUSR1))
+            # The store has threads of its own; it saves until enough signals have reached them.
+            rounds += signal_every_thread(running.pid, signal.SIGUSR1) > 1
+        if rounds == ROUNDS:
+            running.let_end()
+        assert time.monotonic() < end, f"{rounds} of {ROUNDS} rounds reached a thread of the store"
     assert running.end() == 0
+    assert rounds >= ROUNDS
     assert running.said["kind"] == "saved", running.said
     assert running.said["failed"] == {}
-    assert most > 1, "the engine has threads of its own"
-    assert set(records(root)) == set(running.said["saved"].values())
-    assert sorted(records(root).values()) == list(range(200))
+    there = records(root)
+    assert set(there) == set(running.said["saved"].values())
+    assert set(there.values()) >= set(range(200))
+    if how != "threads":  # each of the threads stops at a number of its own
+        assert sorted(there.values()) == list(range(len(there)))
     assert_no_half(root)
