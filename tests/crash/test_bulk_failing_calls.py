@@ -94,7 +94,7 @@ def sources(parquet: Path) -> list[str | None]:
     ],
 )
 @pytest.mark.parametrize("engine", ["fsync", "syncfs"])
-def test_calls_that_fail_in_a_row_or_always_cost_no_more_than_is_said(
+def test_save_many_repeated_call_failures_report_exact_outcome(
     bulk: Bulk,
     spans: Spans,
     tmp_path: Path,
@@ -120,7 +120,7 @@ def test_calls_that_fail_in_a_row_or_always_cost_no_more_than_is_said(
 
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
-def test_a_first_barrier_that_fails_is_made_again_with_new_files(
+def test_bulk_save_failing_first_barrier_rewrites_files(
     bulk: Bulk, spans: Spans, tmp_path: Path, sources: list[str | None], how: str
 ) -> None:
     outcome = bulk(
@@ -159,7 +159,7 @@ def test_a_first_barrier_that_fails_is_made_again_with_new_files(
     assert min(first_made, key=first_made.__getitem__) in made_again
 
 
-def test_a_second_barrier_that_fails_is_told_of_and_not_made_again(
+def test_submit_failing_second_barrier_reports_unconfirmed(
     bulk: Bulk, spans: Spans, tmp_path: Path
 ) -> None:
     inject = ("syncfs:error=EIO:when=2+",)
@@ -176,7 +176,7 @@ def test_a_second_barrier_that_fails_is_told_of_and_not_made_again(
 
 
 @pytest.mark.parametrize("engine", ["fsync", "syncfs"])
-def test_a_flush_of_one_result_that_fails_is_told_as_a_single_save_tells_it(
+def test_submit_failing_flush_reports_like_single_save(
     bulk: Bulk, spans: Spans, tmp_path: Path, engine: str
 ) -> None:
     for n in range(1, 5):
@@ -194,7 +194,7 @@ def test_a_flush_of_one_result_that_fails_is_told_as_a_single_save_tells_it(
         assert flushed_twice(calls) == []
 
 
-def test_an_output_directory_whose_flush_failed_is_opened_anew_before_it_is_relied_on_again(
+def test_submit_after_failed_root_flush_reopens_root(
     bulk: Bulk, spans: Spans, tmp_path: Path
 ) -> None:
     met = False
@@ -216,7 +216,7 @@ def test_an_output_directory_whose_flush_failed_is_opened_anew_before_it_is_reli
     assert met
 
 
-def test_nothing_is_acknowledged_below_a_parent_that_was_never_flushed(
+def test_submit_below_unflushed_parent_acknowledges_nothing(
     bulk: Bulk, spans: Spans, tmp_path: Path
 ) -> None:
     failures = 0
@@ -238,7 +238,7 @@ def test_nothing_is_acknowledged_below_a_parent_that_was_never_flushed(
 
 
 @pytest.mark.parametrize("error", ["EINVAL", "ENOSYS"])
-def test_a_file_system_without_a_rename_that_refuses_to_replace_is_linked_on(
+def test_save_many_without_rename_noreplace_publishes_by_link(
     bulk: Bulk, tmp_path: Path, sources: list[str | None], error: str
 ) -> None:
     outcome = bulk(tmp_path, count=COUNT, sources=sources, inject=(f"renameat2:error={error}",))
@@ -247,7 +247,7 @@ def test_a_file_system_without_a_rename_that_refuses_to_replace_is_linked_on(
 
 
 @pytest.mark.parametrize("answer", [0, 1])
-def test_a_write_that_claims_what_it_did_not_do_is_caught_before_the_commit(
+def test_save_many_lost_write_fails_before_commit(
     bulk: Bulk, tmp_path: Path, sources: list[str | None], answer: int
 ) -> None:
     for when in ("1", "2", "3..9"):
@@ -263,7 +263,7 @@ def test_a_write_that_claims_what_it_did_not_do_is_caught_before_the_commit(
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT"])
 @pytest.mark.parametrize("how", ["save_many", "writer"])
-def test_a_record_that_finds_no_room_when_it_is_flushed_goes_in_without_its_sidecar(
+def test_bulk_save_no_space_at_flush_keeps_record_without_sidecar(
     bulk: Bulk, spans: Spans, parquet: Path, tmp_path: Path, how: str, error: str
 ) -> None:
     inject = (f"fsync:error={error}:when=2",)

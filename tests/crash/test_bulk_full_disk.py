@@ -58,7 +58,7 @@ def numbered(result: ExperimentResult, count: int) -> list[ExperimentResult]:
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_disk_without_inodes_half_way_keeps_what_it_says(
+def test_bulk_save_disk_out_of_inodes_keeps_reported_results(
     result: ExperimentResult, small: Path, engine: str | None, how: str
 ) -> None:
     results = numbered(result, 100)
@@ -72,7 +72,7 @@ def test_a_disk_without_inodes_half_way_keeps_what_it_says(
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_disk_without_bytes_half_way_keeps_what_it_says_and_takes_the_rest_later(
+def test_bulk_save_full_disk_keeps_reported_results_and_accepts_rest_later(
     big: ExperimentResult, small: Path, engine: str | None, how: str
 ) -> None:
     results = numbered(big, 40)
@@ -92,7 +92,7 @@ def test_a_disk_without_bytes_half_way_keeps_what_it_says_and_takes_the_rest_lat
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_read_only_file_system_refuses_all_and_is_left_alone(
+def test_save_many_read_only_disk_fails_all_and_changes_nothing(
     result: ExperimentResult, mount: Mount, listing: Listing, engine: str | None
 ) -> None:
     root = mount("tmpfs", "ro")
@@ -104,7 +104,7 @@ def test_a_read_only_file_system_refuses_all_and_is_left_alone(
 
 
 @pytest.mark.parametrize("below", [".", "a/b"])
-def test_a_disk_too_full_for_anything_keeps_no_directory(
+def test_save_many_full_disk_leaves_no_directory(
     result: ExperimentResult, mount: Mount, below: str
 ) -> None:
     root = mount("tmpfs", "size=64k,nr_inodes=4")

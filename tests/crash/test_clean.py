@@ -118,7 +118,7 @@ def is_group_stopped(saver: Saver, child: int) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["plain", "path"])
-def test_a_save_that_is_stopped_at_any_step_while_a_cleaner_runs_is_whole_or_says_that_it_failed(
+def test_clean_during_stopped_save_keeps_result_or_fails_save(
     traced: Saver,
     stopped: Callable[..., Any],
     result: ExperimentResult,
@@ -178,7 +178,7 @@ class StoppedCleaner:
         assert self._tracer.wait(30) == 0
 
 
-def test_a_commit_at_any_step_of_a_cleaner_keeps_its_record_and_its_power_trace(
+def test_clean_commit_at_any_step_keeps_record_and_sidecar(
     traced: Saver, stopped: Callable[..., Any], result: ExperimentResult, parquet: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "clean").mkdir()
@@ -237,7 +237,7 @@ def start(script: str, *args: str | Path, text: str = "") -> subprocess.Popen[st
 
 
 @pytest.mark.parametrize("cleaners", [1, 2])
-def test_cleaners_beside_eight_savers_lose_nothing_that_was_acknowledged(
+def test_clean_with_eight_savers_loses_no_acknowledged_result(
     result: ExperimentResult, parquet: Path, tmp_path: Path, cleaners: int
 ) -> None:
     root = tmp_path / "results"
@@ -268,7 +268,7 @@ def test_cleaners_beside_eight_savers_lose_nothing_that_was_acknowledged(
     assert all("nothing was saved, and saving again is safe" in error for error in refused), refused
 
 
-def test_a_cleaner_that_is_killed_at_any_step_leaves_what_the_next_one_finishes(
+def test_clean_killed_at_any_step_is_finished_by_next_clean(
     result: ExperimentResult, tmp_path: Path
 ) -> None:
     if shutil.which("strace") is None:
@@ -303,7 +303,7 @@ def test_a_cleaner_that_is_killed_at_any_step_leaves_what_the_next_one_finishes(
     assert killed == len(steps) + 2
 
 
-def test_a_directory_that_becomes_a_symlink_in_mid_clean_leads_nowhere(tmp_path: Path) -> None:
+def test_clean_directory_swapped_for_symlink_removes_nothing_outside(tmp_path: Path) -> None:
     """Two names are swapped as fast as possible while a cleaner runs."""
     root, outside = tmp_path / "root", tmp_path / "outside"
     root.mkdir()

@@ -49,7 +49,7 @@ def refused(call: Call, error: str) -> str:
 
 @pytest.mark.parametrize("error", ["EIO", "EACCES"])
 @pytest.mark.parametrize("name", ["open", "read", "lseek", "statx"])
-def test_a_source_that_cannot_be_read_gives_the_systems_code_and_a_record(
+def test_save_unreadable_source_keeps_record_and_reports_errno(
     traced: Saver,
     check: Check,
     result: ExperimentResult,
@@ -72,7 +72,7 @@ def test_a_source_that_cannot_be_read_gives_the_systems_code_and_a_record(
 
 
 @pytest.mark.parametrize("kind", ["plain", "path", "arrow"])
-def test_a_write_that_writes_nothing_and_is_no_error_is_one_before_the_commit(
+def test_save_write_of_zero_bytes_fails_before_commit(
     traced: Saver,
     clean: Callable[[str], list[Call]],
     check: Check,
@@ -95,7 +95,7 @@ def test_a_write_that_writes_nothing_and_is_no_error_is_one_before_the_commit(
 
 @pytest.mark.parametrize("error", ["EIO", "EACCES"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_an_ancestor_that_cannot_be_made_takes_the_others_with_it(
+def test_save_failing_mkdir_of_ancestor_removes_new_ancestors(
     traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path, depth: int, error: str
 ) -> None:
     top = tmp_path / "a"
@@ -107,7 +107,7 @@ def test_an_ancestor_that_cannot_be_made_takes_the_others_with_it(
 
 
 @pytest.mark.parametrize("nth", [1, 2])
-def test_a_failure_before_the_commit_removes_the_output_directory_that_the_save_made(
+def test_save_failure_before_commit_removes_new_root(
     traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path, nth: int
 ) -> None:
     injection = ("mkdirat:error=ENOSPC:when=3", "write:error=ENOSPC:when=1")[nth - 1]
@@ -118,7 +118,7 @@ def test_a_failure_before_the_commit_removes_the_output_directory_that_the_save_
 
 @pytest.mark.parametrize("error", ["EINVAL", "ENOSYS", "EOPNOTSUPP"])
 @pytest.mark.parametrize("kind", ["plain", "path"])
-def test_a_file_system_without_a_rename_that_refuses_to_replace_is_linked_on(
+def test_save_without_rename_noreplace_publishes_by_link(
     traced: Saver,
     check: Check,
     result: ExperimentResult,
@@ -135,7 +135,7 @@ def test_a_file_system_without_a_rename_that_refuses_to_replace_is_linked_on(
 
 
 @pytest.mark.parametrize("error", ["EPERM", "EOPNOTSUPP", "EMLINK"])
-def test_a_file_system_without_links_either_is_renamed_on(
+def test_save_without_links_publishes_by_rename(
     traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path, error: str
 ) -> None:
     root = tmp_path / "out"
@@ -143,7 +143,7 @@ def test_a_file_system_without_links_either_is_renamed_on(
     assert check(result, root, traced.save(result, root, inject=injections)) == "saved"
 
 
-def test_an_output_directory_that_vanishes_before_the_claim_is_made_again(
+def test_save_root_vanishing_before_claim_is_recreated(
     traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path
 ) -> None:
     root = tmp_path / "out"
@@ -151,7 +151,7 @@ def test_an_output_directory_that_vanishes_before_the_claim_is_made_again(
     assert check(result, root, outcome) == "saved"
 
 
-def test_an_output_directory_that_somebody_made_and_removed_meanwhile_is_made_again(
+def test_save_root_removed_by_other_process_is_recreated(
     traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path
 ) -> None:
     # It was not there; it was there when we came to make it; it is not there when we open it.
@@ -160,7 +160,7 @@ def test_an_output_directory_that_somebody_made_and_removed_meanwhile_is_made_ag
     assert check(result, root, outcome) == "saved"
 
 
-def test_an_output_directory_that_always_vanishes_is_an_error_in_the_end(
+def test_save_root_that_always_vanishes_fails(
     traced: Saver, check: Check, result: ExperimentResult, tmp_path: Path
 ) -> None:
     root = tmp_path / "out"
@@ -170,7 +170,7 @@ def test_an_output_directory_that_always_vanishes_is_an_error_in_the_end(
     assert "FileNotFoundError" in outcome.said["is"]
 
 
-def test_a_failed_flush_after_the_commit_still_tells_of_the_sidecar(
+def test_save_failing_flush_after_commit_reports_sidecar_error(
     traced: Saver, result: ExperimentResult, tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.parquet"

@@ -55,7 +55,7 @@ def small(request: pytest.FixtureRequest) -> Path:
     return mount("tmpfs", "size=4M,nr_inodes=64")
 
 
-def test_a_disk_without_bytes_keeps_nothing_of_a_record_and_takes_it_when_there_is_room(
+def test_save_full_disk_leaves_nothing_and_succeeds_with_free_space(
     big: ExperimentResult, small: Path, listing: Listing
 ) -> None:
     (small / "out").mkdir()
@@ -68,7 +68,7 @@ def test_a_disk_without_bytes_keeps_nothing_of_a_record_and_takes_it_when_there_
     assert ExperimentResult.from_json(big.save(small / "out")) == big
 
 
-def test_a_disk_without_bytes_keeps_no_output_directory_that_was_made_for_nothing(
+def test_save_full_disk_removes_new_root(
     big: ExperimentResult, small: Path, listing: Listing
 ) -> None:
     fill(small)
@@ -76,7 +76,7 @@ def test_a_disk_without_bytes_keeps_no_output_directory_that_was_made_for_nothin
     assert listing(small) == ["filler"]
 
 
-def test_every_save_that_a_filling_disk_accepts_is_whole(result: ExperimentResult, mount: Mount) -> None:
+def test_save_filling_disk_keeps_every_accepted_result(result: ExperimentResult, mount: Mount) -> None:
     root = mount("tmpfs", "size=1M")
     saved: list[Path] = []
     error = None
@@ -93,7 +93,7 @@ def test_every_save_that_a_filling_disk_accepts_is_whole(result: ExperimentResul
     assert all(ExperimentResult.from_json(path) == result for path in saved)
 
 
-def test_a_disk_without_inodes_keeps_nothing_and_loses_nothing(
+def test_save_disk_out_of_inodes_keeps_earlier_results(
     result: ExperimentResult, small: Path, listing: Listing
 ) -> None:
     saved: list[Path] = []
@@ -110,7 +110,7 @@ def test_a_disk_without_inodes_keeps_nothing_and_loses_nothing(
 
 
 @pytest.mark.parametrize("kind", ["path", "arrow"])
-def test_a_disk_too_full_for_the_sidecar_still_takes_the_record(
+def test_save_disk_too_full_for_sidecar_keeps_record(
     result: ExperimentResult, big_parquet: Path, mount: Mount, listing: Listing, kind: str
 ) -> None:
     root = mount("tmpfs", "size=512k")
@@ -128,7 +128,7 @@ def test_a_disk_too_full_for_the_sidecar_still_takes_the_record(
     assert ExperimentResult.from_json(record) == result
 
 
-def test_a_disk_too_full_for_the_record_keeps_no_sidecar_either(
+def test_save_disk_too_full_for_record_leaves_nothing(
     big: ExperimentResult, parquet: Path, mount: Mount, listing: Listing
 ) -> None:
     root = mount("tmpfs", "size=512k")
@@ -137,7 +137,7 @@ def test_a_disk_too_full_for_the_record_keeps_no_sidecar_either(
     assert listing(root) == []
 
 
-def test_a_file_size_limit_is_an_error_and_no_signal(
+def test_save_file_size_limit_raises_error_without_signal(
     saver: Saver, check: Check, result: ExperimentResult, tmp_path: Path
 ) -> None:
     outcome = saver.save(result, tmp_path / "out", fsize=1000)
@@ -146,7 +146,7 @@ def test_a_file_size_limit_is_an_error_and_no_signal(
     assert (outcome.said["errno"], outcome.said["step"]) == (codes.EFBIG, "write")
 
 
-def test_a_file_size_limit_below_the_sidecar_still_takes_the_record(
+def test_save_file_size_limit_below_sidecar_keeps_record(
     saver: Saver, check: Check, result: ExperimentResult, big_parquet: Path, tmp_path: Path
 ) -> None:
     outcome = saver.save(result, tmp_path / "out", source=big_parquet, fsize=100_000)
@@ -155,7 +155,7 @@ def test_a_file_size_limit_below_the_sidecar_still_takes_the_record(
 
 
 @pytest.mark.parametrize("with_sidecar", [False, True])
-def test_a_process_out_of_descriptors_keeps_all_or_nothing(
+def test_save_few_descriptors_keeps_all_or_nothing(
     saver: Saver, check: Check, result: ExperimentResult, parquet: Path, tmp_path: Path, *, with_sidecar: bool
 ) -> None:
     ends = []
@@ -172,7 +172,7 @@ def test_a_process_out_of_descriptors_keeps_all_or_nothing(
     assert ends[-1] == "saved"
 
 
-def test_a_directory_without_permission_is_a_permission_error(
+def test_save_root_without_permission_raises_permission_error(
     saver: Saver, check: Check, result: ExperimentResult, anyones: Path
 ) -> None:
     root = anyones / "closed"
@@ -186,7 +186,7 @@ def test_a_directory_without_permission_is_a_permission_error(
     assert (outcome.said["errno"], outcome.said["step"]) == (codes.EACCES, "make_output_dir")
 
 
-def test_a_sidecar_that_may_not_be_read_still_gives_a_record(
+def test_save_source_without_permission_keeps_record(
     saver: Saver, check: Check, result: ExperimentResult, anyones: Path, parquet: Path
 ) -> None:
     source = anyones / "source.parquet"
@@ -202,7 +202,7 @@ def test_a_sidecar_that_may_not_be_read_still_gives_a_record(
     assert outcome.said["filename"] == str(source)
 
 
-def test_a_read_only_file_system_is_named_and_left_alone(result: ExperimentResult, mount: Mount) -> None:
+def test_save_read_only_disk_names_path_and_changes_nothing(result: ExperimentResult, mount: Mount) -> None:
     root = mount("tmpfs", "ro")
     error = failed(result, root)
     assert (error.errno, error.step, error.committed) == (codes.EROFS, "claim", False)
@@ -211,7 +211,7 @@ def test_a_read_only_file_system_is_named_and_left_alone(result: ExperimentResul
 
 
 @pytest.mark.parametrize("below", [".", "a/b"])
-def test_a_file_in_the_place_of_the_output_directory_is_named(
+def test_save_file_as_root_names_file(
     result: ExperimentResult, tmp_path: Path, below: str
 ) -> None:
     file = tmp_path / "file"
@@ -225,7 +225,7 @@ def test_a_file_in_the_place_of_the_output_directory_is_named(
 
 
 @pytest.mark.parametrize("below", [".", "a/b"])
-def test_a_dangling_symlink_on_the_way_is_named_and_nothing_made_behind_it(
+def test_save_dangling_symlink_names_link_and_makes_nothing(
     result: ExperimentResult, tmp_path: Path, listing: Listing, below: str
 ) -> None:
     link = tmp_path / "link"
@@ -235,18 +235,18 @@ def test_a_dangling_symlink_on_the_way_is_named_and_nothing_made_behind_it(
     assert listing(tmp_path) == ["link"]
 
 
-def test_a_loop_of_symlinks_is_named(result: ExperimentResult, tmp_path: Path) -> None:
+def test_save_symlink_loop_raises_eloop(result: ExperimentResult, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert failed(result, tmp_path / "loop" / "a").errno == codes.ELOOP
 
 
-def test_a_name_that_is_too_long_is_named(result: ExperimentResult, tmp_path: Path, listing: Listing) -> None:
+def test_save_too_long_name_raises_enametoolong(result: ExperimentResult, tmp_path: Path, listing: Listing) -> None:
     assert failed(result, tmp_path / "a" / ("x" * 300)).errno == codes.ENAMETOOLONG
     assert listing(tmp_path) == []
 
 
 @pytest.mark.parametrize("root", ["results", "."])
-def test_a_working_directory_that_is_gone_is_a_file_that_is_not_found(
+def test_save_removed_working_directory_raises_file_not_found(
     saver: Saver, result: ExperimentResult, root: str
 ) -> None:
     outcome = saver.save(result, root, gone_cwd=True)
@@ -255,14 +255,14 @@ def test_a_working_directory_that_is_gone_is_a_file_that_is_not_found(
     assert (outcome.said["errno"], outcome.said["committed"]) == (codes.ENOENT, False)
 
 
-def test_a_symlink_to_an_output_directory_is_followed(result: ExperimentResult, tmp_path: Path) -> None:
+def test_save_symlink_as_root_is_followed(result: ExperimentResult, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     path = result.save(tmp_path / "link")
     assert (tmp_path / "real" / path.parent.name / "result.json").read_text() == path.read_text()
 
 
-def test_a_thousand_saves_good_and_bad_leak_no_descriptor(
+def test_save_500_times_with_failures_leaks_no_descriptor(
     result: ExperimentResult, parquet: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "file"

@@ -23,7 +23,7 @@ def mode(path: Path) -> int:
 
 @pytest.mark.parametrize("umask", [0o077, 0o027, 0o002, 0o000])
 @pytest.mark.parametrize("source_mode", [0o600, 0o777])
-def test_permissions_are_what_the_umask_leaves_whatever_the_source_has(
+def test_save_any_umask_and_source_mode_sets_umask_permissions(
     saver: Saver, result: ExperimentResult, parquet: Path, tmp_path: Path, umask: int, source_mode: int
 ) -> None:
     source = tmp_path / "source.parquet"
@@ -39,7 +39,7 @@ def test_permissions_are_what_the_umask_leaves_whatever_the_source_has(
     assert mode(source) == source_mode
 
 
-def test_a_set_group_id_directory_passes_its_group_on(
+def test_save_set_group_id_root_passes_group_on(
     saver: Saver, result: ExperimentResult, parquet: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "shared"

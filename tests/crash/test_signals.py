@@ -116,7 +116,7 @@ def assert_no_half(root: Path) -> None:
 
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_signal_that_ends_the_process_takes_nothing_that_was_acknowledged(
+def test_terminate_process_keeps_acknowledged_results(
     start: Callable[..., Running],
     result: ExperimentResult,
     tmp_path: Path,
@@ -142,7 +142,7 @@ def test_a_signal_that_ends_the_process_takes_nothing_that_was_acknowledged(
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("how", ["writer", "threads"])
-def test_an_exit_that_a_signal_asks_for_goes_through_when_all_that_was_submitted_is_durable(
+def test_exit_from_handler_in_writer_waits_for_submitted_results(
     start: Callable[..., Running], tmp_path: Path, engine: str, how: str
 ) -> None:
     root = tmp_path / "out"
@@ -162,7 +162,7 @@ def test_an_exit_that_a_signal_asks_for_goes_through_when_all_that_was_submitted
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_an_exit_that_a_signal_asks_for_goes_through_when_all_that_was_given_is_saved(
+def test_exit_from_handler_in_save_many_waits_for_given_results(
     start: Callable[..., Running], tmp_path: Path, engine: str
 ) -> None:
     root = tmp_path / "out"
@@ -178,7 +178,7 @@ def test_an_exit_that_a_signal_asks_for_goes_through_when_all_that_was_given_is_
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_ctrl_c_while_other_threads_submit_comes_out_when_what_they_submitted_is_durable(
+def test_interrupt_while_threads_submit_waits_for_submitted_results(
     start: Callable[..., Running], tmp_path: Path, engine: str
 ) -> None:
     root = tmp_path / "out"
@@ -201,7 +201,7 @@ def signal_every_thread(pid: int, which: signal.Signals) -> int:
 
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize(("engine", "durable"), [("fsync", True), ("syncfs", True), (None, False)])
-def test_signals_that_rain_on_every_thread_cost_no_result(
+def test_signal_every_thread_loses_no_result(
     start: Callable[..., Running], tmp_path: Path, engine: str | None, how: str, *, durable: bool
 ) -> None:
     root = tmp_path / "out"

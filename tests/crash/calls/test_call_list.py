@@ -25,7 +25,7 @@ UNNAMED = {
 CORE = {"open", "mkdirat", "openat", "write", "lseek", "close", "renameat2"}
 
 
-def test_every_call_is_one_that_the_document_names_or_that_is_explained_here(
+def test_trace_operation_makes_only_documented_calls(
     runs: Runs, operation: Operation
 ) -> None:
     named = set(re.findall(r"\w+", DOCUMENT.read_text()))
@@ -33,7 +33,7 @@ def test_every_call_is_one_that_the_document_names_or_that_is_explained_here(
     assert derived <= named | set(UNNAMED)
 
 
-def test_every_call_that_the_document_builds_on_is_made_to_fail(runs: Runs, operation: Operation) -> None:
+def test_trace_operation_makes_every_core_call(runs: Runs, operation: Operation) -> None:
     flushes = {"syncfs"} if operation.engine == "syncfs" else {"fsync", "utimensat"}
     from_files = any(source not in (None, "arrow") for source in operation.sources)
     core = CORE | flushes | ({"copy_file_range"} if from_files else set())
@@ -41,7 +41,7 @@ def test_every_call_that_the_document_builds_on_is_made_to_fail(runs: Runs, oper
     assert core <= {step.name for step in runs.clean(operation).steps()}
 
 
-def test_what_is_never_made_to_fail_has_to_do_with_no_file(runs: Runs, operation: Operation) -> None:
+def test_trace_operation_excluded_calls_touch_no_file(runs: Runs, operation: Operation) -> None:
     run = runs.clean(operation)
     failing = {step.name for step in run.steps()}
     assert len(failing) >= len(CORE)

@@ -50,7 +50,7 @@ def in_place(root: Path, said: dict[str, Any], records: Records) -> None:
 
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_file_size_limit_costs_the_sidecars_or_the_records_that_it_is_too_small_for(
+def test_bulk_save_file_size_limit_fails_only_larger_files(
     tmp_path: Path, parquet: Path, big_parquet: Path, records: Records, engine: str, how: str
 ) -> None:
     sources = [None, str(parquet), str(big_parquet), "arrow"]
@@ -71,7 +71,7 @@ def test_a_file_size_limit_costs_the_sidecars_or_the_records_that_it_is_too_smal
 
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_process_out_of_descriptors_says_which_are_there_and_with_some_saves_all(
+def test_bulk_save_few_descriptors_reports_exact_outcome(
     tmp_path: Path, parquet: Path, records: Records, engine: str, how: str
 ) -> None:
     ends = []
@@ -128,7 +128,7 @@ def fail_at_the_quota(
     return there
 
 
-def test_a_quota_that_is_reached_is_named_and_what_was_saved_before_stays(
+def test_save_quota_reached_keeps_earlier_results(
     limited: Path, result: ExperimentResult, number: Number, records: Records, parquet: Path
 ) -> None:
     there = fail_at_the_quota(limited, lambda n: number(result, n, 100_000), parquet)
@@ -139,7 +139,7 @@ def test_a_quota_that_is_reached_is_named_and_what_was_saved_before_stays(
 
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_quota_that_is_reached_in_the_middle_of_a_batch_costs_no_more_than_is_said(
+def test_bulk_save_quota_reached_reports_exact_outcome(
     limited: Path,
     result: ExperimentResult,
     number: Number,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes that die are forked")
-def test_whatever_is_done_the_tree_is_what_a_dictionary_says(
+def test_run_random_operations_matches_expected_tree(
     machine: type[Any], done: dict[tuple[str, str], int], figures: Figures, *, long_form: bool
 ) -> None:
     run_state_machine_as_test(

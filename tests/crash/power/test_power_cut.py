@@ -80,7 +80,7 @@ def cut(
 
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("overlay", [False, True], ids=["plain", "overlay"])
-def test_what_was_acknowledged_survives_a_power_cut(
+def test_cut_power_at_acknowledgement_keeps_acknowledged_results(
     cut: Callable[..., list[str]], how: str, *, overlay: bool, long_form: bool
 ) -> None:
     assert cut(how, overlay=overlay, rounds=8 if long_form else 1) == []
@@ -88,7 +88,7 @@ def test_what_was_acknowledged_survives_a_power_cut(
 
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("overlay", [False, True], ids=["plain", "overlay"])
-def test_a_power_cut_is_noticed_where_nothing_is_flushed(
+def test_cut_power_without_flushes_is_detected(
     cut: Callable[..., list[str]], how: str, *, overlay: bool
 ) -> None:
     kinds: set[str] = set()

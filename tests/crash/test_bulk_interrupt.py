@@ -99,7 +99,7 @@ def assert_no_half(root: Path) -> None:
 @pytest.mark.parametrize(
     ("engine", "durable"), [("fsync", True), ("syncfs", True), (None, True), (None, False)]
 )
-def test_every_future_that_had_resolved_when_it_was_killed_is_on_disk_and_whole(
+def test_kill_writer_keeps_every_resolved_future(
     start: Callable[..., Running],
     result: ExperimentResult,
     tmp_path: Path,
@@ -126,7 +126,7 @@ def test_every_future_that_had_resolved_when_it_was_killed_is_on_disk_and_whole(
 @pytest.mark.parametrize(
     ("engine", "durable"), [("fsync", True), ("syncfs", True), (None, True), (None, False)]
 )
-def test_ctrl_c_stops_soon_and_says_what_is_there(
+def test_interrupt_save_many_stops_soon_and_reports_results(
     start: Callable[..., Running], tmp_path: Path, engine: str | None, *, durable: bool
 ) -> None:
     root = tmp_path / "out"
@@ -148,7 +148,7 @@ def test_ctrl_c_stops_soon_and_says_what_is_there(
         assert_no_half(root)
 
 
-def test_ctrl_c_in_a_generator_that_waits_for_its_next_result_stops_soon(
+def test_interrupt_waiting_generator_stops_soon(
     start: Callable[..., Running], tmp_path: Path
 ) -> None:
     running = start(tmp_path, count=100, pause_at=10)
@@ -164,7 +164,7 @@ def test_ctrl_c_in_a_generator_that_waits_for_its_next_result_stops_soon(
 
 # With syncfs, the second barrier of a batch is the same call as the first of the next.
 @pytest.mark.parametrize(("engine", "where"), [("fsync", "first"), ("fsync", "second"), ("syncfs", "first")])
-def test_ctrl_c_while_the_disk_hangs_stops_soon_and_says_what_is_not_confirmed(
+def test_interrupt_hanging_disk_stops_soon_and_reports_unconfirmed(
     traced: object, start: Callable[..., Running], tmp_path: Path, engine: str, where: str
 ) -> None:
     assert traced
@@ -190,7 +190,7 @@ def test_ctrl_c_while_the_disk_hangs_stops_soon_and_says_what_is_not_confirmed(
 
 
 @pytest.mark.parametrize("call", ["openat", "write", "renameat2"])
-def test_ctrl_c_without_flushes_on_a_disk_that_hangs_says_what_may_appear(
+def test_interrupt_hanging_disk_not_durable_reports_what_may_appear(
     traced: object, tmp_path: Path, call: str
 ) -> None:
     assert traced
@@ -236,7 +236,7 @@ def next_name(root: Path, n: int) -> Path:
 
 
 @pytest.mark.parametrize("engine", ["fsync", "syncfs"])
-def test_ctrl_c_in_the_block_of_a_writer_comes_out_when_what_was_submitted_is_durable(
+def test_interrupt_writer_block_waits_for_submitted_results(
     start: Callable[..., Running], tmp_path: Path, engine: str
 ) -> None:
     root = tmp_path / "out"
@@ -256,7 +256,7 @@ def test_ctrl_c_in_the_block_of_a_writer_comes_out_when_what_was_submitted_is_du
 
 
 @pytest.mark.parametrize("engine", ["fsync", "syncfs"])
-def test_a_slow_disk_pushes_back_by_count(bulk: Bulk, tmp_path: Path, engine: str) -> None:
+def test_submit_slow_disk_waits_by_count(bulk: Bulk, tmp_path: Path, engine: str) -> None:
     inject = ("fsync:delay_exit=20000", "syncfs:delay_exit=20000")
     outcome = bulk(tmp_path, how="writer", engine=engine, count=60, max_pending=8, looks=True, inject=inject)
     assert outcome.kind == "saved", outcome
@@ -265,7 +265,7 @@ def test_a_slow_disk_pushes_back_by_count(bulk: Bulk, tmp_path: Path, engine: st
 
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
-def test_a_slow_disk_pushes_back_by_bytes(bulk: Bulk, tmp_path: Path, how: str) -> None:
+def test_bulk_save_slow_disk_waits_by_bytes(bulk: Bulk, tmp_path: Path, how: str) -> None:
     inject = ("fsync:delay_exit=30000", "syncfs:delay_exit=30000")
     size, count, at_once = 1_000_000, 40, 4
     outcome = bulk(

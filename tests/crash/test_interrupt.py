@@ -50,7 +50,7 @@ def whole(result: ExperimentResult, root: Path, parquet: Path, kind: str) -> int
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_save_that_a_handler_stops_before_the_commit_leaves_nothing_and_after_it_the_whole(
+def test_interrupt_save_at_any_step_leaves_nothing_or_complete_result(
     traced: Saver,
     result: ExperimentResult,
     parquet: Path,
@@ -97,7 +97,7 @@ print(json.dumps(outcomes))
 """
 
 
-def test_an_interrupt_while_an_error_is_made_comes_out_as_itself(tmp_path: Path) -> None:
+def test_interrupt_while_error_is_built_raises_interrupt(tmp_path: Path) -> None:
     # Python code runs while the error is made, and a signal's handler before any of its functions.
     file = tmp_path / "file"
     file.write_text("no directory")

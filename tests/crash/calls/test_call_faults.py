@@ -258,7 +258,7 @@ def chosen(steps: Iterable[Step], kind: str, *, alone: bool, every: bool) -> lis
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_every_call_fails_once_and_what_is_said_is_what_is_there(
+def test_fail_each_call_once_reports_exact_outcome(
     runs: Runs, figures: Figures, operation: Operation, kind: str, *, long_form: bool
 ) -> None:
     alone = operation.is_single

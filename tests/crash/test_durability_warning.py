@@ -38,7 +38,7 @@ def forgetful(request: pytest.FixtureRequest, mount: Mount, tmp_path: Path) -> P
     return mount("overlay", ",".join(options))
 
 
-def test_a_file_system_that_leaves_out_flushes_is_called_that_and_warned_of_once(
+def test_save_file_system_without_flushes_warns_once(
     forgetful: Path, result: ExperimentResult
 ) -> None:
     assert ResultStore(forgetful / "not" / "yet").durability == "none"
@@ -55,7 +55,7 @@ def test_a_file_system_that_leaves_out_flushes_is_called_that_and_warned_of_once
     assert ResultStore(forgetful).verify().complete == 10
 
 
-def test_a_disk_is_not_warned_of(ext4: Path, result: ExperimentResult) -> None:
+def test_save_disk_does_not_warn(ext4: Path, result: ExperimentResult) -> None:
     assert ResultStore(ext4).durability == "full"
     environment = {name: value for name, value in os.environ.items() if name != "LLEM_NO_DURABILITY_WARNING"}
     saved = subprocess.run(

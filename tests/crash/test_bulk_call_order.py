@@ -81,7 +81,7 @@ class Trace:
 
 @pytest.mark.parametrize("kinds", ["plain", "mixed"])
 @pytest.mark.parametrize("engine", [*ENGINES, None])
-def test_no_future_resolves_before_its_flushes(
+def test_submit_resolves_future_only_after_its_flushes(
     bulk: Bulk, spans: Spans, tmp_path: Path, parquet: Path, engine: str | None, kinds: str
 ) -> None:
     root = tmp_path / "out"
@@ -98,7 +98,7 @@ def test_no_future_resolves_before_its_flushes(
 
 
 @pytest.mark.parametrize("engine", [*ENGINES, None])
-def test_nothing_counts_as_done_before_its_flushes(
+def test_save_many_progress_counts_only_flushed_results(
     bulk: Bulk, spans: Spans, tmp_path: Path, engine: str | None
 ) -> None:
     root = tmp_path / "out"
@@ -122,7 +122,7 @@ def test_nothing_counts_as_done_before_its_flushes(
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_output_directory_is_flushed_for_a_batch_and_not_for_each_result(
+def test_bulk_save_root_is_flushed_once_per_batch(
     bulk: Bulk, spans: Spans, tmp_path: Path, how: str, engine: str
 ) -> None:
     root = tmp_path / "out"
@@ -142,7 +142,7 @@ def test_the_output_directory_is_flushed_for_a_batch_and_not_for_each_result(
             before = flush.begins
 
 
-def test_every_file_and_directory_is_flushed_once(bulk: Bulk, spans: Spans, tmp_path: Path) -> None:
+def test_save_many_by_fsync_flushes_each_file_and_directory_once(bulk: Bulk, spans: Spans, tmp_path: Path) -> None:
     root = tmp_path / "out"
     root.mkdir()
     outcome = bulk(root, engine="fsync", count=60)
@@ -153,7 +153,7 @@ def test_every_file_and_directory_is_flushed_once(bulk: Bulk, spans: Spans, tmp_
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_parents_of_an_output_directory_that_was_made_are_flushed_once(
+def test_save_many_new_root_flushes_its_parents_once(
     bulk: Bulk, spans: Spans, tmp_path: Path, engine: str
 ) -> None:
     root = tmp_path / "a" / "b" / "out"
@@ -169,7 +169,7 @@ def test_the_parents_of_an_output_directory_that_was_made_are_flushed_once(
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 @pytest.mark.parametrize("engine", [*ENGINES, None])
-def test_saves_that_are_not_durable_flush_nothing(
+def test_bulk_save_not_durable_flushes_nothing(
     bulk: Bulk, spans: Spans, tmp_path: Path, parquet: Path, how: str, engine: str | None
 ) -> None:
     root = tmp_path / "a" / "out"
@@ -187,7 +187,7 @@ NAME = f"org-model_pytorch_{STAMP}"
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 @pytest.mark.parametrize("taken", [0, 500])
-def test_names_are_claimed_without_a_look_for_each(
+def test_bulk_save_taken_names_claims_without_probe_per_result(
     bulk: Bulk, spans: Spans, tmp_path: Path, how: str, taken: int
 ) -> None:
     looks = {}

@@ -130,7 +130,7 @@ def many(traced: Saver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sa
 
 
 @pytest.mark.parametrize("kind", ["alone", "copied", "arrow", "relaxed"])
-def test_a_claimed_directory_that_becomes_a_symlink_at_any_step_of_a_save_leads_nowhere(
+def test_save_claim_swapped_for_symlink_writes_nothing_outside(
     traced: Saver, places: Any, result: ExperimentResult, parquet: Path, kind: str
 ) -> None:
     source = {"copied": parquet, "arrow": "arrow"}.get(kind)
@@ -168,7 +168,7 @@ def test_a_claimed_directory_that_becomes_a_symlink_at_any_step_of_a_save_leads_
 
 
 @pytest.mark.parametrize("failing", ["renameat2:error=EIO", "fsync:error=EIO"])
-def test_a_save_that_fails_after_the_swap_removes_nothing_outside(
+def test_save_failing_after_swap_removes_nothing_outside(
     traced: Saver, places: Any, result: ExperimentResult, failing: str
 ) -> None:
     swapped = 0
@@ -187,7 +187,7 @@ def test_a_save_that_fails_after_the_swap_removes_nothing_outside(
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 @pytest.mark.parametrize("engine", ["fsync", "syncfs"])
-def test_claimed_directories_that_become_symlinks_at_any_step_of_many_saves_lead_nowhere(
+def test_bulk_save_claims_swapped_for_symlinks_write_nothing_outside(
     many: Saver, places: Any, parquet: Path, how: str, engine: str
 ) -> None:
     job = {"how": how, "engine": engine, "count": 3, "sources": [None, str(parquet), "arrow"], "padding": 9}

@@ -98,7 +98,7 @@ def keep(memory: Path, parquet: Path, *, long_form: bool) -> Callable[[str], Kep
 
 
 @pytest.mark.parametrize("way", SAVING + READING)
-def test_a_process_that_saves_or_reads_for_ever_keeps_nothing(
+def test_repeat_operation_thousands_of_times_leaks_nothing(
     keep: Callable[[str], Kept], figures: Figures, way: str
 ) -> None:
     kept = keep(way)
@@ -114,5 +114,5 @@ def test_a_process_that_saves_or_reads_for_ever_keeps_nothing(
         assert last <= first, kept
 
 
-def test_a_process_that_keeps_a_little_each_time_is_noticed(keep: Callable[[str], Kept]) -> None:
+def test_repeat_leaking_operation_is_detected(keep: Callable[[str], Kept]) -> None:
     assert keep("leaking").leaks

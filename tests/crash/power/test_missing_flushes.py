@@ -112,12 +112,12 @@ def single(
     return single
 
 
-def test_a_single_save_with_all_its_flushes_is_safe(single: Callable[..., list[str]]) -> None:
+def test_save_with_all_flushes_survives_power_cut(single: Callable[..., list[str]]) -> None:
     assert single(None) == []
 
 
 @pytest.mark.parametrize("flush", SINGLE)
-def test_a_single_save_without_a_flush_is_noticed(
+def test_save_without_one_flush_is_detected(
     single: Callable[..., list[str]], figures: Figures, kind: str, flush: str
 ) -> None:
     caught = judge(figures, kind, f"one save without a flush: {flush}", single(SINGLE[flush]))
@@ -139,7 +139,7 @@ def batch(bulk: Bulk, parquet: Path, ledger: Ledger, tmp_path: Path) -> Callable
 
 
 @pytest.mark.parametrize("barrier", ["first", "second"])
-def test_a_batch_of_fsyncs_without_a_barrier_is_noticed(
+def test_save_many_by_fsync_without_barrier_is_detected(
     batch: Callable[..., Outcome],
     after: Callable[..., list[str]],
     figures: Figures,
@@ -158,7 +158,7 @@ def test_a_batch_of_fsyncs_without_a_barrier_is_noticed(
     assert judge(figures, kind, f"a batch by fsync: without the {barrier} barrier", after(save))
 
 
-def test_a_batch_of_syncfs_with_one_barrier_instead_of_two_is_noticed(
+def test_save_many_by_syncfs_without_first_barrier_is_detected(
     batch: Callable[..., Outcome], after: Callable[..., list[str]], figures: Figures, kind: str
 ) -> None:
     # The process dies among the renames, which one of somebody else's flushes then puts on the disk.
@@ -174,7 +174,7 @@ def test_a_batch_of_syncfs_with_one_barrier_instead_of_two_is_noticed(
     assert judge(figures, kind, "a batch by syncfs: one barrier instead of two", found)
 
 
-def test_a_batch_of_syncfs_without_the_second_barrier_is_noticed(
+def test_save_many_by_syncfs_without_second_barrier_is_detected(
     batch: Callable[..., Outcome], after: Callable[..., list[str]], figures: Figures, kind: str
 ) -> None:
     inject = ("syncfs:retval=0:when=2",)
@@ -191,7 +191,7 @@ def in_some_try(find: Callable[[], list[str]]) -> list[str]:
 
 
 @pytest.mark.parametrize("engine", ["fsync", "syncfs"])
-def test_a_batch_with_both_barriers_is_safe(
+def test_save_many_with_both_barriers_survives_power_cut(
     batch: Callable[..., Outcome], after: Callable[..., list[str]], engine: str
 ) -> None:
     assert after(lambda root: batch(root, engine=engine)) == []

@@ -183,7 +183,7 @@ def recorded(lab: Lab, kind: str, ledger: Ledger, save_in: SaveIn) -> Callable[.
     return recorded
 
 
-def test_whatever_a_disk_loses_that_was_not_flushed_nothing_is_lost_or_torn(
+def test_replay_any_loss_of_unflushed_writes_keeps_acknowledged_results(
     lab: Lab,
     recorded: Callable[..., Recording],
     figures: Figures,
@@ -206,7 +206,7 @@ def test_whatever_a_disk_loses_that_was_not_flushed_nothing_is_lost_or_torn(
 
 
 @pytest.mark.parametrize("defect", ["not durable", "a disk that ignores flushes", "nobarrier"])
-def test_a_loss_is_noticed_where_flushes_are_missing(
+def test_replay_without_flushes_is_detected(
     lab: Lab,
     recorded: Callable[..., Recording],
     figures: Figures,

@@ -59,7 +59,7 @@ with_sidecars = pytest.mark.parametrize("source", ["path", "arrow"], indirect=Tr
 
 
 @with_every_source
-def test_the_record_is_flushed_before_its_rename_and_every_name_above_it_after(
+def test_save_flushes_record_before_rename_and_directories_after(
     traced: Saver, result: ExperimentResult, tmp_path: Path, source: Path | str | None
 ) -> None:
     root = tmp_path / "out"
@@ -75,7 +75,7 @@ def test_the_record_is_flushed_before_its_rename_and_every_name_above_it_after(
 
 
 @with_sidecars
-def test_the_sidecar_is_whole_and_flushed_before_the_record_can_exist(
+def test_save_flushes_complete_sidecar_before_record_exists(
     traced: Saver, result: ExperimentResult, tmp_path: Path, source: Path | str
 ) -> None:
     calls = traced.save(result, tmp_path / "out", source=source, trace=True).calls
@@ -88,7 +88,7 @@ def test_the_sidecar_is_whole_and_flushed_before_the_record_can_exist(
     assert last < flush
 
 
-def test_the_parent_of_every_ancestor_that_was_made_is_flushed_innermost_first(
+def test_save_new_ancestors_flushes_parents_innermost_first(
     traced: Saver, result: ExperimentResult, tmp_path: Path
 ) -> None:
     root = tmp_path / "a" / "b" / "c"
@@ -100,7 +100,7 @@ def test_the_parent_of_every_ancestor_that_was_made_is_flushed_innermost_first(
     assert flushed(calls[commit:]) == [str(path) for path in (claimed, *above)]
 
 
-def test_the_last_flush_is_over_before_the_call_returns(
+def test_save_returns_after_last_flush(
     traced: Saver, result: ExperimentResult, tmp_path: Path
 ) -> None:
     trace = traced.save(result, tmp_path / "out", trace=True).trace.splitlines()
@@ -111,7 +111,7 @@ def test_the_last_flush_is_over_before_the_call_returns(
 
 
 @with_every_source
-def test_a_save_that_is_not_durable_flushes_nothing_and_renames_the_same(
+def test_save_not_durable_flushes_nothing_and_renames_alike(
     traced: Saver, result: ExperimentResult, tmp_path: Path, source: Path | str | None
 ) -> None:
     durable, relaxed = (
@@ -153,7 +153,7 @@ def looks(calls: list[Call]) -> list[str]:
     ]
 
 
-def test_a_fresh_process_finds_the_next_of_10000_names_in_logarithmically_many_calls(
+def test_save_in_fresh_process_claims_next_of_10000_names_in_logarithmic_calls(
     traced: Saver, result: ExperimentResult, crowded: Callable[[str], Path]
 ) -> None:
     stamp = "2026-01-01T00-00"
@@ -162,7 +162,7 @@ def test_a_fresh_process_finds_the_next_of_10000_names_in_logarithmically_many_c
     assert 2 <= len(looks(outcome.calls)) <= 2 * math.log2(TAKEN) + 4
 
 
-def test_a_process_that_has_been_saving_makes_at_most_two_such_calls(
+def test_save_in_warm_process_claims_name_in_two_calls(
     traced: Saver, result: ExperimentResult, crowded: Callable[[str], Path]
 ) -> None:
     stamp = "2026-01-01T00-00"
@@ -170,7 +170,7 @@ def test_a_process_that_has_been_saving_makes_at_most_two_such_calls(
     assert 1 <= len(looks(outcome.calls)) <= 2, looks(outcome.calls)
 
 
-def test_the_first_save_under_a_name_makes_one_such_call_with_the_clock_as_it_is(
+def test_save_first_of_its_name_claims_it_in_one_call(
     traced: Saver, result: ExperimentResult, tmp_path: Path
 ) -> None:
     outcome = traced.save(result, tmp_path, trace=True)

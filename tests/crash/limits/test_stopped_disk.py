@@ -129,7 +129,7 @@ def mixed(parquet: Path, arrow: object) -> list[Any]:
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
-def test_a_disk_that_is_remounted_read_only_keeps_what_it_says_and_takes_the_rest_when_it_is_writable(
+def test_bulk_save_disk_remounted_read_only_resumes_when_writable(
     disk: Callable[..., Disk],
     result: ExperimentResult,
     number: Number,
@@ -164,7 +164,7 @@ def test_a_disk_that_is_remounted_read_only_keeps_what_it_says_and_takes_the_res
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("kind", "end"), [("ext4", "abort"), ("ext4", "shut_down"), ("xfs", "shut_down")])
-def test_a_disk_that_stops_loses_nothing_that_was_acknowledged(
+def test_bulk_save_disk_stopping_loses_no_acknowledged_result(
     disk: Callable[..., Disk],
     result: ExperimentResult,
     number: Number,
@@ -191,7 +191,7 @@ def test_a_disk_that_stops_loses_nothing_that_was_acknowledged(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_writer_that_is_open_while_the_disk_is_read_only_goes_on_when_it_is_writable(
+def test_submit_while_disk_is_read_only_resumes_when_writable(
     disk: Callable[..., Disk], result: ExperimentResult, number: Number, records: Records, engine: str
 ) -> None:
     made = disk("ext4", MEGABYTES["ext4"])
@@ -218,7 +218,7 @@ def test_a_writer_that_is_open_while_the_disk_is_read_only_goes_on_when_it_is_wr
 
 @pytest.mark.parametrize("with_sidecar", [False, True])
 @pytest.mark.parametrize(("kind", "end"), [("ext4", "abort"), ("ext4", "shut_down"), ("xfs", "shut_down")])
-def test_single_saves_beside_a_disk_that_stops_say_what_is_there(
+def test_save_disk_stopping_reports_exact_outcome(
     disk: Callable[..., Disk],
     result: ExperimentResult,
     number: Number,

@@ -126,7 +126,7 @@ def runs(ends: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["none", "path", "arrow"])
-def test_with_each_kilobyte_more_a_save_comes_further_and_never_less_far(
+def test_save_growing_free_space_gets_further_each_time(
     room: Room, result: ExperimentResult, number: Number, records: Records, traces: dict[str, Any], kind: str
 ) -> None:
     ends = []
@@ -139,7 +139,7 @@ def test_with_each_kilobyte_more_a_save_comes_further_and_never_less_far(
     assert ends.count("saved") > 10
 
 
-def test_without_a_block_there_is_no_directory(
+def test_save_without_free_block_fails_at_claim(
     disk: Callable[..., Disk], result: ExperimentResult, number: Number, records: Records
 ) -> None:
     room = blocks(disk)
@@ -148,7 +148,7 @@ def test_without_a_block_there_is_no_directory(
 
 
 @pytest.mark.parametrize("kind", ["path", "arrow"])
-def test_with_each_inode_more_a_save_comes_further(
+def test_save_growing_free_inodes_gets_further_each_time(
     inodes: Room,
     result: ExperimentResult,
     number: Number,
@@ -201,7 +201,7 @@ def check_many(root: Path, said: Any, sources: list[Any], records: Records) -> s
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_many_on_a_disk_of_any_room_say_which_are_there_and_leave_nothing_of_the_others(
+def test_bulk_save_any_free_space_reports_exact_outcome(
     room: Room,
     result: ExperimentResult,
     number: Number,
@@ -224,7 +224,7 @@ def test_many_on_a_disk_of_any_room_say_which_are_there_and_leave_nothing_of_the
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_many_with_any_number_of_inodes_say_which_are_there(
+def test_bulk_save_any_free_inodes_reports_exact_outcome(
     inodes: Room,
     result: ExperimentResult,
     number: Number,
@@ -248,7 +248,7 @@ def test_many_with_any_number_of_inodes_say_which_are_there(
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_small_btrfs_that_fills_up_keeps_what_it_says_and_takes_more_when_there_is_room(
+def test_bulk_save_full_btrfs_keeps_reported_results(
     disk: Callable[..., Disk],
     result: ExperimentResult,
     number: Number,

@@ -19,7 +19,7 @@ HANG = 3000
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forked")
-def test_savers_that_are_killed_at_full_speed_tear_lose_and_overwrite_nothing(
+def test_kill_savers_at_full_speed_loses_nothing(
     memory: Path, parquet: Path, figures: Figures, *, long_form: bool
 ) -> None:
     kills = 1000 if long_form else 50
