@@ -1,9 +1,9 @@
-"""A process that forks a fresh process for each job of many results, so that strace can be attached.
+"""A process that forks a fresh child for each job of many results, so that strace can be attached.
 
-Run as a script, it speaks as `saver.py` does. With a job as its only argument, it does that one itself, and
-prints a line for every result that is acknowledged before it prints the outcome.
+Run as a script, it speaks as `save_worker.py` does. With a job as its only argument, it does that job itself,
+and prints a line for every acknowledged result before it prints the outcome.
 
-A job is a dictionary: `root`, and what it changes of `JOB`.
+A job is a dictionary: `root`, and changes of `JOB`.
 """
 
 from __future__ import annotations
@@ -22,39 +22,37 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NoReturn
-
-from support.processes import wait_until
 
 from llenergymeasure import BulkSaveError, ExperimentResult, PersistenceError, ResultStore, SaveInterrupted
 from llenergymeasure.results import save_many as bulk
 from llenergymeasure.results import writer
 from llenergymeasure.results.timeseries import Timeseries
+from support.child import allow_tracers, limit_descriptors, limit_file_size, redirect_stderr
+from support.processes import wait_until
+from support.results import make_padded_result
 
-PR_SET_PTRACER = 0x59616D61
 JOB: dict[str, Any] = {
     "how": "save_many",
     "count": 20,
-    "engine": None,
+    "flush_method": None,
     "durable": True,
     "stamp": None,
     "padding": 4000,
     "sources": [],  # paths, "arrow" and None, taken in turn
     "max_pending": 1024,
-    "pause_at": None,  # a number of results after which the generator goes on giving nothing
-    "acks": False,
+    "pause_at": None,  # the generator blocks after this number of results
+    "acks": False,  # report each acknowledged result
     "max_bytes": None,
-    "looks": False,  # counts what is under way at each submit, which takes its time
-    "one_by_one": False,  # each is waited for before the next is submitted
+    "count_pending": False,  # count what is pending at each submit, which takes time
+    "one_by_one": False,  # wait for each result before the next submit
     "pid": False,
-    "fsize": None,  # the largest file that may be written
-    "descriptors": None,  # how many may be opened yet
-    "on_term": None,  # an exit status that SIGTERM asks for by an exception; None leaves it as it is
-    "until_input": False,  # goes on after `count` results until there is input, or its end
+    "fsize": None,  # the largest file that the process may write
+    "descriptors": None,  # how many descriptors the process may still open
+    "on_term": None,  # the exit status of SIGTERM's handler; None leaves the signal alone
+    "until_input": False,  # go on after `count` results until standard input has data, or ends
 }
-STARTED = datetime(2026, 2, 18, 14, 30, tzinfo=timezone.utc)
 
 
 def main() -> None:
@@ -65,7 +63,7 @@ def main() -> None:
         prepare(job)
         outcome = perform(job)
         retire_handler(signal.SIGUSR1)
-        tell(outcome)
+        report(outcome)
         return
     warm_up()
     while line := os.read(0, 1 << 20):
@@ -73,7 +71,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             serve(job)
-        tell(os.waitpid(child, 0)[1])
+        report(os.waitpid(child, 0)[1])
 
 
 def retire_handler(number: signal.Signals) -> None:
@@ -91,34 +89,33 @@ def retire_handler(number: signal.Signals) -> None:
 
 
 def warm_up() -> None:
-    """Load whatever is loaded at the first save, before any is traced or has few descriptors."""
+    """Load everything that a first save loads, before a trace begins or descriptors run out."""
     with tempfile.TemporaryDirectory() as scratch:
         perform({**JOB, "root": scratch, "count": 2, "sources": ["arrow"]})
         perform({**JOB, "root": scratch, "count": 2, "how": "writer"})
 
 
-def tell(what: object) -> None:
-    # No call that may be made to fail.
-    os.writev(1, [json.dumps(what).encode() + b"\n"])
+def report(value: object) -> None:
+    # writev: tests make `write` fail.
+    os.writev(1, [json.dumps(value).encode() + b"\n"])
 
 
 def serve(job: dict[str, Any]) -> NoReturn:
-    os.dup2(os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-    # Where only a parent may trace, anyone may trace this one; the kernel may not know the call.
-    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
+    redirect_stderr(job["stderr"])
+    allow_tracers()
     prepare(job)
-    tell(os.getpid())  # only now, so that a tracer sees nothing of the preparation
+    report(os.getpid())  # only now: a tracer must not see the preparation
     os.read(0, 1)
-    os.getppid()  # where the save begins, for a reader of the trace
+    os.getppid()  # marks the begin of the saves in the trace
     outcome = perform(job)
-    os.getppid()  # where it ends
-    tell(outcome)
+    os.getppid()  # marks their end
+    report(outcome)
     os._exit(0)
 
 
 def prepare(job: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # An answer to every signal that is no answer: what is interrupted goes on.
+    # The handler does nothing: interrupted calls go on.
     signal.signal(signal.SIGUSR1, lambda *_: None)
     if job["on_term"] is not None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(job["on_term"]))
@@ -126,39 +123,14 @@ def prepare(job: dict[str, Any]) -> None:
         time.strftime = lambda *_: job["stamp"]
     if job["max_bytes"] is not None:
         bulk.MAX_BYTES = vars(writer)["MAX_BYTES"] = job["max_bytes"]
-    if job["fsize"] is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (job["fsize"], resource.RLIM_INFINITY))
-    if job["descriptors"] is not None:
-        # The listing itself has one open.
-        limit = len(os.listdir("/proc/self/fd")) - 1 + job["descriptors"]  # noqa: PTH208
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    limit_file_size(job["fsize"])
+    limit_descriptors(job["descriptors"])
     if job["pid"]:
-        tell(os.getpid())
+        report(os.getpid())
 
 
 def result(number: int, padding: int) -> ExperimentResult:
-    return ExperimentResult(
-        experiment_id=f"{number}",
-        measurement_config_hash="0123456789abcdef",
-        measurement_methodology="total",
-        total_tokens=1000,
-        total_energy_j=12.5,
-        total_inference_time_sec=3.25,
-        avg_tokens_per_second=307.7,
-        avg_energy_per_token_j=0.0125,
-        total_flops=0.0,
-        start_time=STARTED,
-        end_time=STARTED,
-        effective_config={"model": "org/Model", "padding": "x" * padding},
-    )
-
-
-def generate(job: dict[str, Any]) -> Iterator[ExperimentResult]:
-    for number in numbers(job):
-        if number == job["pause_at"]:
-            while True:
-                time.sleep(0.01)
-        yield result(number, job["padding"])
+    return make_padded_result(f"{number}", padding)
 
 
 def numbers(job: dict[str, Any], first: int = 0, step: int = 1) -> Iterator[int]:
@@ -173,6 +145,14 @@ def has_input() -> bool:
     return bool(select.select([0], [], [], 0)[0])
 
 
+def generate(job: dict[str, Any]) -> Iterator[ExperimentResult]:
+    for number in numbers(job):
+        if number == job["pause_at"]:
+            while True:
+                time.sleep(0.01)
+        yield result(number, job["padding"])
+
+
 def sources(job: dict[str, Any]) -> list[Any] | None:
     if not job["sources"]:
         return None
@@ -182,31 +162,30 @@ def sources(job: dict[str, Any]) -> list[Any] | None:
 
 
 def perform(job: dict[str, Any]) -> dict[str, Any]:
-    """Do the job, and say what became of it; times are of the clock that all processes share."""
+    """Do the job, and return its outcome; times are of the clock that all processes share."""
     store = ResultStore(job["root"])
-    store._flush_method = job["engine"]
-    said: dict[str, Any] = {"kind": "saved", "failed": {}, "most_undone": 0, "most_unwritten": 0}
+    store._flush_method = job["flush_method"]
+    reply: dict[str, Any] = {"kind": "saved", "failed": {}, "most_pending": 0, "most_unwritten": 0}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        said["saved"] = WAYS[job["how"]](store, job, said)
+        reply["saved"] = WAYS[job["how"]](store, job, reply)
     except BulkSaveError as error:
-        said |= {"kind": "BulkSaveError", "saved": paths(error.saved), "failed": facts(error.failed)}
+        reply |= {"kind": "BulkSaveError", "saved": paths(error.saved), "failed": facts(error.failed)}
     except SaveInterrupted as error:
-        said |= {"kind": "SaveInterrupted", "saved": paths(error.saved), "failed": facts(error.failed)}
-        said["unconfirmed"] = paths(error.unconfirmed)
-    except BaseException as error:  # noqa: BLE001 - whatever came out is what is tested
-        said |= {"kind": type(error).__name__, "message": str(error)}
-    said["over"] = time.monotonic()
-    said["grown"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
-    return said
+        reply |= {"kind": "SaveInterrupted", "saved": paths(error.saved), "failed": facts(error.failed)}
+        reply["unconfirmed"] = paths(error.unconfirmed)
+    except BaseException as error:  # noqa: BLE001 - the test checks every error
+        reply |= {"kind": type(error).__name__, "message": str(error)}
+    reply["over"] = time.monotonic()
+    reply["grown"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
+    return reply
 
 
 def save_many(store: ResultStore, job: dict[str, Any], _: dict[str, Any]) -> dict[int, str]:
     def progress(done: int, _: int | None) -> None:
-        # For a reader of the trace, and for one of the output.
-        os.access(f"/progress/{done}", os.F_OK)
+        os.access(f"/progress/{done}", os.F_OK)  # a mark in the trace
         if job["acks"]:
-            tell(done)
+            report(done)
 
     saved = store.save_many(
         generate(job), timeseries_sources=sources(job), durable=job["durable"], progress=progress
@@ -214,10 +193,9 @@ def save_many(store: ResultStore, job: dict[str, Any], _: dict[str, Any]) -> dic
     return paths(dict(enumerate(saved)))
 
 
-def write(store: ResultStore, job: dict[str, Any], said: dict[str, Any]) -> dict[int, str]:
+def write(store: ResultStore, job: dict[str, Any], reply: dict[str, Any]) -> dict[int, str]:
     given = sources(job) or itertools.repeat(None)
     futures: list[Future[Path]] = []
-
     try:
         with store.writer(durable=job["durable"], max_pending=job["max_pending"]) as opened:
             for result_, source in zip(generate(job), given, strict=False):
@@ -226,23 +204,26 @@ def write(store: ResultStore, job: dict[str, Any], said: dict[str, Any]) -> dict
                 futures.append(future)
                 if job["one_by_one"]:
                     future.exception()
-                if not job["looks"]:
-                    continue
-                undone = sum(not future.done() for future in futures)
-                unwritten = len(futures) - sum(1 for _ in Path(job["root"]).glob("*/result.json"))
-                said["most_undone"] = max(said["most_undone"], undone)
-                said["most_unwritten"] = max(said["most_unwritten"], unwritten)
+                if job["count_pending"]:
+                    count_pending(job, futures, reply)
     finally:
-        look_at(futures, said)
+        describe(futures, reply)
     return paths({n: future.result(0) for n, future in enumerate(futures)})
 
 
-def write_in_threads(store: ResultStore, job: dict[str, Any], said: dict[str, Any]) -> dict[int, str]:
-    """Four threads submit, until the writer is closed at the latest, and the main thread waits for them."""
+def count_pending(job: dict[str, Any], futures: list[Future[Path]], reply: dict[str, Any]) -> None:
+    pending = sum(not future.done() for future in futures)
+    unwritten = len(futures) - sum(1 for _ in Path(job["root"]).glob("*/result.json"))
+    reply["most_pending"] = max(reply["most_pending"], pending)
+    reply["most_unwritten"] = max(reply["most_unwritten"], unwritten)
+
+
+def write_in_threads(store: ResultStore, job: dict[str, Any], reply: dict[str, Any]) -> dict[int, str]:
+    """Submit from four threads, at the latest until the writer is closed, while the main thread waits."""
     futures: list[Future[Path]] = []
 
-    def work(part: int) -> None:
-        for number in numbers(job, part, 4):
+    def work(first: int) -> None:
+        for number in numbers(job, first, 4):
             try:
                 future = opened.submit(result(number, job["padding"]))
             except ValueError:
@@ -250,19 +231,19 @@ def write_in_threads(store: ResultStore, job: dict[str, Any], said: dict[str, An
             futures.append(future)
             future.add_done_callback(acknowledge(job))
 
-    threads = [threading.Thread(target=work, args=(part,)) for part in range(4)]
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(4)]
     try:
         with store.writer(durable=job["durable"], max_pending=job["max_pending"]) as opened:
             for thread in threads:
                 thread.start()
             for thread in threads:
-                # A signal that comes just before the main thread waits does not end the wait.
+                # A signal right before the main thread waits does not end the wait.
                 while thread.is_alive():
                     thread.join(0.05)
     finally:
         for thread in threads:
             thread.join()
-        look_at(futures, said)
+        describe(futures, reply)
     return paths({n: future.result(0) for n, future in enumerate(futures)})
 
 
@@ -273,20 +254,20 @@ def acknowledge(job: dict[str, Any]) -> Callable[[Future[Path]], None]:
     def acknowledge(future: Future[Path]) -> None:
         if future.exception() is None:
             path = future.result()
-            os.access(f"/acknowledged/{path.parent.name}", os.F_OK)
+            os.access(f"/acknowledged/{path.parent.name}", os.F_OK)  # a mark in the trace
             if job["acks"]:
-                tell(str(path))
+                report(str(path))
 
     return acknowledge
 
 
-def look_at(futures: list[Future[Path]], said: dict[str, Any]) -> None:
-    """Tell what became of futures, of which none is waited for."""
-    said["submitted"] = len(futures)
-    said["done"] = sum(future.done() for future in futures)
+def describe(futures: list[Future[Path]], reply: dict[str, Any]) -> None:
+    """Add the outcomes of futures to a reply, without a wait for any."""
+    reply["submitted"] = len(futures)
+    reply["done"] = sum(future.done() for future in futures)
     with contextlib.suppress(Exception):
         good = {n: future.result(0) for n, future in enumerate(futures) if not future.exception(0)}
-        said["saved"] = paths(good)
+        reply["saved"] = paths(good)
 
 
 def paths(saved: dict[int, Path]) -> dict[int, str]:

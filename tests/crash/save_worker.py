@@ -1,17 +1,14 @@
-"""A process that forks a fresh process for each save, so that strace can be attached to the save alone.
+"""A process that forks a fresh child for each save, so that strace can be attached to the save alone.
 
-Run as a script: a job is one line of JSON on stdin; the answers are lines on stdout: the child's process
-id, what became of the save (nothing, if the child was killed), and the child's wait status. The child waits
-for one more byte on stdin before it saves, so that a tracer can be attached.
+Run as a script, it reads a job as one line of JSON: `result`, `root`, `source`, `stderr`, and changes of
+`JOB`. It answers with lines: the child's process id, the child's report (unless the child was killed), and
+the child's wait status. The child waits for one more byte on stdin before it saves, for a tracer.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import os
-import resource
 import signal
 import time
 from pathlib import Path
@@ -19,29 +16,36 @@ from typing import Any, NoReturn
 
 from llenergymeasure import ExperimentResult, PersistenceError
 from llenergymeasure.results.timeseries import Timeseries
+from support.child import allow_tracers, limit_descriptors, limit_file_size, redirect_stderr
+from support.processes import report
 
-PR_SET_PTRACER = 0x59616D61
+JOB: dict[str, Any] = {
+    "durable": True,
+    "stamp": None,  # the minute in the directory's name
+    "warm": 0,  # saves before the one that counts
+    "umask": None,
+    "alarm": False,  # raise TimeoutError at SIGALRM
+    "gone_cwd": False,  # work in a directory that was removed
+    "fsize": None,  # the largest file that the process may write
+    "descriptors": None,  # how many descriptors the process may still open
+    "uid": None,
+}
 ROWS = 3
 
 
 def main() -> None:
     while line := os.read(0, 1 << 20):
-        job = json.loads(line)
+        job = {**JOB, **json.loads(line)}
         result = ExperimentResult.model_validate_json(job["result"])
         child = os.fork()
         if child == 0:
             save(job, result)
-        tell(os.waitpid(child, 0)[1])
-
-
-def tell(what: object) -> None:
-    os.write(1, json.dumps(what).encode() + b"\n")
+        report(os.waitpid(child, 0)[1])
 
 
 def save(job: dict[str, Any], result: ExperimentResult) -> NoReturn:
-    os.dup2(os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-    # Where only a parent may trace, anyone may trace this one; the kernel may not know the call.
-    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
+    redirect_stderr(job["stderr"])
+    allow_tracers()
     root = job["root"]
     if job["stamp"]:
         time.strftime = lambda *_: job["stamp"]
@@ -52,14 +56,14 @@ def save(job: dict[str, Any], result: ExperimentResult) -> NoReturn:
         result.save(root, durable=False)
     prepare(job)
     outcome: dict[str, Any] = {"kind": "unknown"}
-    tell(os.getpid())  # only now, so that a tracer sees nothing of the preparation
+    report(os.getpid())  # only now: a tracer must not see the preparation
     os.read(0, 1)
     try:
-        os.getppid()  # where the save begins, for a reader of the trace
+        os.getppid()  # marks the begin of the save in the trace
         try:
             path = result.save(root, source, durable=job["durable"])
         finally:
-            os.getppid()  # where it ends
+            os.getppid()  # marks its end
         outcome = {"kind": "saved", "path": str(path)}
     except PersistenceError as error:
         outcome = {"kind": error.__class__.__name__, "is": [base.__name__ for base in type(error).__mro__]}
@@ -67,9 +71,9 @@ def save(job: dict[str, Any], result: ExperimentResult) -> NoReturn:
             outcome[name] = getattr(error, name)
         outcome["message"] = str(error)
         outcome["cause"] = type(error.__cause__).__name__
-    except BaseException as error:  # noqa: BLE001 - whatever came out is what is tested
+    except BaseException as error:  # noqa: BLE001 - the test checks every error
         outcome = {"kind": type(error).__name__, "message": str(error)}
-    tell(outcome)
+    report(outcome)
     os._exit(0)
 
 
@@ -82,14 +86,8 @@ def prepare(job: dict[str, Any]) -> None:
         gone.mkdir()
         os.chdir(gone)
         gone.rmdir()
-    if job["fsize"] is not None:
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (job["fsize"], resource.RLIM_INFINITY))
-    if job["descriptors"] is not None:
-        # The listing itself has one open.
-        limit = len(os.listdir("/proc/self/fd")) - 1 + job["descriptors"]  # noqa: PTH208
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    limit_file_size(job["fsize"])
+    limit_descriptors(job["descriptors"])
     if job["umask"] is not None:
         os.umask(job["umask"])
     if job["uid"] is not None:

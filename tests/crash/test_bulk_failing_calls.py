@@ -1,4 +1,4 @@
-"""Calls of many saves fail in a row: every result is accounted for, and the disk agrees with what is said."""
+"""Bulk saves whose calls fail in a row: the outcome covers every result, and agrees with the disk."""
 
 from __future__ import annotations
 
@@ -6,52 +6,30 @@ import errno as codes
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from llenergymeasure import ExperimentResult
+from support.saver import Outcome, assert_parquet
+from support.tracing import INJECTED, Span, flushed_again, path_of, spans_of
 
-if TYPE_CHECKING:
-    Bulk = Callable[..., Any]
-    Outcome = Any
-    Span = Any
-    Spans = Callable[[str], list[Any]]
+Bulk = Callable[..., Outcome]
 
 COUNT = 12
 CALLS = ("mkdirat", "openat", "write", "lseek", "fsync", "syncfs", "renameat2", "close")
 FLUSHES = ("fsync", "syncfs")
 ALWAYS = ("fsync", "syncfs", "renameat2", "mkdirat")
-"""Calls that nobody but the store makes, so that all of them may fail."""
-
-
-def flushed_twice(spans: list[Span]) -> list[str]:
-    """Files and directories whose flush failed, and that were flushed again.
-
-    It is told by their paths; a file that is made anew under the same path has been created in between.
-    """
-    failed: set[str] = set()
-    again = []
-    for span in spans:
-        if span.name == "openat" and "O_EXCL" in span.arguments and span.answer[:1].isdigit():
-            failed.discard(span.answer.partition("<")[2].rstrip(">"))
-        if span.name == "fsync":
-            path = span.arguments.partition("<")[2].rstrip(">")
-            if path in failed:
-                again.append(path)
-            if span.answer != "0":
-                failed.add(path)
-    return again
+"""Calls that only the store makes, so that all of them may fail."""
 
 
 def check(
     root: Path, outcome: Outcome, spans: list[Span], *, sidecars: bool = True
 ) -> tuple[set[int], set[int], set[int]]:
-    """Check that what is said is there; return what is saved, unconfirmed and without its sidecar."""
+    """Check an outcome against the disk; return the saved, the unconfirmed and those without sidecar."""
     assert not outcome.stderr, outcome.stderr
     assert outcome.kind in ("saved", "BulkSaveError"), outcome
-    saved = {int(n): Path(path) for n, path in outcome.said["saved"].items()}
-    failed = {int(n): error for n, error in outcome.said["failed"].items()}
+    saved = {int(n): Path(path) for n, path in outcome.reply["saved"].items()}
+    failed = {int(n): error for n, error in outcome.reply["failed"].items()}
     assert sorted([*saved, *failed]) == list(range(COUNT))
     committed = {n: Path(error["result_path"]) for n, error in failed.items() if error["committed"]}
     for n, error in failed.items():
@@ -67,22 +45,21 @@ def check(
         expected += [record.parent, record]
         if result.timeseries is not None:
             sidecar = record.with_name("timeseries.parquet")
-            content = sidecar.read_bytes()
-            assert content[:4] == content[-4:] == b"PAR1"
+            assert_parquet(sidecar.read_bytes())
             expected.append(sidecar)
         has_sidecar = sidecars and n % 3 != 0 and failed.get(n, {}).get("kind") != "SidecarError"
         if n not in failed:
             assert (result.timeseries is not None) == has_sidecar, n
     there = sorted(root.rglob("*")) if root.exists() else []
     assert there == sorted(expected)
-    assert flushed_twice(spans) == []
+    assert flushed_again(spans) == []
     without = {n for n, error in failed.items() if error["kind"] == "SidecarError"}
     return set(saved), set(committed) - without, without
 
 
 @pytest.fixture
 def sources(parquet: Path) -> list[str | None]:
-    """What the results have beside them, in turn."""
+    """Return the sources of the results, in turn."""
     return [None, str(parquet), "arrow"]
 
 
@@ -93,13 +70,12 @@ def sources(parquet: Path) -> list[str | None]:
         *((name, "ENOSPC") for name in ("mkdirat", "openat", "write", "renameat2")),
     ],
 )
-@pytest.mark.parametrize("engine", ["fsync", "syncfs"])
+@pytest.mark.parametrize("flush_method", ["fsync", "syncfs"])
 def test_save_many_repeated_call_failures_report_exact_outcome(
     bulk: Bulk,
-    spans: Spans,
     tmp_path: Path,
     sources: list[str | None],
-    engine: str,
+    flush_method: str,
     name: str,
     error: str,
 ) -> None:
@@ -107,12 +83,12 @@ def test_save_many_repeated_call_failures_report_exact_outcome(
         root = tmp_path / when
         root.mkdir()
         inject = (f"{name}:error={error}:when={when}",)
-        outcome = bulk(root, engine=engine, count=COUNT, sources=sources, inject=inject)
-        calls = spans(outcome.trace)
+        outcome = bulk(root, flush_method=flush_method, count=COUNT, sources=sources, inject=inject)
+        calls = spans_of(outcome.trace)
         saved, unconfirmed, _ = check(root, outcome, calls)
         hit = [span for span in calls if span.name == name and span.injected]
-        for trouble in outcome.said["failed"].values():
-            assert trouble["errno"] == getattr(codes, error), (inject, trouble)
+        for failure in outcome.reply["failed"].values():
+            assert failure["errno"] == getattr(codes, error), (inject, failure)
         if not hit:
             assert len(saved) == COUNT
         if name not in FLUSHES:
@@ -121,25 +97,30 @@ def test_save_many_repeated_call_failures_report_exact_outcome(
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 def test_bulk_save_failing_first_barrier_rewrites_files(
-    bulk: Bulk, spans: Spans, tmp_path: Path, sources: list[str | None], how: str
+    bulk: Bulk, tmp_path: Path, sources: list[str | None], how: str
 ) -> None:
     outcome = bulk(
-        tmp_path, how=how, engine="syncfs", count=COUNT, sources=sources, inject=("syncfs:error=EIO:when=1",)
+        tmp_path,
+        how=how,
+        flush_method="syncfs",
+        count=COUNT,
+        sources=sources,
+        inject=("syncfs:error=EIO:when=1",),
     )
-    calls = spans(outcome.trace)
+    calls = spans_of(outcome.trace)
     if not any(span.name == "syncfs" for span in calls):
         pytest.skip("this file system is never flushed as a whole")
     saved, unconfirmed, without = check(tmp_path, outcome, calls)
     assert not unconfirmed
-    # A stream is read once: its result is saved without it.
+    # A stream can be read only once: its result loses the sidecar.
     assert saved >= {n for n in range(COUNT) if n % 3 != 2}
     assert without <= {n for n in range(COUNT) if n % 3 == 2}
     (failed, *others) = [span for span in calls if span.name == "syncfs"]
-    assert not others, "whose error it was, a syncfs does not say: it is not asked again"
+    assert not others, "a failed syncfs does not name the file, so it must not be repeated"
     first_made: dict[int, int] = {}
     made_again: set[int] = set()
     for n in saved:
-        record = Path(outcome.said["saved"][str(n)])
+        record = Path(outcome.reply["saved"][str(n)])
         (rename,) = (
             span
             for span in calls
@@ -155,19 +136,17 @@ def test_bulk_save_failing_first_barrier_rewrites_files(
             made_again.add(n)
             assert len(made) == 2
             assert made[0].ends < failed.begins <= failed.ends < made[1].begins
-    # One that was being written when the batch was taken is no part of it.
+    # A result that was still being written is not part of the batch.
     assert min(first_made, key=first_made.__getitem__) in made_again
 
 
-def test_submit_failing_second_barrier_reports_unconfirmed(
-    bulk: Bulk, spans: Spans, tmp_path: Path
-) -> None:
+def test_submit_failing_second_barrier_reports_unconfirmed(bulk: Bulk, tmp_path: Path) -> None:
     inject = ("syncfs:error=EIO:when=2+",)
-    outcome = bulk(tmp_path, how="writer", engine="syncfs", count=1, inject=inject)
-    calls = spans(outcome.trace)
+    outcome = bulk(tmp_path, how="writer", flush_method="syncfs", count=1, inject=inject)
+    calls = spans_of(outcome.trace)
     if not any(span.name == "syncfs" for span in calls):
         pytest.skip("this file system is never flushed as a whole")
-    (error,) = outcome.said["failed"].values()
+    (error,) = outcome.reply["failed"].values()
     assert error["committed"]
     assert error["errno"] == codes.EIO
     record = Path(error["result_path"])
@@ -175,35 +154,31 @@ def test_submit_failing_second_barrier_reports_unconfirmed(
     assert sorted(tmp_path.rglob("*")) == [record.parent, record]
 
 
-@pytest.mark.parametrize("engine", ["fsync", "syncfs"])
-def test_submit_failing_flush_reports_like_single_save(
-    bulk: Bulk, spans: Spans, tmp_path: Path, engine: str
-) -> None:
+@pytest.mark.parametrize("flush_method", ["fsync", "syncfs"])
+def test_submit_failing_flush_reports_like_single_save(bulk: Bulk, tmp_path: Path, flush_method: str) -> None:
     for n in range(1, 5):
         root = tmp_path / f"{n}"
         root.mkdir()
-        # Of one thread, or of several: the counts are each thread's own.
+        # strace counts the calls of each thread separately.
         inject = (f"fsync:error=EIO:when={n}+", f"syncfs:error=EIO:when={n}+")
-        outcome = bulk(root, how="writer", engine=engine, count=1, inject=inject)
-        calls = spans(outcome.trace)
+        outcome = bulk(root, how="writer", flush_method=flush_method, count=1, inject=inject)
+        calls = spans_of(outcome.trace)
         renamed = any(span.name == "renameat2" for span in calls)
-        for error in outcome.said["failed"].values():
+        for error in outcome.reply["failed"].values():
             assert (error["errno"], error["committed"]) == (codes.EIO, renamed)
-        assert bool(outcome.said["failed"]) == any(span.injected for span in calls if renamed) or not renamed
+        assert bool(outcome.reply["failed"]) == any(span.injected for span in calls if renamed) or not renamed
         assert len(list(root.glob("*/result.json"))) == renamed
-        assert flushed_twice(calls) == []
+        assert flushed_again(calls) == []
 
 
-def test_submit_after_failed_root_flush_reopens_root(
-    bulk: Bulk, spans: Spans, tmp_path: Path
-) -> None:
+def test_submit_after_failed_root_flush_reopens_root(bulk: Bulk, tmp_path: Path) -> None:
     met = False
     for when in range(1, 8):
         root = tmp_path / f"{when}"
         root.mkdir()
         inject = (f"fsync:error=EIO:when={when}",)
-        outcome = bulk(root, how="writer", engine="fsync", one_by_one=True, count=COUNT, inject=inject)
-        calls = spans(outcome.trace)
+        outcome = bulk(root, how="writer", flush_method="fsync", one_by_one=True, count=COUNT, inject=inject)
+        calls = spans_of(outcome.trace)
         check(root, outcome, [], sidecars=False)
         flushes = [span for span in calls if span.name == "fsync" and span.arguments.endswith(f"<{root}>")]
         opened = [
@@ -216,23 +191,21 @@ def test_submit_after_failed_root_flush_reopens_root(
     assert met
 
 
-def test_submit_below_unflushed_parent_acknowledges_nothing(
-    bulk: Bulk, spans: Spans, tmp_path: Path
-) -> None:
+def test_submit_below_unflushed_parent_acknowledges_nothing(bulk: Bulk, tmp_path: Path) -> None:
     failures = 0
     for when in range(1, 8):
         top = tmp_path / f"{when}"
         top.mkdir()
         root = top / "a" / "b"
         inject = (f"fsync:error=EIO:when={when}",)
-        outcome = bulk(root, how="writer", engine="fsync", one_by_one=True, count=COUNT, inject=inject)
+        outcome = bulk(root, how="writer", flush_method="fsync", one_by_one=True, count=COUNT, inject=inject)
         flushed = {
-            span.arguments.partition("<")[2].rstrip(">")
-            for span in spans(outcome.trace)
+            path_of(span.arguments)
+            for span in spans_of(outcome.trace)
             if span.name == "fsync" and not span.injected
         }
-        failures += bool(outcome.said["failed"])
-        if outcome.said["saved"]:
+        failures += bool(outcome.reply["failed"])
+        if outcome.reply["saved"]:
             assert {str(top), str(top / "a"), str(root)} <= flushed, inject
     assert failures
 
@@ -254,9 +227,11 @@ def test_save_many_lost_write_fails_before_commit(
         root = tmp_path / when
         root.mkdir()
         outcome = bulk(root, count=COUNT, sources=sources, inject=(f"write:retval={answer}:when={when}",))
-        if outcome.kind == "saved":
-            pytest.fail(f"nobody noticed that write {when} wrote nothing")
-        assert {error["step"] for error in outcome.said["failed"].values()} == {"write"}
+        # strace counts by thread: with many threads, none may come to a third write.
+        if when == "3..9" and INJECTED not in outcome.trace:
+            continue
+        assert outcome.kind != "saved", f"write {when} wrote nothing, and no error was reported"
+        assert {error["step"] for error in outcome.reply["failed"].values()} == {"write"}
         _, unconfirmed, _ = check(root, outcome, [])
         assert not unconfirmed
 
@@ -264,13 +239,13 @@ def test_save_many_lost_write_fails_before_commit(
 @pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT"])
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 def test_bulk_save_no_space_at_flush_keeps_record_without_sidecar(
-    bulk: Bulk, spans: Spans, parquet: Path, tmp_path: Path, how: str, error: str
+    bulk: Bulk, parquet: Path, tmp_path: Path, how: str, error: str
 ) -> None:
     inject = (f"fsync:error={error}:when=2",)
-    outcome = bulk(tmp_path, how=how, engine="fsync", count=1, sources=[str(parquet)], inject=inject)
-    (failed,) = outcome.said["failed"].values()
+    outcome = bulk(tmp_path, how=how, flush_method="fsync", count=1, sources=[str(parquet)], inject=inject)
+    (failed,) = outcome.reply["failed"].values()
     assert (failed["kind"], failed["errno"]) == ("SidecarError", getattr(codes, error))
     record = Path(failed["result_path"])
     assert ExperimentResult.from_json(record).timeseries is None
     assert sorted(tmp_path.rglob("*")) == [record.parent, record]
-    assert flushed_twice(spans(outcome.trace)) == []
+    assert flushed_again(spans_of(outcome.trace)) == []

@@ -1,4 +1,4 @@
-"""The order of a save's system calls is its durability; their number is its cost."""
+"""The order of a single save's system calls, which makes it durable, and their number, which is its cost."""
 
 from __future__ import annotations
 
@@ -7,46 +7,43 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from llenergymeasure import ExperimentResult
-
-if TYPE_CHECKING:
-    Saver = Any
-    Call = Any
+from support.saver import Saver
+from support.tracing import Call, path_of
 
 FLUSHES = ("fsync", "fdatasync", "sync", "syncfs", "sync_file_range")
 RENAMES = ("rename", "renameat", "renameat2")
-LOOKS = (
+PROBES = (
     "mkdir mkdirat stat lstat fstat newfstatat statx access faccessat faccessat2".split()  # noqa: SIM905
 )
 TAKEN = 10_000
 NUMBERED = re.compile(r'\d+<[^>]*>|"(True|False)"|"[^"]*pytorch[^"]*"')
-"""What differs between two saves: where they are, and when."""
+"""The parts of a call that differ between two saves: paths, descriptors and times."""
 
 
 def flushed(calls: list[Call]) -> list[str]:
-    """The paths that were flushed, in order."""
+    """Return the flushed paths, in order."""
     paths = []
     for call in calls:
         if call.name in FLUSHES:
             assert call.name == "fsync"
             assert call.answer == "0"
-            paths.append(call.arguments.partition("<")[2].rstrip(">"))
+            paths.append(path_of(call.arguments))
     return paths
 
 
 def position(calls: list[Call], names: tuple[str, ...], text: str) -> int:
-    """Where the one call is whose arguments have a text."""
+    """Return the position of the only call whose arguments contain a text."""
     (found,) = (n for n, call in enumerate(calls) if call.name in names and text in call.arguments)
     return found
 
 
 @pytest.fixture
 def source(request: pytest.FixtureRequest) -> str | Path | None:
-    """No sidecar, a Parquet file, or an Arrow stream."""
+    """Return no source, a Parquet file, or an Arrow stream."""
     kind: str = request.param
     if kind == "path":
         path: Path = request.getfixturevalue("parquet")
@@ -100,14 +97,12 @@ def test_save_new_ancestors_flushes_parents_innermost_first(
     assert flushed(calls[commit:]) == [str(path) for path in (claimed, *above)]
 
 
-def test_save_returns_after_last_flush(
-    traced: Saver, result: ExperimentResult, tmp_path: Path
-) -> None:
+def test_save_returns_after_last_flush(traced: Saver, result: ExperimentResult, tmp_path: Path) -> None:
     trace = traced.save(result, tmp_path / "out", trace=True).trace.splitlines()
     last_flush = max(n for n, line in enumerate(trace) if "fsync(" in line)
     marks = [n for n, line in enumerate(trace) if "getppid(" in line]
-    said = next(n for n, line in enumerate(trace) if "write(1" in line)
-    assert marks[0] < last_flush < marks[1] < said
+    answer = next(n for n, line in enumerate(trace) if "write(1" in line)
+    assert marks[0] < last_flush < marks[1] < answer
 
 
 @with_every_source
@@ -129,11 +124,11 @@ def test_save_not_durable_flushes_nothing_and_renames_alike(
 
 
 @pytest.fixture(scope="module")
-def crowded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A directory in which a name and its first suffixes are taken."""
-    root = tmp_path_factory.mktemp("crowded")
+def taken_names(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Make a root in which a name and its first suffixes are taken."""
+    root = tmp_path_factory.mktemp("taken_names")
 
-    def crowd(stamp: str) -> Path:
+    def take(stamp: str) -> Path:
         base = root / f"org-model_pytorch_{stamp}"
         if not base.exists():
             base.mkdir()
@@ -141,38 +136,40 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
                 base.with_name(f"{base.name}_{n}").mkdir()
         return root
 
-    return crowd
+    return take
 
 
-def looks(calls: list[Call]) -> list[str]:
-    """The calls that make or look at something, but for the C library's look at the time zone."""
+def probes(calls: list[Call]) -> list[str]:
+    """Return the calls that make or probe a path, without the C library's look at the time zone."""
     return [
         f"{call.name}({call.arguments})"
         for call in calls
-        if call.name in LOOKS and "/etc/localtime" not in call.arguments
+        if call.name in PROBES and "/etc/localtime" not in call.arguments
     ]
 
 
 def test_save_in_fresh_process_claims_next_of_10000_names_in_logarithmic_calls(
-    traced: Saver, result: ExperimentResult, crowded: Callable[[str], Path]
+    traced: Saver, result: ExperimentResult, taken_names: Callable[[str], Path]
 ) -> None:
     stamp = "2026-01-01T00-00"
-    outcome = traced.save(result, crowded(stamp), stamp=stamp, trace=True)
-    assert Path(outcome.said["path"]).parent.name == f"org-model_pytorch_{stamp}_{TAKEN}"
-    assert 2 <= len(looks(outcome.calls)) <= 2 * math.log2(TAKEN) + 4
+    outcome = traced.save(result, taken_names(stamp), stamp=stamp, trace=True)
+    assert Path(outcome.reply["path"]).parent.name == f"org-model_pytorch_{stamp}_{TAKEN}"
+    assert 2 <= len(probes(outcome.calls)) <= 2 * math.log2(TAKEN) + 4
 
 
 def test_save_in_warm_process_claims_name_in_two_calls(
-    traced: Saver, result: ExperimentResult, crowded: Callable[[str], Path]
+    traced: Saver, result: ExperimentResult, taken_names: Callable[[str], Path]
 ) -> None:
     stamp = "2026-01-01T00-00"
-    outcome = traced.save(result, crowded(stamp), stamp=stamp, warm=3, trace=True)
-    assert 1 <= len(looks(outcome.calls)) <= 2, looks(outcome.calls)
+    outcome = traced.save(result, taken_names(stamp), stamp=stamp, warm=3, trace=True)
+    assert 1 <= len(probes(outcome.calls)) <= 2, probes(outcome.calls)
 
 
 def test_save_first_of_its_name_claims_it_in_one_call(
     traced: Saver, result: ExperimentResult, tmp_path: Path
 ) -> None:
+    days = [time.strftime("%Y-%m-%d")]
     outcome = traced.save(result, tmp_path, trace=True)
-    assert len(looks(outcome.calls)) == 1
-    assert time.strftime("%Y-%m-%d") in outcome.said["path"]
+    days.append(time.strftime("%Y-%m-%d"))  # midnight may have passed
+    assert len(probes(outcome.calls)) == 1
+    assert any(day in outcome.reply["path"] for day in days)

@@ -1,4 +1,4 @@
-"""Cleaners beside savers that are stopped, killed and quick lose nothing that was acknowledged."""
+"""Cleaners next to savers that are stopped, killed or fast remove no acknowledged result."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ import pytest
 
 from llenergymeasure import ExperimentResult, ResultStore
 from llenergymeasure.results.timeseries import Timeseries
+from support.processes import HANG
+from support.saver import Saver
 
-Saver = Any
 STOPPED = ("mkdirat", "openat", "write", "fsync", "close", "renameat2", "lseek", "utimensat", "ioctl")
 
 SAVERS = """
@@ -32,10 +33,10 @@ result = ExperimentResult.model_validate_json(text)
 for n in range(count):
     try:
         path = result.save(root, source if n % 2 else None, durable=n % 4 == 0)
-        said = {"path": str(path), "sidecar": bool(n % 2)}
+        reply = {"path": str(path), "sidecar": bool(n % 2)}
     except PersistenceError as error:
-        said = {"path": error.result_path, "sidecar": False, "error": str(error)}
-    print(json.dumps(said), flush=True)
+        reply = {"path": error.result_path, "sidecar": False, "error": str(error)}
+    print(json.dumps(reply), flush=True)
 """
 CLEANERS = """
 import json, sys
@@ -65,36 +66,36 @@ def clean_now(root: Path) -> None:
 
 @pytest.fixture
 def stopped(traced: Saver) -> Callable[..., Any]:
-    """Save in a process that stops at a call, do something meanwhile, and let it go on."""
+    """Save in a process that stops at a call, do something meanwhile, and continue the save."""
 
     def save(
         result: ExperimentResult, root: Path, source: object, call: Any, meanwhile: Callable[[Path], object]
     ) -> Any:
-        # The tracer stops the process at the call, whose number is that of a save that is left alone.
+        # An undisturbed save has shown the number of the call.
         done: list[Any] = []
         injection = f"{call.name}:signal=SIGSTOP:when={call.nth}"
         thread = threading.Thread(
             target=lambda: done.append(traced.save(result, root, source=source, inject=(injection,)))
         )
-        before = children(traced)
+        before, log = children(traced), traced.next_log
         thread.start()
-        child = wait_for_stop(traced, before, thread)
+        child = wait_for_stop(traced, log, before, thread)
         if child is not None:
             meanwhile(root)
             os.kill(child, signal.SIGCONT)
-        thread.join(30)
+        thread.join(HANG)
         return done[0]
 
     return save
 
 
 def children(saver: Saver) -> set[int]:
-    pid = saver._process.pid
+    pid = saver.pid
     return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
-def wait_for_stop(saver: Saver, before: set[int], thread: Any) -> int | None:
-    """Wait until the forked process is stopped by the signal, not by its tracer."""
+def wait_for_stop(saver: Saver, log: Path, before: set[int], thread: threading.Thread) -> int | None:
+    """Wait until the signal, not the tracer, stops the forked process; return None if the save ends first."""
     while thread.is_alive():
         for child in children(saver) - before:
             try:
@@ -104,17 +105,16 @@ def wait_for_stop(saver: Saver, before: set[int], thread: Any) -> int | None:
             state = next(line for line in status.splitlines() if line.startswith("State:"))
             if "(stopped)" in state:
                 return child
-            # Under strace's seize, a process that is group-stopped is in a tracing stop that nobody ends.
+            # strace holds a group-stopped process in a tracing stop.
             tracer = next(line for line in status.splitlines() if line.startswith("TracerPid:"))
-            if "(tracing stop)" in state and tracer.split()[1] != "0" and is_group_stopped(saver, child):
+            if "(tracing stop)" in state and tracer.split()[1] != "0" and is_group_stopped(log):
                 return child
         thread.join(0.01)
     return None
 
 
-def is_group_stopped(saver: Saver, child: int) -> bool:
-    log = saver._scratch / f"{saver._runs - 1}.log"
-    return log.exists() and "--- stopped by SIGSTOP ---" in log.read_text() and child > 0
+def is_group_stopped(log: Path) -> bool:
+    return log.exists() and "--- stopped by SIGSTOP ---" in log.read_text()
 
 
 @pytest.mark.parametrize("kind", ["plain", "path"])
@@ -138,26 +138,26 @@ def test_clean_during_stopped_save_keeps_result_or_fails_save(
         outcome = stopped(result, root, source, call, clean_now)
         found = ResultStore(root).verify(deep=True)
         records = list(root.glob("*/result.json"))
-        assert found.ok, (call, outcome.said, found.damaged, found.missing_sidecars)
+        assert found.ok, (call, outcome.reply, found.damaged, found.missing_sidecars)
         assert not list(root.glob(".trash-*")), call
         assert "panicked" not in outcome.stderr
         outcomes.append(outcome.kind)
         if outcome.kind == "saved":
-            assert records == [Path(outcome.said["path"])], call
+            assert records == [Path(outcome.reply["path"])], call
             loaded = ExperimentResult.from_json(records[0], missing_sidecar="error")
             assert loaded.timeseries == (None if source is None else "timeseries.parquet"), call
         elif outcome.kind == "SidecarError":
-            assert records == [Path(outcome.said["result_path"])], call
+            assert records == [Path(outcome.reply["result_path"])], call
         else:
-            assert outcome.said["committed"] is False, (call, outcome.said)
+            assert outcome.reply["committed"] is False, (call, outcome.reply)
             assert records == [], call
             assert list(root.iterdir()) == [], call
-    # Stopped before the claim it is saved, and within it fails.
+    # A save that stops before its claim succeeds; inside the claim it fails.
     assert {"saved", "PersistenceError"} <= set(outcomes), outcomes
 
 
 class StoppedCleaner:
-    """A cleaner in a process of its own that stops at a system call."""
+    """A cleaner in its own process that stops at a system call."""
 
     def __init__(self, root: Path, log: Path, call: str, nth: int) -> None:
         self._log = log
@@ -175,7 +175,7 @@ class StoppedCleaner:
         pid = self._tracer.pid
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             os.kill(int(child), signal.SIGCONT)
-        assert self._tracer.wait(30) == 0
+        assert self._tracer.wait(HANG) == 0
 
 
 def test_clean_commit_at_any_step_keeps_record_and_sidecar(
@@ -185,7 +185,7 @@ def test_clean_commit_at_any_step_keeps_record_and_sidecar(
     calls = traced.save(result, tmp_path / "clean", source=parquet, trace=True).calls
     aside = next(n for n, call in enumerate(calls) if '"timeseries.parquet"' in call.arguments)
     commit = next(n for n, call in enumerate(calls) if '"result.json"' in call.arguments)
-    # The trace has its name, and nothing of the record is there; it is written; it is about to be committed.
+    # The save stops at the sidecar's rename, the record's write and the commit.
     at = [calls[aside], next(call for call in calls[aside:] if call.name == "write"), calls[commit]]
     outcomes = []
     for n, call in enumerate(at):
@@ -208,15 +208,15 @@ def test_clean_commit_at_any_step_keeps_record_and_sidecar(
             if cleaner.is_stopped:
                 cleaner.finish()
             found = ResultStore(root).verify(deep=True)
-            where = (call.name, step, nth, outcome.said)
+            where = (call.name, step, nth, outcome.reply)
             assert found.ok, where
             assert not list(root.glob(".trash-*")), where
             if outcome.kind == "saved":
-                loaded = ExperimentResult.from_json(outcome.said["path"], missing_sidecar="error")
+                loaded = ExperimentResult.from_json(outcome.reply["path"], missing_sidecar="error")
                 assert loaded.timeseries == "timeseries.parquet", where
                 assert found.complete == 1, where
             else:
-                assert outcome.said["committed"] is False, where
+                assert outcome.reply["committed"] is False, where
                 assert list(root.iterdir()) == [], where
     assert ("saved", True) in outcomes, outcomes
 
@@ -247,30 +247,27 @@ def test_clean_with_eight_savers_loses_no_acknowledged_result(
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     saving = [start(SAVERS, root, parquet, "30", text=result.model_dump_json()) for _ in range(8)]
-    said = [
-        json.loads(line) for process in saving for line in process.communicate(timeout=120)[0].splitlines()
+    reply = [
+        json.loads(line) for process in saving for line in process.communicate(timeout=HANG)[0].splitlines()
     ]
     for process in cleaning:
-        assert process.communicate("enough\n", timeout=60)[0].strip().isdigit()
+        assert process.communicate("enough\n", timeout=HANG)[0].strip().isdigit()
     assert all(process.returncode == 0 for process in (*saving, *cleaning))
-    assert len(said) == 8 * 30
-    # With an age of nothing, a name may be claimed anew while its result is in a cleaner's hands, which then
-    # gives it back under another name: what counts is that there are as many as were acknowledged, whole.
+    assert len(reply) == 8 * 30
+    # With an age of zero, a cleaner may restore a result under another name: only the count is certain.
     clean_now(root)
-    acknowledged = [entry for entry in said if entry["path"] is not None]
+    acknowledged = [entry for entry in reply if entry["path"] is not None]
     found = ResultStore(root).verify(deep=True)
     assert found.ok, (found.damaged[:3], found.missing_sidecars[:3])
     assert found.complete == len(acknowledged)
     assert found.incomplete == []
     sidecars = sum(entry["sidecar"] for entry in acknowledged)
     assert len(list(root.glob("*/timeseries.parquet"))) == sidecars
-    refused = [entry["error"] for entry in said if entry["path"] is None]
+    refused = [entry["error"] for entry in reply if entry["path"] is None]
     assert all("nothing was saved, and saving again is safe" in error for error in refused), refused
 
 
-def test_clean_killed_at_any_step_is_finished_by_next_clean(
-    result: ExperimentResult, tmp_path: Path
-) -> None:
+def test_clean_killed_at_any_step_is_finished_by_next_clean(result: ExperimentResult, tmp_path: Path) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     trace = Timeseries(timestamp_s=[0.0], gpu_index=[0], power_w=[1.0])
@@ -304,7 +301,7 @@ def test_clean_killed_at_any_step_is_finished_by_next_clean(
 
 
 def test_clean_directory_swapped_for_symlink_removes_nothing_outside(tmp_path: Path) -> None:
-    """Two names are swapped as fast as possible while a cleaner runs."""
+    """Another process swaps a directory and a symlink as fast as possible."""
     root, outside = tmp_path / "root", tmp_path / "outside"
     root.mkdir()
     outside.mkdir()

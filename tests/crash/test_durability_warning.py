@@ -1,4 +1,4 @@
-"""What real file systems that keep nothing are called, and the one warning of it."""
+"""The durability of real file systems, and the one warning about those that lose everything."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ for root in sys.argv[1:]:
 
 
 @pytest.fixture(params=["tmpfs", "overlay"])
-def forgetful(request: pytest.FixtureRequest, mount: Mount, tmp_path: Path) -> Path:
-    """A file system that leaves out every flush."""
+def volatile(request: pytest.FixtureRequest, mount: Mount, tmp_path: Path) -> Path:
+    """Return the root of a file system that omits every flush."""
     if request.param == "tmpfs":
         return mount("tmpfs", "size=4M")
     options = ["volatile"]
@@ -38,13 +38,11 @@ def forgetful(request: pytest.FixtureRequest, mount: Mount, tmp_path: Path) -> P
     return mount("overlay", ",".join(options))
 
 
-def test_save_file_system_without_flushes_warns_once(
-    forgetful: Path, result: ExperimentResult
-) -> None:
-    assert ResultStore(forgetful / "not" / "yet").durability == "none"
+def test_save_file_system_without_flushes_warns_once(volatile: Path, result: ExperimentResult) -> None:
+    assert ResultStore(volatile / "not" / "yet").durability == "none"
     environment = {name: value for name, value in os.environ.items() if name != "LLEM_NO_DURABILITY_WARNING"}
     saved = subprocess.run(
-        [sys.executable, "-c", SAVES, str(forgetful / "a"), str(forgetful / "b")],
+        [sys.executable, "-c", SAVES, str(volatile / "a"), str(volatile / "b")],
         input=result.model_dump_json(),
         capture_output=True,
         text=True,
@@ -52,7 +50,7 @@ def test_save_file_system_without_flushes_warns_once(
         env=environment,
     )
     assert saved.stderr.count("do not survive a power cut") == 1
-    assert ResultStore(forgetful).verify().complete == 10
+    assert ResultStore(volatile).verify().complete == 10
 
 
 def test_save_disk_does_not_warn(ext4: Path, result: ExperimentResult) -> None:

@@ -1,38 +1,25 @@
-"""Disks that are full, limits that are reached and paths that lead nowhere, as the system really has them."""
+"""Single saves on full disks, at limits and on bad paths, as real systems have them."""
 
 from __future__ import annotations
 
 import errno as codes
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from llenergymeasure import ExperimentResult, PersistenceError, SidecarError
 from llenergymeasure.results.timeseries import Timeseries
+from support.disks import fill
+from support.processes import open_descriptors
+from support.saver import Saver, check_outcome
+from support.trees import list_tree
 
-if TYPE_CHECKING:
-    Saver = Any
-    Outcome = Any
-    Check = Callable[[ExperimentResult, Path, Outcome], str]
-    Listing = Callable[[Path], list[str]]
-    Mount = Callable[..., Path]
+Mount = Callable[..., Path]
 
 NOBODY = 65534
-
-
-def fill(where: Path) -> None:
-    """Take every free byte."""
-    filler = os.open(where / "filler", os.O_WRONLY | os.O_CREAT)
-    size = 1 << 16
-    while size:
-        try:
-            os.write(filler, bytes(size))
-        except OSError:  # noqa: PERF203 - full for a chunk of this size
-            size //= 2
-    os.close(filler)
 
 
 def failed(result: ExperimentResult, root: Path, source: object = None) -> PersistenceError:
@@ -45,35 +32,23 @@ def failed(result: ExperimentResult, root: Path, source: object = None) -> Persi
     return error
 
 
-@pytest.fixture(params=["tmpfs", "ext4"])
-def small(request: pytest.FixtureRequest) -> Path:
-    """A small file system, empty."""
-    if request.param == "ext4":
-        path: Path = request.getfixturevalue("ext4")
-        return path
-    mount: Mount = request.getfixturevalue("mount")
-    return mount("tmpfs", "size=4M,nr_inodes=64")
-
-
 def test_save_full_disk_leaves_nothing_and_succeeds_with_free_space(
-    big: ExperimentResult, small: Path, listing: Listing
+    big: ExperimentResult, small: Path
 ) -> None:
     (small / "out").mkdir()
-    fill(small)
+    fill(small / "filler", 1 << 16)
     error = failed(big, small / "out")
     assert (error.errno, error.committed) == (codes.ENOSPC, False)
     assert error.step in ("claim", "create", "write", "flush")
-    assert listing(small) == ["filler", "out"]
+    assert list_tree(small) == ["filler", "out"]
     (small / "filler").unlink()
     assert ExperimentResult.from_json(big.save(small / "out")) == big
 
 
-def test_save_full_disk_removes_new_root(
-    big: ExperimentResult, small: Path, listing: Listing
-) -> None:
-    fill(small)
+def test_save_full_disk_removes_new_root(big: ExperimentResult, small: Path) -> None:
+    fill(small / "filler", 1 << 16)
     assert failed(big, small / "a" / "b").errno == codes.ENOSPC
-    assert listing(small) == ["filler"]
+    assert list_tree(small) == ["filler"]
 
 
 def test_save_filling_disk_keeps_every_accepted_result(result: ExperimentResult, mount: Mount) -> None:
@@ -93,17 +68,15 @@ def test_save_filling_disk_keeps_every_accepted_result(result: ExperimentResult,
     assert all(ExperimentResult.from_json(path) == result for path in saved)
 
 
-def test_save_disk_out_of_inodes_keeps_earlier_results(
-    result: ExperimentResult, small: Path, listing: Listing
-) -> None:
+def test_save_disk_out_of_inodes_keeps_earlier_results(result: ExperimentResult, small: Path) -> None:
     saved: list[Path] = []
     with pytest.raises(PersistenceError) as caught:  # noqa: PT012 - one of the saves fails, and not the first
         for _ in range(100):
-            saved.append(result.save(small))  # noqa: PERF401 - what was saved before the error counts
+            saved.append(result.save(small))  # noqa: PERF401 - saves before the error count
     assert (caught.value.errno, caught.value.committed) == (codes.ENOSPC, False)
     assert caught.value.step in ("claim", "create")
     assert len(saved) > 10
-    assert listing(small) == sorted(
+    assert list_tree(small) == sorted(
         name for path in saved for name in (path.parent.name, f"{path.parent.name}/result.json")
     )
     assert all(ExperimentResult.from_json(path) == result for path in saved)
@@ -111,95 +84,90 @@ def test_save_disk_out_of_inodes_keeps_earlier_results(
 
 @pytest.mark.parametrize("kind", ["path", "arrow"])
 def test_save_disk_too_full_for_sidecar_keeps_record(
-    result: ExperimentResult, big_parquet: Path, mount: Mount, listing: Listing, kind: str
+    result: ExperimentResult, big_parquet: Path, big_trace: Timeseries, mount: Mount, kind: str
 ) -> None:
     root = mount("tmpfs", "size=512k")
-    source: object = big_parquet
-    if kind == "arrow":
-        rows = 200_000
-        noise = [int.from_bytes(os.urandom(6), "little") / 7.0 for _ in range(rows)]
-        source = Timeseries(timestamp_s=noise, gpu_index=[0] * rows, power_w=[1.0] * rows)
-    error = failed(result, root, source)
+    error = failed(result, root, big_trace if kind == "arrow" else big_parquet)
     assert isinstance(error, SidecarError)
     assert (error.errno, error.step, error.committed) == (codes.ENOSPC, "write", True)
     assert error.result_path is not None
     record = Path(error.result_path)
-    assert listing(root) == [record.parent.name, f"{record.parent.name}/result.json"]
+    assert list_tree(root) == [record.parent.name, f"{record.parent.name}/result.json"]
     assert ExperimentResult.from_json(record) == result
 
 
 def test_save_disk_too_full_for_record_leaves_nothing(
-    big: ExperimentResult, parquet: Path, mount: Mount, listing: Listing
+    big: ExperimentResult, parquet: Path, mount: Mount
 ) -> None:
     root = mount("tmpfs", "size=512k")
     error = failed(big, root, parquet)
     assert (error.errno, error.committed, type(error).__name__) == (codes.ENOSPC, False, "PersistenceError")
-    assert listing(root) == []
+    assert list_tree(root) == []
 
 
 def test_save_file_size_limit_raises_error_without_signal(
-    saver: Saver, check: Check, result: ExperimentResult, tmp_path: Path
+    saver: Saver, result: ExperimentResult, tmp_path: Path
 ) -> None:
     outcome = saver.save(result, tmp_path / "out", fsize=1000)
-    assert check(result, tmp_path / "out", outcome) == "nothing"
+    assert check_outcome(result, tmp_path / "out", outcome) == "nothing"
     assert not (tmp_path / "out").exists()
-    assert (outcome.said["errno"], outcome.said["step"]) == (codes.EFBIG, "write")
+    assert (outcome.reply["errno"], outcome.reply["step"]) == (codes.EFBIG, "write")
 
 
 def test_save_file_size_limit_below_sidecar_keeps_record(
-    saver: Saver, check: Check, result: ExperimentResult, big_parquet: Path, tmp_path: Path
+    saver: Saver, result: ExperimentResult, big_parquet: Path, tmp_path: Path
 ) -> None:
     outcome = saver.save(result, tmp_path / "out", source=big_parquet, fsize=100_000)
-    assert check(result, tmp_path / "out", outcome) == "no sidecar"
-    assert (outcome.said["errno"], outcome.said["step"]) == (codes.EFBIG, "write")
+    assert check_outcome(result, tmp_path / "out", outcome) == "no sidecar"
+    assert (outcome.reply["errno"], outcome.reply["step"]) == (codes.EFBIG, "write")
 
 
 @pytest.mark.parametrize("with_sidecar", [False, True])
 def test_save_few_descriptors_keeps_all_or_nothing(
-    saver: Saver, check: Check, result: ExperimentResult, parquet: Path, tmp_path: Path, *, with_sidecar: bool
+    saver: Saver, result: ExperimentResult, parquet: Path, tmp_path: Path, *, with_sidecar: bool
 ) -> None:
     ends = []
     for free in range(8):
         root = tmp_path / str(free) / "a" / "b"
         root.parents[1].mkdir()
         outcome = saver.save(result, root, source=parquet if with_sidecar else None, descriptors=free)
-        ends.append(check(result, root, outcome))
+        ends.append(check_outcome(result, root, outcome))
         if ends[-1] == "nothing":
             assert not list(root.parents[1].iterdir())
         if ends[-1] != "saved":
-            assert outcome.said["errno"] == codes.EMFILE
+            assert outcome.reply["errno"] == codes.EMFILE
     assert ends[0] != "saved"
     assert ends[-1] == "saved"
 
 
 def test_save_root_without_permission_raises_permission_error(
-    saver: Saver, check: Check, result: ExperimentResult, anyones: Path
+    saver: Saver, result: ExperimentResult, public_directory: Path
 ) -> None:
-    root = anyones / "closed"
+    root = public_directory / "closed"
     root.mkdir()
     root.chmod(0o555)
     outcome = saver.save(result, root, uid=NOBODY if os.getuid() == 0 else None)
-    assert check(result, root, outcome) == "nothing"
-    assert "PermissionError" in outcome.said["is"]
-    assert (outcome.said["errno"], outcome.said["step"]) == (codes.EACCES, "claim")
+    assert check_outcome(result, root, outcome) == "nothing"
+    assert "PermissionError" in outcome.reply["is"]
+    assert (outcome.reply["errno"], outcome.reply["step"]) == (codes.EACCES, "claim")
     outcome = saver.save(result, root / "sub", uid=NOBODY if os.getuid() == 0 else None)
-    assert (outcome.said["errno"], outcome.said["step"]) == (codes.EACCES, "make_output_dir")
+    assert (outcome.reply["errno"], outcome.reply["step"]) == (codes.EACCES, "make_output_dir")
 
 
 def test_save_source_without_permission_keeps_record(
-    saver: Saver, check: Check, result: ExperimentResult, anyones: Path, parquet: Path
+    saver: Saver, result: ExperimentResult, public_directory: Path, parquet: Path
 ) -> None:
-    source = anyones / "source.parquet"
+    source = public_directory / "source.parquet"
     source.write_bytes(parquet.read_bytes())
     source.chmod(0)
-    root = anyones / "out"
+    root = public_directory / "out"
     root.mkdir()
     root.chmod(0o777)
     outcome = saver.save(result, root, source=source, uid=NOBODY if os.getuid() == 0 else None)
-    assert check(result, root, outcome) == "no sidecar"
-    assert "PermissionError" in outcome.said["is"]
-    assert (outcome.said["errno"], outcome.said["step"]) == (codes.EACCES, "read_source")
-    assert outcome.said["filename"] == str(source)
+    assert check_outcome(result, root, outcome) == "no sidecar"
+    assert "PermissionError" in outcome.reply["is"]
+    assert (outcome.reply["errno"], outcome.reply["step"]) == (codes.EACCES, "read_source")
+    assert outcome.reply["filename"] == str(source)
 
 
 def test_save_read_only_disk_names_path_and_changes_nothing(result: ExperimentResult, mount: Mount) -> None:
@@ -211,9 +179,7 @@ def test_save_read_only_disk_names_path_and_changes_nothing(result: ExperimentRe
 
 
 @pytest.mark.parametrize("below", [".", "a/b"])
-def test_save_file_as_root_names_file(
-    result: ExperimentResult, tmp_path: Path, below: str
-) -> None:
+def test_save_file_as_root_names_file(result: ExperimentResult, tmp_path: Path, below: str) -> None:
     file = tmp_path / "file"
     file.write_text("theirs")
     error = failed(result, file / below)
@@ -226,13 +192,13 @@ def test_save_file_as_root_names_file(
 
 @pytest.mark.parametrize("below", [".", "a/b"])
 def test_save_dangling_symlink_names_link_and_makes_nothing(
-    result: ExperimentResult, tmp_path: Path, listing: Listing, below: str
+    result: ExperimentResult, tmp_path: Path, below: str
 ) -> None:
     link = tmp_path / "link"
     link.symlink_to("nowhere")
     error = failed(result, link / below)
     assert (error.filename, error.step, error.committed) == (str(link), "make_output_dir", False)
-    assert listing(tmp_path) == ["link"]
+    assert list_tree(tmp_path) == ["link"]
 
 
 def test_save_symlink_loop_raises_eloop(result: ExperimentResult, tmp_path: Path) -> None:
@@ -240,9 +206,9 @@ def test_save_symlink_loop_raises_eloop(result: ExperimentResult, tmp_path: Path
     assert failed(result, tmp_path / "loop" / "a").errno == codes.ELOOP
 
 
-def test_save_too_long_name_raises_enametoolong(result: ExperimentResult, tmp_path: Path, listing: Listing) -> None:
+def test_save_too_long_name_raises_enametoolong(result: ExperimentResult, tmp_path: Path) -> None:
     assert failed(result, tmp_path / "a" / ("x" * 300)).errno == codes.ENAMETOOLONG
-    assert listing(tmp_path) == []
+    assert list_tree(tmp_path) == []
 
 
 @pytest.mark.parametrize("root", ["results", "."])
@@ -251,8 +217,8 @@ def test_save_removed_working_directory_raises_file_not_found(
 ) -> None:
     outcome = saver.save(result, root, gone_cwd=True)
     assert outcome.kind == "PersistenceError", outcome
-    assert "FileNotFoundError" in outcome.said["is"]
-    assert (outcome.said["errno"], outcome.said["committed"]) == (codes.ENOENT, False)
+    assert "FileNotFoundError" in outcome.reply["is"]
+    assert (outcome.reply["errno"], outcome.reply["committed"]) == (codes.ENOENT, False)
 
 
 def test_save_symlink_as_root_is_followed(result: ExperimentResult, tmp_path: Path) -> None:
@@ -282,12 +248,10 @@ def test_save_500_times_with_failures_leaks_no_descriptor(
         else:
             result.save(tmp_path / "out", sources[n % 4], durable=False)
 
-    def descriptors() -> list[str]:
-        return sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are all that is wanted
-
     for n in range(4):
         once(n)
-    before = descriptors()
+    gc.collect()  # closes descriptors of earlier tests
+    before = open_descriptors()
     for n in range(500):
         once(n)
-    assert descriptors() == before
+    assert open_descriptors() == before

@@ -1,22 +1,19 @@
-"""Whatever the handler of a signal raises, at any step, stops a save before the commit or comes after it."""
+"""An exception from a signal handler stops a save before the commit, or is raised after it."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from llenergymeasure import ExperimentResult
-
-if TYPE_CHECKING:
-    Saver = Any
-    Outcome = Any
-    Listing = Callable[[Path], list[str]]
+from support.results import record_text
+from support.saver import Saver, assert_parquet
+from support.trees import list_tree
 
 SKIPPED = ("getppid", "stat", "fstat", "newfstatat")
 KINDS = ["plain", "path", "arrow"]
@@ -27,24 +24,24 @@ def source_of(kind: str, parquet: Path) -> str | Path | None:
 
 
 def steps(traced: Saver, result: ExperimentResult, root: Path, source: str | Path | None) -> list[Any]:
-    """The calls of a save that is left alone, and whether each comes before the commit."""
+    """Return the calls of an undisturbed save, each with whether it precedes the commit."""
     root.parent.mkdir(exist_ok=True)
     calls = traced.save(result, root, source=source, trace=True).calls
     commit = next(n for n, call in enumerate(calls) if '"result.json"' in call.arguments)
     return [(call, n < commit) for n, call in enumerate(calls) if call.name not in SKIPPED]
 
 
-def whole(result: ExperimentResult, root: Path, parquet: Path, kind: str) -> int:
-    """Load every record that is listed; return how many there are."""
+def count_complete(result: ExperimentResult, root: Path, parquet: Path, kind: str) -> int:
+    """Check every record and sidecar, and return the number of records."""
     records = list(root.glob("*/result.json"))
     for record in records:
         loaded = ExperimentResult.from_json(record, missing_sidecar="error")
         named = result if kind == "plain" else result.model_copy(update={"timeseries": "timeseries.parquet"})
         assert loaded == named
-        assert record.read_text() == named.model_dump_json(indent=2)
+        assert record.read_text() == record_text(named)
     for sidecar in root.glob("*/timeseries.parquet"):
         content = sidecar.read_bytes()
-        assert content[:4] == content[-4:] == b"PAR1"
+        assert_parquet(content)
         assert kind != "path" or content == parquet.read_bytes()
     return len(records)
 
@@ -54,7 +51,6 @@ def test_interrupt_save_at_any_step_leaves_nothing_or_complete_result(
     traced: Saver,
     result: ExperimentResult,
     parquet: Path,
-    listing: Listing,
     tmp_path: Path,
     kind: str,
 ) -> None:
@@ -67,13 +63,13 @@ def test_interrupt_save_at_any_step_leaves_nothing_or_complete_result(
         assert outcome.kind == "TimeoutError", (injection, outcome)
         assert not outcome.stderr, injection
         if before:
-            assert listing(top) == [], injection
+            assert list_tree(top) == [], injection
         else:
-            assert whole(result, top / "x", parquet, kind) == 1, injection
+            assert count_complete(result, top / "x", parquet, kind) == 1, injection
             assert not list(top.rglob(".*")), injection
 
 
-STOPPED_AT_EVERY_FUNCTION = """
+INTERRUPT_EACH_FUNCTION = """
 import itertools, json, sys
 from llenergymeasure import _store
 
@@ -98,10 +94,10 @@ print(json.dumps(outcomes))
 
 
 def test_interrupt_while_error_is_built_raises_interrupt(tmp_path: Path) -> None:
-    # Python code runs while the error is made, and a signal's handler before any of its functions.
+    # The construction of the error runs Python functions, and a handler may run before each.
     file = tmp_path / "file"
     file.write_text("no directory")
-    command = [sys.executable, "-c", STOPPED_AT_EVERY_FUNCTION, str(file)]
+    command = [sys.executable, "-c", INTERRUPT_EACH_FUNCTION, str(file)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (run.returncode, run.stderr) == (0, "")
     *interrupted, last = json.loads(run.stdout)

@@ -1,18 +1,15 @@
-"""Files and directories have the permissions that the umask leaves, as those of any other program."""
+"""Saved files and directories have the permissions that the umask allows."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from llenergymeasure import ExperimentResult
-
-if TYPE_CHECKING:
-    Saver = Any
+from support.saver import Saver
 
 GROUP = 12345
 
@@ -33,7 +30,7 @@ def test_save_any_umask_and_source_mode_sets_umask_permissions(
         root = tmp_path / f"{kind}"[-5:] / "made"
         outcome = saver.save(result, root, source=kind, umask=umask)
         assert outcome.kind == "saved", outcome
-        record = Path(outcome.said["path"])
+        record = Path(outcome.reply["path"])
         assert {mode(record), mode(record.with_name("timeseries.parquet"))} == {0o666 & ~umask}
         assert {mode(path) for path in (record.parent, root, root.parent)} == {0o777 & ~umask}
     assert mode(source) == source_mode
@@ -47,10 +44,10 @@ def test_save_set_group_id_root_passes_group_on(
     try:
         os.chown(root, -1, GROUP)
     except PermissionError:
-        pytest.skip("only root gives a directory to any group")
+        pytest.skip("only root may give a directory to any group")
     root.chmod(0o2775)
     outcome = saver.save(result, root / "made", source=parquet, umask=0o002)
-    record = Path(outcome.said["path"])
+    record = Path(outcome.reply["path"])
     made = (root / "made", record.parent, record, record.with_name("timeseries.parquet"))
     assert {path.stat().st_gid for path in made} == {GROUP}
     assert mode(record.parent) == mode(root / "made") == 0o2775

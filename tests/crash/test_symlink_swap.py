@@ -1,4 +1,4 @@
-"""A directory that is swapped for a symlink in the middle of a save leads nothing out of the tree."""
+"""A claim that is swapped for a symlink during a save leads no write out of the tree."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,9 @@ from typing import Any
 import pytest
 
 from llenergymeasure import ExperimentResult, ResultStore
+from support.processes import HANG
+from support.saver import Outcome, Saver
 
-HANG = 300
-
-Saver = Any
-Outcome = Any
 STEPS = (
     *("mkdir", "mkdirat", "openat", "write", "lseek", "ioctl", "copy_file_range", "utimensat", "fsync"),
     *("syncfs", "close", "renameat2", "linkat"),
@@ -29,7 +27,7 @@ NAMES = ("result.json", ".result.json.tmp", "timeseries.parquet", ".timeseries.p
 
 
 class Outside:
-    """A directory out of the tree, and what was in it."""
+    """A directory outside the tree, and its content before the save."""
 
     def __init__(self, path: Path, names: tuple[str, ...] = ()) -> None:
         path.mkdir()
@@ -39,7 +37,7 @@ class Outside:
         self._before = self._state()
 
     def _state(self) -> tuple[int, dict[str, str]]:
-        # Whatever is made and removed again changes the time.
+        # A file that is made and removed changes the time.
         return self.path.stat().st_mtime_ns, {path.name: path.read_text() for path in self.path.iterdir()}
 
     @property
@@ -48,7 +46,7 @@ class Outside:
 
 
 class Swapper:
-    """Moves claimed directories away, and puts symlinks to a directory outside in their places."""
+    """Another user who moves claims away and puts symlinks to an outside directory in their places."""
 
     def __init__(self, root: Path, aside: Path, outside: Outside) -> None:
         self._root, self._outside = root, outside
@@ -56,7 +54,7 @@ class Swapper:
         aside.mkdir()
 
     def swap(self) -> None:
-        """Swap what was claimed since the last time and has no record yet."""
+        """Swap every claim that has no record yet."""
         for place in self._root.iterdir() if self._root.exists() else ():
             if not place.is_symlink() and not (place / "result.json").exists():
                 place.rename(self.aside / place.name)
@@ -68,27 +66,27 @@ class Swapper:
 
     @property
     def records(self) -> list[Path]:
-        """The records that are in the real directories, in the order of their names."""
+        """The records in the real directories, in the order of their names."""
         found = [*self.aside.glob("*/result.json")]
         found += [path for path in self._root.glob("*/result.json") if not path.parent.is_symlink()]
         return sorted(found, key=lambda path: path.parent.name)
 
 
 def stopping(saver: Saver, save: Callable[[], Outcome], meanwhile: Callable[[], object]) -> Outcome:
-    """Do something whenever a save stops, and let it go on."""
-    log = saver._scratch / f"{saver._runs}.log"
+    """Do something whenever a save stops, and continue it."""
+    log = saver.next_log
     done: list[Outcome] = []
     thread = threading.Thread(target=lambda: done.append(save()))
     thread.start()
     seen = 0
-    until = time.monotonic() + HANG
+    until = time.monotonic() + 3 * HANG
     while thread.is_alive():
         assert time.monotonic() < until, "the save does not go on"
         text = log.read_text() if log.exists() else ""
         if (stops := text.count("--- stopped by SIGSTOP ---")) > seen:
             seen = stops
             meanwhile()
-            # The first thread that is traced is the process's own.
+            # The first traced thread is the main thread.
             os.kill(int(text.split()[0]), signal.SIGCONT)
         thread.join(0.005)
     assert done, "the process was lost"
@@ -96,7 +94,7 @@ def stopping(saver: Saver, save: Callable[[], Outcome], meanwhile: Callable[[], 
 
 
 def steps(trace: str) -> list[tuple[str, int]]:
-    """The calls at which a save can be stopped, as its tracer counts them: for each thread from 1."""
+    """Return the calls at which a save can stop, as strace counts them: for each thread from 1."""
     most: Counter[str] = Counter()
     count: Counter[tuple[str, str]] = Counter()
     for task, name in re.findall(r"^(\d+) +(\w+)\(", trace, re.MULTILINE):
@@ -107,7 +105,7 @@ def steps(trace: str) -> list[tuple[str, int]]:
 
 @pytest.fixture
 def places(tmp_path: Path) -> Callable[..., tuple[Path, Swapper, Outside]]:
-    """Make an output directory, whoever swaps what is in it, and a directory outside; new ones each time."""
+    """Make a new root, a swapper of its claims, and an outside directory."""
     count = iter(range(1000))
 
     def make(names: tuple[str, ...] = ()) -> tuple[Path, Swapper, Outside]:
@@ -122,19 +120,18 @@ def places(tmp_path: Path) -> Callable[..., tuple[Path, Swapper, Outside]]:
 
 
 @pytest.fixture(scope="module")
-def many(traced: Saver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saver]:
-    """Saves many results in fresh processes."""
-    saver = type(traced)(tmp_path_factory.mktemp("many"), "bulk_saver.py")
-    yield saver
-    saver.close()
+def many(traced: Saver, saver_of: Callable[[str], Saver]) -> Saver:
+    """Return a saver of many results."""
+    assert traced
+    return saver_of("bulk_worker.py")
 
 
-@pytest.mark.parametrize("kind", ["alone", "copied", "arrow", "relaxed"])
+@pytest.mark.parametrize("kind", ["without sidecar", "copied", "arrow", "not durable"])
 def test_save_claim_swapped_for_symlink_writes_nothing_outside(
     traced: Saver, places: Any, result: ExperimentResult, parquet: Path, kind: str
 ) -> None:
     source = {"copied": parquet, "arrow": "arrow"}.get(kind)
-    durable = kind != "relaxed"
+    durable = kind != "not durable"
     clean = traced.save(result, places()[0], source=source, trace=True, durable=durable)
     outcomes = []
     for name, nth in steps(clean.trace):
@@ -145,7 +142,7 @@ def test_save_claim_swapped_for_symlink_writes_nothing_outside(
             partial(traced.save, result, root, source=source, inject=inject, durable=durable),
             swapper.swap,
         )
-        where = (name, nth, outcome.said)
+        where = (name, nth, outcome.reply)
         assert outside.is_untouched, where
         assert "panicked" not in outcome.stderr, where
         outcomes.append((outcome.kind, bool(swapper.moved)))
@@ -154,16 +151,16 @@ def test_save_claim_swapped_for_symlink_writes_nothing_outside(
             loaded = ExperimentResult.from_json(record, missing_sidecar="error")
             assert loaded.timeseries == (None if source is None else "timeseries.parquet"), where
             assert ResultStore(record.parent).verify(deep=True).ok, where
-            # It is in the directory that was claimed, wherever that is by now; the save told its name.
-            assert record.parent.name == Path(outcome.said["path"]).parent.name, where
+            # The record is in the claimed directory, wherever that is now.
+            assert record.parent.name == Path(outcome.reply["path"]).parent.name, where
             assert [record.parent] == (swapper.moved or [record.parent]), where
         else:
-            assert outcome.said["committed"] is False, where
-            assert "nothing was saved" in outcome.said["message"], where
+            assert outcome.reply["committed"] is False, where
+            assert "nothing was saved" in outcome.reply["message"], where
             assert swapper.records == [], where
             assert [file for place in swapper.moved for file in place.iterdir()] == [], where
-    # Before the claim and after the commit there is nothing to swap. A directory that is swapped before it is
-    # opened is not entered; one that is open is written to, whatever has its name.
+    # Before the claim and after the commit there is nothing to swap. A save refuses a claim that was swapped
+    # before it is opened, and writes to one that is already open.
     assert set(outcomes) == {("saved", False), ("saved", True), ("PersistenceError", True)}, outcomes
 
 
@@ -179,18 +176,24 @@ def test_save_failing_after_swap_removes_nothing_outside(
             partial(traced.save, result, root, source="arrow", inject=(step, failing)),
             swapper.swap,
         )
-        assert outside.is_untouched, (step, outcome.said)
-        assert outcome.said.get("committed") is False, (step, outcome.said)
+        assert outside.is_untouched, (step, outcome.reply)
+        assert outcome.reply.get("committed") is False, (step, outcome.reply)
         swapped += bool(swapper.moved)
     assert swapped > 0
 
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
-@pytest.mark.parametrize("engine", ["fsync", "syncfs"])
+@pytest.mark.parametrize("flush_method", ["fsync", "syncfs"])
 def test_bulk_save_claims_swapped_for_symlinks_write_nothing_outside(
-    many: Saver, places: Any, parquet: Path, how: str, engine: str
+    many: Saver, places: Any, parquet: Path, how: str, flush_method: str
 ) -> None:
-    job = {"how": how, "engine": engine, "count": 3, "sources": [None, str(parquet), "arrow"], "padding": 9}
+    job = {
+        "how": how,
+        "flush_method": flush_method,
+        "count": 3,
+        "sources": [None, str(parquet), "arrow"],
+        "padding": 9,
+    }
     clean = many.run({**job, "root": str(places()[0])}, trace=True)
     all_steps = steps(clean.trace)
     assert {name for name, _ in all_steps} >= {"mkdirat", "openat", "write", "close", "renameat2"}
@@ -203,13 +206,13 @@ def test_bulk_save_claims_swapped_for_symlinks_write_nothing_outside(
             partial(many.run, {**job, "root": str(root)}, inject=inject),
             swapper.swap,
         )
-        where = (name, nth, outcome.said)
+        where = (name, nth, outcome.reply)
         assert outside.is_untouched, where
         assert "panicked" not in outcome.stderr, where
         moved += len(swapper.moved)
         kinds.add(outcome.kind)
-        saved = [Path(path) for path in outcome.said["saved"].values()]
-        failed = outcome.said["failed"]
+        saved = [Path(path) for path in outcome.reply["saved"].values()]
+        failed = outcome.reply["failed"]
         assert len(saved) + len(failed) == 3, where
         assert not any(fact["committed"] for fact in failed.values()), where
         names = [path.parent.name for path in swapper.records]

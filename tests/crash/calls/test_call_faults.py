@@ -1,7 +1,7 @@
-"""Every system call of every way to save fails once, in every way: what is said is what is there.
+"""Every system call of every way to save fails once, in every way, and the reply agrees with the disk.
 
-One matrix, of operations and faults. In each cell are the calls that a trace of the operation left alone
-shows: in the short form each kind of them once, in the long form every one.
+The tests are a matrix of operations and faults. A cell has the calls in the trace of the undisturbed
+operation: in the short form one call of each kind, in the long form every call.
 """
 
 from __future__ import annotations
@@ -12,25 +12,20 @@ import signal
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from llenergymeasure import ExperimentResult, ResultStore
-
-if TYPE_CHECKING:
-    Figures = Any
-    Operation = Any
-    Run = Any
-    Runs = Any
-    Span = Any
-    Step = Any
+from support.crash_report import Measurements
+from support.operations import Operation, Run, Runs, Step
+from support.results import record_text
+from support.tracing import flushed_again, path_of
 
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES")
 NO_ROOM = ("ENOSPC", "EDQUOT")
 FAULTS = (*ERRORS, "EINTR", "short", "SIGKILL", "SIGINT")
 IN_DETAIL = ("EIO", "SIGKILL")
-"""In the short form, these befall a call once for each thing that it is about; others, once for its name."""
+"""In the short form, these hit a call once for each thing that it concerns; others, once for its name."""
 IN_DETAIL_OF_ONE = (*IN_DETAIL, "EINTR", "SIGINT")
 """The same of single saves."""
 
@@ -38,17 +33,17 @@ RETRIED = (
     "open", "openat", "mkdirat", "read", "write", "copy_file_range", "sendfile", "fsync", "close"
 )  # fmt: skip
 HARD = ("mkdirat", "write", "fsync", "renameat2")
-"""Calls that nothing can make up for: some result must fail."""
-LEFT = {".timeseries.parquet.tmp", "timeseries.parquet", ".result.json.tmp"}
-"""What a directory without a record may hold."""
+"""Calls without a fallback: some result must fail."""
+LEFTOVERS = {".timeseries.parquet.tmp", "timeseries.parquet", ".result.json.tmp"}
+"""The files that a directory without a record may hold."""
 
 
-def assert_whole(result: ExperimentResult, record: Path, source: str | None, given: Path) -> bool:
-    """A record is there to the byte; return whether it has its sidecar, whole."""
+def assert_complete(result: ExperimentResult, record: Path, source: str | None, given: Path) -> bool:
+    """Check a record to the byte; return whether it has its complete sidecar."""
     sidecar = record.with_name("timeseries.parquet")
     there = sidecar.exists()
     named = result.model_copy(update={"timeseries": sidecar.name}) if there else result
-    assert record.read_text() == named.model_dump_json(indent=2)
+    assert record.read_text() == record_text(named)
     assert not there or source is not None
     if there and source != "arrow":
         assert sidecar.read_bytes() == given.read_bytes()
@@ -59,24 +54,24 @@ def number_of(record: Path) -> int:
     return int(json.loads(record.read_text())["experiment_id"])
 
 
-def assert_told(run: Run, runs: Runs) -> None:
-    """What is said of every result is what is there, and nothing else is there."""
-    assert run.said["left"] is not None or not run.records, "the output directory is gone"
-    left = run.said["left"] or []
+def assert_reply(run: Run, runs: Runs) -> None:
+    """Check that the reply covers every result and agrees with the disk, which holds nothing else."""
+    assert run.reply["left"] is not None or not run.records, "the root is gone"
+    left = run.reply["left"] or []
     there = {run.root / name for name in left if name.endswith("/result.json")}
-    untold = there - set(run.records.values())
+    unreported = there - set(run.records.values())
     if run.outcome.kind == "KeyboardInterrupt":
-        # It cannot say what was saved. A writer goes on with what was handed over, and no less.
-        run.records |= {number_of(record): record for record in untold}
-        if "submitted" in run.said:
-            assert run.said["submitted"] <= len(run.records) <= run.said["submitted"] + 1
+        # The error lists no results. A writer finishes everything that was submitted.
+        run.records |= {number_of(record): record for record in unreported}
+        if "submitted" in run.reply:
+            assert run.reply["submitted"] <= len(run.records) <= run.reply["submitted"] + 1
     else:
-        assert not untold
+        assert not unreported
         assert run.outcome.kind == "SaveInterrupted" or len(run.saved) + len(run.failed) == len(run.sources)
     assert len(set(run.records.values())) == len(run.records)
     expected: set[str] = set()
     for number, record in run.records.items():
-        has_sidecar = assert_whole(runs.results[number], record, run.sources[number], runs.source)
+        has_sidecar = assert_complete(runs.results[number], record, run.sources[number], runs.source)
         error = run.failed.get(number, {"kind": None, "cause": None})
         without = run.sources[number] is None or "SidecarError" in (error["kind"], error["cause"])
         assert has_sidecar == (not without)
@@ -84,11 +79,11 @@ def assert_told(run: Run, runs: Runs) -> None:
         expected |= {name, f"{name}/result.json"} | ({f"{name}/timeseries.parquet"} if has_sidecar else set())
     assert set(left) == expected
     if not run.records:
-        assert run.said["left"] is None, "the output directory that was made is still there"
+        assert run.reply["left"] is None, "the new root still exists"
 
 
 def assert_errors(run: Run, step: Step, kind: str) -> None:
-    """Every error is of the right kind, and says which call of the system it was, and where."""
+    """Check that every error has the right class, errno, step and path."""
     for error in run.failed.values():
         assert error["kind"] in ("PersistenceError", "SidecarError"), error
         assert error["committed"] == (error["result_path"] is not None), error
@@ -101,35 +96,10 @@ def assert_errors(run: Run, step: Step, kind: str) -> None:
             assert error["step"] == "write", error
 
 
-def flushed_again(spans: list[Span]) -> list[str]:
-    """Files and directories whose flush failed, and that were flushed again.
-
-    A file that was made anew is another one, and so is the descriptor of a directory that was opened anew.
-    """
-    failed: set[str] = set()
-    again = []
-    for span in spans:
-        if span.name in ("open", "openat") and span.answer[:1].isdigit():
-            failed.discard(span.answer)
-            if "O_EXCL" in span.arguments:
-                failed.discard(path_of(span.answer))
-        if span.name in ("fsync", "fdatasync", "syncfs"):
-            name = path_of(span.arguments) if span.arguments.endswith(".tmp>") else span.arguments
-            if name in failed:
-                again.append(name)
-            if span.answer != "0":
-                failed.add(name)
-    return again
-
-
-def path_of(descriptor: str) -> str:
-    return descriptor.partition("<")[2].rstrip(">")
-
-
 def assert_flushed(run: Run, kind: str) -> None:
-    """What is called saved was flushed, and every name of it; no flush that failed is made again."""
-    # One that was interrupted did not fail.
-    assert kind == "EINTR" or flushed_again(run.spans) == []
+    """Check that every saved result and its names were flushed, and that no failed flush was repeated."""
+    # EINTR is not a failure.
+    assert kind == "EINTR" or flushed_again(run.spans, excuse_reopened=True) == []
     flushed = {path_of(span.arguments) for span in run.spans if span.name == "fsync" and span.answer == "0"}
     if any(span.name == "syncfs" and span.answer == "0" for span in run.spans):
         return
@@ -141,12 +111,12 @@ def assert_flushed(run: Run, kind: str) -> None:
 
 
 def assert_goes_on(run: Run) -> None:
-    """No descriptor leaks, and the process saves as if nothing had been."""
-    before, after, last = run.said["descriptors"]
-    # A close that was made to fail was not made at all.
+    """Check that no descriptor leaks, and that the process saves as before."""
+    before, after, last = run.reply["descriptors"]
+    # strace skips a close that it makes fail.
     kept = sum(span.name == "close" and span.injected for span in run.spans)
     assert (after, last) == (before + kept, before + kept)
-    then = run.said["next"]
+    then = run.reply["next"]
     assert then["kind"] == "saved", then
     assert list(then["saved"]) == [str(n) for n in range(len(run.sources))][:3]
     assert not set(then["saved"].values()) & {str(record) for record in run.records.values()}
@@ -160,21 +130,21 @@ def assert_goes_on(run: Run) -> None:
 
 
 def ends_of_one(step: Step, kind: str, source: str | None) -> set[str]:
-    """What may become of a single save."""
+    """Return the possible ends of a single save."""
     if kind == "SIGINT":
         return {"nothing"} if step.when == "before" else {"saved"}
     if step.about == "the system" or (kind == "EINTR" and step.name in RETRIED):
         return {"saved"}
     if step.about in ("the sidecar", "the source"):
-        # A slower way to copy may have made up for it.
+        # A slower way to copy may replace it.
         sure = step.name in ("fsync", "renameat2", "openat", "write")
         return {"no sidecar"} if sure else {"no sidecar", "saved"}
     if step.when == "after":
-        # The file system is asked by a change whether it still takes any, and these are how it says no.
+        # A change of the times tests whether the file system still accepts writes; these errors deny it.
         refuses = step.name == "utimensat" and kind in ("EIO", "EROFS")
         return {"unconfirmed"} if step.name == "fsync" or refuses else {"saved"}
     if source is not None and step.about == "the record" and step.when == "before" and kind in NO_ROOM:
-        # What the sidecar has taken is given back, and the record written anew.
+        # The save evicts the sidecar, and writes the record anew.
         return {"no sidecar"}
     return {"nothing"}
 
@@ -189,14 +159,14 @@ def end_of_one(run: Run) -> str:
 
 
 def assert_end(run: Run, operation: Operation, step: Step, kind: str) -> None:
-    """It ended in one of the ways in which this fault of this call may end."""
+    """Check that the operation had one of the possible ends of this fault."""
     if operation.is_single:
         assert (run.outcome.kind == "KeyboardInterrupt") == (kind == "SIGINT")
         assert end_of_one(run) in ends_of_one(step, kind, operation.sources[0])
     elif kind == "SIGINT":
-        # It may come when there is nothing left to interrupt, or nothing to tell of yet.
-        told = operation.how == "writer" or not run.records
-        interrupt = ("SaveInterrupted", "KeyboardInterrupt") if told else ("SaveInterrupted",)
+        # The signal may arrive after the last result, or before the first.
+        bare = operation.how == "writer" or not run.records
+        interrupt = ("SaveInterrupted", "KeyboardInterrupt") if bare else ("SaveInterrupted",)
         assert run.outcome.kind in ("saved", *interrupt)
         assert not run.failed
     else:
@@ -207,51 +177,51 @@ def assert_end(run: Run, operation: Operation, step: Step, kind: str) -> None:
             assert run.failed or not run.was_hit(kind)
 
 
-def assert_killed_clean(run: Run, step: Step, runs: Runs, *, alone: bool) -> None:
-    """What a killed process left is reachable and harmless, and one clean removes what is half made."""
+def assert_killed_clean(run: Run, step: Step, runs: Runs, *, is_single: bool) -> None:
+    """Check that a killed process left complete results and harmless leftovers, which one clean removes."""
     assert run.outcome.killed_by == signal.SIGKILL
-    whole: set[Path] = set()
-    halves: set[Path] = set()
+    complete: set[Path] = set()
+    leftovers: set[Path] = set()
     folders = list(run.root.iterdir()) if run.root.exists() else []
     for folder in folders:
         names = {path.name for path in folder.iterdir()}
         if "result.json" in names:
             number = number_of(folder / "result.json")
             source = run.sources[number]
-            has_sidecar = assert_whole(runs.results[number], folder / "result.json", source, runs.source)
+            has_sidecar = assert_complete(runs.results[number], folder / "result.json", source, runs.source)
             assert has_sidecar == (source is not None)
             assert names <= {"result.json", "timeseries.parquet"}
-            whole.add(folder)
+            complete.add(folder)
         else:
-            assert names <= LEFT
+            assert names <= LEFTOVERS
             assert not {"timeseries.parquet", ".timeseries.parquet.tmp"} <= names
-            halves.add(folder)
-    if alone:
+            leftovers.add(folder)
+    if is_single:
         assert len(folders) <= 1
-        # The signal arrives at the call's door: the commit itself is made or not.
-        assert step.when == "at" or len(whole) == (step.when == "after")
+        # The signal arrives at the entry of the call: the commit itself may happen or not.
+        assert step.when == "at" or len(complete) == (step.when == "after")
     store = ResultStore(run.root)
     if run.root.exists():
         found = store.verify(deep=True)
-        assert (found.complete, found.damaged, found.missing_sidecars) == (len(whole), [], [])
-        assert {finding.path for finding in found.incomplete} == halves
+        assert (found.complete, found.damaged, found.missing_sidecars) == (len(complete), [], [])
+        assert {finding.path for finding in found.incomplete} == leftovers
         assert not found.foreign
         cleaning = store.clean(older_than=timedelta(0), dry_run=False)
-        assert {finding.path for finding in cleaning.removed} == halves
-        assert set(run.root.iterdir()) == whole
-    assert store.save(runs.results[0], durable=False).parent not in whole
+        assert {finding.path for finding in cleaning.removed} == leftovers
+        assert set(run.root.iterdir()) == complete
+    assert store.save(runs.results[0], durable=False).parent not in complete
 
 
-def chosen(steps: Iterable[Step], kind: str, *, alone: bool, every: bool) -> list[tuple[Step, str]]:
-    """The calls that fail in a cell of the matrix, and how: each of its kind once, or every one."""
+def chosen(steps: Iterable[Step], kind: str, *, is_single: bool, every: bool) -> list[tuple[Step, str]]:
+    """Return the calls that fail in a cell of the matrix, with their faults: one of each kind, or all."""
     found: dict[object, tuple[Step, str]] = {}
     for step in steps:
         fault = step.fault(kind)
         key: object = step.name
         if every:
             key = step
-        elif kind in (IN_DETAIL_OF_ONE if alone else IN_DETAIL):
-            key = (step.name, step.about, alone and step.when)
+        elif kind in (IN_DETAIL_OF_ONE if is_single else IN_DETAIL):
+            key = (step.name, step.about, is_single and step.when)
         if fault is not None:
             found.setdefault(key, (step, fault))
     return list(found.values())
@@ -259,30 +229,30 @@ def chosen(steps: Iterable[Step], kind: str, *, alone: bool, every: bool) -> lis
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_fail_each_call_once_reports_exact_outcome(
-    runs: Runs, figures: Figures, operation: Operation, kind: str, *, long_form: bool
+    runs: Runs, measurements: Measurements, operation: Operation, kind: str, *, long_form: bool
 ) -> None:
-    alone = operation.is_single
+    is_single = operation.is_single
     steps = runs.clean(operation).steps()
-    cells = chosen(steps, kind, alone=alone, every=long_form)
+    cells = chosen(steps, kind, is_single=is_single, every=long_form)
     wrong = []
     for step, fault in cells:
         run = runs.run(operation, fault)
         try:
             assert run.outcome.stderr == ""
             hit = run.was_hit(kind)
-            # Of many calls of one name, the threads of an engine share out anew who makes them.
-            assert hit or (step.nth > 1 and not alone), "the call was not made"
+            # The threads of the store share the calls of one name anew in each run.
+            assert hit or (step.nth > 1 and not is_single), "the call was not made"
             if kind == "SIGKILL" and hit:
-                assert_killed_clean(run, step, runs, alone=alone)
+                assert_killed_clean(run, step, runs, is_single=is_single)
             else:
-                assert_told(run, runs)
+                assert_reply(run, runs)
                 if kind != "SIGINT":
                     assert_errors(run, step, kind)
                 assert_end(run, operation, step, kind)
                 assert_flushed(run, kind)
                 assert_goes_on(run)
-            figures.count("Every call fails once", str(operation), kind, int(hit))
+            measurements.count("Every call fails once", str(operation), kind, int(hit))
         except AssertionError as error:
-            wrong.append(f"{fault} ({step.about}, {step.when} the commit): {run.outcome.said}\n{error}")
+            wrong.append(f"{fault} ({step.about}, {step.when} the commit): {run.outcome.reply}\n{error}")
     assert not wrong, f"{len(wrong)} of {len(cells)}\n" + "\n".join(wrong)
     assert cells

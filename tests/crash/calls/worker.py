@@ -1,17 +1,16 @@
-"""A process that forks a fresh process for each operation: a call of it fails, and then the next one is made.
+"""A process that forks a fresh child for each operation, whose calls fail, and for the operation after it.
 
-Run as a script: a job is one line of JSON on stdin. The answers are lines on stdout: the child's process id;
-what became of the operation; what it left, how many descriptors, and what became of the next one; the child's
-wait status. A child that is killed says no more. It waits for a byte on stdin before it begins, so that a
-tracer can be attached, and for another one after the operation, so that it can be detached.
+Run as a script, it reads a job as one line of JSON. It answers with lines: the child's process id; the
+outcome of the operation; the tree, the descriptors and the outcome of the next operation; the child's wait
+status. A killed child reports no more. The child waits for a byte on stdin before the operation, for a tracer
+to attach, and for another byte after it, for the tracer to detach.
 
-A job is a dictionary: `root`, `how` ("save", "save_many" or "writer"), `engine`, `results` as JSON, their
+A job is a dictionary: `root`, `how` ("save", "save_many" or "writer"), `flush_method`, `results` as JSON, their
 `sources` (paths, "arrow" and None), and `stderr`.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -25,16 +24,17 @@ from typing import Any, NoReturn
 
 from llenergymeasure import BulkSaveError, ExperimentResult, PersistenceError, ResultStore, SaveInterrupted
 from llenergymeasure.results.timeseries import Timeseries
+from support.child import allow_tracers, redirect_stderr
+from support.trees import list_tree
 
-PR_SET_PTRACER = 0x59616D61
 SOON = 10.0
-"""Seconds in which a thread of the engine that has nothing to do is gone, however busy the machine is."""
+"""Seconds within which an idle thread of the store ends, even on a busy machine."""
 
 
 class Interrupts:
     """Raises KeyboardInterrupt at the first SIGINT of an operation.
 
-    A thread may get its own when the operation is over: that one, and all that follow, are nobody's.
+    A later SIGINT, which another thread received, is ignored.
     """
 
     def __init__(self) -> None:
@@ -53,18 +53,17 @@ def main() -> None:
     while line := read_line():
         job = json.loads(line)
         results = [ExperimentResult.model_validate_json(text) for text in job["results"]]
-        # What a store finds out about its file system is a part of a save. A thread counts its own calls, and
-        # those of the engine's are not to be counted with these.
+        # The durability probe belongs to a single save. In bulk saves its calls would confuse the counts.
         os.environ["LLEM_NO_DURABILITY_WARNING"] = "" if job["how"] == "save" else "1"
         if job["how"] not in warm:
-            # Whatever is loaded at the first save is loaded before any is traced.
+            # The first save loads modules, which no trace must show.
             warm.add(job["how"])
             with tempfile.TemporaryDirectory() as scratch:
                 perform({**job, "root": scratch, "sources": ["arrow"]}, results[:1])
         child = os.fork()
         if child == 0:
             serve(job, results)
-        tell(os.waitpid(child, 0)[1])
+        report(os.waitpid(child, 0)[1])
 
 
 def read_line() -> bytes:
@@ -76,85 +75,83 @@ def read_line() -> bytes:
     return line
 
 
-def tell(what: object) -> None:
-    os.writev(1, [json.dumps(what).encode() + b"\n"])
+def report(value: object) -> None:
+    # writev: tests make `write` fail.
+    os.writev(1, [json.dumps(value).encode() + b"\n"])
 
 
 def serve(job: dict[str, Any], results: list[ExperimentResult]) -> NoReturn:
-    os.dup2(os.open(job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-    # Where only a parent may trace, anyone may trace this one; the kernel may not know the call.
-    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
+    redirect_stderr(job["stderr"])
+    allow_tracers()
     interrupts = Interrupts()
     before = descriptors()
-    tell(os.getpid())  # only now, so that a tracer sees nothing of the preparation
+    report(os.getpid())  # only now: a tracer must not see the preparation
     os.readv(0, [bytearray(1)])
-    os.getppid()  # where the operation begins, for a reader of the trace
-    said = perform(job, results, interrupts)
-    os.getppid()  # where it ends
-    tell(said)
+    os.getppid()  # marks the begin of the operation in the trace
+    reply = perform(job, results, interrupts)
+    os.getppid()  # marks its end
+    report(reply)
     os.readv(0, [bytearray(1)])
     for thread in threading.enumerate():
         if thread is not threading.current_thread():
             thread.join(SOON)
-    after: dict[str, Any] = {"left": listing(Path(job["root"])), "descriptors": [before, settled(before)]}
+    after: dict[str, Any] = {"left": tree_of(Path(job["root"])), "descriptors": [before, settled(before)]}
     after["next"] = perform(job, results[:3])
     after["descriptors"].append(settled(before))
-    tell(after)
+    report(after)
     os._exit(0)
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - nothing but their number is wanted
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - their number suffices
 
 
 def settled(before: int) -> int:
-    """How many descriptors are open when the threads of the engine are gone; those that leak stay."""
+    """Return the number of open descriptors once the threads of the store have ended."""
     until = time.monotonic() + SOON
-    while (after := descriptors()) > before and time.monotonic() < until and engine_threads():
+    while (after := descriptors()) > before and time.monotonic() < until and other_threads():
         time.sleep(0.001)
     return descriptors() if after > before else after
 
 
-def engine_threads() -> int:
-    return len(os.listdir("/proc/self/task")) - 1  # noqa: PTH208 - nothing but their number is wanted
+def other_threads() -> int:
+    return len(os.listdir("/proc/self/task")) - 1  # noqa: PTH208 - their number suffices
 
 
-def listing(root: Path) -> list[str] | None:
-    """Everything under a directory; None where there is none."""
-    if not root.exists():
-        return None
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+def tree_of(root: Path) -> list[str] | None:
+    """Return everything below a root; None without a root."""
+    return list_tree(root) if root.exists() else None
 
 
 def perform(
     job: dict[str, Any], results: list[ExperimentResult], interrupts: Interrupts | None = None
 ) -> dict[str, Any]:
-    """Do the job, and say what became of every result."""
-    said: dict[str, Any] = {"kind": "saved", "saved": {}, "failed": {}, "unconfirmed": {}}
+    """Do the job, and return the outcome of every result."""
+    reply: dict[str, Any] = {"kind": "saved", "saved": {}, "failed": {}, "unconfirmed": {}}
     given = [sidecar(source) for source in job["sources"]]
     try:
         if interrupts is not None:
             interrupts.wanted = True
         store = ResultStore(job["root"])
-        store._flush_method = job["engine"]
+        store._flush_method = job["flush_method"]
         if job["how"] == "save":
-            said["saved"] = {0: str(store.save(results[0], given[0]))}
+            reply["saved"] = {0: str(store.save(results[0], given[0]))}
         elif job["how"] == "save_many":
             paths = store.save_many(results, timeseries_sources=given[: len(results)])
-            said["saved"] = {n: str(path) for n, path in enumerate(paths)}
+            reply["saved"] = {n: str(path) for n, path in enumerate(paths)}
         else:
-            write(store, results, given, said)
+            write(store, results, given, reply)
     except PersistenceError as error:
-        said |= {"kind": type(error).__name__, "failed": {0: facts(error)}}
+        reply |= {"kind": type(error).__name__, "failed": {0: facts(error)}}
     except (BulkSaveError, SaveInterrupted) as error:
-        said |= {"kind": type(error).__name__, "saved": strings(error.saved)}
-        said["failed"] = {index: facts(failure) for index, failure in error.failed.items()}
-        said["unconfirmed"] = strings(getattr(error, "unconfirmed", {}))
-    except BaseException as error:  # noqa: BLE001 - whatever came out is what is tested
-        said |= {"kind": type(error).__name__, "message": str(error)}
+        reply |= {"kind": type(error).__name__, "saved": strings(error.saved)}
+        reply["failed"] = {index: facts(failure) for index, failure in error.failed.items()}
+        reply["unconfirmed"] = strings(getattr(error, "unconfirmed", {}))
+    except BaseException as error:  # noqa: BLE001 - the test checks every error
+        reply |= {"kind": type(error).__name__, "message": str(error)}
     if interrupts is not None:
         interrupts.wanted = False
-    return said
+    return reply
 
 
 def sidecar(source: str | None) -> Any:
@@ -164,7 +161,7 @@ def sidecar(source: str | None) -> Any:
 
 
 def write(
-    store: ResultStore, results: list[ExperimentResult], given: list[Any], said: dict[str, Any]
+    store: ResultStore, results: list[ExperimentResult], given: list[Any], reply: dict[str, Any]
 ) -> None:
     futures: list[Future[Path]] = []
     try:
@@ -172,12 +169,12 @@ def write(
             for result, source in zip(results, given, strict=False):
                 futures.append(writer.submit(result, source))
     finally:
-        said["submitted"] = len(futures)
+        reply["submitted"] = len(futures)
         for number, future in enumerate(futures):
             if future.done() and (error := future.exception()) is not None:
-                said["failed"][number] = facts(error)
+                reply["failed"][number] = facts(error)
             elif future.done():
-                said["saved"][number] = str(future.result())
+                reply["saved"][number] = str(future.result())
 
 
 def strings(paths: dict[int, Path]) -> dict[int, str]:

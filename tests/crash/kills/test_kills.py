@@ -1,4 +1,4 @@
-"""Savers that are killed at full speed, over and over; readers and a cleaner that see all that they do."""
+"""Savers that are killed at full speed, next to readers, a scan and a cleaner."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:
-    Figures = Any
+from support.crash_report import Measurements
 
 HANG = 3000
-"""Seconds, of which the long form takes some hundreds."""
+"""Seconds for all kills; the long form takes some hundreds."""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forked")
 def test_kill_savers_at_full_speed_loses_nothing(
-    memory: Path, parquet: Path, figures: Figures, *, long_form: bool
+    memory: Path, parquet: Path, measurements: Measurements, *, long_form: bool
 ) -> None:
     kills = 1000 if long_form else 50
-    top = memory / "storm"
+    top = memory / "kills"
     top.mkdir()
-    script = Path(__file__).with_name("storm.py")
+    script = Path(__file__).with_name("worker.py")
     done = subprocess.run(
         [sys.executable, script, top, f"{kills}", parquet],
         capture_output=True,
@@ -36,7 +34,7 @@ def test_kill_savers_at_full_speed_loses_nothing(
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     found = json.loads(done.stdout)
     for name, value in found.items():
-        figures.note(
+        measurements.note(
             "Kills",
             "8 savers, 2 readers, scan, cleaner",
             name,
@@ -45,6 +43,6 @@ def test_kill_savers_at_full_speed_loses_nothing(
     assert [found[name] for name in ("torn", "missing", "overwritten", "wrong")] == [[], [], [], []]
     assert found["kills"] == kills
     assert found["there"] >= found["acknowledged"] > kills
-    assert found["unfinished"] == found["cleaned away"] > 0
+    assert found["leftovers"] == found["cleaned away"] > 0
     assert min(found["read"], found["scanned"], found["cleaned"]) > 0
     assert list(top.iterdir()) == []

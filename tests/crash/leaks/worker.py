@@ -1,7 +1,7 @@
-"""A process that saves or reads in one way for a long time, and looks now and then at what it keeps.
+"""A process that repeats one operation for a long time, and looks at its own resources now and then.
 
-Run as a script, with the directory, the way, the number of times and a Parquet file, it prints a line of
-JSON for each look: resident bytes, Python's allocated blocks, descriptors, threads.
+Run as a script, with a directory, the way, the number of operations and a Parquet file, it prints a line of
+JSON for each look: resident and allocated bytes, Python's blocks, descriptors, threads.
 """
 
 from __future__ import annotations
@@ -16,47 +16,32 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from llenergymeasure import ExperimentResult, LLEMError, PersistenceError, ResultStore, SidecarError
 from llenergymeasure.results.timeseries import Timeseries
+from support.results import make_result
 
 LOOKS = 40
 BATCH = 250
-"""Times of one look, or of one part of it."""
+"""Operations in one call of a way, at most."""
 FEW = 3
-"""Results of a tree that is read again and again."""
+"""Results of a tree for repeated reads."""
 MANY = 1000
-"""More results than a scan reads ahead of whoever takes them, on two cores."""
-STARTED = datetime(2026, 2, 18, 14, 30, tzinfo=timezone.utc)
+"""More results than a scan on two cores reads ahead."""
 
 
 def result(number: int) -> ExperimentResult:
-    return ExperimentResult(
-        experiment_id=f"{number}",
-        measurement_config_hash="0123456789abcdef",
-        measurement_methodology="total",
-        total_tokens=number,
-        total_energy_j=12.5,
-        total_inference_time_sec=3.25,
-        avg_tokens_per_second=307.7,
-        avg_energy_per_token_j=0.0125,
-        total_flops=0.0,
-        start_time=STARTED,
-        end_time=STARTED,
-        # Now and then a model that was never there before.
-        effective_config={"model": f"org/Model-{number // 100}", "padding": "x" * 2000},
-    )
+    # A new model for every hundred results.
+    config = {"model": f"org/Model-{number // 100}", "padding": "x" * 2000}
+    return make_result(experiment_id=f"{number}", total_tokens=number, effective_config=config)
 
 
 def trace() -> Timeseries:
     return Timeseries(timestamp_s=[0.0] * 50, gpu_index=[0] * 50, power_w=[1.5] * 50)
-
-
-# The ways to save: each saves as many more as it is asked for.
 
 
 class Singly:
@@ -70,7 +55,7 @@ class Singly:
 
 
 class InVain:
-    """Saves that fail keep nothing either."""
+    """Saves that fail."""
 
     def __init__(self, root: Path, _: Path) -> None:
         self.root = root
@@ -87,7 +72,7 @@ class InVain:
 
 
 class Loading:
-    """One save, and as many loads as there are to be results."""
+    """One save, and many loads."""
 
     def __init__(self, root: Path, parquet: Path) -> None:
         self.store, self.parquet = ResultStore(root), parquet
@@ -101,10 +86,10 @@ class Loading:
 class Many:
     def __init__(self, root: Path, parquet: Path) -> None:
         self.store, self.parquet = ResultStore(root), parquet
-        self.engines = itertools.cycle(["fsync", "syncfs", None])
+        self.flush_methods = itertools.cycle(["fsync", "syncfs", None])
 
     def __call__(self, numbers: range) -> None:
-        self.store._flush_method = next(self.engines)
+        self.store._flush_method = next(self.flush_methods)
         sources = [self.parquet if number % 5 == 0 else None for number in numbers]
         self.store.save_many(map(result, numbers), timeseries_sources=sources)
 
@@ -121,7 +106,7 @@ class OneWriter:
 
 
 class ManyWriters:
-    """A writer for each few results."""
+    """Writers of few results each."""
 
     def __init__(self, root: Path, _: Path) -> None:
         self.store = ResultStore(root)
@@ -133,17 +118,14 @@ class ManyWriters:
                     writer.submit(result(number))
 
 
-# The ways to read: each reads one tree as many times as it is asked for, in one of a few forms by the number.
-
-
 class Reading:
-    """A tree of results, one in two with a power trace, and of what a save has left."""
+    """Reads of one tree of results and a leftover, in a form that depends on the number."""
 
     def __init__(
         self, root: Path, _: Path, *, read: Callable[[ResultStore, int], None], results: int = FEW
     ) -> None:
         self.store, self.read = ResultStore(root.with_name("tree")), read
-        for number in range(results):  # one by one: then they are named in this order
+        for number in range(results):  # one by one, so that names follow this order
             self.store.save(result(number), trace() if number % 2 else None, durable=False)
         (self.store.root / "org-model_pytorch_2026-02-18T14-30").mkdir()
 
@@ -156,7 +138,7 @@ COLUMNS = ("experiment_id", "effective_config.model", "has_timeseries")
 
 
 def scan(store: ResultStore, number: int) -> None:
-    """To the end, or closed in the middle; as lists, or batch by batch."""
+    """Scan to the end or to the middle, as columns or batches."""
     where: list[Any] = [("total_tokens", ">=", 1)]
     if number % 4 == 0:
         assert len(store.scan(COLUMNS).to_pydict()["experiment_id"]) == FEW
@@ -170,18 +152,18 @@ def scan(store: ResultStore, number: int) -> None:
 
 
 def stream(store: ResultStore, number: int) -> None:
-    """Hand a stream to another library, which reads it to the end, or not, or never touches it."""
+    """Pass a stream to another library, which reads all of it, some of it, or nothing."""
     import pyarrow as pa
 
-    question = store.scan(COLUMNS, batch_size=1)
+    query = store.scan(COLUMNS, batch_size=1)
     if number % 4 == 0:
-        assert pa.table(question).num_rows == FEW
+        assert pa.table(query).num_rows == FEW
     elif number % 4 == 1:
-        assert pa.RecordBatchReader.from_stream(question).read_next_batch().num_rows == 1
+        assert pa.RecordBatchReader.from_stream(query).read_next_batch().num_rows == 1
     elif number % 4 == 2:
-        question.__arrow_c_stream__()
+        query.__arrow_c_stream__()
     else:
-        assert pa.schema(question).names == list(COLUMNS)
+        assert pa.schema(query).names == list(COLUMNS)
 
 
 def scan_traces(store: ResultStore, number: int) -> None:
@@ -206,7 +188,7 @@ def verify(store: ResultStore, number: int) -> None:
 
 
 def clean(store: ResultStore, number: int) -> None:
-    """Dry, for there is nothing to clean the second time."""
+    """Clean with dry_run, so that the leftover stays."""
     cleaning = store.clean(older_than=timedelta(days=number % 2))
     assert (len(cleaning.removed), len(cleaning.young)) == ((0, 1) if number % 2 else (1, 0))
 
@@ -221,13 +203,13 @@ def iterate(store: ResultStore, number: int) -> None:
 
 
 def abandon(store: ResultStore, number: int) -> None:
-    """Take the first of so many that threads still read, or wait until what they have read is taken."""
+    """Take the first of many results, while threads still read ahead."""
     ways = (store.scan(COLUMNS, batch_size=1), store.scan_timeseries(), store.iter_results())
     next(iter(ways[number % 3]))
 
 
 class ReadingInVain(Reading):
-    """Reads that fail, and warnings, keep nothing either."""
+    """Reads that fail, or warn."""
 
     def __init__(self, root: Path, parquet: Path) -> None:
         super().__init__(root, parquet, read=read_in_vain)
@@ -243,17 +225,17 @@ def read_in_vain(store: ResultStore, number: int) -> None:
     import pyarrow as pa
 
     scans = (partial(store.scan, COLUMNS), store.scan_timeseries)
-    question = scans[number % 2]
+    query = scans[number % 2]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if number % 7 == 0:
-            fails(question(on_error="raise").to_pydict)
+            fails(query(on_error="raise").to_pydict)
         elif number % 7 == 1:
-            fails(partial(pa.table, question(on_error="raise")))
+            fails(partial(pa.table, query(on_error="raise")))
         elif number % 7 == 2:
-            assert question(on_error="skip").to_pydict()["experiment_id"]
+            assert query(on_error="skip").to_pydict()["experiment_id"]
         elif number % 7 == 3:
-            collected = question(on_error="collect")
+            collected = query(on_error="collect")
             assert len(pa.table(collected)) >= FEW
             assert len(collected.errors) >= 3
         elif number % 7 == 4:
@@ -272,13 +254,13 @@ def read_in_vain(store: ResultStore, number: int) -> None:
 def fails(read: Callable[[], object]) -> None:
     try:
         read()
-    except (LLEMError, ValueError):  # pyarrow makes a ValueError of what a stream says
+    except (LLEMError, ValueError):  # pyarrow raises ValueError for an error of a stream
         return
-    raise AssertionError("nothing is wrong")
+    raise AssertionError("expected an error, got none")
 
 
 class Leaking:
-    """What a leak looks like: nothing that Python counts."""
+    """A leak that Python does not count: the negative control."""
 
     def __init__(self, root: Path, _: Path) -> None:
         self.root = root
@@ -310,7 +292,7 @@ WAYS: dict[str, Callable[[Path, Path], Callable[[range], None]]] = {
 
 
 class MallInfo(ctypes.Structure):
-    """`struct mallinfo2` of glibc: ten sizes, of which two matter here."""
+    """The `struct mallinfo2` of glibc: ten sizes, of which two matter here."""
 
     _fields_ = (
         ("before", ctypes.c_size_t * 4),
@@ -322,9 +304,9 @@ class MallInfo(ctypes.Structure):
 
 
 def allocated() -> int:
-    """Bytes that were allocated and not freed, by Python and by Rust; 0 where the C library does not tell.
+    """Return the bytes that Python and Rust have allocated and not freed; 0 without `mallinfo2`.
 
-    It tells of the first arena only: `MALLOC_ARENA_MAX=1` lets there be no other.
+    It counts the first arena only: `MALLOC_ARENA_MAX=1` permits no other.
     """
     mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
     if mallinfo is None:
@@ -354,7 +336,7 @@ def main() -> None:
     for first in range(0, each * LOOKS, each):
         for start in range(first, first + each, BATCH):
             do(range(start, min(start + BATCH, first + each)))
-        shutil.rmtree(root, ignore_errors=True)  # a writer makes it anew
+        shutil.rmtree(root, ignore_errors=True)  # a writer makes it again
         print(json.dumps({"times": each, **look()}), flush=True)  # noqa: T201 - it is a script
 
 

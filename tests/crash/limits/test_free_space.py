@@ -1,4 +1,4 @@
-"""A disk with just so much room: a save ends at each of its calls in turn, and so do many."""
+"""Disks with ever more free space: saves fail at each of their calls in turn, then succeed."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from llenergymeasure import BulkSaveError, ExperimentResult, PersistenceError, ResultStore, SidecarError
 from llenergymeasure.results.timeseries import Timeseries
+from support.disks import Disk, fill
 
-if TYPE_CHECKING:
-    Disk = Any
-    Mount = Callable[..., Path]
-    Number = Callable[..., ExperimentResult]
-    Records = Callable[[Path], dict[Path, int]]
+Mount = Callable[..., Path]
+Number = Callable[..., ExperimentResult]
+Records = Callable[[Path], dict[Path, int]]
 
-ENGINES = ["fsync", "syncfs"]
+FLUSH_METHODS = ["fsync", "syncfs"]
 RECORD = 9000
-"""Bytes that a result is padded with; some KiB less than its sidecar has."""
+"""Bytes of padding in a result; its sidecar is some KiB larger."""
 
 
 class Room:
-    """A small file system, filled up, and how much of it is free."""
+    """A full file system, and a way to free some of it."""
 
     def __init__(self, where: Path, leave: Callable[[int], None]) -> None:
         self.root = where / "out"
@@ -36,7 +35,7 @@ class Room:
 
 
 def memory(mount: Mount, what: str, least: int) -> Room:
-    """A file system in memory; `least` of it is in use."""
+    """Make a file system in memory, of which `least` is in use."""
     where = mount("tmpfs", f"{what}={1 << 20}")
 
     def leave(left: int) -> None:
@@ -47,17 +46,10 @@ def memory(mount: Mount, what: str, least: int) -> Room:
 
 
 def blocks(disk: Callable[..., Disk]) -> Room:
-    """An ext4 whose blocks are of one KiB."""
+    """Make an ext4 with blocks of one KiB."""
     where = disk("ext4", 8, "-b", "1024").where
     room = Room(where, lambda _: None)
-    filler = os.open(where / "filler", os.O_WRONLY | os.O_CREAT)
-    size = 1 << 20
-    while size:
-        try:
-            os.write(filler, bytes(size))
-        except OSError:  # noqa: PERF203 - full for a chunk of this size
-            size //= 2
-    os.close(filler)
+    fill(where / "filler")
     length = (where / "filler").stat().st_size
 
     def leave(left: int) -> None:
@@ -73,7 +65,7 @@ def blocks(disk: Callable[..., Disk]) -> Room:
 
 @pytest.fixture(params=["tmpfs", "ext4"])
 def room(request: pytest.FixtureRequest) -> Room:
-    """Room that is counted in KiB."""
+    """Return a disk whose free space is counted in KiB."""
     if request.param == "ext4":
         return blocks(request.getfixturevalue("disk"))
     return memory(request.getfixturevalue("mount"), "size", 0)
@@ -81,13 +73,13 @@ def room(request: pytest.FixtureRequest) -> Room:
 
 @pytest.fixture
 def inodes(mount: Mount) -> Room:
-    """Room that is counted in files and directories; the root and the output directory have one each."""
+    """Return a disk whose free space is counted in inodes; its own root and the store's root use two."""
     return memory(mount, "nr_inodes", 2)
 
 
 @pytest.fixture(scope="session")
 def traces(tmp_path_factory: pytest.TempPathFactory, result: ExperimentResult) -> dict[str, Any]:
-    """A power trace of some 25 KB, in each form; and none."""
+    """Return a power trace of some 25 KB in each form, and none."""
     rows = 2500
     noise = [int.from_bytes(os.urandom(6), "little") / 7.0 for _ in range(rows)]
     arrow = Timeseries(timestamp_s=noise, gpu_index=[0] * rows, power_w=[1.0] * rows)
@@ -98,7 +90,7 @@ def traces(tmp_path_factory: pytest.TempPathFactory, result: ExperimentResult) -
 
 
 def attempt(root: Path, result: ExperimentResult, source: object, records: Records) -> str:
-    """Save one, check that what is said of it is there, take it away, and return how it ended."""
+    """Save once, check the outcome against the disk, remove the result, and return the outcome."""
     error: PersistenceError | None = None
     there = None
     try:
@@ -114,14 +106,14 @@ def attempt(root: Path, result: ExperimentResult, source: object, records: Recor
     if there is None:
         assert list(root.iterdir()) == []
         return end
-    beside = [there.with_name("timeseries.parquet")] if end == "saved" and source is not None else []
+    sidecars = [there.with_name("timeseries.parquet")] if end == "saved" and source is not None else []
     assert records(root) == {there: int(result.experiment_id)}
-    assert sorted(root.rglob("*")) == sorted([there.parent, there, *beside])
+    assert sorted(root.rglob("*")) == sorted([there.parent, there, *sidecars])
     shutil.rmtree(there.parent)
     return end
 
 
-def runs(ends: list[str]) -> list[str]:
+def without_repeats(ends: list[str]) -> list[str]:
     return [end for end, _ in itertools.groupby(ends)]
 
 
@@ -133,9 +125,9 @@ def test_save_growing_free_space_gets_further_each_time(
     for left in range(1, 64):
         room.leave(left)
         ends.append(attempt(room.root, number(result, left, RECORD), traces[kind], records))
-    # A record that its sidecar has left no room for goes first, without it.
+    # The record has priority over its sidecar.
     sidecar = [] if kind == "none" else ["no sidecar: write"]
-    assert runs(ends) == ["write", *sidecar, "saved"]
+    assert without_repeats(ends) == ["write", *sidecar, "saved"]
     assert ends.count("saved") > 10
 
 
@@ -160,7 +152,7 @@ def test_save_growing_free_inodes_gets_further_each_time(
     for left in range(1, 5):
         inodes.leave(left)
         ends.append(attempt(inodes.root, number(result, left), traces[kind], records))
-    # The directory and the record come before the sidecar.
+    # The directory and the record have priority over the sidecar.
     assert ends == ["create", "no sidecar: create", "saved", "saved"]
 
 
@@ -177,21 +169,21 @@ def save(store: ResultStore, results: list[ExperimentResult], sources: list[Any]
     return BulkSaveError(saved, {})
 
 
-def check_many(root: Path, said: Any, sources: list[Any], records: Records) -> set[str]:
-    """Check that what is said of many is there, take it away, and return how they ended."""
-    ends = {"saved"} if said.saved else set()
-    there = dict(said.saved)
-    for n, error in said.failed.items():
+def check_many(root: Path, reply: Any, sources: list[Any], records: Records) -> set[str]:
+    """Check the outcome of many saves against the disk, remove the results, and return the outcomes."""
+    ends = {"saved"} if reply.saved else set()
+    there = dict(reply.saved)
+    for n, error in reply.failed.items():
         assert error.errno == codes.ENOSPC
         assert isinstance(error, SidecarError) == error.committed
         ends.add(f"no sidecar: {error.step}" if error.committed else error.step)
         if error.committed:
             there[n] = Path(error.result_path)
-    assert sorted([*said.saved, *said.failed]) == list(range(len(sources)))
+    assert sorted([*reply.saved, *reply.failed]) == list(range(len(sources)))
     assert records(root) == {path: n for n, path in there.items()}
     files = [[path.parent, path] for path in there.values()]
     files += [
-        [path.with_name("timeseries.parquet")] for n, path in said.saved.items() if sources[n] is not None
+        [path.with_name("timeseries.parquet")] for n, path in reply.saved.items() if sources[n] is not None
     ]
     assert sorted(root.rglob("*")) == sorted(itertools.chain.from_iterable(files))
     for path in there.values():
@@ -200,18 +192,18 @@ def check_many(root: Path, said: Any, sources: list[Any], records: Records) -> s
 
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("flush_method", FLUSH_METHODS)
 def test_bulk_save_any_free_space_reports_exact_outcome(
     room: Room,
     result: ExperimentResult,
     number: Number,
     records: Records,
     traces: dict[str, Any],
-    engine: str,
+    flush_method: str,
     how: str,
 ) -> None:
     store = ResultStore(room.root)
-    store._flush_method = engine
+    store._flush_method = flush_method
     sources = [traces["path"], traces["arrow"], None] * 4
     results = [number(result, n, RECORD) for n in range(len(sources))]
     ends = set()
@@ -223,18 +215,18 @@ def test_bulk_save_any_free_space_reports_exact_outcome(
 
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("flush_method", FLUSH_METHODS)
 def test_bulk_save_any_free_inodes_reports_exact_outcome(
     inodes: Room,
     result: ExperimentResult,
     number: Number,
     records: Records,
     traces: dict[str, Any],
-    engine: str,
+    flush_method: str,
     how: str,
 ) -> None:
     store = ResultStore(inodes.root)
-    store._flush_method = engine
+    store._flush_method = flush_method
     sources = [traces["path"], traces["arrow"], None] * 4
     results = [number(result, n) for n in range(len(sources))]
     ends = set()
@@ -247,32 +239,32 @@ def test_bulk_save_any_free_inodes_reports_exact_outcome(
 
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("flush_method", FLUSH_METHODS)
 def test_bulk_save_full_btrfs_keeps_reported_results(
     disk: Callable[..., Disk],
     result: ExperimentResult,
     number: Number,
     records: Records,
     traces: dict[str, Any],
-    engine: str,
+    flush_method: str,
     how: str,
 ) -> None:
     small = disk("btrfs", 128)
     root = small.where / "out"
     root.mkdir()
     store = ResultStore(root)
-    store._flush_method = engine
+    store._flush_method = flush_method
     with (small.where / "filler").open("wb", buffering=0) as filler:
         space = os.statvfs(small.where)
         filler.write(bytes(space.f_bavail * space.f_frsize - (8 << 20)))
         os.fsync(filler)
     sources = [traces["path"], None, traces["arrow"]] * 10
-    # One write is short before the next is refused.
+    # These records are so large that one write is short before the next fails.
     results = [number(result, n, 700_000) for n in range(len(sources))]
-    said = save(store, results, sources, how)
-    failed = list(said.failed)
-    assert said.saved
-    check_many(root, said, sources, records)
+    reply = save(store, results, sources, how)
+    failed = list(reply.failed)
+    assert reply.saved
+    check_many(root, reply, sources, records)
     (small.where / "filler").unlink()
     small.unmount()
     small.mount()

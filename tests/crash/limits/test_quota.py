@@ -1,4 +1,4 @@
-"""Limits of a process and of a user, reached in the middle of a batch."""
+"""Limits of a process and quotas of a user, reached in the middle of a batch."""
 
 from __future__ import annotations
 
@@ -9,93 +9,92 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from llenergymeasure import BulkSaveError, ExperimentResult, PersistenceError, ResultStore, SidecarError
+from support.disks import Disk
+from support.processes import HANG
 
-if TYPE_CHECKING:
-    Disk = Any
-    Number = Callable[..., ExperimentResult]
-    Records = Callable[[Path], dict[Path, int]]
+Number = Callable[..., ExperimentResult]
+Records = Callable[[Path], dict[Path, int]]
 
 COUNT = 24
 WAYS = ["save_many", "writer"]
-ENGINES = ["fsync", "syncfs"]
+FLUSH_METHODS = ["fsync", "syncfs"]
 
 
 def bulk(root: Path, **job: Any) -> dict[str, Any]:
-    """Save many in a process of its own; see `bulk_saver.py` for the options."""
-    script = Path(__file__).parents[1] / "bulk_saver.py"
+    """Save many results in a process of their own; see `bulk_worker.py` for the options."""
+    script = Path(__file__).parents[1] / "bulk_worker.py"
     job = {"root": str(root), "count": COUNT, **job}
     run = subprocess.run(
-        [sys.executable, script, json.dumps(job)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, script, json.dumps(job)], capture_output=True, text=True, timeout=HANG, check=False
     )
     assert (run.returncode, run.stderr) == (0, "")
-    said: dict[str, Any] = json.loads(run.stdout)
-    return said
+    reply: dict[str, Any] = json.loads(run.stdout)
+    return reply
 
 
-def in_place(root: Path, said: dict[str, Any], records: Records) -> None:
-    """Check that every result is in one of the two; and what is said to be there is, and nothing else."""
-    assert said["kind"] in ("saved", "BulkSaveError"), said
-    assert sorted(map(int, [*said["saved"], *said["failed"]])) == list(range(COUNT))
-    there = {Path(path): int(n) for n, path in said["saved"].items()}
-    there |= {Path(e["result_path"]): int(n) for n, e in said["failed"].items() if e["committed"]}
+def check_reply(root: Path, reply: dict[str, Any], records: Records) -> None:
+    """Check that a reply covers every result, and agrees with the disk."""
+    assert reply["kind"] in ("saved", "BulkSaveError"), reply
+    assert sorted(map(int, [*reply["saved"], *reply["failed"]])) == list(range(COUNT))
+    there = {Path(path): int(n) for n, path in reply["saved"].items()}
+    there |= {Path(e["result_path"]): int(n) for n, e in reply["failed"].items() if e["committed"]}
     assert records(root) == there
     files = {file for path in there for file in (path.parent, path, path.with_name("timeseries.parquet"))}
     assert set(root.rglob("*")) <= files
 
 
 @pytest.mark.parametrize("how", WAYS)
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("flush_method", FLUSH_METHODS)
 def test_bulk_save_file_size_limit_fails_only_larger_files(
-    tmp_path: Path, parquet: Path, big_parquet: Path, records: Records, engine: str, how: str
+    tmp_path: Path, parquet: Path, big_parquet: Path, records: Records, flush_method: str, how: str
 ) -> None:
     sources = [None, str(parquet), str(big_parquet), "arrow"]
     ends = {}
     for limit in (1000, 100_000, 1 << 24):
         root = tmp_path / f"{limit}"
         root.mkdir()
-        said = bulk(root, how=how, engine=engine, sources=sources, fsize=limit)
-        in_place(root, said, records)
-        for error in said["failed"].values():
+        reply = bulk(root, how=how, flush_method=flush_method, sources=sources, fsize=limit)
+        check_reply(root, reply, records)
+        for error in reply["failed"].values():
             assert (error["errno"], error["step"]) == (codes.EFBIG, "write")
             assert error["committed"] == (error["kind"] == "SidecarError")
-        ends[limit] = {int(n): error["kind"] for n, error in said["failed"].items()}
+        ends[limit] = {int(n): error["kind"] for n, error in reply["failed"].items()}
     assert ends[1000] == dict.fromkeys(range(COUNT), "PersistenceError")
     assert ends[100_000] == dict.fromkeys(range(2, COUNT, 4), "SidecarError")
     assert ends[1 << 24] == {}
 
 
 @pytest.mark.parametrize("how", WAYS)
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("flush_method", FLUSH_METHODS)
 def test_bulk_save_few_descriptors_reports_exact_outcome(
-    tmp_path: Path, parquet: Path, records: Records, engine: str, how: str
+    tmp_path: Path, parquet: Path, records: Records, flush_method: str, how: str
 ) -> None:
     ends = []
     for free in (0, 2, 4, 6, 40):
         root = tmp_path / f"{free}"
         root.mkdir()
-        said = bulk(root, how=how, engine=engine, sources=[None, str(parquet), "arrow"], descriptors=free)
-        in_place(root, said, records)
-        assert {error["errno"] for error in said["failed"].values()} <= {codes.EMFILE}
-        ends.append(len(said["saved"]))
+        reply = bulk(
+            root, how=how, flush_method=flush_method, sources=[None, str(parquet), "arrow"], descriptors=free
+        )
+        check_reply(root, reply, records)
+        assert {error["errno"] for error in reply["failed"].values()} <= {codes.EMFILE}
+        ends.append(len(reply["saved"]))
     assert ends[0] == 0
     assert ends[-1] == COUNT
 
 
-# Quotas.
-
-
 @pytest.fixture
 def limited(disk: Callable[..., Disk]) -> Path:
-    """A subvolume of a btrfs that may grow by 2 MB, whatever else is free."""
+    """Return a subvolume of a btrfs with a quota of 2 MB."""
     made = disk("btrfs", 160)
     root: Path = made.where / "results"
     tool = shutil.which("btrfs")
-    assert tool is not None, "it comes with mkfs.btrfs"
+    assert tool is not None, "expected btrfs next to mkfs.btrfs"
     for command in (
         ("quota", "enable", made.where),
         ("subvolume", "create", root),
@@ -110,7 +109,7 @@ def limited(disk: Callable[..., Disk]) -> Path:
 def fail_at_the_quota(
     root: Path, result: Callable[[int], ExperimentResult], parquet: Path
 ) -> dict[Path, int]:
-    """Save one after the other until the quota is reached; return what is there."""
+    """Save until the quota is reached, and return the committed results."""
     there: dict[Path, int] = {}
     errors: list[PersistenceError] = []
     while not errors or errors[-1].committed:
@@ -138,18 +137,18 @@ def test_save_quota_reached_keeps_earlier_results(
 
 
 @pytest.mark.parametrize("how", WAYS)
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("flush_method", FLUSH_METHODS)
 def test_bulk_save_quota_reached_reports_exact_outcome(
     limited: Path,
     result: ExperimentResult,
     number: Number,
     records: Records,
     parquet: Path,
-    engine: str,
+    flush_method: str,
     how: str,
 ) -> None:
     store = ResultStore(limited)
-    store._flush_method = engine
+    store._flush_method = flush_method
     results = [number(result, n, 100_000) for n in range(60)]
     sources = [parquet, None] * 30
     with pytest.raises(BulkSaveError) as caught:  # noqa: PT012 - one of two
@@ -163,10 +162,10 @@ def test_bulk_save_quota_reached_reports_exact_outcome(
     assert sorted([*error.saved, *error.failed]) == list(range(60))
     assert error.saved
     there = {path: n for n, path in error.saved.items()}
-    for n, trouble in error.failed.items():
-        assert isinstance(trouble, PersistenceError)
-        assert trouble.errno == codes.EDQUOT
-        if trouble.result_path is not None:
-            there[Path(trouble.result_path)] = n
+    for n, failure in error.failed.items():
+        assert isinstance(failure, PersistenceError)
+        assert failure.errno == codes.EDQUOT
+        if failure.result_path is not None:
+            there[Path(failure.result_path)] = n
     assert records(limited) == there
     assert len(list(limited.iterdir())) == len(there)

@@ -1,11 +1,10 @@
-"""The machine of the model, put together from its parts, and processes that die while they save."""
+"""Fixtures of the model: a state machine of all rules, and processes that crash while they save."""
 
 from __future__ import annotations
 
 import importlib
 import itertools
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from llenergymeasure import ExperimentResult
 from llenergymeasure.domain.experiment import compute_measurement_config_hash
 from llenergymeasure.results import _encode
 from llenergymeasure.results.timeseries import Timeseries
+from support.saver import LineProcess
 
 STAMP = "2026-02-18T14-30"
 TRACE: dict[str, Any] = {
@@ -29,14 +29,11 @@ TRACE: dict[str, Any] = {
 STORE, OUTSIDE = "store", "outside"
 
 
-class Mortal:
-    """Does jobs in processes that die in the middle of them; see `mortal.py`."""
+class Crasher(LineProcess):
+    """Jobs in processes that crash in the middle; see `worker.py`."""
 
     def __init__(self) -> None:
-        script = str(Path(__file__).with_name("mortal.py"))
-        self._process = subprocess.Popen(
-            [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
-        )
+        super().__init__("model/worker.py")
         self.can_trace = self.run("save", Path("/"), [], [], calls=1 << 30)["end"] == 0
 
     def run(
@@ -49,9 +46,9 @@ class Mortal:
         calls: int | None = None,
         most_bytes: int | None = None,
         durable: bool = True,
-        engine: str | None = None,
+        flush_method: str | None = None,
     ) -> dict[str, Any]:
-        """Do a job; return how the process ended, negative where a signal killed it, and what it said."""
+        """Do a job, and return its reply and status, which is negative after a signal."""
         job = {
             "how": how,
             "root": str(root),
@@ -60,36 +57,26 @@ class Mortal:
             "trace": TRACE,
             "stamp": STAMP,
             "durable": durable,
-            "engine": engine,
+            "flush_method": flush_method,
             "calls": calls,
             "bytes": most_bytes,
         }
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(job).encode() + b"\n")
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        self.send(json.dumps(job).encode() + b"\n")
+        answer: dict[str, Any] = self.receive()
         return answer
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=20)
-        self._process.stdout.close()
 
 
 @pytest.fixture
-def mortal() -> Iterator[Mortal]:
-    """Processes that die while they save."""
-    mortal = Mortal()
-    yield mortal
-    mortal.close()
+def crasher() -> Iterator[Crasher]:
+    """Return a process that runs jobs in crashing children."""
+    crasher = Crasher()
+    yield crasher
+    crasher.close()
 
 
 @dataclass(frozen=True)
 class Source:
-    """A timeseries source, and the power trace that comes of it, if any does."""
+    """A timeseries source, and the bytes of its sidecar, if it has one."""
 
     given: Any
     trace: bytes | None = None
@@ -99,7 +86,7 @@ class Source:
 def sources(
     result: ExperimentResult, parquet: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Source]:
-    """A source of each kind; `unfit` is that of a result that cannot be serialised."""
+    """Return a source of each kind; `invalid` is for a result that cannot be serialised."""
     away = tmp_path_factory.mktemp("sources")
     arrow = Timeseries(**TRACE)
     written = result.save(away, arrow, durable=False).with_name("timeseries.parquet").read_bytes()
@@ -110,31 +97,31 @@ def sources(
         "arrow": Source(arrow, written),
         "gone": Source(away / "gone.parquet"),
         "broken": Source(away / "broken.parquet"),
-        "unfit": Source(None),
+        "invalid": Source(None),
     }
 
 
 @dataclass
-class Place:
-    """A tree that a machine works on, its shadow, and what it works with."""
+class Workspace:
+    """A tree under test, its expected tree, and the tools of the rules."""
 
-    shadow: Any
+    expected: Any
     sources: dict[str, Source]
-    mortal: Mortal
+    crasher: Crasher
     build: Callable[..., ExperimentResult]
     done: dict[tuple[str, str], int]
-    """How often each thing was done."""
+    """The number of times that each operation ran."""
 
     def __post_init__(self) -> None:
-        self.top: Path = self.shadow.top
+        self.top: Path = self.expected.top
         self.numbers = itertools.count()
-        self.shadow.plant(STORE, None)
-        self.shadow.plant(f"{STORE}/blocked.txt", b"no directory")
-        # What lies outside is looked at by nobody, whatever leads there.
-        self.shadow.plant(f"{OUTSIDE}/a_b_{STAMP}/.result.json.tmp", b"{")
+        self.expected.put(STORE, None)
+        self.expected.put(f"{STORE}/blocked.txt", b"no directory")
+        # No operation may look outside the store, whatever links lead there.
+        self.expected.put(f"{OUTSIDE}/a_b_{STAMP}/.result.json.tmp", b"{")
 
     def make(self, fields: dict[str, Any], kind: str = "none") -> ExperimentResult:
-        """Make a result that no other is equal to."""
+        """Make a unique result."""
         config = {"notes": fields["notes"]}
         if fields["model"] is not None:
             config["model"] = fields["model"]
@@ -150,22 +137,22 @@ class Place:
         changes: dict[str, Any] = {
             "measurement_config_hash": compute_measurement_config_hash(result.effective_config)
         }
-        if kind == "unfit":
+        if kind == "invalid":
             changes["total_tokens"] = "many"
         return result.model_copy(update=changes)
 
     @staticmethod
-    def picked(pick: int, things: dict[str, Any]) -> str | None:
-        """One of the things that there are: after a crash, only the tree says which."""
+    def pick(pick: int, things: dict[str, Any]) -> str | None:
+        """Return one of the present things, by number: after a crash, only the tree knows them."""
         return sorted(things)[pick % len(things)] if things else None
 
-    def did(self, what: str, how: str, times: int = 1) -> None:
-        """Count something that was done."""
+    def count(self, what: str, how: str, times: int = 1) -> None:
+        """Count an operation."""
         self.done[what, how] = self.done.get((what, how), 0) + times
 
 
-def part(name: str) -> Any:
-    """Import a part of the machine, which lies beside this file, so that its assertions say what they saw."""
+def import_rules(name: str) -> Any:
+    """Import a module next to this file, with pytest's detailed assertions."""
     if name not in sys.modules:
         pytest.register_assert_rewrite(name)
     with pytest.MonkeyPatch.context() as patch:
@@ -175,7 +162,7 @@ def part(name: str) -> Any:
 
 @pytest.fixture
 def done() -> dict[tuple[str, str], int]:
-    """How often each thing was done, by what and how."""
+    """Return the counters of operations, by kind and detail."""
     return {}
 
 
@@ -183,16 +170,20 @@ def done() -> dict[tuple[str, str], int]:
 def machine(
     memory: Path,
     sources: dict[str, Source],
-    mortal: Mortal,
+    crasher: Crasher,
     make_result: Callable[..., ExperimentResult],
     done: dict[tuple[str, str], int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> type[Any]:
-    """A machine of hypothesis with a tree of its own, and with the rules of all parts."""
-    # Names end in the minute of the save; here it is always the same one.
+    """Return a state machine of hypothesis with its own tree and all rules."""
+    # Names end in the minute of the save, which is fixed here.
     monkeypatch.setattr(_encode, "time", SimpleNamespace(strftime=lambda *_: STAMP))
-    shadow = part("shadow").Shadow
-    parts = (part("saving").Saving, part("by_hand").ByHand, part("looking").Looking)
+    expected_tree = import_rules("expected_tree").ExpectedTree
+    parts = (
+        import_rules("save_rules").SaveRules,
+        import_rules("manual_rules").ManualRules,
+        import_rules("read_rules").ReadRules,
+    )
     traces = {source.trace for source in sources.values() if source.trace is not None}
     home = memory / "model"
     home.mkdir()
@@ -202,6 +193,6 @@ def machine(
         parts[0].__init__(self)
         top = home / f"{next(numbers)}"
         top.mkdir()
-        self.place = Place(shadow(top, traces), sources, mortal, make_result, done)
+        self.workspace = Workspace(expected_tree(top, traces), sources, crasher, make_result, done)
 
     return type("Machine", parts, {"__init__": begin})

@@ -1,4 +1,4 @@
-"""The dictionary that a tree of results is compared with."""
+"""The expected tree, which the tests compare the store with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llenergymeasure import ExperimentResult
 
 RECORD, SIDECAR = "result.json", "timeseries.parquet"
 TEMPORARY = (".result.json.tmp", ".timeseries.parquet.tmp")
-GIVEN = re.compile(r".+_.+_\d{4}-\d\d-\d\dT\d\d-\d\d(_\d+)?")
+GIVEN_NAME = re.compile(r".+_.+_\d{4}-\d\d-\d\dT\d\d-\d\d(_\d+)?")
 
 Entry = bytes | str | None
 """A file with its bytes, a symlink with its target, or a directory."""
@@ -29,7 +29,7 @@ def name_of(path: str) -> str:
 
 @dataclass
 class Verdict:
-    """What `verify` has to say of a directory."""
+    """The expected report of `verify`, by finding."""
 
     complete: set[str] = field(default_factory=set)
     damaged: set[str] = field(default_factory=set)
@@ -38,13 +38,13 @@ class Verdict:
     foreign: set[str] = field(default_factory=set)
 
 
-class Shadow:
-    """All that there is to be below a directory, by its path; and what each record is.
+class ExpectedTree:
+    """Everything that should be below a directory, by path, and the meaning of each record.
 
     Attributes:
-        tree: Everything, by its path below `top`.
-        results: What each whole record says, by its directory.
-        damaged: How a record is damaged, by its directory: the error that reads it.
+        tree: Every entry, by its path below `top`.
+        results: The result of each complete record, by its directory.
+        damaged: The error that a load of a damaged record raises, by its directory.
     """
 
     def __init__(self, top: Path, traces: set[bytes]) -> None:
@@ -55,7 +55,7 @@ class Shadow:
         self._traces = traces
 
     def found(self) -> dict[str, Entry]:
-        """Everything that is there."""
+        """Return everything that is on the disk."""
         found: dict[str, Entry] = {}
         self._find("", found)
         return found
@@ -77,13 +77,13 @@ class Shadow:
         return str(Path(path).relative_to(self.top))
 
     def note(self, path: str, entry: Entry) -> None:
-        """Expect something to be there, and the directories that it is in."""
+        """Expect an entry and its parents."""
         self.tree[path] = entry
         while (path := path.rpartition("/")[0]) and path not in self.tree:
             self.tree[path] = None
 
-    def plant(self, path: str, entry: Entry) -> None:
-        """Put something there, and expect it."""
+    def put(self, path: str, entry: Entry) -> None:
+        """Make an entry, and expect it."""
         self.note(path, entry)
         where = self.top / path
         where.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ class Shadow:
             where.write_bytes(entry)
 
     def saved(self, directory: str, result: ExperimentResult, trace: bytes | None) -> None:
-        """Expect a result that was saved, with its power trace."""
+        """Expect a saved result with its power trace."""
         if trace is not None:
             result = result.model_copy(update={"timeseries": SIDECAR})
             self.note(f"{directory}/{SIDECAR}", trace)
@@ -103,11 +103,11 @@ class Shadow:
         self.results[directory] = result
 
     def forget(self, path: str) -> None:
-        """Expect something, with all that is in it, to be gone."""
+        """Expect an entry, with everything below it, to be gone."""
         self._rename(path, None)
 
     def move(self, path: str, to: str) -> None:
-        """Expect something, with all that is in it, to be elsewhere."""
+        """Expect an entry, with everything below it, at another path."""
         self._rename(path, to)
         self.note(to, self.tree[to])
 
@@ -120,7 +120,7 @@ class Shadow:
                     moved[new + path[len(old) :]] = entry
 
     def children(self, directory: str) -> dict[str, Entry]:
-        """What is in a directory, by name."""
+        """Return the entries of a directory, by name."""
         start = len(directory) + 1
         return {
             path[start:]: entry
@@ -129,11 +129,11 @@ class Shadow:
         }
 
     def below(self, root: str) -> list[str]:
-        """The directories of whole results below a directory, in the order in which they are read."""
+        """Return the directories of complete results below a root, in the order of reads."""
         return self._ordered(root, self.results)
 
     def damaged_below(self, root: str) -> list[str]:
-        """The directories of damaged records below a directory, in that order."""
+        """Return the directories of damaged records below a root, in the order of reads."""
         return self._ordered(root, self.damaged)
 
     @staticmethod
@@ -142,7 +142,7 @@ class Shadow:
         return sorted(below, key=lambda directory: directory.encode().split(b"/"))
 
     def loaded(self, directory: str) -> ExperimentResult:
-        """What a record reads as."""
+        """Return the result that a load returns."""
         result = self.results[directory]
         if result.timeseries is None and self.has_trace(directory):
             return result.model_copy(update={"timeseries": SIDECAR})
@@ -151,12 +151,12 @@ class Shadow:
     def has_trace(self, directory: str) -> bool:
         return f"{directory}/{SIDECAR}" in self.tree
 
-    def is_missed(self, directory: str) -> bool:
-        """Whether a record names a power trace that is not there."""
+    def lacks_sidecar(self, directory: str) -> bool:
+        """Return whether a record names a missing power trace."""
         return self.results[directory].timeseries is not None and not self.has_trace(directory)
 
-    def is_half_made(self, directory: str) -> bool:
-        """Whether a directory is what a save leaves that is cut short, whatever else is in it."""
+    def is_leftover(self, directory: str) -> bool:
+        """Return whether a directory is the leftover of an interrupted save, possibly with foreign files."""
         if name_of(directory).startswith(".trash-"):
             return True
         children = self.children(directory)
@@ -164,22 +164,22 @@ class Shadow:
             return False
         if any(name in children for name in TEMPORARY):
             return True
-        is_given = GIVEN.fullmatch(name_of(directory)) is not None
+        is_given = GIVEN_NAME.fullmatch(name_of(directory)) is not None
         return is_given and (SIDECAR in children or not children)
 
-    def has_strangers(self, directory: str) -> bool:
-        """Whether there is anything in a half-made directory that no save makes."""
+    def has_foreign_files(self, directory: str) -> bool:
+        """Return whether a leftover holds anything that no save makes."""
         return any(
             isinstance(entry, str) or (entry is not None and name not in (SIDECAR, *TEMPORARY))
             for name, entry in self.children(directory).items()
         )
 
-    def half_made(self, root: str) -> set[str]:
-        """What saves left that were cut short, and cleaners that were."""
-        return {directory for directory in self._looked_at(root) if self.is_half_made(directory)}
+    def leftovers(self, root: str) -> set[str]:
+        """Return the leftovers of interrupted saves and cleaners."""
+        return {directory for directory in self._visible(root) if self.is_leftover(directory)}
 
-    def _looked_at(self, root: str) -> Iterator[str]:
-        """The directories below one that are looked into, and the trash of cleaners."""
+    def _visible(self, root: str) -> Iterator[str]:
+        """Yield the directories below a root that reads visit, and the trash of cleaners."""
         for path, entry in self.tree.items():
             if entry is None and path.startswith(f"{root}/"):
                 *above, name = path[len(root) + 1 :].split("/")
@@ -188,19 +188,19 @@ class Shadow:
                     yield path
 
     def verdict(self, root: str, *, deep: bool) -> Verdict:
-        """What is below a directory, by what it is."""
-        verdict = Verdict(incomplete=self.half_made(root), damaged=set(self.damaged_below(root)))
+        """Return the expected report of `verify`."""
+        verdict = Verdict(incomplete=self.leftovers(root), damaged=set(self.damaged_below(root)))
         for directory in self.below(root):
             trace = self.tree.get(f"{directory}/{SIDECAR}")
             if deep and isinstance(trace, bytes) and trace not in self._traces:
                 verdict.damaged.add(directory)
                 continue
             verdict.complete.add(directory)
-            if self.is_missed(directory):
+            if self.lacks_sidecar(directory):
                 verdict.missing.add(directory)
-        told = verdict.complete | verdict.damaged | verdict.incomplete
-        for directory in sorted(self._looked_at(root)):
-            holds_any = directory in told or any(path.startswith(f"{directory}/") for path in told)
+        known = verdict.complete | verdict.damaged | verdict.incomplete
+        for directory in sorted(self._visible(root)):
+            holds_any = directory in known or any(path.startswith(f"{directory}/") for path in known)
             is_within = any(directory.startswith(f"{outer}/") for outer in verdict.foreign)
             if not holds_any and not is_within:
                 verdict.foreign.add(directory)

@@ -1,24 +1,23 @@
-"""Whatever is done with a tree of results, in whatever order, it is what a dictionary says.
+"""Random operations on a store, compared with an expected tree after each.
 
-The rules are in `saving.py`, `by_hand.py` and `looking.py`, the dictionary in `shadow.py`.
+The rules are in `save_rules.py`, `manual_rules.py` and `read_rules.py`, the tree in `expected_tree.py`.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-if TYPE_CHECKING:
-    Figures = Any
+from support.crash_report import Measurements
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes that die are forked")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the crashing processes are forked")
 def test_run_random_operations_matches_expected_tree(
-    machine: type[Any], done: dict[tuple[str, str], int], figures: Figures, *, long_form: bool
+    machine: type[Any], done: dict[tuple[str, str], int], measurements: Measurements, *, long_form: bool
 ) -> None:
     run_state_machine_as_test(
         machine,
@@ -33,7 +32,7 @@ def test_run_random_operations_matches_expected_tree(
         ),
     )
     for (what, how), times in sorted(done.items()):
-        figures.note("A model", f"{what}: {how}", "times", times)
+        measurements.note("Model", f"{what}: {how}", "times", times)
     assert {what for what, _ in done} == {"save", "save_many", "write", "crash", "by hand", "clean", "look"}
-    assert done["crash", "left half-made"]
+    assert done["crash", "left leftovers"]
     assert done["clean", "removed"]

@@ -1,9 +1,9 @@
-"""A process that forks a fresh one for each job, and lets it die at a system call or a byte of its choice.
+"""A process that forks a fresh child for each job, and kills it at a chosen system call or byte.
 
-Run as a script: a job is one line of JSON on stdin, the answer one on stdout: how the child ended, and what
-it said before. Under `calls` the child is traced by this process and killed at that stop, where each system
-call of any of its threads has two: one at its door, when it is not made any more, and one behind it. Under
-`bytes` it dies of the write that would make a file longer than that.
+Run as a script, it reads a job as one line of JSON, and answers with a line: the child's end, and its reports
+before. With `calls`, this process traces the child and kills it at that stop. Each system call of any thread
+has two stops: one at its entry, where the kill prevents the call, and one at its exit. With `bytes`, the
+child dies of the write that would make a file longer.
 """
 
 from __future__ import annotations
@@ -36,39 +36,39 @@ libc.ptrace.restype = ctypes.c_long
 def main() -> None:
     while line := os.read(0, 1 << 20):
         job = json.loads(line)
-        # The first one takes a hundred milliseconds: not in each child.
+        # The first validation takes a hundred milliseconds: too long for each child.
         results = [ExperimentResult.model_validate_json(text) for text in job["results"]]
-        ears, mouth = os.pipe()
+        read_end, write_end = os.pipe()
         child = os.fork()
         if child == 0:
-            os.close(ears)
-            live(job, results, mouth)
-        os.close(mouth)
+            os.close(read_end)
+            run_child(job, results, write_end)
+        os.close(write_end)
         status = kill_at(child, job["calls"]) if job["calls"] is not None else os.waitpid(child, 0)[1]
-        with os.fdopen(ears, "rb") as pipe:
-            said = [json.loads(line) for line in pipe.read().splitlines()]
+        with os.fdopen(read_end, "rb") as pipe:
+            reply = [json.loads(line) for line in pipe.read().splitlines()]
         end = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-        os.write(1, json.dumps({"end": end, "said": said}).encode() + b"\n")
+        os.write(1, json.dumps({"end": end, "reply": reply}).encode() + b"\n")
 
 
-def live(job: dict[str, Any], results: list[ExperimentResult], mouth: int) -> NoReturn:
-    """Do a job; tell `[index, path]` as soon as a result is acknowledged, or what went wrong."""
+def run_child(job: dict[str, Any], results: list[ExperimentResult], write_end: int) -> NoReturn:
+    """Do a job, and report `[index, path]` at each acknowledgement, or an error."""
     time.strftime = lambda *_: job["stamp"]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if job["bytes"] is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["bytes"], job["bytes"]))
     store = ResultStore(job["root"])
-    store._flush_method = job["engine"]
+    store._flush_method = job["flush_method"]
     sources = [source_of(source, job["trace"]) for source in job["sources"]]
     if job["calls"] is not None:
         if libc.ptrace(TRACEME, 0, None, None) != 0:
             os._exit(UNTRACEABLE)
         os.kill(os.getpid(), signal.SIGSTOP)
     try:
-        work(job["how"], store, results, sources, mouth, durable=job["durable"])
-    except BaseException as error:  # noqa: BLE001 - whatever came out is what is tested
-        tell(mouth, f"{type(error).__name__}: {error}")
+        work(job["how"], store, results, sources, write_end, durable=job["durable"])
+    except BaseException as error:  # noqa: BLE001 - the test checks every error
+        report(write_end, f"{type(error).__name__}: {error}")
     finally:
         os._exit(0)
 
@@ -78,7 +78,7 @@ def work(
     store: ResultStore,
     results: list[ExperimentResult],
     sources: list[Any],
-    mouth: int,
+    write_end: int,
     *,
     durable: bool,
 ) -> None:
@@ -86,17 +86,17 @@ def work(
         store.clean(older_than=timedelta(0), dry_run=False)
     elif how == "save":
         for index, (result, source) in enumerate(zip(results, sources, strict=True)):
-            tell(mouth, [index, str(store.save(result, source, durable=durable))])
+            report(write_end, [index, str(store.save(result, source, durable=durable))])
     elif how == "save_many":
         saved = store.save_many(results, timeseries_sources=sources, durable=durable)
         for index, path in enumerate(saved):
-            tell(mouth, [index, str(path)])
+            report(write_end, [index, str(path)])
     else:
         with store.writer(durable=durable) as writer:
             for index, (result, source) in enumerate(zip(results, sources, strict=True)):
                 future = writer.submit(result, source)
                 future.add_done_callback(
-                    lambda future, index=index: tell(mouth, [index, str(future.result())])  # type: ignore[misc]
+                    lambda future, index=index: report(write_end, [index, str(future.result())])  # type: ignore[misc]
                 )
 
 
@@ -106,13 +106,13 @@ def source_of(source: str | None, trace: dict[str, Any]) -> Path | Timeseries | 
     return Timeseries(**trace) if source == "arrow" else Path(source)
 
 
-def tell(mouth: int, what: object) -> None:
-    # One call for one line: whole, or not said at all.
-    os.write(mouth, json.dumps(what).encode() + b"\n")
+def report(write_end: int, value: object) -> None:
+    # One call per line, so that a killed process reports a line completely or not at all.
+    os.write(write_end, json.dumps(value).encode() + b"\n")
 
 
 def kill_at(child: int, calls: int) -> int:
-    """Let a child run to a stop at a system call, and kill it there; return its wait status."""
+    """Run a child to a stop at a system call, kill it there, and return its wait status."""
     _, status = os.waitpid(child, 0)
     if not os.WIFSTOPPED(status):
         return status
@@ -130,7 +130,7 @@ def kill_at(child: int, calls: int) -> int:
             if calls == 0:
                 os.kill(child, signal.SIGKILL)
         ours = stopped_by in (AT_A_CALL, signal.SIGTRAP, signal.SIGSTOP)
-        # A thread that the kill has reached is gone by now, and the call fails.
+        # The call fails for a thread that the kill has already ended.
         libc.ptrace(SYSCALL, task, None, 0 if ours else stopped_by)
 
 

@@ -1,22 +1,19 @@
-"""Each flush that is left out is noticed: what the other tests of this directory check can turn red."""
+"""Negative controls: the checks of this directory detect each flush that is left out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from llenergymeasure import ExperimentResult
+from support.crash_report import Measurements
+from support.power import Lab, Ledger, flush_foreign_file
+from support.saver import Outcome, Saver
 
-if TYPE_CHECKING:
-    Bulk = Callable[..., Any]
-    Figures = Any
-    Lab = Any
-    Ledger = Any
-    Outcome = Any
-    Saver = Any
+Bulk = Callable[..., Outcome]
 
 LAYER = "Mutants"
 STAMP = "2026-01-01T00-00"
@@ -24,7 +21,7 @@ COUNT = 20
 NAMES = [f"org-model_pytorch_{STAMP}" + (f"_{n}" if n else "") for n in range(COUNT)]
 TEMPS = (".result.json.tmp", ".timeseries.parquet.tmp")
 
-# The flushes of a single save, by what they flush, in their order.
+# The numbers of the flushes of a single save.
 SIDECAR, RECORD, CLAIM, OUTPUT = 1, 2, 3, 4
 SINGLE = {
     "the sidecar's": f"{SIDECAR}",
@@ -36,18 +33,16 @@ SINGLE = {
 COVERED = {
     ("ext4", "the claimed directory's"): "that of output_dir commits the same journal",
     ("ext4", "output_dir's"): "that of the claimed directory commits the same journal",
-    ("xfs", "output_dir's"): "that of the claimed directory writes the log up to its own making",
-    ("btrfs", "the claimed directory's"): "that of output_dir takes new directories along",
-    ("btrfs", "output_dir's"): "that of a new directory takes its name along",
+    ("xfs", "output_dir's"): "that of the claimed directory writes the log up to its mkdir",
+    ("btrfs", "the claimed directory's"): "that of output_dir includes new directories",
+    ("btrfs", "output_dir's"): "that of a new directory includes its name",
 }
-"""Flushes that fsync(2) asks for, and that this file system would not need: another does the same."""
+"""Flushes that fsync(2) requires, and that this file system covers with another flush."""
 
 
 @pytest.fixture
-def after(
-    lab: Lab, kind: str, ledger: Ledger, foreign_flush: Callable[[str, Path], None]
-) -> Callable[[Callable[[Path], Outcome]], list[str]]:
-    """Save in an output directory that is there, cut the power, and say what is wrong then."""
+def after(lab: Lab, kind: str, ledger: Ledger) -> Callable[[Callable[[Path], Outcome]], list[str]]:
+    """Save below an existing root, cut the power, and return the violations."""
 
     def after(save: Callable[[Path], Outcome]) -> list[str]:
         ledger.acknowledged.clear()
@@ -55,36 +50,36 @@ def after(
         with lab.mounted(kind, image) as disk:
             root = disk.root / "out"
             root.mkdir()
-            foreign_flush(kind, disk.top)
-            foreign_flush(kind, root)
+            flush_foreign_file(kind, disk.top)
+            flush_foreign_file(kind, root)
             outcome = save(root)
             states = [lab.clone(image)]
             if not outcome.killed_by:
-                note(ledger, outcome, disk.root)
-            foreign_flush(kind, disk.top)
+                note_reply(ledger, outcome, disk.root)
+            flush_foreign_file(kind, disk.top)
             states.append(lab.clone(image))
         image.unlink()
-        told = len(ledger.acknowledged)
-        return [violation for state in states for violation in lab.look(kind, state, ledger, told)]
+        count = len(ledger.acknowledged)
+        return [violation for state in states for violation in lab.inspect(kind, state, ledger, count)]
 
     return after
 
 
-def note(ledger: Ledger, outcome: Outcome, top: Path) -> None:
-    """Note what a process says that it saved, wrongly or not."""
+def note_reply(ledger: Ledger, outcome: Outcome, top: Path) -> None:
+    """Note the results that a process reports as saved, correctly or not."""
     assert outcome.kind == "saved", outcome
-    saved = outcome.said.get("saved") or {"crash": outcome.said["path"]}
+    saved = outcome.reply.get("saved") or {"crash": outcome.reply["path"]}
     for number, path in saved.items():
         ledger.acknowledged.append((str(Path(path).relative_to(top)), number, 0))
 
 
-def judge(figures: Figures, kind: str, mutant: str, found: list[str]) -> bool:
-    """Note whether a mutant was noticed, and return that."""
+def judge(measurements: Measurements, kind: str, mutant: str, found: list[str]) -> bool:
+    """Note whether a mutant was detected, and return it."""
     reason = COVERED.get((kind, mutant.partition(": ")[2]))
     verdict = "survives" if reason is None else f"no loss on {kind}: {reason}"
     if found:
         verdict = "caught: " + ", ".join(sorted({violation.partition(":")[0] for violation in found}))
-    figures.note(LAYER, mutant, kind, verdict)
+    measurements.note(LAYER, mutant, kind, verdict)
     return bool(found)
 
 
@@ -92,7 +87,7 @@ def judge(figures: Figures, kind: str, mutant: str, found: list[str]) -> bool:
 def single(
     after: Callable[..., list[str]], traced: Saver, result: ExperimentResult, parquet: Path, ledger: Ledger
 ) -> Callable[[str | None], list[str]]:
-    """Save one result, with a sidecar, without some of its flushes."""
+    """Save one result and its sidecar without some of the flushes."""
     ledger.add(result)
     ledger.sidecars.add(parquet.read_bytes())
 
@@ -103,7 +98,7 @@ def single(
             outcome = traced.save(result, root, source=parquet, trace=True, inject=inject)
             flushes = [call for call in outcome.calls if call.name == "fsync"]
             paths = [call.arguments.rpartition("/")[2].rstrip(">") for call in flushes]
-            claimed = Path(outcome.said["path"]).parent.name
+            claimed = Path(outcome.reply["path"]).parent.name
             assert paths == [".timeseries.parquet.tmp", ".result.json.tmp", claimed, "out"]
             return outcome
 
@@ -118,15 +113,15 @@ def test_save_with_all_flushes_survives_power_cut(single: Callable[..., list[str
 
 @pytest.mark.parametrize("flush", SINGLE)
 def test_save_without_one_flush_is_detected(
-    single: Callable[..., list[str]], figures: Figures, kind: str, flush: str
+    single: Callable[..., list[str]], measurements: Measurements, kind: str, flush: str
 ) -> None:
-    caught = judge(figures, kind, f"one save without a flush: {flush}", single(SINGLE[flush]))
+    caught = judge(measurements, kind, f"one save without a flush: {flush}", single(SINGLE[flush]))
     assert caught == ((kind, flush) not in COVERED)
 
 
 @pytest.fixture
 def batch(bulk: Bulk, parquet: Path, ledger: Ledger, tmp_path: Path) -> Callable[..., Outcome]:
-    """Save a batch in another process, and know what it may leave."""
+    """Save a batch in another process, and note the results that it may leave."""
     job: dict[str, Any] = {"count": COUNT, "stamp": STAMP, "sources": [None, None, str(parquet)]}
     reference = tmp_path / "reference"
     assert bulk(reference, durable=False, **job).kind == "saved"
@@ -142,7 +137,7 @@ def batch(bulk: Bulk, parquet: Path, ledger: Ledger, tmp_path: Path) -> Callable
 def test_save_many_by_fsync_without_barrier_is_detected(
     batch: Callable[..., Outcome],
     after: Callable[..., list[str]],
-    figures: Figures,
+    measurements: Measurements,
     kind: str,
     barrier: str,
 ) -> None:
@@ -150,48 +145,48 @@ def test_save_many_by_fsync_without_barrier_is_detected(
         files = [root / name / temp for name in NAMES for temp in TEMPS]
         directories = [root, *(root / name for name in NAMES)]
         only = tuple(files if barrier == "first" else directories)
-        outcome = batch(root, engine="fsync", only=only, inject=("fsync:retval=0",))
+        outcome = batch(root, flush_method="fsync", only=only, inject=("fsync:retval=0",))
         dropped = [line for line in outcome.trace.splitlines() if "(INJECTED)" in line]
         assert len(dropped) >= COUNT
         return outcome
 
-    assert judge(figures, kind, f"a batch by fsync: without the {barrier} barrier", after(save))
+    assert judge(measurements, kind, f"a batch by fsync: without the {barrier} barrier", after(save))
 
 
 def test_save_many_by_syncfs_without_first_barrier_is_detected(
-    batch: Callable[..., Outcome], after: Callable[..., list[str]], figures: Figures, kind: str
+    batch: Callable[..., Outcome], after: Callable[..., list[str]], measurements: Measurements, kind: str
 ) -> None:
-    # The process dies among the renames, which one of somebody else's flushes then puts on the disk.
+    # The process dies among the renames, which a foreign flush then puts on the disk.
     death = "renameat2:signal=SIGKILL:when=5"
 
     def save(root: Path, *inject: str) -> Outcome:
-        outcome = batch(root, engine="syncfs", inject=(death, *inject))
+        outcome = batch(root, flush_method="syncfs", inject=(death, *inject))
         assert outcome.killed_by
         return outcome
 
     assert after(save) == []
     found = in_some_try(lambda: after(lambda root: save(root, "syncfs:retval=0:when=1")))
-    assert judge(figures, kind, "a batch by syncfs: one barrier instead of two", found)
+    assert judge(measurements, kind, "a batch by syncfs: one barrier instead of two", found)
 
 
 def test_save_many_by_syncfs_without_second_barrier_is_detected(
-    batch: Callable[..., Outcome], after: Callable[..., list[str]], figures: Figures, kind: str
+    batch: Callable[..., Outcome], after: Callable[..., list[str]], measurements: Measurements, kind: str
 ) -> None:
     inject = ("syncfs:retval=0:when=2",)
-    found = in_some_try(lambda: after(lambda root: batch(root, engine="syncfs", inject=inject)))
-    assert judge(figures, kind, "a batch by syncfs: without the second barrier", found)
+    found = in_some_try(lambda: after(lambda root: batch(root, flush_method="syncfs", inject=inject)))
+    assert judge(measurements, kind, "a batch by syncfs: without the second barrier", found)
 
 
 def in_some_try(find: Callable[[], list[str]]) -> list[str]:
-    """What is found first: calls are counted by thread, and which thread makes a barrier is chance."""
+    """Return the first violations of ten tries: strace counts by thread, and any may make a barrier."""
     for _ in range(10):
         if found := find():
             return found
     return []
 
 
-@pytest.mark.parametrize("engine", ["fsync", "syncfs"])
+@pytest.mark.parametrize("flush_method", ["fsync", "syncfs"])
 def test_save_many_with_both_barriers_survives_power_cut(
-    batch: Callable[..., Outcome], after: Callable[..., list[str]], engine: str
+    batch: Callable[..., Outcome], after: Callable[..., list[str]], flush_method: str
 ) -> None:
-    assert after(lambda root: batch(root, engine=engine)) == []
+    assert after(lambda root: batch(root, flush_method=flush_method)) == []

@@ -1,27 +1,24 @@
-"""A power cut at the acknowledgement: what was acknowledged is there, whole; nothing is torn.
+"""Power cuts at the acknowledgement: acknowledged results are there and complete, and nothing is torn.
 
-What the disk was told up to then is kept, flushed or not, and what never left the kernel's memory is lost.
-`test_every_write.py` has the disk that loses what was not flushed.
+The disk keeps every write up to the cut, flushed or not, and loses only the kernel's memory.
+`test_write_replay.py` has the disk that loses unflushed writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from llenergymeasure import ExperimentResult
+from support.crash_report import Measurements
+from support.power import Lab, Ledger, flush_foreign_file
 
-if TYPE_CHECKING:
-    Lab = Any
-    Ledger = Any
-    Figures = Any
-    SaveIn = Callable[..., None]
+SaveIn = Callable[..., None]
 
 WAYS = {
-    # How many results, and after how many acknowledgements the power fails.
+    # The number of results, and of acknowledgements between power cuts.
     "single": (3, 1),
     "sidecar": (3, 1),
     "save_many by fsync": (20, 20),
@@ -37,10 +34,9 @@ def cut(
     kind: str,
     ledger: Ledger,
     save_in: SaveIn,
-    foreign_flush: Callable[[str, Path], None],
-    figures: Figures,
+    measurements: Measurements,
 ) -> Callable[..., list[str]]:
-    """Save in one way, cut the power at acknowledgements, and say what is wrong then, in any state."""
+    """Save in one way, cut the power at acknowledgements, and return the violations of all states."""
 
     def cut(how: str, *, overlay: bool, durable: bool = True, rounds: int = 1) -> list[str]:
         count, every = WAYS[how]
@@ -52,27 +48,29 @@ def cut(
             def acknowledge(result: ExperimentResult, path: Path) -> None:
                 name = str(path.relative_to(disk.root))
                 ledger.acknowledged.append((name, result.experiment_id, 0))
-                told = len(ledger.acknowledged)
-                if told % every == 0:
-                    states.append((lab.clone(image), told))
-                    foreign_flush(kind, disk.top)
-                    states.append((lab.clone(image), told))
+                count_so_far = len(ledger.acknowledged)
+                if count_so_far % every == 0:
+                    states.append((lab.clone(image), count_so_far))
+                    flush_foreign_file(kind, disk.top)
+                    states.append((lab.clone(image), count_so_far))
 
             for n in range(rounds):
-                # The first of each round makes the directory, and its parent.
+                # The first save of each round makes the root and its parent.
                 save_in(
                     disk.root / f"sweep{n}" / "out", how, ledger, acknowledge, count=count, durable=durable
                 )
         image.unlink()
         assert len(states) == 2 * rounds * (count // every)
-        found = [lab.look(kind, state, ledger, told, overlay=overlay) for state, told in states]
+        found = [lab.inspect(kind, state, ledger, count, overlay=overlay) for state, count in states]
         row = f"{kind}, overlay" if overlay else kind
         if durable:
-            figures.count("Power cut at the acknowledgement", row, "states", len(found))
-            figures.count("Power cut at the acknowledgement", row, "violations", sum(map(bool, found)))
+            measurements.count("Power cut at the acknowledgement", row, "states", len(found))
+            measurements.count("Power cut at the acknowledgement", row, "violations", sum(map(bool, found)))
         else:
-            figures.count("Power cut at the acknowledgement", row, "states not durable", len(found))
-            figures.count("Power cut at the acknowledgement", row, "of these lossy", sum(map(bool, found)))
+            measurements.count("Power cut at the acknowledgement", row, "states not durable", len(found))
+            measurements.count(
+                "Power cut at the acknowledgement", row, "of these lossy", sum(map(bool, found))
+            )
         return [violation for state in found for violation in state]
 
     return cut
@@ -92,8 +90,7 @@ def test_cut_power_without_flushes_is_detected(
     cut: Callable[..., list[str]], how: str, *, overlay: bool
 ) -> None:
     kinds: set[str] = set()
-    # Somebody else's flush puts the new names on the disk without what they stand for, unless the kernel
-    # happened to write that before.
+    # The foreign flush puts new names on the disk without their files, unless the kernel has written these.
     for _ in range(10):
         found = cut(how, overlay=overlay, durable=False)
         kinds |= {violation.partition(":")[0] for violation in found}

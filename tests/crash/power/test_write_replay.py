@@ -1,7 +1,7 @@
-"""Every write, in every order: a disk that may lose whatever was not flushed, at any instant.
+"""Replays of every write to a disk that may lose any unflushed write, at any instant.
 
-The disk notes what it is told while results are saved; then it is made as a power cut would leave it, after
-any entry of that log, with what was not flushed by then kept, dropped, or in between.
+The disk logs its writes and flushes while results are saved. A replay makes the disk as a power cut after any
+entry of the log would leave it, with the unflushed writes kept, dropped, or some of each.
 """
 
 from __future__ import annotations
@@ -12,17 +12,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from llenergymeasure import ExperimentResult
+from support.crash_report import Measurements
+from support.power import Lab, Ledger
 
-if TYPE_CHECKING:
-    Figures = Any
-    Lab = Any
-    Ledger = Any
-    SaveIn = Callable[..., None]
+SaveIn = Callable[..., None]
 
 WAYS = {
     "single": 6,
@@ -36,12 +33,12 @@ LAYER = "Every write, every order"
 ENTRY = 12
 """Bytes of an entry's header in the log of the disk: the offset, 8, and the length, 4."""
 BLOCK = 4096
-"""What a disk writes whole or not at all."""
+"""Bytes that a disk writes completely or not at all."""
 
 
 @dataclass(frozen=True)
 class Write:
-    """An entry of a disk's log, and where the log was after it; a flush has no data."""
+    """An entry of a disk's log, and its end in the log; a flush has no data."""
 
     offset: int
     data: bytes
@@ -54,7 +51,7 @@ class Write:
 
 @dataclass
 class Recording:
-    """All that a disk was told while results were saved to it."""
+    """The log of a disk during saves."""
 
     kind: str
     base: Path
@@ -62,7 +59,7 @@ class Recording:
     ledger: Ledger
 
     def position(self) -> int:
-        """How long the log is now: all that was acknowledged by the disk is in it."""
+        """Return the length of the log, which holds everything that the disk acknowledged."""
         return self.log.stat().st_size
 
     def entries(self) -> list[Write]:
@@ -77,19 +74,19 @@ class Recording:
 
 @dataclass(frozen=True)
 class State:
-    """A power cut after an entry of the log; what was not flushed by then is kept, dropped, or in between."""
+    """A power cut after an entry of the log, and the probability that an unflushed block is kept."""
 
     after: int
     keep: float
 
 
 class Replay:
-    """Makes the states that a disk can be in after a power cut from the log of what it was told.
+    """The possible states of a disk after a power cut, made from its log.
 
     Args:
-        lab: Where to make them.
-        recording: What the disk was told.
-        flushes: Whether the disk does what a flush asks.
+        lab: The place for the disks.
+        recording: The log of the disk.
+        flushes: Whether the disk honours a flush.
     """
 
     def __init__(self, lab: Lab, recording: Recording, *, flushes: bool = True) -> None:
@@ -97,13 +94,13 @@ class Replay:
         self.entries = recording.entries()
 
     def states(self, count: int, chance: random.Random) -> list[State]:
-        """Choose states: with the unflushed all dropped, all kept, and kept at random, a third each.
+        """Choose states: a third drops all unflushed writes, a third keeps all, the rest keeps some.
 
-        Where there are fewer of the first two, the rest is of the last.
+        Where the first two kinds have fewer states, the last has more.
         """
         writes = [n for n, entry in enumerate(self.entries) if not entry.is_flush]
         flushes = [n for n, entry in enumerate(self.entries) if entry.is_flush] if self._flushes else []
-        # All is dropped alike between two flushes; the last moment is the one where most was acknowledged.
+        # Between two flushes, the last moment has the most acknowledgements.
         ends = sorted({*(n - 1 for n in flushes if n), len(self.entries) - 1})
         dropped = chance.sample(ends, min(len(ends), count // 3))
         kept = chance.sample(writes, min(len(writes), count // 3))
@@ -112,7 +109,7 @@ class Replay:
         return [*(State(n, 0) for n in dropped), *(State(n, 1) for n in kept), *at_random]
 
     def violations(self, states: list[State], chance: random.Random) -> Iterator[tuple[State, list[str]]]:
-        """Look at each state, in the order of the log."""
+        """Yield the violations of each state, in the order of the log."""
         flushed = self._lab.clone(self._recording.base)
         done = 0
         try:
@@ -124,20 +121,20 @@ class Replay:
                 image = self._lab.clone(flushed)
                 tail = [block for entry in self.entries[done : state.after + 1] for block in blocks(entry)]
                 apply(image, [block for block in tail if chance.random() < state.keep])
-                yield state, self._look(state, image)
+                yield state, self._inspect(state, image)
         finally:
             flushed.unlink()
 
-    def _look(self, state: State, image: Path) -> list[str]:
+    def _inspect(self, state: State, image: Path) -> list[str]:
         end = self.entries[state.after].end
         ledger = self._recording.ledger
         acknowledged = sum(position <= end for *_, position in ledger.acknowledged)
-        found: list[str] = self._lab.look(self._recording.kind, image, ledger, acknowledged)
+        found: list[str] = self._lab.inspect(self._recording.kind, image, ledger, acknowledged)
         return found
 
 
 def blocks(entry: Write) -> Iterator[tuple[int, bytes]]:
-    """The parts of a write that may reach the disk each without the others."""
+    """Yield the parts of a write that may reach the disk independently."""
     for start in range(0, len(entry.data), BLOCK):
         yield entry.offset + start, entry.data[start : start + BLOCK]
 
@@ -151,13 +148,13 @@ def apply(image: Path, writes: list[tuple[int, bytes]]) -> None:
 
 @pytest.fixture
 def chance() -> random.Random:
-    """Chance that can be had again; the log of what a kernel writes cannot."""
+    """Return a seeded generator; the log itself differs from run to run."""
     return random.Random(int(os.environ.get("LLEM_CRASH_SEED", "1")))
 
 
 @pytest.fixture
 def recorded(lab: Lab, kind: str, ledger: Ledger, save_in: SaveIn) -> Callable[..., Recording]:
-    """Save in every way, and record what the disk is told."""
+    """Save in every way, and record the writes and flushes of the disk."""
 
     def recorded(*, rounds: int = 1, durable: bool = True, options: str = "") -> Recording:
         image = lab.image(kind)
@@ -173,7 +170,7 @@ def recorded(lab: Lab, kind: str, ledger: Ledger, save_in: SaveIn) -> Callable[.
 
             for n in range(rounds):
                 for how, count in WAYS.items():
-                    # Half of them in a directory that they make.
+                    # Every other round saves below a new root.
                     root = disk.root / how.replace(" ", "-") / f"{n % 2}"
                     save_in(root, how, ledger, acknowledge, count=count, durable=durable)
         image.unlink()
@@ -186,7 +183,7 @@ def recorded(lab: Lab, kind: str, ledger: Ledger, save_in: SaveIn) -> Callable[.
 def test_replay_any_loss_of_unflushed_writes_keeps_acknowledged_results(
     lab: Lab,
     recorded: Callable[..., Recording],
-    figures: Figures,
+    measurements: Measurements,
     kind: str,
     chance: random.Random,
     tmp_path: Path,
@@ -197,30 +194,32 @@ def test_replay_any_loss_of_unflushed_writes_keeps_acknowledged_results(
     replayed = Replay(lab, recording)
     states = replayed.states(2000 if long_form else 60, chance)
     for state, violations in replayed.violations(states, chance):
-        figures.count(LAYER, kind, "states", 1)
+        measurements.count(LAYER, kind, "states", 1)
         if violations:
             shutil.copy(recording.log, tmp_path / "log")
             shutil.copy(recording.base, tmp_path / "base")
         assert violations == [], f"{state} of {len(replayed.entries)} entries in {tmp_path}"
-    figures.note(LAYER, kind, "writes and flushes recorded", len(replayed.entries))
+    measurements.note(LAYER, kind, "writes and flushes recorded", len(replayed.entries))
 
 
 @pytest.mark.parametrize("defect", ["not durable", "a disk that ignores flushes", "nobarrier"])
 def test_replay_without_flushes_is_detected(
     lab: Lab,
     recorded: Callable[..., Recording],
-    figures: Figures,
+    measurements: Measurements,
     kind: str,
     chance: random.Random,
     defect: str,
 ) -> None:
     if defect == "nobarrier" and kind == "xfs":
-        pytest.skip("xfs has no nobarrier any more")
+        pytest.skip("xfs no longer has nobarrier")
     recording = recorded(
         durable=defect != "not durable", options="nobarrier" if defect == "nobarrier" else ""
     )
     replayed = Replay(lab, recording, flushes=defect != "a disk that ignores flushes")
     states = replayed.states(30, chance)
     bad = sum(bool(violations) for _, violations in replayed.violations(states, chance))
-    figures.note("Mutants", defect, kind, f"caught: {bad} of {len(states)} states" if bad else "survives")
+    measurements.note(
+        "Mutants", defect, kind, f"caught: {bad} of {len(states)} states" if bad else "survives"
+    )
     assert bad
