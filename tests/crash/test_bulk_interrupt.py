@@ -209,7 +209,6 @@ def test_interrupt_writer_block_waits_for_submitted_results(
 
 @pytest.mark.parametrize("flush_method", ["fsync", "syncfs"])
 def test_submit_slow_disk_waits_by_count(bulk: Bulk, tmp_path: Path, flush_method: str) -> None:
-    inject = slow(20)
     outcome = bulk(
         tmp_path,
         how="writer",
@@ -217,7 +216,7 @@ def test_submit_slow_disk_waits_by_count(bulk: Bulk, tmp_path: Path, flush_metho
         count=60,
         max_pending=8,
         count_pending=True,
-        inject=inject,
+        inject=slow(20),
     )
     assert outcome.kind == "saved", outcome
     assert len(outcome.reply["saved"]) == 60
@@ -226,7 +225,6 @@ def test_submit_slow_disk_waits_by_count(bulk: Bulk, tmp_path: Path, flush_metho
 
 @pytest.mark.parametrize("how", ["save_many", "writer"])
 def test_bulk_save_slow_disk_waits_by_bytes(bulk: Bulk, tmp_path: Path, how: str) -> None:
-    inject = slow(30)
     size, count, at_once = 1_000_000, 40, 4
     outcome = bulk(
         tmp_path,
@@ -235,7 +233,7 @@ def test_bulk_save_slow_disk_waits_by_bytes(bulk: Bulk, tmp_path: Path, how: str
         padding=size,
         max_bytes=at_once * (size + 2000),
         count_pending=True,
-        inject=inject,
+        inject=slow(30),
     )
     assert outcome.kind == "saved", outcome
     assert len(outcome.reply["saved"]) == count

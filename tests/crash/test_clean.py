@@ -69,7 +69,11 @@ def stopped(traced: Saver) -> Callable[..., Any]:
     """Save in a process that stops at a call, do something meanwhile, and continue the save."""
 
     def save(
-        result: ExperimentResult, root: Path, source: object, call: Any, meanwhile: Callable[[Path], object]
+        result: ExperimentResult,
+        root: Path,
+        source: Path | None,
+        call: Any,
+        meanwhile: Callable[[Path], object],
     ) -> Any:
         # An undisturbed save has shown the number of the call.
         done: list[Any] = []

@@ -130,7 +130,8 @@ def many(traced: Saver, saver_of: Callable[[str], Saver]) -> Saver:
 def test_save_claim_swapped_for_symlink_writes_nothing_outside(
     traced: Saver, places: Any, result: ExperimentResult, parquet: Path, kind: str
 ) -> None:
-    source = {"copied": parquet, "arrow": "arrow"}.get(kind)
+    sources: dict[str, Path | str] = {"copied": parquet, "arrow": "arrow"}
+    source = sources.get(kind)
     durable = kind != "not durable"
     clean = traced.save(result, places()[0], source=source, trace=True, durable=durable)
     outcomes = []

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class Saver(LineProcess):
 
     def run(
         self,
-        job: dict[str, object],
+        job: Mapping[str, object],
         *,
         trace: bool = False,
         inject: tuple[str, ...] = (),

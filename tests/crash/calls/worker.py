@@ -5,8 +5,8 @@ outcome of the operation; the tree, the descriptors and the outcome of the next 
 status. A killed child reports no more. The child waits for a byte on stdin before the operation, for a tracer
 to attach, and for another byte after it, for the tracer to detach.
 
-A job is a dictionary: `root`, `how` ("save", "save_many" or "writer"), `flush_method`, `results` as JSON, their
-`sources` (paths, "arrow" and None), and `stderr`.
+A job is a dictionary: `root`, `how` ("save", "save_many" or "writer"), `flush_method`, `results` as JSON,
+their `sources` (paths, "arrow" and None), and `stderr`.
 """
 
 from __future__ import annotations
