@@ -71,7 +71,22 @@ format: .make/dev-env ## rewrite the sources in their house style
 pictures: .make/full-env ## draw the pictures of the README from the demo
 	.venv-full/bin/python tools/pictures.py $(ARGS)
 
-lock: ## pin the dependencies anew, in requirements/
+fuzz: ## feed the store hostile names, traces, records and trees, where there is a nightly (SECONDS=150)
+	fuzz/run.sh $(SECONDS) .make/cargo-fuzz/bin/cargo-fuzz
+
+bench: .make/test-env ## measure saving and loading against the baseline and a plain Python store (ARGS="--json out.json")
+	$(TEST_ENV)/bin/python benches/bench.py $(ARGS)
+
+bench-bulk: .make/test-env ## measure saving many at once, on fresh disks where root is to be had (ARGS="--disk ext4:5 --long")
+	$(TEST_ENV)/bin/python benches/bulk.py $(ARGS)
+
+bench-scan: .make/test-env ## measure reading a tree against the baseline, orjson and DuckDB (ARGS="--results 5000 --long")
+	$(TEST_ENV)/bin/python benches/scan.py $(ARGS)
+
+bench-peers: .make/peers-env .make/published-env ## measure against MLflow, Sacred, signac, SQLite and others (ARGS="--rounds 3")
+	PYTHONPATH=benches $(PEERS_ENV)/bin/python -m peers.run --published $(PUBLISHED_ENV)/bin/python $(ARGS)
+
+lock: ## pin the development dependencies anew
 	$(PYTHON) $(PIP) uv
 	@mkdir -p .make
 	$(LOCK) pyproject.toml $(GROUPS:%=--group %) --output-file .make/lock.txt

@@ -1,28 +1,25 @@
-"""Measures the package beside the floor and a plain store, in one run, as ratios.
+"""Measure the package against the baseline and a plain store, in one run, as ratios.
 
     python benches/bench.py
 
-The contenders take turns on one file system; a figure is the median over the rounds of the ratio within a
-round. A missed target is said, and fails nothing.
+The contenders take turns on one file system. Each number is the median over the rounds of the ratio within a
+round. The bench reports a missed target, and does not fail.
 
-The floor of a save is pydantic's dump and, right after it on the same thread, the bare system calls on the
-bytes just dumped. Floor and save alternate, one of each, in a directory each. So both meet the caches that
-the interpreter and the other have left, the same processor at the same pace, and the same neighbours; timed
-apart, each in a tight loop, dump and calls add up to less than any program pays that makes both. Every other
-advantage stays with the floor: its clock runs inside Rust and stops between dump and calls, it knows the
-next name, holds no directory open, checks nothing and returns nothing.
+The baseline of a save is pydantic's dump and, right after it on the same thread, the bare system calls on the
+same bytes. Baseline and save alternate, each in its own directory, so that both meet the same caches, speed
+of the processor and neighbours. In separate tight loops, dump and calls would cost less than in any program
+that makes both. Every other advantage stays with the baseline: its clock runs inside Rust and stops between
+dump and calls, it knows the next name, holds no directory open, checks nothing and returns nothing.
 
-Nothing is deleted before the end. ext4 without a journal does not use an inode again within minutes of its
-deletion: it searches past all of them, at every file that it makes.
+The bench deletes nothing before the end. ext4 without a journal does not reuse an inode within minutes of its
+deletion, and searches past all such inodes for every new file.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -34,12 +31,11 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from rich.console import Console
-
 import machine
 import plain_store
 from llenergymeasure import ExperimentResult, _store, load_result, save_result
 from measure import Contender, Row, interleave, median_us, named, show
+from output import add_options, console_for, end_on_sigterm, print_machine, scratch, write_json
 from sample import MODEL, make_result
 
 MINUTE = "2026-02-18T14-30"
@@ -47,7 +43,7 @@ NAME = f"{MODEL.replace('/', '-').lower()}_vllm_{MINUTE}"
 DEPTHS = (1, 100, 1000, 10_000)
 """The n of an n-th save of one name."""
 WINDOW = 20
-"""Saves that are timed at each depth: the n-th and those after it."""
+"""Saves at each depth: the n-th and those after it."""
 
 FIRST_SAVE = """
 import sys, time
@@ -70,13 +66,13 @@ print((time.perf_counter_ns() - begin) / 1000)
 """
 NAMES = "from pydantic import BaseModel, Field, ValidationError"
 ONE_MODEL = "from pydantic import BaseModel\nclass Model(BaseModel):\n    field: int"
-SLOW_FLOOR_US = 150
-"""A floor above this is the file system's doing, and flatters every ratio to it."""
+SLOW_BASELINE_US = 150
+"""A baseline above this is due to the file system, and flatters every ratio to it."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every measurement needs: a directory of its own, and how much to do."""
+    """The directory, the result and the size of every measurement."""
 
     directory: Path
     saves: int
@@ -85,7 +81,7 @@ class Bench:
 
     @property
     def record(self) -> Path:
-        """A file with the result, for fresh processes."""
+        """The file with the result, for fresh processes."""
         return self.directory / "record.json"
 
     def fresh(self) -> Path:
@@ -99,68 +95,56 @@ class Bench:
             (root / (f"{NAME}_{n}" if n else NAME)).mkdir()
         return root
 
-    def beside_floor(
-        self, root: Path, floor_root: Path, count: int, label: object = "", *, durable: bool = False
+    def time_with_baseline(
+        self, root: Path, baseline_root: Path, count: int, label: object = "", *, durable: bool = False
     ) -> dict[str, float]:
-        """Save into one directory and let the floor save into another, in turns; microseconds of each."""
+        """Save into one directory and run the baseline in another, in turns; return microseconds of each."""
         encode, clock = ExperimentResult.__pydantic_serializer__.to_json, time.perf_counter_ns
-        ours, floor, both = [], [], []
-        for suffix in range(_entries(floor_root), _entries(floor_root) + count):
+        ours, baseline, both = [], [], []
+        for suffix in range(_entries(baseline_root), _entries(baseline_root) + count):
             begin = clock()
             record = encode(self.result, indent=2)
             dump = clock() - begin
-            (calls,) = _store.floor(str(floor_root), record, start=suffix, count=1, durable=durable)
-            floor.append(calls)
+            (calls,) = _store.floor(str(baseline_root), record, start=suffix, count=1, durable=durable)
+            baseline.append(calls)
             both.append(dump + calls)
             begin = clock()
             saved = save_result(self.result, root, durable=durable)
             ours.append(clock() - begin)
         _check(root, saved)
-        times = {"ours": ours, "floor": floor, "floor + dump": both}
+        times = {"ours": ours, "baseline": baseline, "baseline + dump": both}
         return {f"{name} {label}".strip(): statistics.median(ns) / 1000 for name, ns in times.items()}
 
 
 def main() -> None:
-    """Measure everything, and show it."""
+    """Measure and print everything."""
     options = _parse()
-    # A plain kill would leave the directory behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    console = Console(stderr=options.json == "-", width=None if sys.stdout.isatty() else 140)
-    with tempfile.TemporaryDirectory(prefix=".llem-bench-", dir=options.dir) as temp:
-        bench = Bench(Path(temp), options.results, options.rounds, make_result())
-        (bench.directory / ".gitignore").write_text("*\n", encoding="utf-8")  # a commit may come in between
+    end_on_sigterm()
+    console = console_for(options)
+    with scratch(options.dir) as directory:
+        bench = Bench(directory, options.results, options.rounds, make_result())
         bench.record.write_bytes(ExperimentResult.__pydantic_serializer__.to_json(bench.result, indent=2))
         about = {"record": f"{bench.record.stat().st_size} bytes", **machine.describe(bench.directory)}
-        for name, value in about.items():
-            console.print(f"[bold]{name:>16}[/]  {value}", highlight=False)
-        for warning in machine.warnings_of(about):
-            console.print(f"[bold red]{warning}[/]")
+        print_machine(console, about)
         with _frozen_clock():
             tables = {
                 "One save, one load, one import": [*saves(bench), *loads(bench), *imports(bench), *wheel()],
                 "The n-th save of one name, durable=False": depths(bench),
             }
-    slow = _slow_floor(tables)
+    slow = _slow_baseline(tables)
     for title, rows in tables.items():
-        console.print(show(title, [row.doubted("floor") for row in rows] if slow else rows))
+        console.print(show(title, [row.doubted("baseline") for row in rows] if slow else rows))
     if slow:
         console.print(f"[bold red]{slow}[/]")
-    if options.json:
-        rows = list(itertools.chain.from_iterable(tables.values()))
-        report = json.dumps(
-            {"machine": about, "slow_floor": slow, "rows": [row.as_json() for row in rows]}, indent=2
-        )
-        if options.json == "-":
-            print(report)
-        else:
-            Path(options.json).write_text(report + "\n", encoding="utf-8")
+    all_rows = [row.as_json() for row in itertools.chain.from_iterable(tables.values())]
+    write_json({"machine": about, "slow_baseline": slow, "rows": all_rows}, options.json)
 
 
 def saves(bench: Bench) -> list[Row]:
-    """Single saves against the floor and a dump, and against a plain store."""
+    """Single saves against the baseline and a dump, and against a plain store."""
     few = max(1, bench.saves // 2)  # a durable save takes several times as long
 
-    # A name for each save: this is the plain store at its best, before its search grows.
+    # A new name for each save: the plain store at its best, before its search grows.
     configs = [{**bench.result.effective_config, "model": f"{MODEL}-{n}"} for n in range(bench.saves)]
     others = [bench.result.model_copy(update={"effective_config": config}) for config in configs]
 
@@ -169,17 +153,17 @@ def saves(bench: Bench) -> list[Row]:
         return median_us(lambda: plain_store.save(next(upcoming), root), len(others))
 
     contenders = [
-        lambda: bench.beside_floor(bench.fresh(), bench.fresh(), bench.saves),
-        lambda: bench.beside_floor(bench.fresh(), bench.fresh(), few, "durable", durable=True),
+        lambda: bench.time_with_baseline(bench.fresh(), bench.fresh(), bench.saves),
+        lambda: bench.time_with_baseline(bench.fresh(), bench.fresh(), few, "durable", durable=True),
         named("plain", plain),
     ]
     interleave(contenders, 1)  # warm up
     times = interleave(contenders, bench.rounds)
     relaxed, durable, plainly = times["ours"], times["ours durable"], times["plain"]
     return [
-        Row.ratio("save, durable=False ÷ (floor + dump)", relaxed, times["floor + dump"], 1.25),
+        Row.ratio("save, durable=False ÷ (baseline + dump)", relaxed, times["baseline + dump"], 1.25),
         Row.ratio(
-            "save, durable=True ÷ (durable floor + dump)", durable, times["floor + dump durable"], 1.15
+            "save, durable=True ÷ (durable baseline + dump)", durable, times["baseline + dump durable"], 1.15
         ),
         Row.ratio("save, durable=False ÷ plain store, each the first of its name", relaxed, plainly),
         Row.ratio("save, durable=True ÷ plain store, each the first of its name", durable, plainly),
@@ -192,29 +176,29 @@ def loads(bench: Bench) -> list[Row]:
     paths = [save_result(bench.result, root, durable=False) for _ in range(bench.saves)]
 
     def plain(path: Path) -> ExperimentResult:
-        with open(path, "rb") as file:  # noqa: PTH123 - the floor is what costs least
+        with open(path, "rb") as file:  # noqa: PTH123 - the baseline is the cheapest way
             return ExperimentResult.model_validate_json(file.read())
 
     def each(load: Callable[[Path], object]) -> float:
         upcoming = iter(paths)
         return median_us(lambda: load(next(upcoming)), len(paths))
 
-    contenders = [named("ours", lambda: each(load_result)), named("floor", lambda: each(plain))]
+    contenders = [named("ours", lambda: each(load_result)), named("baseline", lambda: each(plain))]
     interleave(contenders, 1)
     times = interleave(contenders, bench.rounds)
-    return [Row.ratio("load ÷ (open + read + model_validate_json)", times["ours"], times["floor"], 1.5)]
+    return [Row.ratio("load ÷ (open + read + model_validate_json)", times["ours"], times["baseline"], 1.5)]
 
 
 def imports(bench: Bench) -> list[Row]:
     """Time the package's import after each of some imports of pydantic, in fresh interpreters."""
-    # Compiled once, as installed packages are, whatever the environment says; the warm-up does it.
+    # The warm-up compiles once, as for installed packages, whatever the environment sets.
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(bench.fresh()), "PYTHONDONTWRITEBYTECODE": ""}
 
     def fresh_import(baseline: str, then: str = "") -> Callable[[], float]:
         script = IMPORT.format(baseline=baseline, then=then)
         return lambda: float(_output([sys.executable, "-c", script], environment))
 
-    # Both packages put off what they can; what is put off is waited for at the first use, and counted there.
+    # Both packages import lazily; the first use pays for it, and counts it.
     use = "llenergymeasure.ExperimentResult, llenergymeasure.save_result"
     scripts = {
         "import, beyond import pydantic, both lazy": fresh_import("import pydantic"),
@@ -227,7 +211,7 @@ def imports(bench: Bench) -> list[Row]:
     contenders = [named(metric, script) for metric, script in scripts.items()]
     interleave(contenders, 1)
     times = interleave(contenders, max(10, bench.rounds))
-    # The others have no target: they say what of the time is pydantic's own.
+    # The others have no target: they show the share of pydantic.
     targets = dict.fromkeys(list(scripts)[:2], 30.0)
     return [
         Row(metric, [us / 1000 for us in times[metric]], "ms", targets.get(metric), times[metric])
@@ -246,9 +230,9 @@ def depths(bench: Bench) -> list[Row]:
     first, last = min(DEPTHS), max(DEPTHS)
     contenders: list[Contender] = []
     for n in DEPTHS:
-        ours, floor, plain = (_at_depth(bench, n) for _ in range(3))
+        ours, baseline, plain = (_at_depth(bench, n) for _ in range(3))
         contenders += [
-            partial(_beside_floor_at, bench, n, ours, floor),
+            partial(_time_with_baseline_at, bench, n, ours, baseline),
             named(f"plain {n}", partial(_plain_at, bench, plain)),
         ]
     contenders += [
@@ -257,28 +241,30 @@ def depths(bench: Bench) -> list[Row]:
     interleave(contenders, 1)
     times = interleave(contenders, min(bench.rounds, 11))  # each makes thousands of directories
 
-    def growth(who: str, label: str, target: float | None = None) -> Row:
-        return Row.ratio(f"{last}th ÷ 1st: {label}", times[f"{who} {last}"], times[f"{who} {first}"], target)
+    def growth(name: str, label: str, target: float | None = None) -> Row:
+        return Row.ratio(
+            f"{last}th ÷ 1st: {label}", times[f"{name} {last}"], times[f"{name} {first}"], target
+        )
 
     rows = [
         growth("ours", "ours", 1.3),
-        growth("floor", "the floor"),
+        growth("baseline", "the baseline"),
         growth("plain", "plain store"),
         growth("fresh", "ours, the first save of a fresh process"),
     ]
     for n in DEPTHS:
         saved = times[f"ours {n}"]
         rows.append(
-            Row.ratio(f"save no. {n}: ours ÷ (floor there + dump)", saved, times[f"floor + dump {n}"])
+            Row.ratio(f"save no. {n}: ours ÷ (baseline there + dump)", saved, times[f"baseline + dump {n}"])
         )
         rows.append(Row.ratio(f"save no. {n}: ours ÷ plain store", saved, times[f"plain {n}"]))
     return rows
 
 
 def _at_depth(bench: Bench, n: int) -> Callable[[], Path]:
-    """Give a directory of its own in which all names before the n-th are taken.
+    """Return a function that makes a directory in which all names before the n-th are taken.
 
-    A new one for each round, save at the greatest n, where a few hundred more make no difference.
+    It makes a new one for each round, except at the greatest n, where a few hundred more make no difference.
     """
     if n < max(DEPTHS):
         return lambda: bench.taken(n - 1)
@@ -290,19 +276,19 @@ def _entries(root: Path) -> int:
     return sum(1 for _ in root.iterdir())
 
 
-def _beside_floor_at(
-    bench: Bench, n: int, ours: Callable[[], Path], floor: Callable[[], Path]
+def _time_with_baseline_at(
+    bench: Bench, n: int, ours: Callable[[], Path], baseline: Callable[[], Path]
 ) -> dict[str, float]:
-    root, floor_root = ours(), floor()
+    root, baseline_root = ours(), baseline()
     if _entries(root):
         # The process has been saving under this name.
         save_result(bench.result, root, durable=False)
-    return bench.beside_floor(root, floor_root, WINDOW, n)
+    return bench.time_with_baseline(root, baseline_root, WINDOW, n)
 
 
 def _plain_at(bench: Bench, directory: Callable[[], Path]) -> float:
     root = directory()
-    # Its search makes it so slow in the end that few saves are a fair sample.
+    # Its search is so slow at great depths that few saves are a fair sample.
     few = _entries(root) >= max(DEPTHS) - 1
     return median_us(lambda: plain_store.save(bench.result, root), 3 if few else WINDOW)
 
@@ -316,26 +302,26 @@ def _fresh_process_at(bench: Bench, directory: Callable[[], Path]) -> float:
 
 
 def _check(root: Path, saved: Path) -> None:
-    """Stop where a save went to another name than the next one: not the n-th save was measured then."""
+    """Exit if a save took another name than the next one, because it was not the n-th save."""
     suffix = _entries(root) - 1
     expected = f"{NAME}_{suffix}" if suffix else NAME
     if saved.parent.name != expected:
         sys.exit(f"a save went to {saved.parent.name}, not to {expected}")
 
 
-def _slow_floor(tables: dict[str, list[Row]]) -> str | None:
-    """Say so where making files is so slow that what a store adds to it disappears."""
-    floor = statistics.median(next(iter(tables.values()))[0].against_us)
-    if floor < SLOW_FLOOR_US:
+def _slow_baseline(tables: dict[str, list[Row]]) -> str | None:
+    """Return a warning if new files are so slow that the cost of a store disappears."""
+    baseline = statistics.median(next(iter(tables.values()))[0].against_us)
+    if baseline < SLOW_BASELINE_US:
         return None
     return (
-        f"Floor and dump take {floor:.0f} µs where some 100 are usual, which flatters the ratios to them. "
-        "Where files were deleted on ext4 without a journal, run again five minutes later."
+        f"Baseline and dump take {baseline:.0f} µs where some 100 are usual, which flatters their ratios. "
+        "After deletions on ext4 without a journal, run again five minutes later."
     )
 
 
 def _frozen_clock() -> mock._patch[Callable[..., str]]:
-    """Keep all saves within one minute, whose name they share; the real call is made, for its cost."""
+    """Keep all saves within one minute, and so under one name; make the real call for its cost."""
     strftime = time.strftime
 
     def frozen(form: str) -> str:
@@ -351,10 +337,9 @@ def _output(command: list[str], environment: dict[str, str] | None = None) -> st
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--dir", type=Path, default=Path(), help="where to measure (default: here)")
-    parser.add_argument("--json", nargs="?", const="-", help="write all as JSON, to a file or stdout")
-    parser.add_argument("--results", type=int, default=100, help="saves and loads a round (default: 100)")
-    parser.add_argument("--rounds", type=int, default=21, help="rounds (default: 21)")
+    parser.add_argument("--dir", type=Path, default=Path(), help="directory to measure in (default: here)")
+    parser.add_argument("--results", type=int, default=100, help="saves and loads per round (default: 100)")
+    add_options(parser, rounds=21)
     return parser.parse_args()
 
 

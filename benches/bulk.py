@@ -1,13 +1,14 @@
-"""Measures the ways of saving many results beside the floors of one, on fresh disks, as ratios.
+"""Measure the ways to save many results against the baselines of one save, on fresh disks, as ratios.
 
     python benches/bulk.py                        # as root: ext4, xfs, btrfs, each with two kinds of flush
     python benches/bulk.py --disk ext4:5 --long   # one such disk, and a sweep of 100 000 results
     python benches/bulk.py --dir DIR              # on the file system that is there, which needs no root
 
-The contenders of a table take turns on one file system; before each turn all that is dirty is written out, on
-the whole machine where that is much, for `save_many` leaves syncfs alone where others' data waits.
-A time is that of a whole batch, over its results: what stalls counts, on both sides of a ratio. A figure is
-the median over the rounds of the ratio within a round. A missed target is said, and fails nothing.
+The contenders of a table take turns on one file system. Before each turn, the bench writes out dirty pages,
+on the whole machine if there are many, because `save_many` avoids syncfs while foreign data waits. A time is
+that of a complete batch, divided by its results, so that stalls count on both sides of a ratio. Each number
+is the median over the rounds of the ratio within a round. The bench reports a missed target, and does not
+fail.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import itertools
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -40,18 +40,19 @@ from llenergymeasure.cli.commands.bench.disk import write_out
 from llenergymeasure.cli.commands.bench.record import encode
 from llenergymeasure.results.timeseries import Timeseries
 from measure import Contender, Row, interleave, named, show
+from output import add_options, console_for, end_on_sigterm, print_machine, scratch, write_json
 from sample import make_result
 
 RESULT = make_result()
 RECORD = encode(RESULT)
 BATCH = 1000
-BESIDE_SIDECARS = 200
+WITH_SIDECARS = 200
 AMID_FOREIGN = 100
 WINDOW = 10_000
 """Results at the beginning and at the end of a long sweep."""
 PROCESSES = 4
 ONE_BY_ONE_SEC = 0.5
-"""What is saved one by one goes on for so long at most: a thousand of them may take half a minute."""
+"""The longest time for saves one by one, of which a thousand may take half a minute."""
 SIDECAR, SIDECAR_ROWS = 50_000, 6100
 LITTLE_DIRTY = 8 << 20
 LONG_DISK = 8 << 30
@@ -75,16 +76,16 @@ print(json.dumps(marks))
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where to measure: a kind of fresh disk, or a directory that is there."""
+class Location:
+    """A location to measure: a kind of fresh disk, or an existing directory."""
 
     directory: Path
-    """The directory, or where the images of disks go."""
+    """The directory, or the one for the images of disks."""
     kind: str | None = None
     flush_ms: float = 0
 
     def __str__(self) -> str:
-        """Name it."""
+        """Return its name."""
         if self.kind is None:
             return str(self.directory.resolve())
         flush = f"each flush takes {self.flush_ms:g} ms" if self.flush_ms else "flushes as they are"
@@ -92,55 +93,51 @@ class Place:
 
     @contextlib.contextmanager
     def fresh(self, size: int = disks.SIZE) -> Iterator[Path]:
-        """Give an empty directory, on a disk of its own where this is a kind of disk."""
+        """Yield an empty directory, on a new disk if this is a kind of disk."""
         if self.kind is not None:
             with disks.disk(self.kind, self.directory, flush_ms=self.flush_ms, size=size) as root:
                 yield root
             return
-        with tempfile.TemporaryDirectory(prefix=".llem-bulk-", dir=self.directory) as temp:
-            root = Path(temp)
-            (root / ".gitignore").write_text("*\n", encoding="utf-8")
+        with scratch(self.directory, ".llem-bulk-") as root:
             yield root
 
 
 def main() -> None:
-    """Measure everything, and show it."""
+    """Measure and print everything."""
     options = _parse()
-    # A plain kill would leave disks behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    console = Console(stderr=options.json == "-", width=None if sys.stdout.isatty() else 140)
+    end_on_sigterm()
+    console = console_for(options)
     report = []
-    for place in _places(options, console):
-        report.append(_measure(place, options, console))
-        if options.json not in (None, "-"):  # each as it comes: there are many minutes in it
-            Path(options.json).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    for location in _locations(options, console):
+        report.append(_measure(location, options, console))
+        if options.json != "-":  # after each disk, because all take many minutes
+            write_json(report, options.json)
     if options.json == "-":
-        print(json.dumps(report, indent=2))
+        write_json(report, "-")
 
 
-def _targets(place: Place, kind: str) -> tuple[float | None, float | None]:
-    """Look up how far over the floor `save_many` may be, and how many times faster than one by one."""
-    if place.flush_ms:
+def _targets(location: Location, kind: str) -> tuple[float | None, float | None]:
+    """Return the targets: the ratio of `save_many` to the baseline, and its speed-up over single saves."""
+    if location.flush_ms:
         return None, 50
     return {"ext4": (1.5, 8), "xfs": (1.5, 8), "btrfs": (None, 10)}.get(kind, (None, None))
 
 
-def _measure(place: Place, options: argparse.Namespace, console: Console) -> dict[str, object]:
-    with place.fresh() as root:
+def _measure(location: Location, options: argparse.Namespace, console: Console) -> dict[str, object]:
+    with location.fresh() as root:
         about = {"record": f"{len(RECORD)} bytes", **machine.describe(root)}
-    console.rule(f"[bold]{place}", align="left")
-    for name, value in about.items():
-        console.print(f"[bold]{name:>16}[/]  {value}", highlight=False)
-    for warning in machine.warnings_of(about):
-        console.print(f"[bold red]{warning}[/]")
-    targets = _targets(place, about["file system"].partition(" ")[0])
+    console.rule(f"[bold]{location}", align="left")
+    print_machine(console, about)
+    targets = _targets(location, about["file system"].partition(" ")[0])
     tables = {
-        f"{BATCH} results": partial(thousand, place, targets, options.rounds),
-        f"{BESIDE_SIDECARS} results with sidecars of 50 KB": partial(sidecars, place, options.rounds),
-        f"{AMID_FOREIGN} results amid 1.5 GB of others' dirty pages": partial(foreign, place, options.rounds),
+        f"{BATCH} results": partial(thousand, location, targets, options.rounds),
+        f"{WITH_SIDECARS} results with sidecars of 50 KB": partial(sidecars, location, options.rounds),
+        f"{AMID_FOREIGN} results amid 1.5 GB of foreign dirty pages": partial(
+            foreign, location, options.rounds
+        ),
     }
     if options.long:
-        tables[f"{options.long} results from a generator"] = partial(sweep, place, options.long)
+        tables[f"{options.long} results from a generator"] = partial(sweep, location, options.long)
     rows: list[Row] = []
     for title, measure in tables.items():
         try:
@@ -150,20 +147,20 @@ def _measure(place: Place, options: argparse.Namespace, console: Console) -> dic
             continue
         console.print(show(title, measured))
         rows += measured
-    return {"disk": str(place), "machine": about, "rows": [row.as_json() for row in rows]}
+    return {"disk": str(location), "machine": about, "rows": [row.as_json() for row in rows]}
 
 
-def thousand(place: Place, targets: tuple[float | None, float | None], rounds: int) -> list[Row]:
-    """Save a thousand results in each way, beside the floors."""
+def thousand(location: Location, targets: tuple[float | None, float | None], rounds: int) -> list[Row]:
+    """Save a thousand results in each way, and measure the baselines."""
     with contextlib.ExitStack() as stack:
-        root = stack.enter_context(place.fresh())
+        root = stack.enter_context(location.fresh())
         record = root / "record.json"
         record.write_bytes(RECORD)
         one, four = (stack.enter_context(Crew(count, record)) for count in (1, PROCESSES))
         ways: dict[str, Callable[[Path], float]] = {
-            "floor": partial(_floor, durable=False),
+            "baseline": partial(_baseline, durable=False),
             "dump": lambda _: _us(lambda: [encode(RESULT) for _ in range(BATCH)], BATCH),
-            "durable floor": partial(_floor, durable=True),
+            "durable baseline": partial(_baseline, durable=True),
             "save_many": _save_many,
             "F": partial(_save_many, engine="fsync"),
             "S": partial(_save_many, engine="syncfs"),
@@ -173,22 +170,22 @@ def thousand(place: Place, targets: tuple[float | None, float | None], rounds: i
             "processes": lambda directory: _us(lambda: four.save(directory, BATCH // PROCESSES), BATCH),
         }
         times = _turns(root, ways, rounds)
-    over_floor, over_one_by_one = targets
-    floor, ours = times["floor"], times["save_many"]
-    with_dump = [a + b for a, b in zip(floor, times["dump"], strict=True)]
+    over_baseline, over_one_by_one = targets
+    baseline, ours = times["baseline"], times["save_many"]
+    with_dump = [a + b for a, b in zip(baseline, times["dump"], strict=True)]
     better = [min(pair) for pair in zip(times["F"], times["S"], strict=True)]
     return [
-        Row.ratio("save_many ÷ floor that flushes nothing", ours, floor, over_floor),
+        Row.ratio("save_many ÷ baseline that flushes nothing", ours, baseline, over_baseline),
         Row.faster(
-            "save_many: times faster than the durable floor, one by one",
+            "save_many: times faster than the durable baseline, one by one",
             ours,
-            times["durable floor"],
+            times["durable baseline"],
             over_one_by_one,
         ),
-        Row.ratio("save_many ÷ (floor that flushes nothing + dump)", ours, with_dump),
-        Row.ratio("save_many, durable=False ÷ floor", times["not durable"], floor),
-        Row.ratio("save_many by fsync alone ÷ floor that flushes nothing", times["F"], floor),
-        Row.ratio("save_many by syncfs alone ÷ floor that flushes nothing", times["S"], floor),
+        Row.ratio("save_many ÷ (baseline that flushes nothing + dump)", ours, with_dump),
+        Row.ratio("save_many, durable=False ÷ baseline", times["not durable"], baseline),
+        Row.ratio("save_many by fsync alone ÷ baseline that flushes nothing", times["F"], baseline),
+        Row.ratio("save_many by syncfs alone ÷ baseline that flushes nothing", times["S"], baseline),
         Row.ratio("save_many ÷ the faster of the two", ours, better),
         Row.faster("writer, one thread submits: rate ÷ that of save_many", times["writer"], ours, 0.9),
         Row.faster(
@@ -200,29 +197,29 @@ def thousand(place: Place, targets: tuple[float | None, float | None], rounds: i
     ]
 
 
-def sidecars(place: Place, rounds: int) -> list[Row]:
+def sidecars(location: Location, rounds: int) -> list[Row]:
     """Save results with sidecars, many at once and one by one."""
-    with place.fresh() as root:
+    with location.fresh() as root:
         source = _sidecar(root)
 
         def one_by_one(directory: Path) -> float:
             store = ResultStore(directory)
-            return _one_by_one(lambda _: _ns(lambda: store.save(RESULT, source)), BESIDE_SIDECARS)
+            return _one_by_one(lambda _: _ns(lambda: store.save(RESULT, source)), WITH_SIDECARS)
 
-        many = partial(_save_many, count=BESIDE_SIDECARS, source=source)
+        many = partial(_save_many, count=WITH_SIDECARS, source=source)
         times = _turns(root, {"many": many, "one by one": one_by_one}, rounds)
     return [Row.faster("save_many: times faster than save", times["many"], times["one by one"], 3.0)]
 
 
-def foreign(place: Place, rounds: int) -> list[Row]:
-    """Save while somebody else's data waits for the same device."""
-    with place.fresh() as root, dirty.limits_raised():
+def foreign(location: Location, rounds: int) -> list[Row]:
+    """Save while foreign data waits for the same device."""
+    with location.fresh() as root, dirty.limits_raised():
         others = root / "others"
 
         def amid(save: Callable[[Path], float], directory: Path) -> float:
             dirty.write(others)
             us = save(directory)
-            others.unlink()  # drops its pages, unwritten
+            others.unlink()  # drops its unwritten pages
             return us
 
         batch = partial(_save_many, count=AMID_FOREIGN)
@@ -233,15 +230,15 @@ def foreign(place: Place, rounds: int) -> list[Row]:
         }
         times = _turns(root, ways, min(rounds, 7))
     return [
-        # Both do the same where the gate holds: a tenth is left to chance.
+        # Both do the same where the flush policy avoids syncfs; a tenth is tolerance.
         Row.ratio("save_many ÷ save_many by fsync alone", times["save_many"], times["F"], 1.1),
         Row.ratio("save_many by syncfs alone ÷ by fsync alone", times["S"], times["F"]),
     ]
 
 
-def sweep(place: Place, count: int) -> list[Row]:
-    """Save a long sweep in a process of its own; beside it, the floor's."""
-    with place.fresh(LONG_DISK) as root:
+def sweep(location: Location, count: int) -> list[Row]:
+    """Save a long sweep in a process of its own, then run the baseline."""
+    with location.fresh(LONG_DISK) as root:
         record = root / "record.json"
         record.write_bytes(RECORD)
         ours, bare = root / "ours", root / "bare"
@@ -251,26 +248,26 @@ def sweep(place: Place, count: int) -> list[Row]:
         report = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         marks: list[tuple[int, int, int | None]] = json.loads(report)
         _settle(root)
-        floor = _store.floor(str(bare), RECORD, start=0, count=count, durable=False)
+        baseline = _store.floor(str(bare), RECORD, start=0, count=count, durable=False)
     first = next(mark for mark in marks if mark[0] >= WINDOW)
     last = next(mark for mark in marks if mark[0] >= count - WINDOW)
     (done, began, _), (total, ended, peak) = marks[0], marks[-1]
     first_us = (first[1] - began) / (first[0] - done) / 1000
     last_us = (ended - last[1]) / (total - last[0]) / 1000
-    early, late = (sum(each) / WINDOW / 1000 for each in (floor[:WINDOW], floor[-WINDOW:]))
+    early, late = (sum(each) / WINDOW / 1000 for each in (baseline[:WINDOW], baseline[-WINDOW:]))
     rows = [
         Row.ratio(f"save_many: last {WINDOW} ÷ first {WINDOW}, per result", [last_us], [first_us], 1.1),
-        Row.ratio("the floor that flushes nothing: the same", [late], [early]),
+        Row.ratio("the baseline that flushes nothing: the same", [late], [early]),
     ]
     if peak is not None and first[2] is not None:
         grown = (peak - first[2]) * 1024 / (total - first[0])
-        # The paths that are returned stay; a record would be 9 KB.
+        # The returned paths stay in memory; a record would be 9 KB.
         rows.append(Row(f"peak memory: growth per result after the first {WINDOW}", [grown], "B", 1024.0))
     return rows
 
 
 def _turns(root: Path, ways: dict[str, Callable[[Path], float]], rounds: int) -> dict[str, list[float]]:
-    """Let each way save into a directory of its own in each round; microseconds a result."""
+    """Save in each way into its own directory in each round; return microseconds per result."""
 
     def turn(way: Callable[[Path], float]) -> float:
         directory = Path(tempfile.mkdtemp(dir=root))
@@ -297,7 +294,7 @@ def _save_many(
     engine: Literal["fsync", "syncfs"] | None = None,
 ) -> float:
     store, results = ResultStore(directory), [RESULT] * count
-    store._flush_method = engine  # noqa: SLF001 - it is there for tests and benches
+    store._flush_method = engine  # noqa: SLF001 - for tests and benches
     paths: list[Path] = []
     sources = None if source is None else itertools.repeat(source, count)
     us = _us(
@@ -316,7 +313,7 @@ def _writer(directory: Path) -> float:
     return _us(submit, BATCH)
 
 
-def _floor(directory: Path, *, durable: bool) -> float:
+def _baseline(directory: Path, *, durable: bool) -> float:
     save = partial(_store.floor, str(directory), RECORD, durable=durable)
     if durable:
         return _one_by_one(lambda n: sum(save(start=n, count=1)), BATCH)
@@ -324,7 +321,7 @@ def _floor(directory: Path, *, durable: bool) -> float:
 
 
 def _one_by_one(save: Callable[[int], int], most: int) -> float:
-    """Save that many or until the time is up; microseconds a save, from the nanoseconds of each."""
+    """Save until a number or a time is reached; return the mean microseconds of a save."""
     until = time.monotonic() + ONE_BY_ONE_SEC
     each: list[int] = []
     while len(each) < most and (not each or time.monotonic() < until):
@@ -356,26 +353,26 @@ def _sidecar(root: Path) -> Path:
     return path
 
 
-def _places(options: argparse.Namespace, console: Console) -> Iterable[Place]:
+def _locations(options: argparse.Namespace, console: Console) -> Iterable[Location]:
     if options.dir:
-        return [Place(options.dir)]
-    wanted = options.disk or [Place(Path(), kind, ms) for ms in (0, 5) for kind in disks.KINDS]
-    places = []
+        return [Location(options.dir)]
+    wanted = options.disk or [Location(Path(), kind, ms) for ms in (0, 5) for kind in disks.KINDS]
+    locations = []
     for disk in wanted:
-        place = Place(options.scratch, disk.kind, disk.flush_ms)
+        location = Location(options.scratch, disk.kind, disk.flush_ms)
         try:
-            with place.fresh():  # root in a container may do all but mount
-                places.append(place)
+            with location.fresh():  # root in a container may be unable to mount
+                locations.append(location)
         except disks.UnavailableError as lacking:
-            console.print(f"[yellow]SKIP[/] {place}: {lacking}")
-    return places or [Place(Path())]
+            console.print(f"[yellow]SKIP[/] {location}: {lacking}")
+    return locations or [Location(Path())]
 
 
-def _disk(argument: str) -> Place:
+def _disk(argument: str) -> Location:
     kind, _, ms = argument.partition(":")
     if kind not in disks.KINDS:
-        raise argparse.ArgumentTypeError(f"a disk is one of {', '.join(disks.KINDS)}")
-    return Place(Path(), kind, float(ms or 0))
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(disks.KINDS)}, got {kind}")
+    return Location(Path(), kind, float(ms or 0))
 
 
 def _parse() -> argparse.Namespace:
@@ -386,18 +383,21 @@ def _parse() -> argparse.Namespace:
         type=_disk,
         action="append",
         metavar="KIND[:MS]",
-        help="a fresh disk, and what each flush takes at least; again for more (default: all)",
+        help="a fresh disk, and the least time of each flush; repeatable (default: all)",
     )
     where.add_argument("--dir", type=Path, help="measure in this directory instead (without root: here)")
-    parser.add_argument("--scratch", type=Path, default=disks.SCRATCH, help="where images go")
-    parser.add_argument("--json", nargs="?", const="-", help="write all as JSON, to a file or stdout")
-    parser.add_argument("--rounds", type=int, default=11, help="rounds (default: 11)")
+    parser.add_argument("--scratch", type=Path, default=disks.SCRATCH, help="directory for disk images")
+    add_options(parser, rounds=11)
     parser.add_argument(
-        "--long", type=int, nargs="?", const=100_000, help="also a sweep of so many results (100 000)"
+        "--long",
+        type=int,
+        nargs="?",
+        const=100_000,
+        help="add a sweep of this many results (default: 100 000)",
     )
     options = parser.parse_args()
     if options.long is not None and options.long < 2 * WINDOW:
-        parser.error(f"a long sweep has {2 * WINDOW} results at least")
+        parser.error(f"expected --long of at least {2 * WINDOW}, got {options.long}")
     return options
 
 

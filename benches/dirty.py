@@ -1,4 +1,4 @@
-"""Dirty pages: what was written and still waits in memory for its device."""
+"""Dirty pages: data that was written and waits in memory for its device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENOUGH = 1200 << 20
 CHUNK = 8 << 20
 ATTEMPTS = 3
 LIMITS = {"dirty_background_ratio": "60", "dirty_ratio": "80"}
-"""Per cent of the memory; below these the kernel leaves dirty pages alone for 30 s."""
+"""Per cent of memory; below these limits the kernel leaves dirty pages alone for 30 s."""
 
 
 class DirtyError(Exception):
@@ -22,7 +22,7 @@ class DirtyError(Exception):
 
 
 def waiting() -> int:
-    """Count the bytes that are dirty on the whole machine; 0 where it does not tell."""
+    """Return the dirty bytes of the whole machine; 0 if the kernel does not count them."""
     with contextlib.suppress(FileNotFoundError):
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("Dirty:"):
@@ -33,7 +33,7 @@ def waiting() -> int:
 def write(path: Path) -> None:
     """Write 1.5 GB to a new file, and leave it in memory.
 
-    New, since ext4 and xfs write a file that was truncated out when it is closed.
+    The file is new, because ext4 and xfs write out a truncated file when it is closed.
     """
     chunk = os.urandom(CHUNK)
     for _ in range(ATTEMPTS):
@@ -43,17 +43,17 @@ def write(path: Path) -> None:
         dirty = waiting()
         if dirty >= ENOUGH:
             return
-        path.unlink()  # somebody's sync came in between
-    raise DirtyError(f"only {dirty >> 20} MB of it stay dirty here")
+        path.unlink()  # a foreign sync came in between
+    raise DirtyError(f"only {dirty >> 20} MB stay dirty here")
 
 
 @contextlib.contextmanager
 def limits_raised() -> Iterator[None]:
-    """Let much stay dirty, where root is to be had."""
+    """Raise the limits of dirty pages, if the process may."""
     with contextlib.ExitStack() as restore:
         for name, value in LIMITS.items():
             limit = Path("/proc/sys/vm", name)
-            # Whichever of the two is set makes the other 0.
+            # Setting one of the two makes the other 0.
             in_bytes = limit.with_name(name.replace("ratio", "bytes"))
             with contextlib.suppress(OSError):
                 before = {each: each.read_text(encoding="ascii") for each in (limit, in_bytes)}

@@ -1,9 +1,9 @@
-"""Fresh file systems on loop devices, where root is to be had; with flushes as slow as asked for.
+"""Make fresh file systems on loop devices, as root, optionally with slow flushes.
 
     python benches/disks.py ext4 --flush-ms 5 -- COMMAND {dir}
 
-An old file system is a poor one to measure on: it has its history, and the root of a build machine may
-have no journal. Each of these is new, on a sparse image, and gone in the end.
+An old file system distorts measurements by its history, and the root of a build machine may have no journal.
+Each disk is new, on a sparse image, and is removed after use.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from pathlib import Path
 __all__ = ["KINDS", "SCRATCH", "SIZE", "UnavailableError", "btrfs", "disk", "ext4", "missing", "xfs"]
 
 KINDS = {
-    # Inodes for 9 KB results; all is written now that a kernel thread would write in the first minutes.
+    # Inodes for 9 KB results; not lazy, else a kernel thread writes during the first minutes.
     "ext4": "mkfs.ext4 -q -F -i 8192 -m 0 -E lazy_itable_init=0,lazy_journal_init=0",
     "xfs": "mkfs.xfs -q -f",
     "btrfs": "mkfs.btrfs -q -f",
 }
-"""How each kind is made."""
+"""The command that makes each kind."""
 FUSE_DISK = Path(__file__).parents[1] / "tools" / "fuse_disk.py"
 SIZE = 4 << 30
-SCRATCH = Path("/var/tmp")  # noqa: S108 - a disk where /tmp often is none; names are made at random
+SCRATCH = Path("/var/tmp")  # noqa: S108 - often a disk where /tmp is not; names are random
 UNMOUNT_ATTEMPTS = 50
 
 
@@ -42,9 +42,9 @@ class UnavailableError(RuntimeError):
 
 
 def missing(kind: str, *, flush_ms: float = 0) -> str | None:
-    """Say what this machine lacks for a disk; None where nothing is lacking."""
+    """Return what this machine lacks for a disk; None if it can make one."""
     if sys.platform != "linux":
-        return "loop devices are Linux's"
+        return "only Linux has loop devices"
     if os.geteuid():
         return "only root can mount"
     for tool in (KINDS[kind].split()[0], "mount", "umount"):
@@ -53,25 +53,25 @@ def missing(kind: str, *, flush_ms: float = 0) -> str | None:
     if not Path("/dev/loop-control").exists():
         return "this kernel has no loop devices"
     if flush_ms and not Path("/dev/fuse").exists():
-        return "this kernel has no FUSE, which slows the flushes"
+        return "this kernel has no FUSE, which slow flushes need"
     return None
 
 
 @contextlib.contextmanager
 def disk(kind: str, scratch: Path, *, flush_ms: float = 0, size: int = SIZE) -> Iterator[Path]:
-    """Make a file system, mount it, and take it away in the end, whatever happens.
+    """Make a file system, mount it, and remove it after the block, also after an error.
 
     Args:
         kind: One of `KINDS`.
         scratch: An existing directory for the image and the mount; a real disk, not a tmpfs.
-        flush_ms: Milliseconds that each flush of the device takes at least.
-        size: Bytes of the device; the image has only what is written.
+        flush_ms: The least milliseconds of each flush of the device.
+        size: Bytes of the device; the image is sparse.
 
     Yields:
         The root of the file system, empty.
 
     Raises:
-        UnavailableError: It cannot be made here.
+        UnavailableError: This machine cannot make it.
     """
     lacking = missing(kind, flush_ms=flush_ms)
     if lacking:
@@ -98,11 +98,11 @@ ext4, xfs, btrfs = (partial(disk, kind) for kind in KINDS)
 
 @contextlib.contextmanager
 def _slowed(image: Path, directory: Path, flush_ms: float) -> Iterator[Path]:
-    """Put a file before an image, whose flushes take their time."""
+    """Serve an image as a file whose flushes are slow."""
     directory.mkdir()
     command: list[str | Path] = [sys.executable, FUSE_DISK, image, directory, "--flush-ms", str(flush_ms)]
     try:
-        # In a session of its own: Ctrl-C is for the bench, which still has to unmount what lies on this.
+        # In its own session: Ctrl-C is for the bench, which must unmount the disk first.
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as server:
             try:
                 assert server.stdout is not None
@@ -120,7 +120,7 @@ def _slowed(image: Path, directory: Path, flush_ms: float) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _mounted(kind: str, device: Path, directory: Path) -> Iterator[None]:
-    """Mount an image; its loop device goes when the mount does."""
+    """Mount an image, whose loop device ends with the mount."""
     directory.mkdir()
     try:
         _run("mount", "-t", kind, "-o", "loop", device, directory)
@@ -132,7 +132,7 @@ def _mounted(kind: str, device: Path, directory: Path) -> Iterator[None]:
 
 
 def _unmount(directory: Path) -> None:
-    """Unmount, in the end from under those who still have files open."""
+    """Unmount; after several attempts, even while files are open."""
     for _ in range(UNMOUNT_ATTEMPTS):
         with contextlib.suppress(UnavailableError):
             _run("umount", directory)
@@ -142,7 +142,7 @@ def _unmount(directory: Path) -> None:
 
 
 def _ignore_signals(until: contextlib.ExitStack) -> None:
-    """Ignore Ctrl-C and SIGTERM until a stack unwinds: an end that is interrupted leaves mounts behind."""
+    """Ignore Ctrl-C and SIGTERM until a stack unwinds, as an interrupted cleanup leaves mounts behind."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             until.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
@@ -164,7 +164,7 @@ def main() -> None:
             if options.command:
                 command = [argument.replace("{dir}", str(directory)) for argument in options.command]
                 sys.exit(subprocess.run(command, check=False).returncode)
-            print(f"{directory} is there until Ctrl-C", flush=True)
+            print(f"{directory} stays until Ctrl-C", flush=True)
             with contextlib.suppress(KeyboardInterrupt):
                 signal.pause()
     except UnavailableError as lacking:
@@ -175,11 +175,11 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         usage="%(prog)s [options] {ext4,xfs,btrfs} [-- COMMAND ...]",
         description=__doc__.partition("\n")[0] if __doc__ else None,
-        epilog="{dir} in the command becomes the directory. Without one the disk is there until Ctrl-C.",
+        epilog="{dir} in the command becomes the directory. Without a command, the disk stays until Ctrl-C.",
     )
     parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("--flush-ms", type=float, default=0, help="what each flush takes at least")
-    parser.add_argument("--scratch", type=Path, default=SCRATCH, help="where the image goes")
+    parser.add_argument("--flush-ms", type=float, default=0, help="the least milliseconds of each flush")
+    parser.add_argument("--scratch", type=Path, default=SCRATCH, help="directory for the image")
     ours, theirs = sys.argv[1:], []
     if "--" in ours:
         split = ours.index("--")

@@ -1,4 +1,4 @@
-"""What the figures were measured on: the file system, the kernel, the interpreter, the price of a flush."""
+"""The machine of a measurement: file system, kernel, interpreter, cost of a flush."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["describe", "warnings_of"]
 
 
 def describe(directory: Path) -> dict[str, str]:
-    """Describe the machine, and the file system of a directory."""
+    """Return a description of the machine and of the file system of a directory."""
     return {
         "file system": str(mount_of(directory) or "unknown"),
         "one fsync": f"{flush_us(directory):.0f} µs (median of appends of 4 KiB, each flushed)",
@@ -29,9 +29,11 @@ def describe(directory: Path) -> dict[str, str]:
 
 
 def warnings_of(machine: dict[str, str]) -> list[str]:
-    """List what makes the figures mean less than they seem to."""
+    """Return warnings about conditions that distort the measurements."""
     of_kind = doubt_of_kind(machine["file system"].partition(" ")[0])
     warnings = [of_kind] if of_kind else []
     if not _store.OPTIMISED:
-        warnings.append("The extension was built without optimisation: the figures are not the package's.")
+        warnings.append(
+            "The extension was built without optimisation: its measurements do not represent the package."
+        )
     return warnings

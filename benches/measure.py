@@ -1,4 +1,4 @@
-"""Timing, ratios of interleaved rounds, and how they are shown."""
+"""Times and ratios of interleaved rounds, and their table."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import TypeAlias
 
 from rich.table import Table
 
-__all__ = ["Contender", "Row", "Times", "interleave", "median_us", "named", "show"]
+__all__ = ["Contender", "Row", "Times", "interleave", "median_us", "named", "quartiles", "show", "verdict"]
 
 Contender: TypeAlias = "Callable[[], dict[str, float]]"
-"""Measures itself for one round, or several that take turns; returns microseconds an operation, by name."""
+"""A function that measures contenders in turns, and returns microseconds per operation by name."""
 
 Times: TypeAlias = "dict[str, list[float]]"
-"""By name, microseconds an operation in each round."""
+"""Microseconds per operation in each round, by name."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One metric: a figure from each round, and the most that it should be."""
+    """One metric: a number from each round, and its target."""
 
     metric: str
     samples: list[float]
@@ -31,7 +31,7 @@ class Row:
     against_us: list[float] = field(default_factory=list)
     doubtful: bool = False
     at_least: bool = False
-    """Whether the target is the least that the figure should be."""
+    """Whether the target is a minimum."""
 
     @classmethod
     def ratio(cls, metric: str, ours: list[float], against: list[float], target: float | None = None) -> Row:
@@ -40,7 +40,7 @@ class Row:
 
     @classmethod
     def faster(cls, metric: str, ours: list[float], than: list[float], target: float | None = None) -> Row:
-        """Say round by round how many times faster ours are, which should be so many times at least."""
+        """Return the speed-up of ours over another contender, round by round, with a minimum as target."""
         times = [b / a for a, b in zip(ours, than, strict=True)]
         return cls(metric, times, "x", target, ours, than, at_least=True)
 
@@ -52,10 +52,7 @@ class Row:
     @property
     def quartiles(self) -> tuple[float, float]:
         """The first and third quartile over the rounds."""
-        if len(self.samples) == 1:
-            return self.samples[0], self.samples[0]
-        low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
-        return low, high
+        return quartiles(self.samples)
 
     @property
     def met(self) -> bool | None:
@@ -65,11 +62,11 @@ class Row:
         return self.median >= self.target if self.at_least else self.median <= self.target
 
     def doubted(self, word: str) -> Row:
-        """Withhold the verdict, where the metric has the word in it."""
+        """Withhold the verdict if the metric contains the word."""
         return replace(self, doubtful=True) if word in self.metric else self
 
     def as_json(self) -> dict[str, object]:
-        """Everything that is known of it."""
+        """Return the metric as JSON values."""
         low, high = self.quartiles
         return {
             "metric": self.metric,
@@ -97,7 +94,7 @@ def median_us(operation: Callable[[], object], count: int) -> float:
 
 
 def interleave(contenders: Iterable[Contender], rounds: int) -> Times:
-    """Measure each contender once a round, in an order that turns round every time: A B C, C B A, ...
+    """Measure each contender once a round, in alternating order: A B C, C B A, ...
 
     A slow stretch of the machine then falls on all contenders of a round, and cancels in its ratios.
     """
@@ -112,12 +109,12 @@ def interleave(contenders: Iterable[Contender], rounds: int) -> Times:
 
 
 def named(name: str, us: Callable[[], float]) -> Contender:
-    """Make a contender of one measurement."""
+    """Return a contender with one measurement."""
     return lambda: {name: us()}
 
 
 def show(title: str, rows: Iterable[Row]) -> Table:
-    """Lay rows out as a table."""
+    """Return rows as a table."""
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("metric")
     for column in ("median", "quartiles", "target"):
@@ -128,20 +125,29 @@ def show(title: str, rows: Iterable[Row]) -> Table:
     for row in rows:
         table.add_row(
             row.metric,
-            _figure(row.median, row.unit),
+            _format(row.median, row.unit),
             " - ".join(f"{quartile:.2f}" for quartile in row.quartiles) if len(row.samples) > 1 else "",
-            "" if row.target is None else f"{'≥' if row.at_least else '≤'} {_figure(row.target, row.unit)}",
-            _verdict(row),
+            "" if row.target is None else f"{'≥' if row.at_least else '≤'} {_format(row.target, row.unit)}",
+            verdict(row.met, doubtful=row.doubtful and row.met is not None),
             *(f"{statistics.median(times):.0f}" if times else "" for times in (row.ours_us, row.against_us)),
         )
     return table
 
 
-def _verdict(row: Row) -> str:
-    if row.doubtful and row.met is not None:
+def verdict(met: bool | None, *, doubtful: bool) -> str:  # noqa: FBT001 - a verdict has three values
+    """Return the word for a target that was met or missed, or cannot be judged."""
+    if doubtful:
         return "[yellow]cannot say[/]"
-    return {None: "", True: "[green]met[/]", False: "[red]missed[/]"}[row.met]
+    return {None: "", True: "[green]met[/]", False: "[red]missed[/]"}[met]
 
 
-def _figure(value: float, unit: str) -> str:
+def quartiles(samples: list[float]) -> tuple[float, float]:
+    """Return the first and third quartile."""
+    if len(samples) == 1:
+        return samples[0], samples[0]
+    low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
+    return low, high
+
+
+def _format(value: float, unit: str) -> str:
     return f"{value:.2f} {unit}"

@@ -1,7 +1,7 @@
-"""The store that people write: pure Python, one directory a result, a linear search for the suffix.
+"""A store as people write it: pure Python, one directory per result, a linear search for the suffix.
 
-It stands beside the package in `bench.py`. It is kept as fast as code of this kind is. What it leaves out:
-nothing is flushed, two processes can take one name, and the n-th save of a name looks at n names.
+`bench.py` compares the package with it. It is as fast as code of this kind can be. It flushes nothing, two
+processes can take one name, and the n-th save of a name probes n names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def save(result: ExperimentResult, output_dir: Path, timeseries_source: Path | N
     record = directory / "result.json"
     temp = directory / "result.json.tmp"
     temp.write_text(result.model_dump_json(indent=2), encoding="utf-8")
-    os.replace(temp, record)  # noqa: PTH105 - as such stores do
+    os.replace(temp, record)  # noqa: PTH105 - typical code
     if timeseries_source is not None:
         shutil.copy2(timeseries_source, directory / "timeseries.parquet")
     return record

@@ -1,4 +1,4 @@
-"""A result as a sweep has them: all its usual parts filled in, about 9 KB as a record."""
+"""A result as in a sweep, with all its usual parts; its record has about 9 KB."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ uvloop vllm watchfiles websockets wheel xformers xgrammar xxhash yarl zipp
 
 
 def make_result() -> ExperimentResult:
-    """Make the result: one GPU, an environment of some 120 packages, no results of single processes."""
+    """Return a result of one GPU, with an environment of some 120 packages."""
     return ExperimentResult(
         experiment_id="sweep-0001/llama-3.1-8b/bfloat16/b8",
         measurement_config_hash=compute_measurement_config_hash(CONFIG),

@@ -1,6 +1,6 @@
-"""Reading a tree of results as a table, beside the bare reads, an orjson loop and DuckDB, in one run.
+"""Measure scans of a tree against the bare reads, an orjson loop and DuckDB, in one run.
 
-Everything is read from a warm cache. A ratio is taken within a round, in which all take turns.
+Everything is read from a warm cache. Ratios compare times within a round, in which all contenders take turns.
 """
 
 from __future__ import annotations
@@ -42,26 +42,26 @@ LISTED = 1000
 
 
 def main() -> None:
-    """Measure, and print the table."""
+    """Measure and print everything."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--long", action="store_true", help="100 000 results as well: time and memory")
-    parser.add_argument("--dir", type=Path, help="where the trees are made for the time of the run")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument("--long", action="store_true", help="add 100 000 results: time and memory")
+    parser.add_argument("--dir", type=Path, help="directory for the trees, which are temporary")
+    parser.add_argument("--json", type=Path, help="also write the measurements to this file")
     parser.add_argument("--memory-of", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.memory_of is not None:
         print(memory_of(arguments.memory_of))
         return
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory(dir=arguments.dir) as place:
-        tree = make_tree(Path(place, "tree"), arguments.results)
+    with tempfile.TemporaryDirectory(dir=arguments.dir) as directory:
+        tree = make_tree(Path(directory, "tree"), arguments.results)
         rows = read_rows(tree, arguments.rounds)
-        rows += start_rows(make_tree(Path(place, "listed"), LISTED), arguments.rounds)
+        rows += start_rows(make_tree(Path(directory, "listed"), LISTED), arguments.rounds)
         if arguments.long:
-            few = make_tree(Path(place, "few"), FEW)
-            rows += growth_rows(few, make_tree(Path(place, "many"), 100_000), arguments.rounds)
+            few = make_tree(Path(directory, "few"), FEW)
+            rows += growth_rows(few, make_tree(Path(directory, "many"), 100_000), arguments.rounds)
     console = Console(width=130)
     console.print(show(f"{arguments.results} results of {record_bytes()} bytes, warm cache", rows))
     if arguments.json is not None:
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def make_tree(root: Path, count: int) -> Path:
-    """Save results that differ."""
+    """Save different results below a root."""
     base = make_result()
     results = (
         base.model_copy(update={"experiment_id": f"run-{n}", "total_energy_j": 1.5 + n}) for n in range(count)
@@ -79,12 +79,12 @@ def make_tree(root: Path, count: int) -> Path:
 
 
 def record_bytes() -> int:
-    """Bytes of a record."""
+    """Return the bytes of a record."""
     return len(make_result().model_dump_json(indent=2))
 
 
 def read_rows(tree: Path, rounds: int) -> list[Row]:
-    """Compare the ways of reading one tree."""
+    """Compare the ways to read one tree."""
     store = ResultStore(tree)
     paths = sorted(str(path) for path in tree.glob("*/result.json"))
     count = len(paths)
@@ -106,7 +106,7 @@ def read_rows(tree: Path, rounds: int) -> list[Row]:
         assert found.complete == count
 
     contenders = [
-        timed("floor", lambda: _store.read_floor(paths, THREADS)),
+        timed("baseline", lambda: _store.read_floor(paths, THREADS)),
         timed("scan 8", lambda: scan(COLUMNS)),
         timed("pandas", lambda: store.scan(COLUMNS).to_pandas()),
         timed("scan all", lambda: scan(None)),
@@ -119,18 +119,18 @@ def read_rows(tree: Path, rounds: int) -> list[Row]:
         timed("load_all", lambda: store.load_all(missing_sidecar="ignore")),
         timed("loop", lambda: [ExperimentResult.from_json(path) for path in paths]),
     ]
-    times = interleave(contenders, 1)  # warms what is loaded at the first use
+    times = interleave(contenders, 1)  # warm up
     times = interleave(contenders, rounds)
     return [
-        Row.ratio("scan of 8 columns ÷ (open + read on 2 threads)", times["scan 8"], times["floor"], 2.5),
+        Row.ratio("scan of 8 columns ÷ (open + read on 2 threads)", times["scan 8"], times["baseline"], 2.5),
         Row.faster("scan of 8 columns, than an orjson loop into pandas", times["scan 8"], times["orjson"], 4),
         Row.faster("the same, into pandas", times["pandas"], times["orjson"]),
         Row.faster("scan of 8 columns, than DuckDB read_json", times["scan 8"], times["duckdb 8"], 10),
         Row.faster("scan of all, than DuckDB read_json_auto(*)", times["scan all"], times["duckdb all"], 20),
-        Row.ratio("scan of all ÷ (open + read)", times["scan all"], times["floor"]),
-        Row.ratio("completed() ÷ (open + read)", times["completed"], times["floor"], 1.6),
-        Row.ratio("verify() ÷ (open + read on 2 threads)", times["verify"], times["floor"], 3.0),
-        Row.ratio("verify(deep=True) ÷ (open + read on 2 threads)", times["verify deep"], times["floor"]),
+        Row.ratio("scan of all ÷ (open + read)", times["scan all"], times["baseline"]),
+        Row.ratio("completed() ÷ (open + read)", times["completed"], times["baseline"], 1.6),
+        Row.ratio("verify() ÷ (open + read on 2 threads)", times["verify"], times["baseline"], 3.0),
+        Row.ratio("verify(deep=True) ÷ (open + read on 2 threads)", times["verify deep"], times["baseline"]),
         Row.faster("load_all(), than a loop of from_json", times["load_all"], times["loop"], 1.5),
     ]
 
@@ -139,7 +139,7 @@ DUCKDB_COLUMNS = ", ".join(COLUMNS)
 
 
 def with_orjson(tree: Path) -> pd.DataFrame:
-    """Read as a person writes it: find the files, and of one after the other take eight columns."""
+    """Read eight columns with the loop that people write by hand."""
     rows = []
     for path in sorted(tree.glob("*/result.json")):
         record = orjson.loads(path.read_bytes())
@@ -153,7 +153,7 @@ def with_orjson(tree: Path) -> pd.DataFrame:
 
 
 def with_duckdb(tree: Path, columns: str) -> int:
-    """Read with DuckDB's own reader of JSON."""
+    """Read with DuckDB's own JSON reader."""
     reader = "read_json_auto" if columns == "*" else "read_json"
     query = f"select {columns} from {reader}('{tree}/*/result.json')"  # noqa: S608 - a path of ours
     connection = duckdb.connect()
@@ -162,7 +162,7 @@ def with_duckdb(tree: Path, columns: str) -> int:
 
 
 def start_rows(tree: Path, rounds: int) -> list[Row]:
-    """Time whole processes of the program, in seconds."""
+    """Time complete processes of the program, in seconds."""
 
     def seconds(*arguments: str) -> list[float]:
         times = []
@@ -180,14 +180,14 @@ def start_rows(tree: Path, rounds: int) -> list[Row]:
         subprocess.run([sys.executable, "-c", "import pydantic, typer"], check=True)
         bare.append(time.perf_counter() - begin)
     return [
-        Row(f"llem ls of {LISTED} results, whole process", seconds("ls", str(tree)), "s", 0.5),
-        Row("llem --help, whole process", seconds("--help"), "s", 0.25),
+        Row(f"llem ls of {LISTED} results, complete process", seconds("ls", str(tree)), "s", 0.5),
+        Row("llem --help, complete process", seconds("--help"), "s", 0.25),
         Row("python -c 'import pydantic, typer'", bare, "s"),
     ]
 
 
 def growth_rows(few: Path, many: Path, rounds: int) -> list[Row]:
-    """Compare a small tree with a large one, result by result; and the memory that the large one takes."""
+    """Compare a small tree with a large one per result, and measure the memory of the large one."""
 
     def us(tree: Path) -> float:
         begin = time.perf_counter()
@@ -207,10 +207,10 @@ def growth_rows(few: Path, many: Path, rounds: int) -> list[Row]:
 
 
 def memory_of(tree: Path) -> float:
-    """Return the megabytes that a process takes, at most, that reads eight columns of a tree."""
+    """Return the peak memory of a process that reads eight columns of a tree, in megabytes."""
     for _ in ResultStore(tree).scan(COLUMNS):
         continue
-    # Not getrusage's, which a process inherits from whoever started it.
+    # Not getrusage: a process inherits that peak from its parent.
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
     return int(line.split()[1]) * 1024 / 1e6
 

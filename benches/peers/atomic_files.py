@@ -1,4 +1,4 @@
-"""atomicwrites: a file a result, flushed and renamed, its directory flushed too."""
+"""atomicwrites: one file per result, flushed and renamed, with a flush of its directory."""
 
 from __future__ import annotations
 

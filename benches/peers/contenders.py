@@ -1,4 +1,4 @@
-"""Who takes part: how each saves, what it flushes, and how it is set to be fast."""
+"""The contenders: how each saves, what it flushes, and its settings for speed."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ NOTHING = "nothing"
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to save, known before anything of it is imported."""
+    """One way to save, described without an import of its package."""
 
     name: str
     session: str
     """Its `Session`, as `module:class` in this package."""
     flushed: str
-    """What has been flushed when a save returns."""
+    """The files that are flushed when a save returns."""
     survives: bool
-    """Whether a power cut just after that leaves every result whole, on an honest device."""
+    """Whether every result survives a power cut right after that, on an honest device."""
     setting: str
-    """How it saves, and what was set for speed."""
+    """How it saves, and its settings for speed."""
     ours: bool = False
     target: float | None = None
-    """How many times faster `save_many` should be, a result."""
+    """The speed-up per result that `save_many` should reach."""
     share: float = 1.0
-    """Its part of the results that are asked for: who is slow saves fewer, and the mean is as good."""
+    """The share of the requested results that it saves; fewer suffice for slow contenders."""
     environment: Literal["peers", "published"] = "peers"
 
 
 BASE = "save_many, durable"
-"""What the others are compared with."""
+"""The contender that the others are compared with."""
 
 CONTENDERS = (
     Contender(
-        "floor, durable",
-        "ours:DurableFloor",
+        "baseline, durable",
+        "ours:DurableBaseline",
         ALL,
         survives=True,
         setting="the bare system calls of a save, in Rust's std; no serialisation",
@@ -46,8 +46,8 @@ CONTENDERS = (
         share=0.2,
     ),
     Contender(
-        "floor, not durable",
-        "ours:Floor",
+        "baseline, not durable",
+        "ours:Baseline",
         NOTHING,
         survives=False,
         setting="the same without the flushes",
@@ -59,7 +59,7 @@ CONTENDERS = (
         "ours:DurableSave",
         ALL,
         survives=True,
-        setting="one call a result",
+        setting="one call per result",
         ours=True,
         share=0.2,
     ),
@@ -68,7 +68,7 @@ CONTENDERS = (
         "ours:Save",
         NOTHING,
         survives=False,
-        setting="one call a result, durable=False",
+        setting="one call per result, durable=False",
         ours=True,
         share=0.2,
     ),
@@ -93,7 +93,7 @@ CONTENDERS = (
         "sqlite_rows:FullRows",
         "the log",
         survives=True,
-        setting="one row a transaction, autocommit, JSON as TEXT; page size and checkpoints as by default, "
+        setting="one row per transaction, autocommit, JSON as TEXT; page size and checkpoints as by default, "
         "which measured fastest; into a log that has its full size",
         target=1.0,
     ),
@@ -135,7 +135,7 @@ CONTENDERS = (
         "sacred_runs:Runs",
         NOTHING,
         survives=False,
-        setting="one run a result, which it returns; no captured output, no sources, dependencies, git or "
+        setting="one run per result, which it returns; no captured output, no sources, dependencies, git or "
         "details of the host; its heartbeat left on, which costs nothing that could be measured",
         target=50.0,
         share=0.02,
@@ -145,7 +145,7 @@ CONTENDERS = (
         "sacred_runs:DefaultRuns",
         NOTHING,
         survives=False,
-        setting="one run a result, which it returns; what it captures and gathers by default",
+        setting="one run per result, which it returns; what it captures and gathers by default",
         share=0.02,
     ),
     Contender(
@@ -153,8 +153,8 @@ CONTENDERS = (
         "mlflow_runs:Runs",
         NOTHING,
         survives=False,
-        setting="one run a result: configuration and figures in one log_batch, the record as an artifact; by "
-        "MlflowClient, which looks for no git repository; no telemetry",
+        setting="one run per result: configuration and metrics in one log_batch, the record as an artifact; "
+        "by MlflowClient, which looks for no git repository; no telemetry",
         target=100.0,
         share=0.02,
     ),
@@ -182,7 +182,7 @@ CONTENDERS = (
         "files, not their directories",
         survives=False,
         setting="result.json, system.json and config.json: the same data but for the packages, which it "
-        "keeps once a study",
+        "keeps once per study",
         target=10.0,
         share=0.2,
         environment="published",

@@ -1,4 +1,4 @@
-"""MLflow: a run a result, in a store of files."""
+"""MLflow: one run per result, in a store of files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-# Read when it is imported: nothing leaves the machine, and a store of files is wanted.
+# MLflow reads these at import: no telemetry, and a store of files.
 os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true", MLFLOW_ALLOW_FILE_STORE="true")
 
 import mlflow
@@ -33,15 +33,15 @@ class _Runs(Session):
         self.run_id = ""
 
     def config(self) -> dict[str, object]:
-        """What is logged as parameters."""
+        """Return the parameters to log."""
         return dict(_flat(self.result.effective_config))
 
     def figures(self) -> dict[str, float]:
-        """What is logged as metrics."""
+        """Return the metrics to log."""
         return {name: value for name, value in self.result if type(value) in {int, float}}
 
     def last(self) -> object:
-        """Read the artifact of the last run, which has its parameters and metrics beside it."""
+        """Read the artifact of the last run, after a check of its parameters and metrics."""
         run = self.store / self.experiment / self.run_id
         assert (run / "params" / "model").exists()
         assert (run / "metrics" / "total_energy_j").exists()
@@ -49,11 +49,11 @@ class _Runs(Session):
 
 
 class Runs(_Runs):
-    """By the client, a run in as few calls as there are."""
+    """Runs by the client, in as few calls as possible."""
 
     def __init__(self, directory: Path, record: str) -> None:
         super().__init__(directory, record)
-        # `log_text` would make and delete a directory for each result; this file is written over.
+        # `log_text` would make and delete a directory for each result; this file is overwritten.
         self.staged = directory / "result.json"
 
     def save(self, count: int) -> None:
@@ -72,7 +72,7 @@ class Runs(_Runs):
 
 
 class FluentRuns(_Runs):
-    """By the functions that its tutorials use."""
+    """Runs by the functions that its tutorials use."""
 
     def __init__(self, directory: Path, record: str) -> None:
         super().__init__(directory, record)

@@ -1,4 +1,4 @@
-"""The package itself, and the floor under it."""
+"""The package itself, and the baseline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llenergymeasure import ExperimentResult, _store, save_result
 from llenergymeasure.results.store import ResultStore
 from peers.session import Session
 
-__all__ = ["DurableFloor", "DurableSave", "Floor", "Save", "SaveMany", "Write"]
+__all__ = ["Baseline", "DurableBaseline", "DurableSave", "Save", "SaveMany", "Write"]
 
 
 class _Ours(Session):
@@ -29,7 +29,7 @@ class _Ours(Session):
         return json.loads(self.saved.read_bytes())
 
 
-class Floor(_Ours):
+class Baseline(_Ours):
     """The bare system calls."""
 
     durable: ClassVar[bool] = False
@@ -39,22 +39,22 @@ class Floor(_Ours):
         self.record = record.encode()
 
     def save(self, count: int) -> None:
-        """Make directory, file and rename, in Rust."""
+        """Make a directory, write a file and rename it, in Rust."""
         _store.floor(str(self.directory), self.record, start=0, count=count, durable=self.durable)
 
     def last(self) -> object:
-        """Read any of them: all are the same."""
+        """Read any record: all are the same."""
         return json.loads(next(self.directory.glob("*/result.json")).read_bytes())
 
 
-class DurableFloor(Floor):
-    """With the flushes."""
+class DurableBaseline(Baseline):
+    """The same with flushes."""
 
     durable = True
 
 
 class Save(_Ours):
-    """One call a result."""
+    """One call per result."""
 
     durable: ClassVar[bool] = False
 
@@ -65,7 +65,7 @@ class Save(_Ours):
 
 
 class DurableSave(Save):
-    """With the flushes."""
+    """The same with flushes."""
 
     durable = True
 
@@ -80,10 +80,10 @@ class SaveMany(_Ours):
 
 
 class Write(_Ours):
-    """The writer, fed by one thread."""
+    """A writer with one submitting thread."""
 
     def save(self, count: int) -> None:
-        """Submit one at a time; all are durable when the block is left."""
+        """Submit one at a time; all are durable after the block."""
         store = ResultStore(self.directory)
         with store.writer() as writer:
             futures = [writer.submit(self.result) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""The driver's end of a worker process."""
+"""The processes of contenders, as the driver sees them."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from peers.contenders import Contender
 __all__ = ["Absent", "Worker", "start"]
 
 PATIENCE_S = 300
-"""A worker that says nothing for so long is given up."""
+"""Seconds without an answer after which a worker counts as absent."""
 BENCHES = Path(__file__).resolve().parents[1]
 
 
-class Absent(Exception):  # noqa: N818 - it is a finding, and no fault of the run
-    """A contender cannot be measured; the text says why."""
+class Absent(Exception):  # noqa: N818 - a finding, not a failure of the run
+    """A contender that cannot be measured, with the reason."""
 
 
 class Worker:
-    """A contender's process; it makes its directories in one that is given."""
+    """The process of a contender, with a directory for its results."""
 
-    def __init__(self, process: subprocess.Popen[str], directory: Path, complaints: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], directory: Path, errors: Path) -> None:
         self._process = process
         self._directory = directory
-        self._complaints = complaints
+        self._errors = errors
         self._runs = 0
         self.version = str(self._answer()["version"])
 
     def measure(self, count: int) -> float:
-        """Save so many results into a fresh directory; microseconds a result."""
+        """Save a number of results into a fresh directory; return microseconds per result."""
         directory = self._directory / str(self._runs)
         directory.mkdir()
         self._runs += 1
@@ -43,7 +43,7 @@ class Worker:
             self._process.stdin.write(json.dumps({"directory": str(directory), "count": count}) + "\n")
             self._process.stdin.flush()
         except OSError:
-            raise Absent(self._last_words()) from None
+            raise Absent(self._last_error()) from None
         seconds = self._answer()["seconds"]
         assert isinstance(seconds, float)
         return seconds / count * 1e6
@@ -55,28 +55,28 @@ class Worker:
             raise Absent(f"no answer within {PATIENCE_S} s")
         line = channel.readline()
         if not line:
-            raise Absent(self._last_words())
+            raise Absent(self._last_error())
         answer: dict[str, object] = json.loads(line)
         if "error" in answer:
             raise Absent(str(answer["error"]))
         return answer
 
-    def _last_words(self) -> str:
-        lines = self._complaints.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return f"its process ended: {lines[-1] if lines else 'it said nothing'}"
+    def _last_error(self) -> str:
+        lines = self._errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return f"its process ended: {lines[-1] if lines else 'it printed no error'}"
 
 
 @contextlib.contextmanager
 def start(contender: Contender, python: Path, directory: Path, record: Path) -> Iterator[Worker]:
-    """Start a contender's worker, and end it with the block.
+    """Start the worker of a contender, and end it with the block.
 
     Raises:
-        Absent: It cannot be started, or what it needs is not installed.
+        Absent: It cannot start, or its package is not installed.
     """
     directory.mkdir()
-    complaints = directory / "stderr.txt"
-    # A session of its own: Ctrl-C is for the driver, which ends the workers before it removes their files.
-    with complaints.open("wb") as stderr:
+    errors = directory / "stderr.txt"
+    # In its own session: Ctrl-C is for the driver, which ends workers before it removes their files.
+    with errors.open("wb") as stderr:
         try:
             process = subprocess.Popen(
                 [python, "-m", "peers.worker", contender.session, str(record)],
@@ -92,12 +92,12 @@ def start(contender: Contender, python: Path, directory: Path, record: Path) -> 
         except OSError as error:
             raise Absent(f"{python} cannot be run: {error.strerror}") from error
     try:
-        yield Worker(process, directory, complaints)
+        yield Worker(process, directory, errors)
     finally:
         process.kill()
         process.communicate()
 
 
 def _scratch() -> dict[str, str]:
-    """Keep passing files, which MLflow's log_dict makes and deletes, off the disk that is measured."""
+    """Keep temporary files, which MLflow's log_dict makes, off the measured disk."""
     return {"TMPDIR": "/dev/shm"} if Path("/dev/shm").is_dir() else {}  # noqa: S108

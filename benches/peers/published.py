@@ -1,4 +1,4 @@
-"""llenergymeasure 0.7.0 as it is published, which has our import name and an environment of its own."""
+"""The published llenergymeasure 0.7.0, which has the same import name and its own environment."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from peers.session import Session
 
 __all__ = ["Bundles", "Results"]
 
-# Not imported by name: a type checker would take our modules for them.
+# Not imported by name: a type checker would find our modules.
 experiment: Any = import_module("llenergymeasure.domain.experiment")
 persistence: Any = import_module("llenergymeasure.results.persistence")
 
 OUTPUT_TOKENS = 12_800
-"""What the record's energy per output token is for."""
+"""The output tokens of the record."""
 
 
 class Results(Session):
-    """Its result.json alone."""
+    """The result.json alone."""
 
     distribution = "llenergymeasure"
 
@@ -28,15 +28,15 @@ class Results(Session):
         super().__init__(directory, record)
         self.config = json.loads(record)["effective_config"]
         self.result = _converted(json.loads(record))
-        # Its record leaves out what it keeps in other files.
+        # Its record omits the fields of its other files.
         self.expected = json.loads(self.result.model_dump_json())
         self.saved: Path | None = None
 
     @classmethod
     def version(cls) -> str:
-        """Its version, which has to be the published one."""
+        """Return its version, after a check that it is the published one."""
         version = super().version()
-        assert version == "0.7.0", f"this is version {version}"
+        assert version == "0.7.0", f"expected 0.7.0, got {version}"
         return version
 
     def save(self, count: int) -> None:
@@ -62,7 +62,7 @@ class Results(Session):
 
 
 class Bundles(Results):
-    """All that a study of it keeps of one measurement."""
+    """All files of one measurement, as its studies keep them."""
 
     def save(self, count: int) -> None:
         """Save one bundle after the other."""
@@ -83,7 +83,7 @@ class Bundles(Results):
             )
 
     def last(self) -> object:
-        """Read the last result.json, which has the other two beside it."""
+        """Read the last result.json, after a check of the other two files."""
         assert self.saved is not None
         assert json.loads(self.saved.with_name("config.json").read_bytes())["declared_config"] == self.config
         assert "hardware" in json.loads(self.saved.with_name("system.json").read_bytes())
@@ -91,7 +91,7 @@ class Bundles(Results):
 
 
 def _converted(record: dict[str, Any]) -> Any:  # noqa: ANN401 - its own ExperimentResult
-    """Make the same result with its model, whose names differ here and there."""
+    """Return the same result as its model, some of whose names differ."""
     throttle = record["thermal_throttle"]
     model = experiment.ExperimentResult
     return model(

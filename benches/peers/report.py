@@ -1,4 +1,4 @@
-"""What came out: a line for each contender, as a table and as JSON."""
+"""The report: a line for each contender, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from measure import quartiles, verdict
 from peers.contenders import BASE, Contender
 
 __all__ = ["Line", "show"]
@@ -20,25 +21,25 @@ class Line:
     contender: Contender
     version: str
     results: int
-    """Saved a round."""
+    """The results per round."""
     us: list[float]
-    """Microseconds a result in each round."""
+    """Microseconds per result in each round."""
     ours: dict[str, list[float]]
     doubtful: bool = False
 
     def ratios(self, other: str) -> list[float]:
-        """Say round by round how many times as long as another it takes."""
+        """Return the ratio of its time to that of another contender, round by round."""
         return [mine / theirs for mine, theirs in zip(self.us, self.ours[other], strict=True)]
 
     @property
     def met(self) -> bool | None:
-        """Whether `save_many` is as many times faster as it should be; None where none can say."""
+        """Whether `save_many` reaches its target against this contender; None without a verdict."""
         if self.contender.target is None or BASE not in self.ours or self.doubtful:
             return None
         return statistics.median(self.ratios(BASE)) >= self.contender.target
 
     def as_json(self) -> dict[str, object]:
-        """Everything that is known of it."""
+        """Return the line as JSON values."""
         return {
             "contender": self.contender.name,
             "version": self.version,
@@ -54,7 +55,7 @@ class Line:
 
 
 def show(lines: Iterable[Line]) -> Table:
-    """Lay the lines out as a table."""
+    """Return the lines as a table."""
     table = Table(title="One result", title_justify="left", title_style="bold")
     for column in ("", "version", "flushed when it returns", "safe"):
         table.add_column(column)
@@ -72,26 +73,13 @@ def show(lines: Iterable[Line]) -> Table:
             "yes" if line.contender.survives else "no",
             f"{statistics.median(line.us):.0f}",
             f"{statistics.median(ratios):.2f} x" if ratios else "",
-            " - ".join(f"{quartile:.2f}" for quartile in _quartiles(ratios)) if len(ratios) > 1 else "",
+            " - ".join(f"{quartile:.2f}" for quartile in quartiles(ratios)) if len(ratios) > 1 else "",
             f"≥ {target:.0f} x" if target is not None else "",
-            _verdict(line),
+            verdict(line.met, doubtful=target is not None and line.met is None),
             style="bold" if line.contender.ours else None,
         )
     return table
 
 
-def _verdict(line: Line) -> str:
-    if line.contender.target is not None and line.met is None:
-        return "[yellow]cannot say[/]"
-    return {None: "", True: "[green]met[/]", False: "[red]missed[/]"}[line.met]
-
-
 def _summary(samples: list[float]) -> dict[str, object]:
-    return {"median": statistics.median(samples), "quartiles": _quartiles(samples), "samples": samples}
-
-
-def _quartiles(samples: list[float]) -> list[float]:
-    if len(samples) == 1:
-        return samples * 2
-    low, _, high = statistics.quantiles(samples, n=4, method="inclusive")
-    return [low, high]
+    return {"median": statistics.median(samples), "quartiles": list(quartiles(samples)), "samples": samples}

@@ -1,4 +1,4 @@
-"""Sacred: a run a result, kept by its FileStorageObserver."""
+"""Sacred: one run per result, kept by its FileStorageObserver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["DefaultRuns", "Runs"]
 
 
 class DefaultRuns(Session):
-    """The result is what the run returns, and stands in its run.json."""
+    """Runs that return the result, which their run.json then holds."""
 
     distribution = "sacred"
 
@@ -34,8 +34,8 @@ class DefaultRuns(Session):
         self.experiment.main(measure)
         self.run: Any = None
 
-    def made(self) -> Any:  # noqa: ANN401 - it has no types
-        """Make the experiment, and who observes it."""
+    def made(self) -> Any:  # noqa: ANN401 - it is untyped
+        """Make the experiment and its observer."""
         experiment = Experiment("sweep")
         experiment.observers.append(FileStorageObserver(self.directory))
         return experiment
@@ -52,7 +52,7 @@ class DefaultRuns(Session):
 
 
 class Runs(DefaultRuns):
-    """Without all that it gathers beside the result, which costs time, and which the others do not keep."""
+    """Runs without the default data about host, sources and output, which takes time to gather."""
 
     def made(self) -> Any:  # noqa: ANN401
         """Make the experiment with the settings that its documentation has."""

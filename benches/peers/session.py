@@ -1,4 +1,4 @@
-"""What every contender does: save one result a number of times into a directory of its own."""
+"""The interface of contenders: save one result a number of times into a directory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["Session"]
 
 
 class Session(ABC):
-    """One contender at work in one fresh directory. What its constructor does is not timed.
+    """One contender in one fresh directory; its constructor is not timed.
 
-    It starts from the result as a pydantic model, and serialises it anew at each save, as a sweep would.
+    It starts from the result as a pydantic model, and serialises it at each save, as a sweep does.
     """
 
     distribution: ClassVar[str]
@@ -25,13 +25,13 @@ class Session(ABC):
 
     @classmethod
     def version(cls) -> str:
-        """The version of what saves."""
+        """Return the version of the package that saves."""
         return metadata.version(cls.distribution)
 
     @abstractmethod
     def save(self, count: int) -> None:
-        """Save the result so many times, each as a result of its own; this is what is timed."""
+        """Save the result a number of times, each as a new result; the bench times this call."""
 
     @abstractmethod
     def last(self) -> object:
-        """Read the last result back, as JSON values: equal to `expected`, or nothing was measured."""
+        """Return the last result as JSON values, which must equal `expected`."""

@@ -1,4 +1,4 @@
-"""signac: a job a result."""
+"""signac: one job per result."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class _Jobs(Session):
         self.job: Any = None
 
     def state(self, n: int) -> dict[str, object]:
-        """What tells one job from the next."""
+        """Return the state point that identifies a job."""
         return {"experiment_id": self.result.experiment_id, "repetition": n}
 
 
 class Documents(_Jobs):
-    """The result as the job's document."""
+    """Results as documents of jobs."""
 
     def save(self, count: int) -> None:
         """Assign one document after the other."""
@@ -43,13 +43,13 @@ class Documents(_Jobs):
 
 
 class Files(_Jobs):
-    """The result as a file in the job's directory."""
+    """Results as files in the directories of jobs."""
 
     def save(self, count: int) -> None:
         """Write one file after the other."""
         for n in range(count):
             self.job = self.project.open_job(self.state(n)).init()
-            with open(self.job.fn("result.json"), "w", encoding="utf-8") as file:  # noqa: PTH123 - its way
+            with open(self.job.fn("result.json"), "w", encoding="utf-8") as file:  # noqa: PTH123 - as its documentation does
                 file.write(self.result.model_dump_json(indent=2))
 
     def last(self) -> object:

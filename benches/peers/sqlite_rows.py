@@ -1,4 +1,4 @@
-"""SQLite in WAL mode: a row, and a transaction, a result."""
+"""SQLite in WAL mode: one row and one transaction per result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from peers.session import Session
 __all__ = ["FullRows", "NormalRows"]
 
 ROWS_PER_CHECKPOINT = 400
-"""Enough of 9 KB each for the 1000 pages at which SQLite makes one by default."""
+"""Enough rows of 9 KB for the 1000 pages of a default checkpoint."""
 
 
 class _Rows(Session):
@@ -22,14 +22,14 @@ class _Rows(Session):
     def __init__(self, directory: Path, record: str) -> None:
         super().__init__(directory, record)
         self.result = ExperimentResult.model_validate_json(record)
-        # Without an isolation level each statement is a transaction of its own.
+        # Without an isolation level, each statement is a transaction.
         self.database = sqlite3.connect(directory / "results.db", isolation_level=None)
         (mode,) = self.database.execute("PRAGMA journal_mode = WAL").fetchone()
         assert mode == "wal", f"journal mode {mode}"
         self.database.execute(f"PRAGMA synchronous = {self.synchronous}")
         self.database.execute("CREATE TABLE results (id INTEGER PRIMARY KEY, experiment TEXT, record TEXT)")
-        # A commit is dear while the log grows, up to its first checkpoint, and cheap when it is written over.
-        # A long sweep is of the second kind.
+        # A commit is slow while the log grows, before its first checkpoint, and fast afterwards.
+        # A long sweep has the second kind.
         self.database.execute("BEGIN")
         self.save(ROWS_PER_CHECKPOINT)
         self.database.execute("COMMIT")
@@ -49,12 +49,12 @@ class _Rows(Session):
 
 
 class FullRows(_Rows):
-    """The log is flushed at every commit."""
+    """Rows whose log is flushed at every commit."""
 
     synchronous = "FULL"
 
 
 class NormalRows(_Rows):
-    """The log is flushed before a checkpoint."""
+    """Rows whose log is flushed only before a checkpoint."""
 
     synchronous = "NORMAL"

@@ -1,9 +1,9 @@
-"""One contender in a process of its own, which its environment's Python runs.
+"""Run one contender in a process of its own, with the Python of its environment.
 
     python -m peers.worker MODULE:CLASS RECORD
 
-It says `{"version": ...}`, then answers each line `{"directory": ..., "count": ...}` of its standard input
-with `{"seconds": ...}`; where something fails, with `{"error": ...}`.
+It prints `{"version": ...}`, then answers each line `{"directory": ..., "count": ...}` of its standard input
+with `{"seconds": ...}`, or with `{"error": ...}`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ __all__: list[str] = []
 
 
 def main() -> None:
-    """Serve until there is no more input."""
+    """Serve until the input ends."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a contender prints is no answer
+    os.dup2(2, 1)  # a contender may print, which is not an answer
     where, record = sys.argv[1], Path(sys.argv[2]).read_text(encoding="utf-8")
     module, _, name = where.partition(":")
     try:
         contender: type[Session] = getattr(import_module(f"peers.{module}"), name)
-        _say(channel, {"version": contender.version()})
-    except Exception as error:  # noqa: BLE001 - whatever it is, the others are measured
-        _say(channel, {"error": _described(error)})
+        _report(channel, {"version": contender.version()})
+    except Exception as error:  # noqa: BLE001 - the other contenders are measured all the same
+        _report(channel, {"error": _described(error)})
         return
-    # Kept until the end: SQLite deletes its log when the last connection is closed.
+    # Keep all sessions: SQLite deletes its log with the last connection.
     sessions: list[Session] = []
     for line in sys.stdin:
         request = json.loads(line)
@@ -44,13 +44,13 @@ def main() -> None:
             session.save(request["count"])
             seconds = time.perf_counter() - begin
             if session.last() != session.expected:
-                raise ValueError("what was read back is not what was saved")  # noqa: TRY301
-            _say(channel, {"seconds": seconds})
+                raise ValueError("expected the saved record, got another one")  # noqa: TRY301
+            _report(channel, {"seconds": seconds})
         except Exception as error:  # noqa: BLE001
-            _say(channel, {"error": _described(error)})
+            _report(channel, {"error": _described(error)})
 
 
-def _say(channel: TextIO, answer: dict[str, object]) -> None:
+def _report(channel: TextIO, answer: dict[str, object]) -> None:
     channel.write(json.dumps(answer) + "\n")
     channel.flush()
 
