@@ -165,7 +165,7 @@ try:
     bulk_worker.ResultStore({str(root)!r}).save_many(saving(), durable=False)
 except bulk_worker.SaveInterrupted as error:
     # The calls that the disk delays are over when their threads are.
-    bulk_worker.wait_until(lambda: len(os.listdir("/proc/self/task")) == 1)
+    bulk_worker.wait_until(lambda: bulk_worker.thread_count() == 1)
     print(*map(str, [*error.saved.values(), *error.unconfirmed.values()]), sep="\\n")
 """)
     command = ["strace", "-f", "-qq", "-o", str(tmp_path / "log"), "-e", f"trace={call}"]
