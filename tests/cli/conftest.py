@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.processes import HANG
+from support.processes import HANG, run_code
 from support.results import make_record
 from support.terminals import read_terminal, strip_colours
 
@@ -64,15 +64,7 @@ def patched_llem(
 
     def run(patch: str, *args: str) -> subprocess.CompletedProcess[str]:
         code = f"import sys\nfrom llenergymeasure.cli import main\n{patch}\nsys.exit(main())\n"
-        return subprocess.run(
-            [sys.executable, "-c", code, *args],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            preexec_fn=restore_interrupts,
-        )
+        return run_code(code, *args, cwd=tmp_path, env=environment, preexec_fn=restore_interrupts)
 
     return run
 

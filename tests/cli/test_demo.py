@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from llenergymeasure import ExperimentResult
+from support.processes import run_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,9 +83,7 @@ def test_demo_prints_code_that_loads_a_result(llem: Run, tmp_path: Path) -> None
     shown = llem("demo", "a [red] dir").stdout.splitlines()
     begin = shown.index("from llenergymeasure import ExperimentResult")
     code = "\n".join(shown[begin : begin + 3])
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = run_code(code, cwd=tmp_path, check=True)
     energy, per_token = map(float, done.stdout.split())
     assert energy > per_token > 0
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from importlib.metadata import entry_points, version
 from typing import TYPE_CHECKING
 
 import pytest
 
 from llenergymeasure.cli import main
+from support.processes import run_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,9 +66,7 @@ main()
 unwanted = {"pydantic", "llenergymeasure.results", "llenergymeasure.cli.commands.save"}
 print(unwanted & {*sys.modules}, file=sys.stderr)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = run_code(code, cwd=tmp_path, check=True)
     assert done.stderr == "set()\n"
 
 
@@ -87,9 +85,7 @@ def test_import_package_loads_no_cli_dependency(tmp_path: Path) -> None:
     code = (
         "import sys, llenergymeasure, llenergymeasure.cli; print({'typer', 'rich', 'click'} & {*sys.modules})"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = run_code(code, cwd=tmp_path, check=True)
     assert done.stdout == "set()\n"
 
 

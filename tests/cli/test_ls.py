@@ -167,8 +167,8 @@ def test_ls_ignores_hidden_and_foreign_entries(llem: Run, keep: Keep, tmp_path: 
     keep(".hidden")
     (tmp_path / "results/empty").mkdir()
     (tmp_path / "results/file").write_text("text")
-    (tmp_path / "results/half").mkdir()
-    (tmp_path / "results/half/.result.json.tmp").write_text("{")
+    (tmp_path / "results/leftover").mkdir()
+    (tmp_path / "results/leftover/.result.json.tmp").write_text("{")
     (tmp_path / "results/loop").symlink_to(".")
     done = llem("ls", "results", "--json")
     assert done.returncode == 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llenergymeasure import ExperimentResult
+from support.processes import run_code
 from support.trees import load_by_id
 
 if TYPE_CHECKING:
@@ -164,13 +165,7 @@ status = main()
 print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 sys.exit(status)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, "save", "huge.jsonl", "-o", "out", "--quiet"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_code(code, "save", "huge.jsonl", "-o", "out", "--quiet", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(load_by_id(tmp_path / "out")) == count
     assert int(done.stdout) * 1024 < (tmp_path / "huge.jsonl").stat().st_size * 0.75

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llenergymeasure import ExperimentResult, ResultStore
-from support.processes import HANG, run_script
+from support.processes import run_code, run_script
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 
@@ -110,8 +108,7 @@ for _ in range(20):
 def test_exit_that_waits_for_daemon_thread_ends_after_its_saves(
     results: list[ExperimentResult], tmp_path: Path
 ) -> None:
-    command: list[str | Path] = [sys.executable, "-c", WAITING, tmp_path, results[0].model_dump_json()]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=False)
+    run = run_code(WAITING, tmp_path, results[0].model_dump_json())
     assert (run.returncode, run.stderr) == (0, "")
     assert len(list(tmp_path.glob("*/result.json"))) == 20
 

@@ -8,10 +8,12 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 TESTS = Path(__file__).parents[1]
 HANG = 120
@@ -37,6 +39,16 @@ def run_script(
         timeout=timeout,
         env={**os.environ, **(environment or {})},
     )
+
+
+def run_code(
+    code: str, *arguments: str | Path, options: tuple[str, ...] = (), **settings: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run lines of Python in their own process to its end; `settings` are those of `subprocess.run`."""
+    command: list[str | Path] = [sys.executable, *options, "-c", textwrap.dedent(code), *arguments]
+    check: bool = settings.pop("check", False)
+    defaults: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 300}
+    return subprocess.run(command, check=check, **(defaults | settings))
 
 
 def report(value: object) -> None:

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from llenergymeasure import ExperimentResult, ResultStore
 from support.processes import HANG, run_script
 
-# A busy machine draws and runs examples slowly, which says nothing about them.
+# A busy machine draws and runs examples slowly.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 

@@ -185,10 +185,10 @@ def test_clean_any_tree_loses_no_record_and_no_foreign_file(
         (root / place).mkdir(parents=True)
         for name in names:
             (root / place / name).write_text(place)
-    strange = {path for path in root.rglob("*") if path.name in ("result.json", "notes.txt", ".hidden")}
+    kept = {path for path in root.rglob("*") if path.name in ("result.json", "notes.txt", ".hidden")}
     ResultStore(root).clean(older_than=timedelta(0), dry_run=False)
-    assert all(path.read_text() == str(path.parent.relative_to(root)) for path in strange)
-    for path in strange:
+    assert all(path.read_text() == str(path.parent.relative_to(root)) for path in kept)
+    for path in kept:
         if path.name == "result.json" and "timeseries.parquet" in shape[str(path.parent.relative_to(root))]:
             assert path.with_name("timeseries.parquet").exists()
     assert ResultStore(root).clean(older_than=timedelta(0)).removed == []

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
-import subprocess
-import sys
 
 import pytest
 
 import llenergymeasure
 from llenergymeasure import _store
+from support.processes import run_code
 
 
 def test_import_package_loads_no_optional_and_no_cli_package() -> None:
     heavy = ["typer", "rich", "click", "pyarrow", "pandas", "polars", "numpy", "duckdb"]
     code = f"import sys, llenergymeasure; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_code(code, check=True)
     assert done.stdout.strip() == "[]"
 
 

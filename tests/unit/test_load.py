@@ -49,9 +49,9 @@ def test_load_invalid_file_names_path_and_size(
 
 def test_load_record_truncated_anywhere_raises(result: ExperimentResult, tmp_path: Path) -> None:
     path = result.save(tmp_path)
-    whole = path.read_bytes()
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
+    complete = path.read_bytes()
+    for length in range(len(complete)):
+        path.write_bytes(complete[:length])
         with pytest.raises(ResultCorruptError, match=r"empty|truncated"):
             load_result(path)
 

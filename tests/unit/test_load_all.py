@@ -180,9 +180,9 @@ def test_completed_counts_the_records_that_a_scan_accepts(
 
 def test_completed_ignores_records_truncated_anywhere(make_result: Make, store: ResultStore) -> None:
     (path,) = save(store, make_result())
-    whole = path.read_bytes()
-    for place in range(1, len(whole), 7):
-        path.write_bytes(whole[:-place])
+    complete = path.read_bytes()
+    for place in range(1, len(complete), 7):
+        path.write_bytes(complete[:-place])
         with pytest.warns(UserWarning, match="1 file was skipped"):
             assert store.completed() == set(), place
 

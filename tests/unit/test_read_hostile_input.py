@@ -121,10 +121,10 @@ TRACES = {
 @st.composite
 def traces(draw: Callable[[st.SearchStrategy[Any]], Any]) -> bytes:
     """Draw Parquet files with some changed bytes, in the footer or anywhere."""
-    whole = draw(st.sampled_from(sorted(TRACES.items())))[1]
+    complete = draw(st.sampled_from(sorted(TRACES.items())))[1]
     if draw(st.booleans()):
-        return with_footer(whole, lambda footer: mutated(draw, footer))
-    return mutated(draw, whole)
+        return with_footer(complete, lambda footer: mutated(draw, footer))
+    return mutated(draw, complete)
 
 
 @pytest.mark.usefixtures("little_memory")
@@ -285,15 +285,15 @@ def test_scan_any_record_matches_a_plain_parser_or_reports_it(
         assert list(scan.errors) == ([] if row["backend"] else [record])
         # A scan of all columns returns the same row or none.
         everything = store.scan(on_error="collect")
-        whole = everything.to_pydict()
-        assert list(everything.errors) == ([] if whole["backend"] else [record])
+        complete = everything.to_pydict()
+        assert list(everything.errors) == ([] if complete["backend"] else [record])
         if not row["backend"]:
-            assert not whole["backend"]
+            assert not complete["backend"]
             return
         parsed = plainly(content)
         for name in SCALARS:
             assert same(row[name][0], parsed.get(name, defaults.get(name))), name
-            assert not whole[name] or repr(whole[name]) == repr(row[name])
+            assert not complete[name] or repr(complete[name]) == repr(row[name])
         assert store.verify().complete == 1
 
     is_read_so()

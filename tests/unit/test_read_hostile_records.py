@@ -170,9 +170,9 @@ def test_completed_next_to_hostile_records_warns_once(answers: Answers) -> None:
 @pytest.mark.parametrize(("reader", "fact"), [("verify", "verify"), ("verify_deep", "deep")])
 def test_verify_hostile_records_counts_complete_and_damaged(answers: Answers, reader: str, fact: str) -> None:
     found = answers[reader]["returned"]
-    whole = taken(**{fact: True})
-    assert found["damaged"].keys() == {"a", "z", *HOSTILE} - whole
-    assert found["complete"] == len(whole)
+    complete = taken(**{fact: True})
+    assert found["damaged"].keys() == {"a", "z", *HOSTILE} - complete
+    assert found["complete"] == len(complete)
     assert found["foreign"] == found["incomplete"] == found["missing_sidecars"] == {}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from hypothesis import strategies as st
 
 from llenergymeasure import ExperimentResult, ResultCorruptError, ResultError
 from llenergymeasure.results.timeseries import read_timeseries, write_timeseries_parquet
+from support.processes import run_code
 from support.traces import Sample, around_footer
 
 
@@ -122,8 +121,7 @@ def test_read_and_save_with_false_footer_report_it(lie: str, result: ExperimentR
         "    print(error)\n"
     )
     saved = result.save(path.parent)
-    arguments = [sys.executable, "-c", program, str(path), str(saved), str(path.parent / "results")]
-    run = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    run = run_code(program, path, saved, path.parent / "results")
     assert run.returncode == 0, run.stderr
     reason = "it is cut short, claims more than it holds, or has not the fields of Parquet"
     assert run.stdout.count(f"its footer cannot be read: {reason}") == 2

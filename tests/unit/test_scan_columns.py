@@ -39,7 +39,7 @@ def test_scan_chosen_columns_keeps_their_order_and_expands_objects(put: Put, tmp
     assert scan.to_pydict()["energy_breakdown.raw_j"] == [1.5]
 
 
-def test_scan_again_reads_the_tree_anew(put: Put, tmp_path: Path) -> None:
+def test_scan_again_reads_the_tree_again(put: Put, tmp_path: Path) -> None:
     scan = ResultStore(tmp_path / "later").scan(["path"])
     put("later/a")
     assert scan.to_pydict() == {"path": ["a"]}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +13,7 @@ import pytest
 
 from llenergymeasure import ExperimentResult, ResultStore
 from support.optional import needs
+from support.processes import run_code
 from support.results import make_results
 
 Make = Callable[..., ExperimentResult]
@@ -30,10 +29,9 @@ def store(tmp_path: Path) -> ResultStore:
 
 def run(script: str, *arguments: Any) -> str:
     """Run a script; return the text that it prints."""
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *map(str, arguments)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout
+    done = run_code(script, *map(str, arguments), options=("-W", "error"))
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 BLOCK = """
@@ -122,8 +120,8 @@ try:
     WHAT
 except KeyboardInterrupt:
     print("interrupted")
-whole = ResultStore(sys.argv[1]).scan(["path"], on_error="collect")
-print(len(whole.to_pydict()["path"]))
+complete = ResultStore(sys.argv[1]).scan(["path"], on_error="collect")
+print(len(complete.to_pydict()["path"]))
 """
 
 

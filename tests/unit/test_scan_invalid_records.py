@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
-import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +21,7 @@ from llenergymeasure import (
     ResultStore,
     SchemaVersionError,
 )
+from support.processes import run_code
 from support.stores import scan_paths
 
 Plant = Callable[..., None]
@@ -140,8 +138,7 @@ def test_scan_unreadable_files_reports_their_paths(plant: Plant, tmp_path: Path)
     (root / "file" / "result.json").chmod(0)
     (root / "closed").chmod(0)
     (root / "unlisted").chmod(0o311)
-    script = textwrap.dedent(
-        """
+    script = """
         import os, sys
         from llenergymeasure import ResultStore
         scan = ResultStore(sys.argv[1]).scan(["path"], on_error="collect")
@@ -152,14 +149,11 @@ def test_scan_unreadable_files_reports_their_paths(plant: Plant, tmp_path: Path)
         print([str(path.relative_to(sys.argv[1])) for path in scan.errors])
         print(all("EACCES" in str(error) for error in scan.errors.values()))
         """
-    )
     for place in [root, *root.parents]:
         if os.geteuid() == 0 and place.stat().st_uid == 0 and not place.stat().st_mode & 1:
             place.chmod(place.stat().st_mode | 0o11)
     try:
-        run = subprocess.run(
-            [sys.executable, "-c", script, root], capture_output=True, text=True, timeout=300, check=False
-        )
+        run = run_code(script, root)
     finally:
         (root / "closed").chmod(0o755)
         (root / "unlisted").chmod(0o755)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from llenergymeasure import (
     ExperimentResult,
     ResultStore,
 )
-from support.processes import wait_until
+from support.processes import run_code, wait_until
 
 Make = Callable[..., ExperimentResult]
 Plant = Callable[..., None]
@@ -40,13 +38,7 @@ def peak(root: Path, columns: str = "", batch_size: int = 4096) -> tuple[int, in
     """Read a tree in its own process; return the rows and the peak memory in MiB."""
     if not os.access("/proc/self/status", os.R_OK):
         pytest.skip("no /proc to read the memory of a process from")
-    run = subprocess.run(
-        [sys.executable, "-c", PEAK, root, columns, str(batch_size)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    run = run_code(PEAK, root, columns, str(batch_size))
     assert (run.returncode, run.stderr) == (0, "")
     rows, mebibytes = map(int, run.stdout.split())
     return rows, mebibytes

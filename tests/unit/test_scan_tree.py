@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from llenergymeasure import (
     PersistenceError,
     ResultStore,
 )
+from support.processes import run_code
 from support.stores import scan_paths
 
 Make = Callable[..., ExperimentResult]
@@ -95,8 +93,7 @@ def test_scan_root_that_is_a_symlink_or_relative_reads_it(
 
 def test_scan_very_deep_tree_returns_rows_and_errors(text: str, tmp_path: Path) -> None:
     # Deeper than the longest path.
-    script = textwrap.dedent(
-        """
+    script = """
         import os, sys
         os.chdir(sys.argv[1])
         for depth in range(30):
@@ -104,8 +101,7 @@ def test_scan_very_deep_tree_returns_rows_and_errors(text: str, tmp_path: Path) 
             os.chdir("d" * 200)
         open("result.json", "w").write(sys.stdin.read())
         """
-    )
-    subprocess.run([sys.executable, "-c", script, tmp_path], input=text, text=True, check=True)
+    run_code(script, tmp_path, input=text, check=True)
     shallow = tmp_path / ("e/" * 900)
     shallow.mkdir(parents=True)
     (shallow / "result.json").write_text(text)

@@ -98,8 +98,8 @@ def test_timeseries_energy_matches_a_plain_trapezoid(table: list[tuple[float, in
     energies = {gpu: trapezoid(table, gpu) for gpu in sorted(set(gpus))}
     assert list(trace.energy_per_gpu_j) == list(energies)
     assert trace.energy_per_gpu_j == pytest.approx(energies, rel=1e-9, abs=1e-6)
-    whole = any(
+    has_system = any(
         gpu == -1 and power is not None and not math.isnan(power + time) for time, gpu, power in table
     )
-    total = energies[-1] if whole else sum(energies.values())
+    total = energies[-1] if has_system else sum(energies.values())
     assert trace.energy_j == pytest.approx(total, rel=1e-9, abs=1e-6)

@@ -44,13 +44,13 @@ def test_verify_complete_results_at_any_depth_counts_them(
 def test_verify_damaged_records_names_each_with_its_fault(
     store: ResultStore, result: ExperimentResult
 ) -> None:
-    whole = result.model_dump_json().encode()
+    complete = result.model_dump_json().encode()
     damages = {
         "empty": (b"", "the file is empty"),
         "nul": (bytes(9), "NUL"),
-        "cut": (whole[:-9], "truncated"),
+        "cut": (complete[:-9], "truncated"),
         "list": (b"[]", "no JSON object"),
-        "line": (whole.replace(b'"2.0"', b'"1.0"'), 'of schema line "1.0"'),
+        "line": (complete.replace(b'"2.0"', b'"1.0"'), 'of schema line "1.0"'),
     }
     for name, (content, _) in damages.items():
         (store.root / name).mkdir(parents=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from collections import UserDict, namedtuple
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -22,6 +20,7 @@ from hypothesis import strategies as st
 from llenergymeasure import PersistenceError
 from llenergymeasure.results.timeseries import read_timeseries, write_timeseries_parquet
 from support.optional import load, needs
+from support.processes import run_code
 from support.traces import TRACE_SCHEMA, Sample
 
 if TYPE_CHECKING:
@@ -243,9 +242,7 @@ def test_write_timeseries_above_file_size_limit_keeps_the_old_file(tmp_path: Pat
         "except OSError as error:\n"
         "    print(error.step, error.committed, error.strerror)\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
-    )
+    run = run_code(program, path, check=True)
     assert run.stdout == "write False File too large\n", run.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["trace.parquet"]
     assert path.read_bytes() == before
@@ -326,7 +323,5 @@ def test_write_and_read_timeseries_need_no_pyarrow(path: Path) -> None:
         "write_timeseries_parquet([{'timestamp': t, 'power_w': 5} for t in range(3)], sys.argv[1])\n"
         "print(read_timeseries(sys.argv[1]).energy_j)\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
-    )
+    run = run_code(program, path, check=True)
     assert run.stdout == "10.0\n"

@@ -1,4 +1,4 @@
-"""Backpressure of a writer, slow streams, interrupts, and writers that nobody closed."""
+"""Backpressure of a writer, slow streams, interrupts, and writers that are never closed."""
 
 from __future__ import annotations
 
