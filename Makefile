@@ -43,11 +43,17 @@ test: ## test the crates and the installed wheel: unit, command line, races
 	@echo "step 3 of 3: test the wheel"
 	@$(STEP) test-python
 
-extra: .make/full-env lint ## run what `make test` leaves out, on the published wheel: crashes, optional engines, ...
-	$(PYTEST_FULL) -m optional tests/unit tests/cli
+extra: ## run what `make test` leaves out, on the published wheel: crashes, optional packages, lint, fuzz, bench
+	@echo "step 1 of 4: build the published wheel, and check the sources"
+	@$(STEP) .make/zig
+	@$(STEP) --jobs=2 .make/full-env lint
+	@echo "step 2 of 4: run the tests of optional packages, and the crash tests"
+	$(PYTEST_FULL) -n 2 --dist worksteal -m optional tests/unit tests/cli
 	$(PYTEST_FULL) tests/crash
-	$(STEP) fuzz || echo "make fuzz: FAILED, see above"
-	$(STEP) bench ARGS="--rounds 3 --results 20"
+	@echo "step 3 of 4: fuzz (an input that this finds by chance does not fail the change)"
+	@$(STEP) fuzz || echo "make fuzz: FAILED, see above"
+	@echo "step 4 of 4: run a short bench"
+	@$(STEP) bench ARGS="--rounds 3 --results 20"
 
 test-all: ## run every test and check
 	@$(STEP) test
@@ -157,8 +163,11 @@ build-crates:
 	. $(DEV)/activate && maturin build --profile fast --locked --auditwheel skip --out .make/wheel
 	@touch $@
 
-.make/dist-wheel: $(SOURCES) .make/maturin
+.make/zig: .make/maturin
 	$(DEV)/python $(PIP) --requirement requirements/build.txt
+	@touch $@
+
+.make/dist-wheel: $(SOURCES) .make/zig
 	rm -rf dist
 	. $(DEV)/activate && maturin build --profile dist --locked --out dist $(MANYLINUX)
 	@touch $@
