@@ -1,4 +1,4 @@
-"""What a person types: `llem`."""
+"""The command line program `llem`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["main"]
 def main() -> int:
     """Run `llem` with the arguments of the process, and return its exit status.
 
-    0: all done. 1: some of it not. 2: wrong usage. 130: interrupted.
+    0: everything succeeded. 1: some of it failed. 2: wrong usage. 130: interrupted.
     """
     try:
-        from llenergymeasure.cli.app import run  # noqa: PLC0415 - typer loads only where a person types
+        from llenergymeasure.cli.app import run  # noqa: PLC0415 - `import llenergymeasure.cli` stays fast
 
         return run()
     except KeyboardInterrupt:

@@ -1,7 +1,9 @@
-"""The program: its commands, and how each ends."""
+"""The program: its commands, how each is loaded, and how each ends."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -10,44 +12,68 @@ from typer.core import TyperGroup
 
 import llenergymeasure
 from llenergymeasure import _store
-from llenergymeasure.cli.terminal.stream import ERR, OUT, UsageError, printable
+from llenergymeasure.cli.errors import CommandError, UsageError
+from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.errors import LLEMError
 
 __all__ = ["app", "run"]
 
 _COMMANDS = {
     "save": "Save results durably, each in a directory of its own.",
-    "ls": "List the results of a directory, by path if no other order is asked for.",
-    "show": "Show one result: what was measured, on what, how well.",
-    "compare": "Compare results, or groups of them, with the first.",
-    "summary": "Tell mean and standard deviation over repeats.",
-    "export": "Write results to one file: Parquet, CSV, Arrow IPC or JSON Lines, by the ending of its name.",
-    "plot": "Draw results: energy per token against throughput, or the power trace of one.",
-    "verify": "Look over every directory of results, and name what is not whole.",
-    "clean": "Remove what saves that were cut short have left; results are never removed.",
+    "ls": "List the results of a directory, by path unless another order is given.",
+    "show": "Show one result: its energy, throughput, latency, method and machine.",
+    "compare": "Compare results, or groups of results, with the first one.",
+    "summary": "Print mean and standard deviation over repeats.",
+    "export": "Write results to one file: Parquet, CSV, Arrow IPC or JSON Lines, by its suffix.",
+    "plot": "Draw energy per token against throughput, or the power trace of one result.",
+    "verify": "Check every directory of results, and list damage.",
+    "clean": "Remove the leftovers of interrupted saves; never remove a result.",
     "schema": "Print the JSON Schema of result.json.",
-    "demo": "Make a small synthetic sweep, save it, load it back, and show what is on disk.",
-    "bench": "Measure what it costs to save and load results on a disk.",
+    "demo": "Make a small synthetic sweep, save it, load it back, and show the files.",
+    "bench": "Measure the cost of saving and loading results on a disk.",
 }
-"""Each command, a function of its name in a module of its name, and what its help begins with."""
+"""Each command and the first line of its help.
+
+A command is a function of its name in `commands.NAME`, or in `commands.NAME.command` of a package.
+"""
 
 
 class _Commands(TyperGroup):
-    """Commands of which only the one that runs is imported: others need what is slow to load."""
+    """A group that imports only the command that runs, because some import slow packages."""
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - click's, of either kind
-        """Find the command that was asked for, and import it."""
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - an object of click
+        """Find the requested command, and import it."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, _load(name) if name in _COMMANDS else command, rest
 
 
 def _load(name: str) -> Any:  # noqa: ANN401
-    alone = _typer()
     module = import_module(f"llenergymeasure.cli.commands.{name}")
     if hasattr(module, "__path__"):
         module = import_module(f"{module.__name__}.command")
-    alone.command(name)(getattr(module, name))
-    return typer.main.get_command(alone)
+    single = _typer()
+    single.command(name)(_reporting(f"llem {name}", getattr(module, name)))
+    return typer.main.get_command(single)
+
+
+def _reporting(program: str, command: Callable[..., int]) -> Callable[..., int]:
+    """Wrap a command so that each of its errors becomes a message and an exit status."""
+
+    @functools.wraps(command)
+    def run_command(*args: Any, **options: Any) -> int:  # noqa: ANN401
+        ERR.program = program
+        try:
+            return command(*args, **options)
+        except UsageError as error:
+            return _refuse(program, str(error))
+        except (CommandError, LLEMError, OSError) as error:
+            ERR.report(str(error))
+            return 1
+        except KeyboardInterrupt:
+            ERR.report("interrupted")
+            return 130
+
+    return run_command
 
 
 def _typer(**options: Any) -> typer.Typer:  # noqa: ANN401
@@ -63,7 +89,7 @@ app = _typer(name="llem", cls=_Commands)
 for _name, _help in _COMMANDS.items():
     app.command(_name, help=_help)(lambda: None)
 
-# Typer raises the exceptions of the click that it carries inside, or of click itself: by version.
+# Depending on its version, typer raises exceptions of its bundled click or of the installed click.
 _PARSER_ERROR: type[Any] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
@@ -80,12 +106,12 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of a t
 @app.callback(invoke_without_command=True)
 def _llem(
     context: typer.Context,
-    version: Annotated[  # noqa: ARG001, FBT002 - taken by the callback
+    version: Annotated[  # noqa: ARG001, FBT002 - read by its callback
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Keep the results of LLM energy measurements: saved atomically and durably, read back as they were."""
+    """Store the results of LLM energy measurements: save them atomically and durably, and read them back."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -95,25 +121,25 @@ def run() -> int:
     try:
         status = app(prog_name="llem", standalone_mode=False)
         OUT.flush()
-    except UsageError as error:
-        return _refuse(f"llem {error.command}", str(error))
     except (typer.Abort, KeyboardInterrupt):
-        ERR.write("llem: interrupted\n")
+        ERR.report("interrupted")
         return 130
-    except (LLEMError, OSError) as error:  # a directory that cannot be read; the help, on a disk that is full
+    except OSError as error:  # the help, on a full disk
         OUT.flush()
-        ERR.write(f"llem: {printable(str(error))}\n")
+        ERR.report(str(error))
         return 1
     except Exception as error:
         if not isinstance(error, _PARSER_ERROR):
             raise
         return _refuse(error.ctx.command_path if error.ctx else "llem", error.format_message())
-    if OUT.trouble:
-        ERR.write(f"llem: cannot write to standard output: {OUT.trouble}\n")
+    if OUT.error:
+        ERR.write(f"llem: cannot write to standard output: {OUT.error}\n")
         return 1
     return int(status or 0)
 
 
-def _refuse(command: str, message: str) -> int:
-    ERR.write(f"{command}: {printable(message)}\nTry '{command} --help'.\n")
+def _refuse(program: str, message: str) -> int:
+    ERR.program = program
+    ERR.report(message)
+    ERR.write(f"Try '{program} --help'.\n")
     return 2

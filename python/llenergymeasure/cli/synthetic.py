@@ -1,4 +1,4 @@
-"""A sweep that nobody measured: made-up results with power traces, consistent within themselves."""
+"""A synthetic sweep: invented results with power traces, each consistent in itself."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _FIRST_START = datetime(2026, 2, 18, 14, 30, tzinfo=timezone.utc)
 
 @dataclass(frozen=True)
 class Synthetic:
-    """A result that nobody measured, and its trace at 1 Hz."""
+    """A synthetic result, and its power in watts at 1 Hz."""
 
     result: ExperimentResult
     power_w: list[float]
 
     def trace(self) -> Timeseries:
-        """Return the trace as `timeseries.parquet` holds it."""
+        """Return the power trace with the columns of `timeseries.parquet`."""
         count = len(self.power_w)
         busy = [(power - _IDLE_W) / (_LIMIT_W - _IDLE_W) for power in self.power_w]
         return Timeseries(
@@ -57,7 +57,7 @@ class Synthetic:
 
 
 def sweep(seed: int = 0) -> Iterator[Synthetic]:
-    """Make the results of the sweep, one after the other; a seed gives the same ones each time."""
+    """Yield the results of the sweep; equal seeds give equal results."""
     chance = random.Random(seed)  # noqa: S311 - a demonstration, not a secret
     start = _FIRST_START
     for model, parameters, speed, backends in _MODELS:
@@ -68,7 +68,7 @@ def sweep(seed: int = 0) -> Iterator[Synthetic]:
                 yield run
 
 
-def _run(  # noqa: PLR0913, PLR0917 - what a run of a sweep is made of
+def _run(  # noqa: PLR0913, PLR0917 - the parameters of a run
     chance: random.Random,
     start: datetime,
     model: tuple[str, float],
@@ -83,7 +83,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run of a sweep is made of
     size = min(1.0, math.log10(parameters) / 10)
     plateau = _IDLE_W + (_LIMIT_W - _IDLE_W) * size * (0.55 + 0.1 * math.log2(batch))
     power = _trace(chance, seconds, min(plateau, 0.96 * _LIMIT_W))
-    # The trapezoid rule over samples a second apart: exact, since each is a multiple of 1/8 W.
+    # The trapezoid rule is exact here: each sample is a multiple of 1/8 W.
     energy = sum((one + other) / 2 for one, other in pairwise(power))
     adjusted = energy - _IDLE_W * seconds
     config = {
@@ -114,7 +114,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run of a sweep is made of
             raw_j=energy, adjusted_j=adjusted, baseline_power_w=_IDLE_W, baseline_method="synthetic"
         ),
         measurement_warnings=[NOTICE],
-        reproducibility_notes="Synthetic: there is no NVML reading behind it, and so no accuracy to state.",
+        reproducibility_notes="Synthetic: no NVML reading, and so no accuracy.",
         start_time=start,
         end_time=start + timedelta(seconds=seconds),
         effective_config=config,
@@ -124,12 +124,12 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run of a sweep is made of
 
 
 def _trace(chance: random.Random, seconds: int, plateau: float) -> list[float]:
-    """Return power in watts, a sample a second: up, a plateau that breathes, down."""
+    """Return power in watts, a sample per second: a ramp up, a wavy plateau, a ramp down."""
     samples = []
     for second in range(seconds + 1):
         ramp = min(1.0, second / _RAMP_SEC, (seconds - second) / _RAMP_SEC)
         wave = 0.06 * math.sin(second / 3.1) + chance.uniform(-0.04, 0.04)
         watts = _IDLE_W + (plateau - _IDLE_W) * ramp * (1 + wave)
-        # Float32, which the Parquet column is, holds eighths of a watt exactly.
+        # The float32 column of the Parquet file holds eighths of a watt exactly.
         samples.append(round(min(watts, _LIMIT_W) * 8) / 8)
     return samples

@@ -1,13 +1,14 @@
-"""What the pictures of `llem plot` have in common: their style, their text and their bytes."""
+"""The common parts of all figures: palette, style, title, scales, legend and rendered bytes."""
 
 from __future__ import annotations
 
 import io
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
-from llenergymeasure.cli.terminal.stream import printable
+from llenergymeasure._format import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,8 +22,9 @@ __all__ = [
     "COLOURS",
     "GREY",
     "new_figure",
-    "pixels",
     "render",
+    "require_matplotlib",
+    "set_legend",
     "set_plain",
     "set_scales",
     "set_title",
@@ -30,35 +32,50 @@ __all__ = [
     "style",
 ]
 
-# Okabe and Ito's colours, which the colour-blind tell apart, but for the yellow, which white paper swallows.
+# Okabe and Ito's palette for the colour-blind, without its yellow, which is faint on white paper.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7F5200")
 BLACK, GREY = "#000000", "#999999"
 
 _LOG_FROM = 20
-"""The greatest is so many times the least: then a linear axis crowds most of what is there into a corner."""
-_WHOLE_TENS_FROM = 1e4
-"""From this ratio on, there is room for powers of ten alone."""
+"""The ratio of the greatest to the least value from which an axis is logarithmic."""
+_POWERS_OF_TEN_FROM = 1e4
+"""The ratio from which only powers of ten have room for labels."""
+
+
+def require_matplotlib() -> None:
+    """Raise an error that says how to install matplotlib, unless it is installed.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        import_module("matplotlib.figure")
+    except ImportError:
+        raise ImportError(
+            "expected matplotlib, got none installed; do: pip install 'llenergymeasure-store[plot]'"
+        ) from None
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw as this package does, whatever the user's own settings of matplotlib are."""
+    """Draw in the style of this package, independent of the user's settings of matplotlib."""
+    require_matplotlib()
     import matplotlib as mpl  # noqa: PLC0415 - slow to load, and optional
 
     with mpl.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of fonts that lack a character of a name
+        warnings.simplefilter("ignore")  # about fonts that lack a character of a name
         mpl.rcdefaults()
-        mpl.rcParams["svg.fonttype"] = "none"  # text stays text: to be found, and to be read aloud
-        mpl.rcParams["svg.hashsalt"] = "llem"  # the same input, the same bytes
-        mpl.rcParams["text.parse_math"] = False  # a $ in a model's name is a $
+        mpl.rcParams["svg.fonttype"] = "none"  # text stays text, for search and screen readers
+        mpl.rcParams["svg.hashsalt"] = "llem"  # equal input makes equal bytes
+        mpl.rcParams["text.parse_math"] = False  # a model's name may contain $
         yield
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """Make a figure of a size in inches; nothing looks for a display, as pyplot would."""
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    """Return a figure of a size in inches, and its axes; unlike pyplot, it needs no display."""
+    from llenergymeasure.plotting._notebook import NotebookFigure  # noqa: PLC0415
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = NotebookFigure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.grid(visible=True, which="major", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -66,16 +83,25 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def render(figure: Figure, form: str) -> bytes:
-    """Return the picture, as `"svg"` or `"png"`."""
+def render(figure: Figure, form: Literal["svg", "png"]) -> bytes:
+    """Return a figure as the bytes of an SVG or PNG file; equal figures give equal bytes.
+
+    Args:
+        figure: A figure of this module, or any other.
+        form: `"svg"`, with text as text, or `"png"`, with 200 dots per inch.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
     file = io.BytesIO()
-    metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
-    figure.savefig(file, format=form, dpi=200, metadata=metadata)
+    metadata: dict[str, Any] = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
+    with style():
+        figure.savefig(file, format=form, dpi=200, metadata=metadata)
     return file.getvalue()
 
 
 def shown(text: str, longest: int) -> str:
-    """Return a stranger's text as a picture can have it: printable, valid Unicode, its middle cut out."""
+    """Return any text as a figure can show it: printable, valid Unicode, and shortened in its middle."""
     text = printable(text).encode("utf-8", "replace").decode()
     if len(text) <= longest:
         return text
@@ -84,7 +110,7 @@ def shown(text: str, longest: int) -> str:
 
 
 def set_title(axes: Axes, title: str, subtitle: str) -> None:
-    """Put a title over the axes, and a smaller line below it."""
+    """Set a title above the axes, and a smaller line below it."""
     axes.set_title(f"{title}\n", loc="left", fontsize=13)
     axes.annotate(
         subtitle,
@@ -98,28 +124,33 @@ def set_title(axes: Axes, title: str, subtitle: str) -> None:
 
 
 def set_plain(axis: Axis) -> None:
-    """Make the ticks of an axis plain numbers."""
+    """Label the ticks of an axis with plain numbers."""
     from matplotlib.ticker import FuncFormatter  # noqa: PLC0415
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
 
 
 def set_scales(axes: Axes, x: Sequence[float], y: Sequence[float]) -> None:
-    """Make each axis logarithmic where its range asks for it, and its ticks plain numbers."""
+    """Scale each axis, logarithmically for a wide range, and label its ticks with plain numbers."""
     from matplotlib.ticker import LogLocator, NullLocator  # noqa: PLC0415
 
-    for axis, figures, set_scale in ((axes.xaxis, x, axes.set_xscale), (axes.yaxis, y, axes.set_yscale)):
-        ratio = max(figures) / min(figures)
+    for axis, values, set_scale in ((axes.xaxis, x, axes.set_xscale), (axes.yaxis, y, axes.set_yscale)):
+        ratio = max(values) / min(values)
         if ratio >= _LOG_FROM:
             set_scale("log")
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < _WHOLE_TENS_FROM else (1,)))
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < _POWERS_OF_TEN_FROM else (1,)))
             axis.set_minor_locator(NullLocator())
         set_plain(axis)
 
 
-def pixels(figure: Figure, axes: Axes, x: Sequence[float], y: Sequence[float]) -> list[tuple[float, float]]:
-    """Return where points of the axes are in the SVG, in its units from its left upper corner."""
-    height = figure.get_size_inches()[1] * 72
-    unit = 72 / figure.dpi
-    places = axes.transData.transform(list(zip(x, y, strict=True)))
-    return [(round(across * unit, 1), round(height - up * unit, 1)) for across, up in places]
+def set_legend(figure: Figure, title: str | None = None, size: float = 9, **options: Any) -> Any:  # noqa: ANN401
+    """Put a legend to the right of the axes, and return it; `size` is that of its font, in points."""
+    return figure.legend(
+        loc="outside right upper",
+        frameon=False,
+        fontsize=size,
+        title=title,
+        title_fontsize=max(size, 8.5),
+        alignment="left",
+        **options,
+    )

@@ -1,101 +1,122 @@
-"""The picture of a directory: energy per token against throughput."""
+"""The Pareto plot: energy per token against throughput."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llenergymeasure.cli.commands.plot.page import page
-from llenergymeasure.cli.terminal.stream import plural
+from llenergymeasure._format import plural
 from llenergymeasure.plotting._figure import (
     BLACK,
     COLOURS,
     GREY,
     new_figure,
-    pixels,
-    render,
+    set_legend,
     set_scales,
     set_title,
     shown,
     style,
 )
-from llenergymeasure.plotting._points import OTHER
+from llenergymeasure.plotting._points import COLUMNS, OTHER, ParetoPoints
+from llenergymeasure.results.store import ResultStore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-    from llenergymeasure.plotting._points import Cloud
+    from llenergymeasure.results.scan import Scan
 
-__all__ = ["draw"]
+__all__ = ["plot_pareto"]
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _MOST_MODELS = 36
-"""Each has a colour and a marker that no other has, and the legend fits the height of the picture."""
+"""Each model has its own colour and marker, and the legend fits the height of the figure."""
 _RASTER_FROM = 5_000
-"""Marks from which an image of them takes less room than each drawn by itself."""
+"""Marks from which one image of all marks is smaller than the marks."""
 _SIZES = ((300, 6.5), (2_000, 5.0), (20_000, 3.0))
 _SMALLEST = 1.6
+_SHORT_LEGEND = 24
 
 
-def draw(cloud: Cloud, name: str, form: str) -> bytes:
-    """Draw results, as `"svg"`, `"png"` or `"html"`.
+def plot_pareto(source: ResultStore | Scan | ParetoPoints, *, name: str | None = None) -> Figure:
+    """Draw energy per token (joules) against throughput (tokens per second), a mark per result.
+
+    The marks are coloured by model. The line is the Pareto front: no result has both less energy per token
+    and more throughput. Results without both values are left out, and the subtitle counts them. A wide range
+    makes an axis logarithmic.
 
     Args:
-        cloud: At least one result.
-        name: What the title calls them.
-        form: The format.
-    """
-    from matplotlib.lines import Line2D  # noqa: PLC0415 - slow to load, and optional
+        source: A store, or a scan of at least the columns `path`, `effective_config.model`, `backend`,
+            `avg_tokens_per_second` and `avg_energy_per_token_j`; a scan selects results with `where`, and
+            skips invalid files with `on_error`.
+        name: The name of the results in the title; by default that of the store's directory.
 
+    Returns:
+        A figure with one axes, of 11 by 6.6 inches. The line with the gid `front` is the front.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        ValueError: The scan lacks a column, or no result has both values.
+    """
+    points, default = _points_of(source)
+    if not points.points:
+        raise ValueError(
+            "expected results with avg_tokens_per_second and avg_energy_per_token_j, got none; "
+            "check the directory, and the conditions of the scan"
+        )
+    return _draw(points, default if name is None else name)
+
+
+def _points_of(source: ResultStore | Scan | ParetoPoints) -> tuple[ParetoPoints, str]:
+    if isinstance(source, ParetoPoints):
+        return source, "results"
+    if isinstance(source, ResultStore):
+        return ParetoPoints(batch.to_pydict() for batch in source.scan(COLUMNS)), source.root.name
+    missing = [column for column in COLUMNS if column not in source.schema.names]
+    if missing:
+        raise ValueError(f"expected a scan with the column {missing[0]}; do: store.scan({list(COLUMNS)})")
+    return ParetoPoints(batch.to_pydict() for batch in source), "results"
+
+
+def _draw(data: ParetoPoints, name: str) -> Figure:
     with style():
+        from matplotlib.lines import Line2D  # noqa: PLC0415 - slow to load, and optional
+
         figure, axes = new_figure(11, 6.6)
-        groups = cloud.by_model(_MOST_MODELS)
-        rates = [point.rate for point in cloud.points]
-        energies = [point.energy for point in cloud.points]
-        set_scales(axes, rates, energies)
-        _draw_marks(axes, cloud, groups)
-        _draw_front(axes, cloud)
+        groups = data.by_model(_MOST_MODELS)
+        set_scales(axes, [point.rate for point in data.points], [point.energy for point in data.points])
+        _draw_marks(axes, data, groups)
+        _draw_front(axes, data)
         axes.set_xlabel("throughput (tokens/s)")
         axes.set_ylabel("energy per token (J)")
-        models = len({point.model for point in cloud.points})
+        models = len({point.model for point in data.points})
         left_out = (
-            f" {plural(cloud.left_out, 'result')} without both figures left out." if cloud.left_out else ""
+            f" {plural(data.left_out, 'result')} without both values left out." if data.left_out else ""
         )
         set_title(
             axes,
             f"Energy per token against throughput: {shown(name, 48)}",
-            f"{plural(len(cloud.points), 'result')}, {plural(models, 'model')}. "
+            f"{plural(len(data.points), 'result')}, {plural(models, 'model')}. "
             f"Better is lower, and further right.{left_out}",
         )
-        legend = figure.legend(
-            loc="outside right upper",
-            frameon=False,
-            fontsize=8.5 if len(groups) <= 24 else 7.5,  # noqa: PLR2004 - as many lines are as high as the axes
-            title="Model (results), by least J/token",
-            title_fontsize=8.5,
-            alignment="left",
+        legend = set_legend(
+            figure,
+            "Model (results), by least J/token",
+            size=8.5 if len(groups) <= _SHORT_LEGEND else 7.5,
             labelspacing=0.35,
         )
         for handle in legend.findobj(Line2D):
             handle.set(markersize=_SIZES[0][1])
-        if form != "html":
-            return render(figure, form)
-        picture = render(figure, "svg")
-        labels = [
-            (shown(point.model, 200), shown(point.backend, 80), shown(point.path, 300))
-            for point in cloud.points
-        ]
-        notes = [f"{point.energy:.4g} J/token, {point.rate:.5g} tokens/s" for point in cloud.points]
-        return page(name, picture, pixels(figure, axes, rates, energies), labels, notes)
+        return figure
 
 
-def _draw_marks(axes: Axes, cloud: Cloud, groups: dict[str, list[int]]) -> None:
-    count = len(cloud.points)
+def _draw_marks(axes: Axes, data: ParetoPoints, groups: dict[str, list[int]]) -> None:
+    count = len(data.points)
     size = next((size for most, size in _SIZES if count <= most), _SMALLEST)
-    for number, (model, places) in enumerate(groups.items()):
+    for number, (model, indices) in enumerate(groups.items()):
         is_rest = model is OTHER
         axes.plot(
-            [cloud.points[place].rate for place in places],
-            [cloud.points[place].energy for place in places],
+            [data.points[index].rate for index in indices],
+            [data.points[index].energy for index in indices],
             linestyle="",
             marker="." if is_rest else _MARKERS[number % len(_MARKERS)],
             color=GREY if is_rest else COLOURS[number % len(COLOURS)],
@@ -103,16 +124,16 @@ def _draw_marks(axes: Axes, cloud: Cloud, groups: dict[str, list[int]]) -> None:
             markeredgecolor="white",
             markeredgewidth=0.4 if size > _SIZES[-1][1] else 0,
             alpha=0.85,
-            label=f"{shown(model, 40)} ({len(places):,})",
+            label=f"{shown(model, 40)} ({len(indices):,})",
             gid=f"model-{number}",
             rasterized=count > _RASTER_FROM,
             zorder=1.5 if is_rest else 2,
         )
 
 
-def _draw_front(axes: Axes, cloud: Cloud) -> None:
-    """Draw what is the least energy at each throughput or more."""
-    front = [cloud.points[place] for place in cloud.front]
+def _draw_front(axes: Axes, data: ParetoPoints) -> None:
+    """Draw the least energy per token at each throughput or more."""
+    front = [data.points[index] for index in data.front]
     left, top = axes.get_xlim()[0], axes.get_ylim()[1]
     rates = [left, *(point.rate for point in front), front[-1].rate]
     energies = [front[0].energy, *(point.energy for point in front), top]

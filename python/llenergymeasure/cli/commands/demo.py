@@ -1,30 +1,29 @@
-"""`llem demo`: a synthetic sweep is saved, loaded back, compared and shown."""
+"""`llem demo`: save, load, compare and show a synthetic sweep."""
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
+from shlex import quote
+from shutil import which
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 
+from llenergymeasure._format import human_bytes, human_seconds, plural, printable
+from llenergymeasure.cli.errors import CommandError, UsageError
 from llenergymeasure.cli.synthetic import NOTICE, Synthetic, sweep
 from llenergymeasure.cli.terminal.interrupt import Interrupt
 from llenergymeasure.cli.terminal.progress import progress_bar
-from llenergymeasure.cli.terminal.stream import (
-    ERR,
-    OUT,
-    UsageError,
-    human_bytes,
-    human_seconds,
-    plural,
-    printable,
-)
-from llenergymeasure.errors import LLEMError
+from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.results.store import ResultStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import RenderableType
     from rich.table import Table
     from rich.tree import Tree
@@ -42,44 +41,64 @@ _ASCII_BLOCKS = "_.-=+*#@"
 
 def demo(
     output_dir: Annotated[
-        str, typer.Argument(metavar="DIR", help="Where the results go; what is there already stays.")
+        str, typer.Argument(metavar="DIR", help="The root of the store; existing results stay.")
     ] = "llem-demo",
 ) -> int:
-    """Make a small synthetic sweep, save it, load it back, and show what is on disk.
+    """Make a small synthetic sweep, save it, load it back, and show the files.
 
-    Nothing is measured: the figures are made up, and each result says so.
+    Nothing is measured: the numbers are made up, and each result says so.
 
-    Exit status: 0 all came back as they were saved, 1 not, 2 wrong usage, 130 interrupted.
+    Exit status: 0 every loaded result equals the saved one, 1 not, 2 wrong usage, 130 interrupted.
     """
     if not output_dir:
-        raise UsageError("demo", "DIR is empty")
+        raise UsageError("DIR is empty")
     if os.path.lexists(output_dir) and not Path(output_dir).is_dir():
-        raise UsageError("demo", f"{output_dir} is not a directory")
+        raise UsageError(f"{output_dir} is not a directory")
     runs = list(sweep())
     store = ResultStore(output_dir)
+    earlier = _count(store)
+    began = time.perf_counter()
+    paths = _save(store, runs)
+    seconds = time.perf_counter() - began
     try:
-        began = time.perf_counter()
-        paths = _save(store, runs)
-        seconds = time.perf_counter() - began
         loaded = [store.load(path, missing_sidecar="error") for path in paths]
-    except (LLEMError, ValueError) as error:  # pydantic's ValidationError is a ValueError
-        ERR.write(f"llem demo: {printable(str(error))}\n")
-        return 1
+    except ValidationError as error:
+        raise CommandError(str(error)) from None
     given = [Path(output_dir) / path.relative_to(store.root) for path in paths]
-    size = sum(entry.stat().st_size for path in paths for entry in os.scandir(path.parent))
     differing = _differing(runs, loaded, given)
     OUT.print(
-        _heading("A synthetic sweep: the figures are made up, nothing was measured"),
+        _heading("A synthetic sweep: the numbers are made up, nothing was measured"),
         "",
         _table(loaded),
         "",
-        f"Saved durably: {plural(len(paths), 'result')}, {human_bytes(size)}, in {human_seconds(seconds)}.",
-        f"Loaded back:   {len(loaded) - len(differing)} of {len(loaded)} equal to what was saved.",
+        *_outcome(paths, seconds, earlier, printable(output_dir)),
+        f"Loaded back:   {len(loaded) - len(differing)} of {len(loaded)} equal to the saved ones.",
+        f"Disk use:      {printable(output_dir)} takes {human_bytes(_disk_use(store.root))}.",
     )
     for line in differing:
-        ERR.write(f"llem demo: {printable(line)}\n")
+        ERR.report(line)
     _show_files(Path(output_dir), given[0], runs[0])
     return 1 if differing else 0
+
+
+def _count(store: ResultStore) -> int:
+    """Return the number of results that the store holds already."""
+    if not store.root.is_dir():
+        return 0
+    return sum(len(batch) for batch in store.scan(["path"], on_error="collect"))
+
+
+def _outcome(paths: list[Path], seconds: float, earlier: int, root: str) -> Iterator[str]:
+    size = sum(entry.stat().st_size for path in paths for entry in os.scandir(path.parent))
+    yield f"Saved durably: {plural(len(paths), 'result')}, {human_bytes(size)}, in {human_seconds(seconds)}."
+    if earlier:
+        yield f"Added to:      {plural(earlier, 'result')} that {root} held already."
+
+
+def _disk_use(root: Path) -> int:
+    """Return the bytes of all blocks of a tree, or of all files where blocks are unknown."""
+    found = [path.lstat() for path in (root, *root.rglob("*"))]
+    return sum(status.st_blocks * 512 if hasattr(status, "st_blocks") else status.st_size for status in found)
 
 
 def _save(store: ResultStore, runs: list[Synthetic]) -> list[Path]:
@@ -97,7 +116,7 @@ def _save(store: ResultStore, runs: list[Synthetic]) -> list[Path]:
 
 
 def _differing(runs: list[Synthetic], loaded: list[ExperimentResult], paths: list[Path]) -> list[str]:
-    """Name each result that did not come back as it was saved, but for the name of its sidecar."""
+    """Return a line for each loaded result that differs from the saved one with its sidecar."""
     return [
         f"{path} is not what was saved"
         for run, back, path in zip(runs, loaded, paths, strict=True)
@@ -106,7 +125,7 @@ def _differing(runs: list[Synthetic], loaded: list[ExperimentResult], paths: lis
 
 
 def _heading(text: str) -> RenderableType:
-    from rich.text import Text  # noqa: PLC0415 - slow to load, and `llem save` needs none of it
+    from rich.text import Text  # noqa: PLC0415 - slow to load
 
     return Text(text, style="bold")
 
@@ -134,7 +153,7 @@ def _table(results: list[ExperimentResult]) -> Table:
 
 
 def _show_files(root: Path, record: Path, run: Synthetic) -> None:
-    """Show what a person finds: the directories, one record, its trace, and how to load it."""
+    """Print the directories, one record, its power trace, how to load it, and the next commands."""
     lines = record.read_text(encoding="utf-8").splitlines()
     OUT.print("", _heading("On disk"), _tree(root))
     OUT.print("", _heading(printable(str(record))), *lines[:_SHOWN_LINES], wrap=False)
@@ -152,9 +171,37 @@ def _show_files(root: Path, record: Path, run: Synthetic) -> None:
         f"result = ExperimentResult.from_json({str(record.parent)!r})",
         "print(result.total_energy_j, result.avg_energy_per_token_j)",
         "",
+        _heading("Next"),
+        *_next_commands(root, record.parent),
+        "",
         _heading(f"All of it is {NOTICE}."),
         wrap=False,
     )
+
+
+def _next_commands(root: Path, result: Path) -> list[str]:
+    """Return three commands as a user can type them in this directory and environment."""
+    program = _program()
+    return [
+        f"{program} ls {quote(str(root))}",
+        f"{program} show {quote(str(result))}",
+        f"{program} summary {quote(str(root))}",
+    ]
+
+
+def _program() -> str:
+    """Return the command line that starts this program: `llem` if that is on PATH, else its path."""
+    script = Path(sys.argv[0])
+    if script.stem != "llem" or not script.is_file():
+        script = Path(sys.executable).with_name("llem")
+    if not script.is_file():
+        return f"{quote(sys.executable)} -m llenergymeasure"
+    on_path = which("llem")
+    if on_path is not None and Path(on_path).samefile(script):
+        return "llem"
+    absolute = script.absolute()
+    below = absolute.is_relative_to(Path.cwd())
+    return quote(str(absolute.relative_to(Path.cwd()) if below else absolute))
 
 
 def _tree(root: Path) -> Tree:

@@ -1,4 +1,4 @@
-"""`llem ls`: the results of a directory as a table."""
+"""`llem ls`: list the results of a directory as a table."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llenergymeasure.cli.query import columns as _names
-from llenergymeasure.cli.query import where as _where
+from llenergymeasure._format import ABSENT, best_prefix, plural, prefixed, printable
+from llenergymeasure.cli.errors import UsageError
+from llenergymeasure.cli.query.columns import COLUMN_HELP, column_of, find_all, head_of
 from llenergymeasure.cli.query.reading import Reading, given_path
-from llenergymeasure.cli.terminal.json import as_json
-from llenergymeasure.cli.terminal.numbers import ABSENT, best_prefix, figures, prefixed, unit_of
-from llenergymeasure.cli.terminal.stream import ERR, OUT, UsageError, plural, printable
+from llenergymeasure.cli.query.where import WHERE_HELP
+from llenergymeasure.cli.terminal.json import to_json
+from llenergymeasure.cli.terminal.numbers import format_numbers, unit_of
+from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.cli.terminal.table import Column, print_table
 
 if TYPE_CHECKING:
@@ -28,27 +30,28 @@ __all__ = ["ls"]
 _PATH = "path"
 _USUAL = ("model", "backend", "tokens", "energy", "J/token", "tokens/s", "when", "warnings")
 _FLEXIBLE = 10
-"""How narrow a text may be made."""
+"""The least width of a text."""
 
 Row = tuple[Any, ...]
 
 
 def ls(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
     directory: Annotated[
-        str, typer.Argument(metavar="DIR", show_default=False, help="Where the results are, at any depth.")
+        str,
+        typer.Argument(metavar="DIR", show_default=False, help="The directory of the results, at any depth."),
     ],
     where: Annotated[
-        list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=_where.HELP)
+        list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=WHERE_HELP)
     ] = [],  # noqa: B006 - typer copies it
     sort: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="Sort by a column, or by -COLUMN the other way round; what is not there is last.",
+            help="Sort by a column, or in descending order by -COLUMN; absent values are last.",
         ),
     ] = None,
     reverse: Annotated[  # noqa: FBT002 - an option of the command line
-        bool, typer.Option("--reverse", "-r", help="Sort the other way round.")
+        bool, typer.Option("--reverse", "-r", help="Reverse the order.")
     ] = False,
     columns: Annotated[
         list[str],
@@ -57,67 +60,65 @@ def ls(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
             "-c",
             metavar="COLUMN,...",
             show_default=False,
-            help=f"What is shown, in this order. {_names.HELP}",
+            help=f"The columns, in their order. {COLUMN_HELP}",
         ),
     ] = [],  # noqa: B006
     limit: Annotated[
-        int | None, typer.Option("--limit", "-n", metavar="N", min=0, help="Show the first N alone.")
+        int | None, typer.Option("--limit", "-n", metavar="N", min=0, help="Show only the first N.")
     ] = None,
-    as_json_: Annotated[  # noqa: FBT002
+    as_json: Annotated[  # noqa: FBT002
         bool,
         typer.Option(
             "--json",
             help="Print a JSON array: an object for each result, by full column names and in base units, and "
-            "one with path and error for each file that is none.",
+            "one with path and error for each invalid result file.",
         ),
     ] = False,
 ) -> int:
-    """List the results of a directory, by path if no other order is asked for.
+    """List the results of a directory, by path unless another order is given.
 
-    A terminal that is too narrow shows less: the path goes first. Elsewhere the
-    table is whole.
+    A narrow terminal shows fewer columns, and drops the path first. Elsewhere
+    the table is complete. An invalid result file is reported on standard error.
 
-    A file that is no result is named on standard error, and hides no other.
-
-    Exit status: 0 all read, also where there is none; 1 some not; 2 wrong usage; 130 interrupted.
+    Exit status: 0 all read, or none found; 1 some not; 2 wrong usage; 130 interrupted.
     """
     try:
-        wanted = _names.find(columns) or [*_names.find(_USUAL), _PATH]
+        wanted = find_all(columns) or [*find_all(_USUAL), _PATH]
         by, is_descending = _order(sort, is_reversed=reverse)
     except ValueError as error:
-        raise UsageError("ls", str(error)) from None
+        raise UsageError(str(error)) from None
     read = list(dict.fromkeys([*wanted, _PATH, *([by] if by else [])]))
-    reading = Reading("ls", directory, read, where)
+    reading = Reading(directory, read, where)
     rows = _Rows(reading, directory)
     taken = rows.take(by, is_descending=is_descending, limit=limit)
     shown = [name for name in rows.names if not _is_extra(name, wanted)]
     places = [rows.names.index(name) for name in _ordered(shown, wanted)]
     table = {rows.names[place]: [row[place] for row in taken] for place in places}
-    if as_json_:
+    if as_json:
         objects = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
-        OUT.write(as_json([*objects, *_bad(reading)]))
+        OUT.write(to_json([*objects, *_invalid(reading)]))
     elif taken:
         is_usual = not columns
         print_table(
-            _told_apart([_column(name, values, is_usual=is_usual) for name, values in table.items()], table)
+            _with_unique_heads(
+                [_column(name, values, is_usual=is_usual) for name, values in table.items()], table
+            )
         )
     left_out = reading.found - len(taken)
     if left_out:
-        ERR.write(
-            f"llem ls: {len(taken):,} of {plural(reading.found, 'result')} shown, {left_out:,} left out\n"
-        )
-    reading.tell()
+        ERR.report(f"{len(taken):,} of {plural(reading.found, 'result')} shown, {left_out:,} left out")
+    reading.report()
     return reading.status
 
 
 def _order(sort: str | None, *, is_reversed: bool) -> tuple[str | None, bool]:
     if sort is None:
         return (_PATH, True) if is_reversed else (None, False)
-    return _names.column_of(sort.removeprefix("-")), sort.startswith("-") != is_reversed
+    return column_of(sort.removeprefix("-")), sort.startswith("-") != is_reversed
 
 
 def _is_extra(name: str, wanted: Sequence[str]) -> bool:
-    """Tell whether a column was read only to sort, or to name the rows."""
+    """Return True for a column that was read only to sort, or to name the rows."""
     return not any(name == other or name.startswith(f"{other}.") for other in wanted)
 
 
@@ -127,20 +128,20 @@ def _ordered(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     )
 
 
-def _bad(reading: Reading) -> Iterator[dict[str, str]]:
+def _invalid(reading: Reading) -> Iterator[dict[str, str]]:
     for path, message in reading.errors.items():
         yield {"path": path, "error": message}
 
 
 class _Rows:
-    """The rows of a reading, in their order."""
+    """The rows of a reading, in the requested order."""
 
     def __init__(self, reading: Reading, directory: str) -> None:
         self._reading, self._directory = reading, directory
         self.names: list[str] = []
 
     def take(self, by: str | None, *, is_descending: bool, limit: int | None) -> list[Row]:
-        """Read all, and return the first rows; no more are held in memory than that."""
+        """Read all rows, and return the first ones; memory holds no more than those."""
         rows = self._read()
         first = next(rows, None)
         if first is None:
@@ -149,7 +150,7 @@ class _Rows:
         if by is None:
             taken = list(islice(rows, limit))
             for _ in rows:
-                pass  # counted, and looked at for what is no result
+                pass  # reading counts them, and finds invalid files
             return taken
         key = _rank(self.names.index(by), is_descending=is_descending)
         if limit is None:
@@ -171,7 +172,7 @@ def _chain(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
 
 
 def _rank(place: int, *, is_descending: bool) -> Callable[[Row], tuple[int, Any]]:
-    """Return the key of a row: values, then NaN, then null, whichever way; lists go by their length."""
+    """Return the sort key: values, NaN, null in both directions; a list sorts by its length."""
     sign = -1 if is_descending else 1
 
     def key(row: Row) -> tuple[int, Any]:
@@ -186,7 +187,7 @@ def _rank(place: int, *, is_descending: bool) -> Callable[[Row], tuple[int, Any]
 
 
 def _column(name: str, values: list[Any], *, is_usual: bool) -> Column:
-    """Return what a person sees of a column."""
+    """Return a column of the table."""
     sample = next((value for value in values if value is not None), None)
     if name == "avg_energy_per_token_j" or (
         isinstance(sample, (int, float)) and not isinstance(sample, bool)
@@ -199,11 +200,11 @@ def _column(name: str, values: list[Any], *, is_usual: bool) -> Column:
         return Column("warnings", counts, right=True, folded=("warn-", "ings"))
     cells = [_text(value) for value in values]
     dropped = 1 if is_usual and name == _PATH else 0
-    return Column(_names.head(name), cells, least=_FLEXIBLE, dropped=dropped)
+    return Column(head_of(name), cells, least=_FLEXIBLE, dropped=dropped)
 
 
-def _told_apart(columns: list[Column], names: Iterable[str]) -> list[Column]:
-    """Give columns whose heads are alike their full names."""
+def _with_unique_heads(columns: list[Column], names: Iterable[str]) -> list[Column]:
+    """Replace equal heads by the full names of their columns."""
     heads = [column.name for column in columns]
     return [
         column if heads.count(column.name) == 1 else replace(column, name=name)
@@ -215,13 +216,13 @@ def _number_column(name: str, values: list[Any]) -> Column:
     bare, unit = unit_of(name)
     if name.startswith("effective_config."):
         return Column(
-            _names.head(name), [ABSENT if value is None else _plain(value) for value in values], right=True
+            head_of(name), [ABSENT if value is None else _plain(value) for value in values], right=True
         )
     power = best_prefix(values, unit)
-    head, symbol = _names.head(name, bare), prefixed(power, unit)
+    head, symbol = head_of(name, bare), prefixed(power, unit)
     if "/" in head:  # the name is the unit
         head, symbol = symbol, ""
-    return Column(head, figures(values, power), symbol, right=True)
+    return Column(head, format_numbers(values, power), symbol, right=True)
 
 
 def _plain(value: float) -> str:
@@ -229,7 +230,7 @@ def _plain(value: float) -> str:
 
 
 def _time_column(name: str, values: list[datetime | None]) -> Column:
-    """Show minutes where a person looks, and the seconds where a program may."""
+    """Return a column of times: with minutes on a terminal, with seconds elsewhere."""
     is_seen = OUT.is_terminal
     zone = "UTC" if any(value is not None and value.tzinfo is not None for value in values) else ""
     texts = [
@@ -244,7 +245,7 @@ def _time_column(name: str, values: list[datetime | None]) -> Column:
         short = ([text.partition("-")[2] or text for text in texts], str(years.pop()))
     elif is_seen and not zone:
         short = ([text.partition(" ")[0] for text in texts], "")
-    return Column(_names.head(name), texts, zone, short=short)
+    return Column(head_of(name), texts, zone, short=short)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - any value of a column

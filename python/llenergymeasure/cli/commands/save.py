@@ -1,4 +1,4 @@
-"""`llem save`: results from files go into a store."""
+"""`llem save`: save results from files into a store."""
 
 from __future__ import annotations
 
@@ -16,26 +16,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llenergymeasure._format import human_bytes, human_seconds, plural, printable
+from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.terminal.input import (
     STDIN,
+    InputError,
     NotAResultError,
     Record,
-    Trouble,
     parse,
     read_records,
     total_size,
 )
 from llenergymeasure.cli.terminal.interrupt import Interrupt
 from llenergymeasure.cli.terminal.progress import Bar, progress_bar
-from llenergymeasure.cli.terminal.stream import (
-    ERR,
-    OUT,
-    UsageError,
-    human_bytes,
-    human_seconds,
-    plural,
-    printable,
-)
+from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.errors import PersistenceError, SidecarError
 from llenergymeasure.results.store import ResultStore
 
@@ -47,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["save"]
 
 _PATIENCE = 0.15
-"""Seconds that a user waits who will not wait."""
+"""Seconds to wait for running saves after a second Ctrl-C."""
 
 
 def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
@@ -56,39 +50,39 @@ def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
         typer.Argument(
             metavar="FILE",
             show_default=False,
-            help="Results: JSON, one a file, or JSON Lines, one a line. - is standard input.",
+            help="Results: JSON, one per file, or JSON Lines, one per line. - is standard input.",
         ),
     ],
     output_dir: Annotated[
         str,
-        typer.Option("--output-dir", "-o", metavar="DIR", show_default=False, help="Where the results go."),
+        typer.Option("--output-dir", "-o", metavar="DIR", show_default=False, help="The root of the store."),
     ],
     timeseries: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="The power trace (Parquet) of the one result that is saved."),
+        typer.Option(metavar="FILE", help="The power trace (Parquet) of a single result."),
     ] = None,
     with_sidecars: Annotated[  # noqa: FBT002 - an option of the command line
         bool,
         typer.Option(
             "--with-sidecars",
-            help="Take along the power trace beside each file: x.parquet for x.json, "
+            help="Also save the power trace next to each file: x.parquet for x.json, "
             "and timeseries.parquet for result.json.",
         ),
     ] = False,
     print_paths: Annotated[  # noqa: FBT002
-        bool, typer.Option("--print-paths", help="Print the path of each saved result, one a line.")
+        bool, typer.Option("--print-paths", help="Print the path of each saved result, one per line.")
     ] = False,
     as_json: Annotated[  # noqa: FBT002
-        bool, typer.Option("--json", help="Print one JSON object that says what was saved and what was not.")
+        bool, typer.Option("--json", help="Print one JSON object that lists saved results and failures.")
     ] = False,
     quiet: Annotated[  # noqa: FBT002
-        bool, typer.Option("--quiet", "-q", help="No progress bar and no summary; errors are still told.")
+        bool, typer.Option("--quiet", "-q", help="Print no progress bar and no summary, only errors.")
     ] = False,
 ) -> int:
     """Save results durably, each in a directory of its own.
 
-    A result that cannot be read or saved is named on standard error, and does
-    not stop the others. What the command calls saved survives a power cut.
+    A result that cannot be read or saved is reported on standard error, and does
+    not stop the others. A result that counts as saved survives a power cut.
 
     Exit status: 0 all saved, 1 some not, 2 wrong usage, 130 interrupted.
     """
@@ -100,8 +94,8 @@ def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
         two_outputs=print_paths and as_json,
     )
     run = _Run(output_dir, print_paths=print_paths)
-    records: Iterable[Record | Trouble] = read_records(files, with_sidecars=with_sidecars)
-    # Paths that scroll by on a terminal are progress enough, and would tear the bar.
+    records: Iterable[Record | InputError] = read_records(files, with_sidecars=with_sidecars)
+    # Paths on a terminal show progress, and would break the bar.
     bar_wanted = not quiet and not (print_paths and OUT.is_terminal)
     with (
         Interrupt() as interrupt,
@@ -116,7 +110,7 @@ def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
             run.tally.interrupted = True
     run.finish(as_json=as_json, quiet=quiet)
     if run.tally.under_way:
-        # The user would not wait for them a moment ago, and the end of the interpreter would.
+        # A normal exit would wait for saves that the user gave up on.
         os._exit(run.status)
     return run.status
 
@@ -125,33 +119,35 @@ def _check_usage(
     files: list[str], output_dir: str, timeseries: str | None, *, with_sidecars: bool, two_outputs: bool
 ) -> None:
     if files.count(STDIN) > 1:
-        raise UsageError("save", "- (standard input) can be read only once")
+        raise UsageError("- (standard input) can be read only once")
     if two_outputs:
-        raise UsageError("save", "--print-paths and --json both want standard output; --json has the paths")
+        raise UsageError(
+            "--print-paths and --json both write to standard output; use --json, which has the paths"
+        )
     if not output_dir:
-        raise UsageError("save", "--output-dir is empty")
+        raise UsageError("--output-dir is empty")
     if os.path.lexists(output_dir) and not Path(output_dir).is_dir():
-        raise UsageError("save", f"--output-dir {output_dir} is not a directory")
+        raise UsageError(f"--output-dir {output_dir} is not a directory")
     if timeseries is None:
         return
     if with_sidecars:
-        raise UsageError("save", "--timeseries and --with-sidecars cannot be used together")
+        raise UsageError("--timeseries and --with-sidecars cannot be used together")
     if not os.path.lexists(timeseries):
-        raise UsageError("save", f"--timeseries {timeseries} does not exist")
+        raise UsageError(f"--timeseries {timeseries} does not exist")
     if not Path(timeseries).is_file():
-        raise UsageError("save", f"--timeseries {timeseries} is not a file")
+        raise UsageError(f"--timeseries {timeseries} is not a file")
 
 
-def _with_timeseries(records: Iterable[Record | Trouble], timeseries: str) -> list[Record | Trouble]:
-    """Give the trace to the one record; nothing is saved where there are more."""
-    taken: list[Record | Trouble] = []
-    alone = True
+def _with_timeseries(records: Iterable[Record | InputError], timeseries: str) -> list[Record | InputError]:
+    """Give the trace to the only record; several records are wrong usage."""
+    taken: list[Record | InputError] = []
+    is_first = True
     for record in records:
         if isinstance(record, Record):
-            if not alone:
-                raise UsageError("save", "--timeseries belongs to one result, and the input holds more")
-            alone = False
-            taken.append(Record(record.place, record.content, Path(timeseries)))
+            if not is_first:
+                raise UsageError("--timeseries expects one result, got several")
+            is_first = False
+            taken.append(Record(record.position, record.content, Path(timeseries)))
         else:
             taken.append(record)
     return taken
@@ -159,7 +155,7 @@ def _with_timeseries(records: Iterable[Record | Trouble], timeseries: str) -> li
 
 @contextmanager
 def _warnings_as_notes(run: _Run, bar: Bar) -> Iterator[None]:
-    """Turn each warning of the package into one line."""
+    """Report each warning of the package as one line."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = lambda message, *_, **__: run.warn(bar, str(message))
@@ -176,7 +172,7 @@ class _Failure:
 
 @dataclass
 class _Tally:
-    """What `--json` prints; `saved` counts `paths`, also those that have a failure of their own.
+    """The object that `--json` prints; `saved` counts `paths`, with those that have a failure of their own.
 
     `traces_not_given` counts records that name a power trace for which no file was given.
     """
@@ -198,15 +194,15 @@ class _Tally:
 
 
 class _Run:
-    """One run of the command: what became of each record."""
+    """One run of the command, with the outcome of each record."""
 
     def __init__(self, output_dir: str, *, print_paths: bool) -> None:
         self._output_dir = output_dir
         self._store = ResultStore(output_dir)
         self._print_paths = print_paths
         self._began = time.perf_counter()
-        # Records in the order of the input, each with what will become of it.
-        self._line: deque[tuple[Record | Trouble, Future[Path]]] = deque()
+        # Records in the order of the input, each with its outcome.
+        self._line: deque[tuple[Record | InputError, Future[Path]]] = deque()
         self._lock = threading.RLock()
         self._gave_up = False
         self.tally = _Tally(output_dir)
@@ -218,8 +214,8 @@ class _Run:
             return 130
         return 1 if self.tally.failures else 0
 
-    def save_all(self, records: Iterable[Record | Trouble], bar: Bar, interrupt: Interrupt) -> None:
-        """Save what can be saved, and tell what cannot; an interrupt waits for what was begun."""
+    def save_all(self, records: Iterable[Record | InputError], bar: Bar, interrupt: Interrupt) -> None:
+        """Save all records, and report failures; an interrupt waits for running saves."""
         writer = self._store.writer(on_error="ignore")
         try:
             try:
@@ -231,14 +227,14 @@ class _Run:
                     writer.close()
         finally:
             if self._line:
-                # Told twice. What is not in place is undone as far as that is quick.
+                # A second Ctrl-C: undo unfinished saves if that is quick.
                 self._gave_up = True
-                writer._abandon(_PATIENCE)  # noqa: SLF001 - nobody else gives up on results
+                writer._abandon(_PATIENCE)  # noqa: SLF001 - no other caller gives up on results
             with self._lock:
                 self.tally.under_way = len(self._line)
 
-    def _take(self, record: Record | Trouble, writer: Writer, bar: Bar) -> None:
-        """Begin to save a record; what becomes of it is told in the order of the input."""
+    def _take(self, record: Record | InputError, writer: Writer, bar: Bar) -> None:
+        """Submit a record; outcomes are reported in the order of the input."""
         future: Future[Path] = Future()
         if isinstance(record, Record):
             try:
@@ -247,17 +243,17 @@ class _Run:
                 future = writer.submit(result, record.sidecar)
             except NotAResultError as error:
                 future.set_exception(error)
-        elif record.loss:
+        elif record.is_loss:
             future.set_exception(NotAResultError(record.message))
         else:
-            self.warn(bar, f"{record.place}: {record.message}")
+            self.warn(bar, f"{record.position}: {record.message}")
             return
         with self._lock:
             self._line.append((record, future))
-        future.add_done_callback(lambda _: self._tell(bar))
+        future.add_done_callback(lambda _: self._report(bar))
 
-    def _tell(self, bar: Bar) -> None:
-        """Tell of each record whose turn it is; called in the thread that finished one."""
+    def _report(self, bar: Bar) -> None:
+        """Report each finished record that is next in order; runs in the thread of the save."""
         with self._lock:
             while self._line and self._line[0][1].done() and not self._gave_up:
                 record, future = self._line.popleft()
@@ -265,7 +261,7 @@ class _Run:
                 if isinstance(record, Record):
                     bar.advance(len(record.content), saved=saved)
 
-    def _account(self, record: Record | Trouble, future: Future[Path], bar: Bar) -> bool:
+    def _account(self, record: Record | InputError, future: Future[Path], bar: Bar) -> bool:
         error = future.exception()
         if error is None:
             self._saved(future.result())
@@ -282,29 +278,29 @@ class _Run:
         return True
 
     def _saved(self, path: Path) -> str:
-        """Count a result that is on disk, and return its path in the form the user gave."""
+        """Count a result that is on disk, and return its path below the typed directory."""
         shown = os.path.join(self._output_dir, path.relative_to(self._store.root))  # noqa: PTH118 - keeps "./"
         self.tally.saved += 1
         self.tally.paths.append(shown)
-        with suppress(OSError):  # whoever tidies up at once takes nothing from the count
+        with suppress(OSError):  # another program may move the result at once
             self.tally.bytes += sum(entry.stat().st_size for entry in os.scandir(path.parent))
         if self._print_paths:
             OUT.write(os.fsencode(shown) + b"\n")
         return shown
 
-    def _fail(self, bar: Bar, what: Record | Trouble, message: str, saved: str | None = None) -> None:
+    def _fail(self, bar: Bar, origin: Record | InputError, message: str, saved: str | None = None) -> None:
         if saved is None:
             self.tally.failed += 1
-        self.tally.failures.append(_Failure(what.place.source, what.place.line, message, saved))
-        bar.note(f"{what.place}: {printable(message)}")
+        self.tally.failures.append(_Failure(origin.position.source, origin.position.line, message, saved))
+        bar.note(f"{origin.position}: {printable(message)}")
 
     def warn(self, bar: Bar, message: str) -> None:
-        """Tell what is no failure, but worth knowing."""
+        """Report a warning."""
         self.tally.warnings.append(message)
         bar.note(f"warning: {printable(message)}")
 
     def finish(self, *, as_json: bool, quiet: bool) -> None:
-        """Say at the end what was done."""
+        """Print the outcome of the run."""
         tally = self.tally
         tally.seconds = time.perf_counter() - self._began
         tally.results_per_second = tally.saved / tally.seconds
@@ -329,7 +325,7 @@ class _Run:
             (tally.failed, "not saved"),
             (tally.without_sidecar, "without its sidecar"),
             (tally.unconfirmed, "whose flush failed"),
-            (tally.under_way, "under way when it was told not to wait"),
+            (tally.under_way, "still running at the second interrupt"),
         ):
             if count:
                 text += f"; {count:,} {what}"

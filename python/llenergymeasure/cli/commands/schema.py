@@ -1,4 +1,4 @@
-"""`llem schema`: the JSON Schema of `result.json`."""
+"""`llem schema`: print the JSON Schema of `result.json`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic.json_schema import GenerateJsonSchema
 
-from llenergymeasure.cli.terminal.json import as_json
+from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.stream import OUT
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 
@@ -21,31 +21,31 @@ _NON_FINITE = ["NaN", "Infinity", "-Infinity"]
 
 
 class _Generator(GenerateJsonSchema):
-    """Says of files what pydantic says of models, where the two differ."""
+    """A generator for the schema of files, where it differs from that of models."""
 
     def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
-        """A number, or the name of one that JSON has not."""
+        """Return the schema of a number, or of the name of a non-finite one."""
         return {"anyOf": [super().float_schema(schema), {"enum": _NON_FINITE}]}
 
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:  # noqa: ARG002 - the signature
-        """ISO 8601; `date-time` of JSON Schema would ask for a zone."""
+        """Return the schema of ISO 8601 text; `date-time` of JSON Schema would require a zone."""
         return {"type": "string", "description": "ISO 8601, with or without a zone"}
 
 
 def schema(
-    as_json_: Annotated[  # noqa: ARG001, FBT002 - every command has it
+    as_json: Annotated[  # noqa: ARG001, FBT002 - every command has the option
         bool, typer.Option("--json", help="Print JSON, as without it.")
     ] = False,
 ) -> int:
     """Print the JSON Schema of result.json.
 
-    It is of draft 2020-12, and for the schema line that this version reads and
-    writes. Numbers that JSON has not are the strings "NaN", "Infinity" and
-    "-Infinity".
+    The schema follows draft 2020-12, and describes the schema line that this
+    version reads and writes. Non-finite numbers are the strings "NaN",
+    "Infinity" and "-Infinity".
 
-    Exit status: 0 printed, 1 not, 2 wrong usage.
+    Exit status: 0 printed, 1 not printed, 2 wrong usage.
     """
     described: dict[str, Any] = ExperimentResult.model_json_schema(schema_generator=_Generator)
     described["properties"]["schema_version"] |= {"const": SCHEMA_VERSION}
-    OUT.write(as_json({"$schema": _Generator.schema_dialect, **described}))
+    OUT.write(to_json({"$schema": _Generator.schema_dialect, **described}))
     return 0

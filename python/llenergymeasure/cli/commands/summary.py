@@ -1,4 +1,4 @@
-"""`llem summary`: mean and standard deviation over repeats."""
+"""`llem summary`: print mean and standard deviation over repeats."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
-from llenergymeasure.cli.query import columns as _names
-from llenergymeasure.cli.query import where as _where
+from llenergymeasure._format import ABSENT, best_prefix, format_number, plural, prefixed, printable
+from llenergymeasure.cli.errors import UsageError
+from llenergymeasure.cli.query.columns import COLUMN_HELP, find_all, head_of
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.statistics import Statistic
-from llenergymeasure.cli.terminal.json import as_json
-from llenergymeasure.cli.terminal.numbers import ABSENT, align, best_prefix, figure, prefixed, unit_of
-from llenergymeasure.cli.terminal.stream import ERR, OUT, UsageError, plural, printable
+from llenergymeasure.cli.query.where import WHERE_HELP
+from llenergymeasure.cli.terminal.json import to_json
+from llenergymeasure.cli.terminal.numbers import align, unit_of
+from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.cli.terminal.table import Column, print_table
 
 __all__ = ["summary"]
 
 _METRICS = ("energy", "J/token", "tokens/s", "time")
 _DROPPED = "time"
-"""The metric that goes first where a terminal is too narrow."""
+"""The metric that a narrow terminal drops first."""
 _FLEXIBLE = 14
 _SD_DIGITS = 2
 
@@ -31,7 +33,8 @@ Key = tuple[Any, ...]
 
 def summary(
     directory: Annotated[
-        str, typer.Argument(metavar="DIR", show_default=False, help="Where the results are, at any depth.")
+        str,
+        typer.Argument(metavar="DIR", show_default=False, help="The directory of the results, at any depth."),
     ],
     by: Annotated[
         list[str],
@@ -39,13 +42,13 @@ def summary(
             "--by",
             "-b",
             metavar="COLUMN,...",
-            help=f"Results that have these in common are repeats. {_names.HELP}",
+            help=f"The columns that repeats have in common. {COLUMN_HELP}",
         ),
     ] = ["model", "backend"],  # noqa: B006 - typer copies it
     where: Annotated[
-        list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=_where.HELP)
+        list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=WHERE_HELP)
     ] = [],  # noqa: B006
-    as_json_: Annotated[  # noqa: FBT002 - an option of the command line
+    as_json: Annotated[  # noqa: FBT002 - an option of the command line
         bool,
         typer.Option(
             "--json",
@@ -54,38 +57,38 @@ def summary(
         ),
     ] = False,
 ) -> int:
-    """Tell mean and standard deviation over repeats.
+    """Print mean and standard deviation over repeats.
 
-    The deviation is that of a sample (n - 1), and - for one result alone. A
-    value that is NaN, infinite or null is left out of mean and deviation, which
-    is said on standard error; n counts all results of the group.
+    The deviation is that of a sample (n - 1); it is - for a single result. Mean
+    and deviation leave out values that are NaN, infinite or null, and standard
+    error reports their number; n counts all results of the group.
 
-    Exit status: 0 all read, also where there is none; 1 some not; 2 wrong usage; 130 interrupted.
+    Exit status: 0 all read, or none found; 1 some not; 2 wrong usage; 130 interrupted.
     """
     try:
-        keys, metrics = _names.find(by), _names.find(_METRICS)
+        keys, metrics = find_all(by), find_all(_METRICS)
     except ValueError as error:
-        raise UsageError("summary", str(error)) from None
-    reading = Reading("summary", directory, list(dict.fromkeys([*keys, *metrics])), where)
+        raise UsageError(str(error)) from None
+    reading = Reading(directory, list(dict.fromkeys([*keys, *metrics])), where)
     groups = _Groups(keys, metrics)
     for batch in reading.batches():
         groups.add(batch)
     ordered = groups.ordered()
-    if as_json_:
+    if as_json:
         document = [groups.as_json(key) for key in ordered]
         errors = [{"path": path, "error": message} for path, message in reading.errors.items()]
-        OUT.write(as_json({"groups": document, "errors": errors}))
+        OUT.write(to_json({"groups": document, "errors": errors}))
     elif ordered:
         print_table(groups.columns(ordered))
     left_out = groups.left_out
     if left_out:
-        ERR.write(f"llem summary: {plural(left_out, 'value')} left out, being null, NaN or infinite\n")
-    reading.tell()
+        ERR.report(f"{plural(left_out, 'value')} left out: null, NaN or infinite")
+    reading.report()
     return reading.status
 
 
 class _Groups:
-    """Results with something in common, and the statistics of each group."""
+    """Groups of results with equal keys, and the statistics of each group."""
 
     def __init__(self, keys: Sequence[str], metrics: Sequence[str]) -> None:
         self._asked, self._metrics = keys, metrics
@@ -98,8 +101,8 @@ class _Groups:
         return sum(statistic.left_out for group in self._statistics.values() for statistic in group)
 
     def add(self, batch: dict[str, list[Any]]) -> None:
-        """Take rows."""
-        # An object that was asked for is all that is in it.
+        """Add rows."""
+        # The name of an object stands for all of its columns.
         self._names = [name for name in batch if self._is_key(name)]
         values = zip(*(batch[name] for name in self._names), strict=True)
         metrics = zip(*(batch[name] for name in self._metrics), strict=True)
@@ -117,7 +120,7 @@ class _Groups:
         return any(name == asked or name.startswith(f"{asked}.") for asked in self._asked)
 
     def ordered(self) -> list[Key]:
-        """Return the groups by what they have in common; what is not there is last."""
+        """Return the keys of the groups in order; absent values are last."""
         return sorted(
             self._counts, key=lambda key: tuple((value is None, _comparable(value)) for value in key)
         )
@@ -130,13 +133,13 @@ class _Groups:
         }
 
     def columns(self, ordered: Sequence[Key]) -> list[Column]:
-        """Return what a person sees."""
+        """Return the columns of the table."""
         columns = []
         for place, name in enumerate(self._names):
             cells = [_cell(key[place]) for key in ordered]
             is_number = all(isinstance(key[place], (int, float, type(None))) for key in ordered)
             least = None if is_number else _FLEXIBLE
-            columns.append(Column(_names.head(name), cells, right=is_number, least=least, wraps=True))
+            columns.append(Column(head_of(name), cells, right=is_number, least=least, wraps=True))
         columns.append(Column("n", [f"{self._counts[key]:,}" for key in ordered], right=True))
         for place, name in enumerate(self._metrics):
             columns.extend(_metric(name, [self._statistics[key][place] for key in ordered]))
@@ -146,7 +149,7 @@ class _Groups:
 def _hashable(value: Any) -> Any:  # noqa: ANN401 - any value of a column
     if isinstance(value, list):
         return json.dumps(value)
-    # NaN equals nothing, and would make a group of each.
+    # NaN equals nothing: each would make its own group.
     return math.nan if isinstance(value, float) and math.isnan(value) else value
 
 
@@ -166,16 +169,18 @@ def _cell(value: Any) -> str:  # noqa: ANN401
 
 
 def _metric(name: str, statistics: Sequence[Statistic]) -> list[Column]:
-    """Return the column of the means, and that of the deviations with the same prefix."""
+    """Return the columns of means and deviations, with the same prefix."""
     _, unit = unit_of(name)
     means = [statistic.mean for statistic in statistics]
     power = best_prefix(means, unit)
-    head, symbol = _names.head(name), prefixed(power, unit)
+    head, symbol = head_of(name), prefixed(power, unit)
     if "/" in head:  # the name is the unit
         head, symbol = symbol, ""
     dropped = 1 if head == _DROPPED else 0
-    deviations = [figure(statistic.deviation, power, _SD_DIGITS) for statistic in statistics]
+    deviations = [format_number(statistic.deviation, power, _SD_DIGITS) for statistic in statistics]
     return [
-        Column(head, align([figure(mean, power) for mean in means]), symbol, right=True, dropped=dropped),
+        Column(
+            head, align([format_number(mean, power) for mean in means]), symbol, right=True, dropped=dropped
+        ),
         Column("sd", align(deviations), symbol, right=True, dropped=dropped),
     ]

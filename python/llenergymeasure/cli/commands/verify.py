@@ -1,4 +1,4 @@
-"""`llem verify`: what is whole in a store, and what is not."""
+"""`llem verify`: check a store for damage."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llenergymeasure._format import human_seconds, plural, printable
+from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.terminal.progress import progress_bar
-from llenergymeasure.cli.terminal.stream import ERR, OUT, UsageError, human_seconds, plural, printable
-from llenergymeasure.errors import PersistenceError
+from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.results.store import ResultStore
 
 if TYPE_CHECKING:
@@ -32,46 +33,42 @@ def verify(
         ),
     ] = False,
     as_json: Annotated[  # noqa: FBT002
-        bool, typer.Option("--json", help="Print one JSON object that says what was found.")
+        bool, typer.Option("--json", help="Print one JSON object with the findings.")
     ] = False,
     quiet: Annotated[  # noqa: FBT002
         bool,
-        typer.Option("--quiet", "-q", help="No progress bar and no summary; what is wrong is still told."),
+        typer.Option("--quiet", "-q", help="Print no progress bar and no summary, only damage."),
     ] = False,
 ) -> int:
-    """Look over every directory of results, and name what is not whole.
+    """Check every directory of results, and list damage.
 
-    What saves that were cut short have left is told, but is nothing wrong;
-    see llem clean.
+    The leftovers of interrupted saves are listed too, but do not count as
+    damage; see llem clean.
 
-    Exit status: 0 every result is whole and has its power trace, 1 some not,
-    2 wrong usage, 130 interrupted.
+    Exit status: 0 every result is complete and has its power trace, 1 some are
+    not, 2 wrong usage, 130 interrupted.
     """
     if not Path(directory).is_dir():
-        raise UsageError("verify", f"{directory} is not a directory")
+        raise UsageError(f"{directory} is not a directory")
     began = time.perf_counter()
-    with progress_bar("Verifying", None, wanted=not quiet, done="seen") as bar:
+    with progress_bar("Verifying", None, wanted=not quiet, done="checked") as bar:
         seen = 0
 
-        def tell(count: int, _: int | None) -> None:
+        def note(count: int, _: int | None) -> None:
             nonlocal seen
             bar.advance(count - seen, saved=count - seen)
             seen = count
 
-        try:
-            found = ResultStore(directory).verify(deep=deep, progress=tell)
-        except PersistenceError as error:
-            bar.note(f"llem verify: {printable(str(error))}")
-            return 1
+        found = ResultStore(directory).verify(deep=deep, progress=note)
     seconds = time.perf_counter() - began
     if as_json:
         OUT.write(json.dumps(_as_json(found, directory, seconds), indent=2) + "\n")
     else:
-        _tell(found, seconds, quiet=quiet)
+        _print(found, seconds, quiet=quiet)
     return 0 if found.ok else 1
 
 
-def _tell(found: Verification, seconds: float, *, quiet: bool) -> None:
+def _print(found: Verification, seconds: float, *, quiet: bool) -> None:
     wrong = (("damaged", found.damaged), ("sidecar missing", found.missing_sidecars))
     harmless = (("incomplete", found.incomplete), ("foreign", found.foreign))
     for label, findings in (*wrong, *(() if quiet else harmless)):
@@ -84,8 +81,8 @@ def _tell(found: Verification, seconds: float, *, quiet: bool) -> None:
     OUT.write(f"{seen} {depth} in {human_seconds(seconds)}: {found}\n")
     if found.incomplete:
         ERR.write(
-            f"What is incomplete was left by saves that were cut short, or is being saved; "
-            f"llem clean {printable(str(found.root))} tells what can go.\n"
+            f"Incomplete directories are leftovers of interrupted saves, or saves in progress; "
+            f"list the leftovers with: llem clean {printable(str(found.root))}\n"
         )
 
 

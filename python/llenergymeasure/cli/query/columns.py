@@ -1,4 +1,4 @@
-"""The short names of columns, and how columns are called in the head of a table."""
+"""Short names of columns, and heads of columns in a table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from llenergymeasure.results._columns import CONFIG, find_columns
 
-__all__ = ["HELP", "column_of", "find", "head", "head_of_key"]
+__all__ = ["COLUMN_HELP", "column_of", "find_all", "head_of", "head_of_key"]
 
 _SHORT = {
     "model": "effective_config.model",
@@ -26,18 +26,18 @@ _SHORT = {
 _HEADS = {column: name for name, column in _SHORT.items()}
 _CONFIG = "config."
 
-HELP = (
+COLUMN_HELP = (
     "A COLUMN is a field of result.json by its dotted path (energy_breakdown.adjusted_j), path, "
     f"has_timeseries, saved_at, or a short name: {', '.join(_SHORT)}; config.KEY is effective_config.KEY."
 )
-"""What a command's help says of columns."""
+"""The help text on columns."""
 
 
 def column_of(name: str) -> str:
-    """Return the column, or the object of columns, that a name stands for, short or not.
+    """Return the column, or the object of columns, for a short or full name.
 
     Raises:
-        ValueError: There is none; the message says what comes close.
+        ValueError: There is no such column; the message suggests close names.
     """
     name = name.strip()
     if name == _CONFIG.rstrip("."):
@@ -59,8 +59,8 @@ def column_of(name: str) -> str:
     return name
 
 
-def find(names: Iterable[str]) -> list[str]:
-    """Return the columns of options that each hold one or more names, with commas between them.
+def find_all(names: Iterable[str]) -> list[str]:
+    """Return the columns for options that each hold names separated by commas.
 
     Raises:
         ValueError: There is no such column.
@@ -70,15 +70,15 @@ def find(names: Iterable[str]) -> list[str]:
 
 
 def head_of_key(column: str) -> str:
-    """Return the name of a configuration key alone, and that of any other column whole."""
+    """Return the short name of a configuration key, and the full name of any other column."""
     return column.removeprefix(f"{CONFIG}.")
 
 
-def head(column: str, bare: str | None = None) -> str:
+def head_of(column: str, bare: str | None = None) -> str:
     """Return the short name of a column, or the last part of its long one.
 
     Args:
         column: The column.
-        bare: Its name without the unit, if that is said otherwise.
+        bare: Its name without the unit, if the table shows the unit elsewhere.
     """
     return _HEADS.get(column) or (bare or column).rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""A tree of results, read for a command: its rows, what was none, and what to say where there is nothing."""
+"""Rows of a store for a command, with progress, the invalid files, and a message for an empty store."""
 
 from __future__ import annotations
 
@@ -8,40 +8,36 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llenergymeasure._format import plural
+from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.cli.terminal.progress import Bar, progress_bar
-from llenergymeasure.cli.terminal.stream import ERR, UsageError, plural, printable
+from llenergymeasure.cli.terminal.stream import ERR
 from llenergymeasure.results.store import ResultStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["HOW_RESULTS_GET_THERE", "Reading", "check_directory", "given_path"]
+__all__ = ["HOW_TO_ADD_RESULTS", "Reading", "given_path"]
 
-HOW_RESULTS_GET_THERE = (
-    "`llem save FILE --output-dir DIR` and, in Python, `result.save(DIR)` put results into a directory"
-)
+HOW_TO_ADD_RESULTS = "add some: `llem save FILE --output-dir DIR`, or `result.save(DIR)` in Python"
 _PATIENCE = 0.5
-"""Seconds before a bar is worth its drawing."""
+"""Seconds before the bar appears."""
 _SHOWN_ERRORS = 5
 
 
-def check_directory(command: str, directory: str) -> None:
-    """Refuse what is no directory.
-
-    Raises:
-        UsageError: It is none.
-    """
+def _check_directory(directory: str) -> None:
+    """Raise `UsageError` unless the argument is a directory."""
     if not directory:
-        raise UsageError(command, "DIR is empty")
+        raise UsageError("DIR is empty")
     if not os.path.lexists(directory):
-        raise UsageError(command, f"{directory} does not exist")
+        raise UsageError(f"{directory} does not exist")
     if not Path(directory).is_dir():
-        raise UsageError(command, f"{directory} is not a directory; for one result there is `llem show`")
+        raise UsageError(f"{directory} is not a directory; use `llem show` for one result")
 
 
 def given_path(directory: str, path: str) -> str:
-    """Return the path of a result in the form the user gave."""
+    """Return the path of a result below the directory as the user typed it."""
     return directory if path == "." else os.path.join(directory, path)  # noqa: PTH118 - keeps "./"
 
 
@@ -49,18 +45,17 @@ class Reading:
     """The results of a directory, read batch by batch.
 
     Attributes:
-        found: How many results met the conditions, at the end.
-        errors: What was no result, by its path, at the end.
+        found: The number of results that met the conditions, at the end.
     """
 
-    def __init__(self, command: str, directory: str, columns: Sequence[str], where: Sequence[str]) -> None:
-        """Ask for columns of the results that meet the expressions.
+    def __init__(self, directory: str, columns: Sequence[str], where: Sequence[str]) -> None:
+        """Select columns of the results that meet the expressions.
 
         Raises:
-            UsageError: There is no such directory or column, or an expression is none.
+            UsageError: The directory or a column does not exist, or an expression is invalid.
         """
-        check_directory(command, directory)
-        self._command, self._directory, self._is_filtered = command, directory, bool(where)
+        _check_directory(directory)
+        self._directory, self._is_filtered = directory, bool(where)
         try:
             self._scan = ResultStore(directory).scan(
                 columns,
@@ -69,7 +64,7 @@ class Reading:
                 progress=lambda done, _: self._note(done),
             )
         except ValueError as error:
-            raise UsageError(command, str(error)) from None
+            raise UsageError(str(error)) from None
         self._began = time.monotonic()
         self._seen = 0
         self._bar: Bar | None = None
@@ -78,7 +73,7 @@ class Reading:
 
     @property
     def errors(self) -> dict[str, str]:
-        """What was no result: its path in the form the user gave, and why."""
+        """The reason of each invalid result file, by its path as the user would type it."""
         root = Path(self._directory).absolute()
         return {
             given_path(self._directory, os.path.relpath(path, root)): str(error)
@@ -87,11 +82,11 @@ class Reading:
 
     @property
     def status(self) -> int:
-        """The exit status of a command that did all else."""
+        """The exit status of a command that has no other failure."""
         return 1 if self._scan.errors else 0
 
     def batches(self) -> Iterator[dict[str, list[Any]]]:
-        """Read the rows, as lists by column; a bar shows up where it takes long."""
+        """Read the rows, as lists by column; a slow read shows a progress bar."""
         with self._open:
             for batch in self._scan:
                 self.found += len(batch)
@@ -104,26 +99,20 @@ class Reading:
             self._bar.advance(0, saved=done - self._seen)
             self._seen = done
 
-    def tell(self) -> None:
-        """Say on standard error what was no result, and why there is nothing where there is nothing."""
-        where = printable(self._directory)
+    def report(self) -> None:
+        """Report the invalid result files on standard error, and the reason if there is no result."""
         errors = self._scan.errors
         for error in list(errors.values())[:_SHOWN_ERRORS]:
-            ERR.write(f"llem {self._command}: {printable(str(error))}\n")
+            ERR.report(str(error))
         more = len(errors) - _SHOWN_ERRORS
         if errors:
-            rest = f" ({more:,} more than are named here)" if more > 0 else ""
-            ERR.write(
-                f"llem {self._command}: {plural(len(errors), 'file')} in {where} could not be read as "
-                f"{'a result' if len(errors) == 1 else 'results'}{rest}\n"
-            )
-        if self.found or errors:
-            return
-        if self._is_filtered and self._holds_any():
-            ERR.write(f"llem {self._command}: no result in {where} meets the conditions\n")
-        else:
-            ERR.write(f"llem {self._command}: there is no result in {where}; {HOW_RESULTS_GET_THERE}\n")
+            rest = f" ({more:,} more not listed)" if more > 0 else ""
+            ERR.report(f"{plural(len(errors), 'invalid result file')} in {self._directory}{rest}")
+        elif not self.found and self._is_filtered and self._has_results():
+            ERR.report(f"no result in {self._directory} meets the conditions")
+        elif not self.found:
+            ERR.report(f"no result in {self._directory}; {HOW_TO_ADD_RESULTS}")
 
-    def _holds_any(self) -> bool:
+    def _has_results(self) -> bool:
         scan = ResultStore(self._directory).scan(["path"], on_error="collect")
         return any(len(batch) for batch in scan) or bool(scan.errors)

@@ -1,4 +1,4 @@
-"""Mean and standard deviation, added up value by value."""
+"""Mean and standard deviation, accumulated value by value."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ __all__ = ["Statistic"]
 class Statistic:
     """The mean and the sample standard deviation (n - 1) of the values that are finite numbers.
 
-    By Welford's method, which loses no digits where the deviation is small beside the mean.
+    Welford's method keeps its digits where the deviation is small compared with the mean.
 
     Attributes:
-        count: How many there were.
-        left_out: How many were null, NaN or infinite, and count for nothing.
+        count: The number of finite values.
+        left_out: The number of values that were null, NaN or infinite.
     """
 
     __slots__ = ("_mean", "_squares", "count", "left_out")
 
     def __init__(self) -> None:
-        """Begin with no value."""
+        """Start without values."""
         self.count = self.left_out = 0
         self._mean = self._squares = 0.0
 
     def add(self, value: float | None) -> None:
-        """Take one value more."""
+        """Add one value."""
         if value is None or not math.isfinite(value):
             self.left_out += 1
             return
@@ -36,7 +36,7 @@ class Statistic:
 
     @property
     def mean(self) -> float | None:
-        """The mean; None where there was no value."""
+        """The mean; None without a value."""
         return self._mean if self.count else None
 
     @property
@@ -46,5 +46,5 @@ class Statistic:
 
     @property
     def as_json(self) -> dict[str, float | int | None]:
-        """What `--json` says of it."""
+        """The object that `--json` prints."""
         return {"n": self.count, "mean": self.mean, "sd": self.deviation}

@@ -1,4 +1,4 @@
-"""Conditions as they are typed: `backend=vllm`, `energy>1e3`."""
+"""Conditions as a user types them: `backend=vllm`, `energy>1e3`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from llenergymeasure.results.types import Condition
 
-__all__ = ["HELP", "conditions"]
+__all__ = ["WHERE_HELP", "conditions"]
 
-HELP = (
-    "Only results of which this holds: COLUMN, one of = == != < <= > >= ~, and a value; ~ looks for a text "
-    "within the value, in whatever case. Repeated, all must hold. null is what is not there."
+WHERE_HELP = (
+    "Select results by a condition: COLUMN, one of = == != < <= > >= ~, and a value; ~ finds a text within "
+    "the value, ignoring case. All conditions must hold if repeated. null matches an absent value."
 )
-"""What a command's help says of `--where`."""
+"""The help text of `--where`."""
 
 _EXPRESSION = re.compile(r"\s*([^=!<>~]+?)\s*(==|!=|<=|>=|=|<|>|~)\s*(.*?)\s*", re.DOTALL)
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -30,17 +30,17 @@ _TRUTHS = {"true": True, "false": False}
 
 
 def conditions(root: str, expressions: Iterable[str]) -> list[Condition]:
-    """Return the conditions of a scan that expressions stand for.
+    """Return the conditions of a scan for typed expressions.
 
-    A value has the type of its column. A key of `effective_config` can hold anything: its values equal
-    one that is typed if they are the JSON literal or the text.
+    A value has the type of its column. A key of `effective_config` can hold any type, so its values match as
+    the JSON literal or as the text.
 
     Args:
-        root: The results, which are looked at for `~` alone.
-        expressions: What was typed.
+        root: The root of the store; only `~` reads it.
+        expressions: The expressions.
 
     Raises:
-        ValueError: An expression has no operator, its column does not exist, or its value is not of its type.
+        ValueError: An expression has no operator, its column does not exist, or its value has another type.
     """
     return [_condition(root, expression) for expression in expressions]
 
@@ -48,10 +48,12 @@ def conditions(root: str, expressions: Iterable[str]) -> list[Condition]:
 def _condition(root: str, expression: str) -> Condition:
     match = _EXPRESSION.fullmatch(expression)
     if match is None:
-        raise ValueError(f"--where {expression!r} is not a column, one of = == != < <= > >= ~, and a value")
+        raise ValueError(
+            f"--where expects a column, one of = == != < <= > >= ~, and a value; got {expression!r}"
+        )
     name, operator, text = match.groups()
     column = column_of(name)
-    if column == PATH:  # shown with the directory before it, and without it in the store
+    if column == PATH:  # tables show it below the directory, the store without it
         text = text.removeprefix(os.path.join(root, ""))  # noqa: PTH118 - Path would change what was typed
     if operator == "~":
         return column, "in", _holding(root, column, text)
@@ -63,7 +65,7 @@ def _condition(root: str, expression: str) -> Condition:
 
 
 def _values(column: str, text: str) -> list[Any]:
-    """Return what a typed value may mean: one thing, or for a key of the configuration two."""
+    """Return the possible meanings of a typed value: one, or two for a configuration key."""
     if text == "null":
         return [None]
     if column.startswith(f"{CONFIG}."):
@@ -74,7 +76,7 @@ def _values(column: str, text: str) -> list[Any]:
         return [_number(column, text, kind)]
     if kind == "bool":
         if text not in _TRUTHS:
-            raise ValueError(f"{column} is true, false or null, not {text!r}")
+            raise ValueError(f"{column} expects true, false or null, got {text!r}")
         return [_TRUTHS[text]]
     quoted = _literal(text) if kind == "text" else text
     return [quoted if isinstance(quoted, str) else text]
@@ -84,11 +86,11 @@ def _number(column: str, text: str, kind: str) -> int | float:
     try:
         return int(text) if kind == "int" and _INTEGER.fullmatch(text) else float(text)
     except ValueError:
-        raise ValueError(f"{column} is a number, and {text!r} is none") from None
+        raise ValueError(f"{column} expects a number, got {text!r}") from None
 
 
 def _literal(text: str) -> object:
-    """Return the JSON literal that text is, or the text."""
+    """Return the value of a text that is a JSON literal, else the text."""
     try:
         value: object = json.loads(text)
     except ValueError:
@@ -97,7 +99,7 @@ def _literal(text: str) -> object:
 
 
 def _holding(root: str, column: str, part: str) -> list[str]:
-    """Return the values of a column that have a text within them."""
+    """Return the values of a column that contain a text."""
     seen = {
         value
         for batch in ResultStore(root).scan([column], on_error="collect")
@@ -106,5 +108,5 @@ def _holding(root: str, column: str, part: str) -> list[str]:
         if isinstance(value, (str, type(None)))
     }
     if not seen and kind_of(column) != "text":
-        raise ValueError(f"{column} holds no text, which ~ looks into")
+        raise ValueError(f"~ expects a column of text, got {column}; compare it with = < >")
     return sorted(value for value in seen if value is not None and part.casefold() in value.casefold())

@@ -1,10 +1,9 @@
-"""Results from files: JSON documents and JSON Lines, one record at a time."""
+"""Records from files: JSON documents and JSON Lines, one record at a time."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 import sys
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import ValidationError
 
-from llenergymeasure.cli.terminal.stream import printable
+from llenergymeasure import _store
+from llenergymeasure._format import printable
 from llenergymeasure.domain.experiment import ExperimentResult
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STDIN",
+    "InputError",
     "NotAResultError",
-    "Place",
+    "Position",
     "Record",
-    "Trouble",
     "first_of",
     "parse",
     "read_records",
@@ -39,49 +39,49 @@ _LONGEST_MESSAGE = 300
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where something was read: a file as the user named it, and its line where it has records by lines."""
+class Position:
+    """The origin of a record: a file as the user named it, and the line in a file of JSON Lines."""
 
     source: str
     line: int | None = None
 
     def __str__(self) -> str:
-        """Read as compilers and grep write it, so that editors can jump there."""
+        """Return `file:line`, as compilers and grep write it, so that editors can jump there."""
         source = "<stdin>" if self.source == STDIN else printable(self.source)
         return source if self.line is None else f"{source}:{self.line}"
 
 
 @dataclass(frozen=True)
 class Record:
-    """The bytes of one record, not yet checked."""
+    """The bytes of one record before validation, and the file of its power trace."""
 
-    place: Place
+    position: Position
     content: bytes
     sidecar: Path | None = None
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """What could not be read; `loss` is false where it is only worth a warning."""
+class InputError:
+    """An input that could not be read; `is_loss` is false if a warning is enough."""
 
-    place: Place
+    position: Position
     message: str
-    loss: bool = True
+    is_loss: bool = True
 
 
 class NotAResultError(Exception):
-    """A record is not a result; the message says why, on one line."""
+    """A record that is not a valid result; the message gives the reason on one line."""
 
 
 def total_size(files: Sequence[str]) -> int | None:
-    """Return how many bytes there are to read; None where that cannot be known, as with a pipe."""
+    """Return the number of bytes to read; None if it is unknown, as for a pipe."""
     total = 0
     for name in files:
         if name == STDIN:
             return None
         try:
             status = os.stat(name)  # noqa: PTH116 - Path("") is the working directory
-        except (OSError, ValueError):  # reading says so, in its turn
+        except (OSError, ValueError):  # `read_records` reports it
             continue
         if not stat.S_ISREG(status.st_mode):
             return None
@@ -89,18 +89,18 @@ def total_size(files: Sequence[str]) -> int | None:
     return total
 
 
-def read_records(files: Sequence[str], *, with_sidecars: bool = False) -> Iterator[Record | Trouble]:
-    """Read the records of each file in turn; JSON Lines are never held in memory as a whole.
+def read_records(files: Sequence[str], *, with_sidecars: bool = False) -> Iterator[Record | InputError]:
+    """Read the records of each file in turn; JSON Lines stream, one line in memory at a time.
 
     Args:
         files: Names as the user gave them; `-` is standard input.
-        with_sidecars: Look for the Parquet file beside each file that holds a single result.
+        with_sidecars: Look for the Parquet file next to each file that holds a single result.
     """
     for name in files:
         try:
             if name == STDIN:
                 if sys.stdin is None:
-                    yield Trouble(Place(name), "cannot be read: it is closed")
+                    yield InputError(Position(name), "cannot be read: standard input is closed")
                 else:
                     yield from _read(sys.stdin.buffer, name, None)
             else:
@@ -109,14 +109,14 @@ def read_records(files: Sequence[str], *, with_sidecars: bool = False) -> Iterat
                     yield from _read(file, name, sidecar)
         except (OSError, ValueError) as error:  # noqa: PERF203 - a NUL in a name is a ValueError
             reason = (isinstance(error, OSError) and error.strerror) or str(error)
-            yield Trouble(Place(name), f"cannot be read: {reason}")
+            yield InputError(Position(name), f"cannot be read: {reason}")
 
 
-def _read(file: BinaryIO, name: str, sidecar: Path | None) -> Iterator[Record | Trouble]:
-    """Tell a document from lines by the first lines that are not blank, and read accordingly.
+def _read(file: BinaryIO, name: str, sidecar: Path | None) -> Iterator[Record | InputError]:
+    """Distinguish a document from JSON Lines by the first lines that are not blank, and read it.
 
-    A whole result on the first line is handed on before the second is there: the writer at the other end
-    of a pipe may take an hour for each.
+    A complete result on the first line is yielded before the second line arrives: the writer at the other
+    end of a pipe may take an hour for each.
     """
     numbered = enumerate(file, 1)
     lines = name.lower().endswith(_LINES)
@@ -130,22 +130,29 @@ def _read(file: BinaryIO, name: str, sidecar: Path | None) -> Iterator[Record | 
         if len(solid) > 1 or (solid and lines and sidecar is None):
             break
     if not solid:
-        yield Trouble(Place(name), "holds nothing but blank lines" if head else "is empty")
+        yield InputError(
+            Position(name),
+            "expected a result, got blank lines" if head else "expected a result, got an empty file",
+        )
     elif lines:
         if len(solid) > 1 and sidecar is not None:
-            yield Trouble(Place(name), f"holds more than one result; {sidecar} is left alone", loss=False)
+            yield InputError(
+                Position(name),
+                f"expected one result next to {sidecar}, got several; the power trace is ignored",
+                is_loss=False,
+            )
             sidecar = None
         for number, line in chain(solid, numbered):
             if line.strip():
-                yield Record(Place(name, number), line.rstrip(b"\r\n"), sidecar)
+                yield Record(Position(name, number), line.rstrip(b"\r\n"), sidecar)
     elif solid[0][1].lstrip().startswith(b"["):
-        yield Trouble(Place(name), _not_an_object("an array"))
+        yield InputError(Position(name), _not_an_object("an array"))
     else:
-        yield Record(Place(name), b"".join(head) + file.read(), sidecar)
+        yield Record(Position(name), b"".join(head) + file.read(), sidecar)
 
 
 def _starts_lines(line: bytes, *, after: bytes | None) -> bool:
-    """Return whether one of the first two lines shows that each line is a record of its own."""
+    """Return whether one of the first two lines shows that the file is JSON Lines."""
     if after is not None:
         return line.startswith(b"{") and not after.lstrip().startswith(b"[")
     try:
@@ -155,7 +162,7 @@ def _starts_lines(line: bytes, *, after: bytes | None) -> bool:
 
 
 def _neighbour(file: Path) -> Path | None:
-    """Return the Parquet file beside a result's file, if there is one."""
+    """Return the Parquet file next to the file of a result, if there is one."""
     if not file.name:
         return None
     names = [file.with_suffix(".parquet").name]
@@ -165,10 +172,10 @@ def _neighbour(file: Path) -> Path | None:
 
 
 def parse(record: Record) -> ExperimentResult:
-    """Check a record against the schema.
+    """Validate a record against the schema.
 
     Raises:
-        NotAResultError: It is not a result.
+        NotAResultError: The record is not a valid result.
     """
     try:
         return ExperimentResult.model_validate_json(record.content)
@@ -181,7 +188,7 @@ def parse(record: Record) -> ExperimentResult:
 
 
 def _explain(details: Sequence[Any], record: Record) -> str:
-    """Put what pydantic found on one line: the first error, and how many more."""
+    """Return the reason on one line: the first error, and the number of others."""
     first = details[0]
     if first["type"] == "json_invalid":
         return _damage(record, first["ctx"]["error"])
@@ -192,8 +199,8 @@ def _explain(details: Sequence[Any], record: Record) -> str:
 
 
 def first_of(details: Sequence[Any]) -> str:
-    """Put the first of the errors that pydantic found in fields on one line, and how many more there are."""
-    # A record of another schema line has its own fields; naming those that are wrong here would mislead.
+    """Return the first field error of pydantic on one line, and the number of others."""
+    # A record of another schema line has other fields: naming them would mislead.
     line = next((detail for detail in details if detail["loc"] == ("schema_version",)), None)
     detail = line or details[0]
     message = detail["msg"].removeprefix("Value error, ")
@@ -207,20 +214,12 @@ def _dotted(location: tuple[str | int, ...]) -> str:
 
 
 def _damage(record: Record, reason: str) -> str:
-    if not record.content.strip(b"\0 \t\r\n"):
-        return "nothing but NUL bytes, as a crash before a flush leaves them"
-    try:
-        record.content.decode()
-    except UnicodeDecodeError as error:
-        return f"not UTF-8: byte {error.start + 1:,} is {error.object[error.start]:#04x}"
-    if record.place.line is not None:
-        reason = re.sub(r"line \d+ column", "column", reason)
-    if reason.startswith("EOF"):
-        return f"not whole: the JSON ends in the middle{reason[reason.find(' at ') :]}"
-    if reason.startswith("trailing"):
-        return f"more follows the first JSON value{reason[reason.find(' at ') :]}; write one result per line"
-    return f"not JSON: {reason}"
+    """Return why bytes are not JSON; `reason` is that of pydantic, whose parser decides."""
+    damage = _store.diagnose(record.content) or f"it is not JSON: {reason}"
+    if record.position.line is not None:  # the position has the line already
+        damage = damage.removesuffix(", at line 1").replace("line 1 column", "column")
+    return f"{damage}; write one result per line" if "trailing characters" in damage else damage
 
 
 def _not_an_object(kind: str) -> str:
-    return f"is {kind}, and a result is a JSON object; write one result per line"
+    return f"expected a JSON object, got {kind}; write one result per line"

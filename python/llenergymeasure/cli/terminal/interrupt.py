@@ -1,4 +1,4 @@
-"""Ctrl-C, held back while a save is under way, so that what is saved is also counted."""
+"""Ctrl-C, deferred while a save runs, so that every saved result is counted."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ __all__ = ["Interrupt"]
 
 
 class Interrupt:
-    """Turns Ctrl-C into `KeyboardInterrupt`, but not in the middle of a step.
+    """A handler that turns Ctrl-C into `KeyboardInterrupt`, but not in the middle of a step.
 
-    The store tells an interrupted save apart by nothing: it is complete or not there. A command that counts
-    finishes the one that it began. A second Ctrl-C waits for nothing, since a save may hang on a dead server.
+    A command that counts its saves finishes the step that it began. A second Ctrl-C does not wait, because a
+    save may hang on a dead server.
     """
 
     def __init__(self) -> None:
-        """Change nothing until it is entered."""
+        """Leave SIGINT alone until the context is entered."""
         self._in_step = False
         self._pending = False
         self._ours = False
 
     def __enter__(self) -> Self:
-        """Take SIGINT over, unless the process was told to ignore it."""
+        """Handle SIGINT, unless the process ignores it."""
         self._ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self._ours:
             signal.signal(signal.SIGINT, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give SIGINT back."""
+        """Restore the default handler of SIGINT."""
         if self._ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Run the body whole; raise the `KeyboardInterrupt` that fell into it afterwards."""
+        """Run the body to its end, and then raise a `KeyboardInterrupt` that arrived during it."""
         self._in_step = True
         try:
             yield

@@ -1,4 +1,4 @@
-"""Values as `--json` prints them: as they stand in `result.json`."""
+"""JSON output: values in the form that `result.json` has."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import math
 from datetime import datetime
 from typing import Any
 
-__all__ = ["as_json"]
+__all__ = ["to_json"]
 
 _INFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
-def as_json(document: object) -> str:
-    """Return a JSON document; non-finite numbers and times are strings, as in `result.json`."""
+def to_json(document: object) -> str:
+    """Return a JSON document; times and non-finite numbers are strings, as in `result.json`."""
     try:
         text = json.dumps(document, indent=2, allow_nan=False, default=_time)
     except ValueError:
@@ -24,7 +24,7 @@ def as_json(document: object) -> str:
 def _time(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
-    raise TypeError(f"{type(value).__name__} is no value of a result")
+    raise TypeError(f"expected a value of a result, got {type(value).__name__}")
 
 
 def _spelled(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -1,26 +1,14 @@
-"""Numbers for people: a unit, an SI prefix that a column shares, four digits, the points in one line."""
+"""Columns of numbers: the unit of a column of results, and cells with aligned decimal points."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import median
-from typing import Literal, NamedTuple
 
-__all__ = ["ABSENT", "Unit", "align", "best_prefix", "figure", "figures", "quantity", "unit_of"]
+from llenergymeasure._format import ABSENT, DIGITS, Number, Unit, format_number, is_plain
 
-ABSENT = "-"
-DIGITS = 4
-
-Number = int | float
-
-
-class Unit(NamedTuple):
-    """A unit, and which SI prefixes it is used with."""
-
-    symbol: str
-    prefixes: Literal["all", "small", "none"] = "none"
-
+__all__ = ["align", "format_numbers", "unit_of"]
 
 _SUFFIXES = {
     "_j": Unit("J", "all"),
@@ -41,18 +29,13 @@ _UNITS = {
     "flops_per_output_token": Unit("FLOP", "all"),
     "flops_per_input_token": Unit("FLOP", "all"),
 }
-_PREFIXES = {-9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E"}
-_COMFORTABLE = (0.01, 1e5)
-"""Numbers that are read without a prefix."""
-_WHOLE = 10**6
-"""Integers below it are shown to the last digit."""
+_EXACT = 10**6
+"""Integers below it keep every digit."""
 _LEAST_PLACES = 2
-_PLAIN = (1e-4, 1e9)
-"""Floats that are written without an exponent."""
 
 
 def unit_of(column: str) -> tuple[str, Unit]:
-    """Return a column's name without the unit, and the unit; that of a configuration's key is unknown."""
+    """Return a column's name without its unit, and the unit; a configuration key has no known unit."""
     last = column.rpartition(".")[2]
     if column.startswith("effective_config."):
         return column, Unit("")
@@ -64,75 +47,20 @@ def unit_of(column: str) -> tuple[str, Unit]:
     return column, Unit("")
 
 
-def best_prefix(values: Iterable[Number | None], unit: Unit) -> int:
-    """Return the power of ten whose prefix makes numbers readable together."""
-    sizes = [float(abs(value)) for value in values if value and _is_plain(value)]
-    if (
-        not sizes
-        or unit.prefixes == "none"
-        or (_COMFORTABLE[0] <= min(sizes) and max(sizes) < _COMFORTABLE[1])
-    ):
-        return 0
-    power = math.floor(math.log10(median(sizes)) / 3) * 3
-    return max(min(_PREFIXES), min(power, max(_PREFIXES) if unit.prefixes == "all" else 0))
-
-
-def _is_plain(value: Number) -> bool:
-    # An integer has no bounds, and a float that holds none of it is no help.
-    return abs(value) < 10**300 if isinstance(value, int) else math.isfinite(value)
-
-
-def prefixed(power: int, unit: Unit) -> str:
-    """Return the symbol of a unit with the prefix of a power of ten."""
-    return _PREFIXES[power] + unit.symbol
-
-
-def figures(values: Sequence[Number | None], power: int = 0) -> list[str]:
-    """Return numbers over ten to that power, their points in one line; integers that are few digits whole."""
+def format_numbers(values: Sequence[Number | None], power: int = 0) -> list[str]:
+    """Format numbers divided by ten to a power, with aligned decimal points; short integers stay exact."""
     if power == 0 and all(
-        value is None or (isinstance(value, int) and abs(value) < _WHOLE) for value in values
+        value is None or (isinstance(value, int) and abs(value) < _EXACT) for value in values
     ):
         return [ABSENT if value is None else f"{value:,}" for value in values]
-    sizes = [abs(value) / 10**power for value in values if value and _is_plain(value)]
-    # A small number among large ones is as exact as they are, but never nothing.
+    sizes = [abs(value) / 10**power for value in values if value and is_plain(value)]
+    # A small number among large ones needs no more places than they have.
     places = max(_LEAST_PLACES, DIGITS - 1 - math.floor(math.log10(median(sizes)))) if sizes else DIGITS
-    return align([figure(value, power, places=places) for value in values])
-
-
-def figure(value: Number | None, power: int = 0, digits: int = DIGITS, places: int = 99) -> str:
-    """Return a number over ten to that power, with so many significant digits.
-
-    Args:
-        value: The number.
-        power: The power of ten.
-        digits: Significant digits, but for those of an integral part that has more.
-        places: Digits behind the point, at most, unless there would be fewer than two significant ones.
-    """
-    if value is None:
-        return ABSENT
-    if not _is_plain(value):
-        return (
-            f"{value:,}" if isinstance(value, int) else {math.inf: "inf", -math.inf: "-inf"}.get(value, "NaN")
-        )
-    scaled = value / 10**power
-    if scaled == 0:
-        return "0"
-    if not _PLAIN[0] <= abs(scaled) < _PLAIN[1]:
-        return f"{scaled:.{digits - 2}e}"
-    rounded = float(f"{scaled:.{digits - 1}e}") if abs(scaled) < 10**digits else scaled
-    magnitude = math.floor(math.log10(abs(rounded)))
-    behind = max(0, digits - 1 - magnitude)
-    return f"{rounded:,.{min(behind, max(places, 1 - magnitude))}f}"
+    return align([format_number(value, power, places=places) for value in values])
 
 
 def align(cells: list[str]) -> list[str]:
-    """Pad numbers on the right so that their points stand in one line."""
+    """Pad numbers on the right so that their decimal points align."""
     tails = [len(cell) - cell.index(".") if "." in cell else 0 for cell in cells]
     most = max(tails, default=0)
     return [cell + " " * (most - tail) for cell, tail in zip(cells, tails, strict=True)]
-
-
-def quantity(value: Number | None, unit: Unit) -> str:
-    """Return one number with its unit: `1.901 MJ`."""
-    power = best_prefix([value], unit)
-    return f"{figure(value, power)} {prefixed(power, unit)}".rstrip()

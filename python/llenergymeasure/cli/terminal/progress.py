@@ -1,4 +1,4 @@
-"""A progress bar on standard error, where a person looks at it."""
+"""A progress bar on standard error, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ __all__ = ["Bar", "progress_bar"]
 
 
 _DRAW_EVERY = 0.05
-"""Seconds; rich takes longer to be told of a result than the store takes to save it."""
+"""Seconds; an update of rich takes longer than a save."""
 _RATE_OVER = 2.0
-"""Seconds that the rate is taken over."""
+"""Seconds over which the rate is averaged."""
 
 
 class Bar:
-    """A progress bar, or the absence of one; lines about what happens are written above it."""
+    """A progress bar that may be hidden; notes are written above it."""
 
     def __init__(self, progress: Progress | None = None, task: TaskID | None = None) -> None:
-        """Take the bar that rich draws, if there is one."""
+        """Take the bar of rich; None hides it."""
         self._progress = progress
         self._task = task
         self._done = 0.0
         self._saved = 0
-        # When the bar was drawn lately, and how many were saved then.
+        # Recent drawings: their times, and the counts of saved results.
         self._drawn = deque([(time.monotonic(), 0)])
 
     def advance(self, by: float, *, saved: int = 0) -> None:
-        """Move on by a part of the total, and count what was saved."""
+        """Advance by a part of the total, and add to the count of saved results."""
         self._done += by
         self._saved += saved
         if self._progress is not None and time.monotonic() - self._drawn[-1][0] >= _DRAW_EVERY:
             self.draw()
 
     def draw(self) -> None:
-        """Show how far it is, and how fast it was lately."""
+        """Show the progress and the recent rate."""
         if self._progress is None or self._task is None:
             return
         now = time.monotonic()
@@ -55,7 +55,7 @@ class Bar:
         self._progress.update(self._task, completed=self._done, saved=self._saved, rate=rate)
 
     def label(self, text: str) -> None:
-        """Say what is being done now."""
+        """Show another description."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, description=text)
 
@@ -71,14 +71,14 @@ class Bar:
 def progress_bar(
     label: str, total: float | None, *, wanted: bool = True, rate: bool = False, done: str = "saved"
 ) -> Iterator[Bar]:
-    """Show a bar while the body runs, if standard error is a terminal; it leaves no trace.
+    """Show a bar while the body runs, if standard error is a terminal, and erase it afterwards.
 
     Args:
-        label: What is being done.
-        total: What `Bar.advance` adds up to; None where that is unknown.
-        wanted: Show it at all.
-        rate: Show how many are saved a second, lately.
-        done: What becomes of what is counted.
+        label: The description.
+        total: The sum of all `Bar.advance` steps; None if unknown.
+        wanted: False hides the bar.
+        rate: Show the recent rate per second.
+        done: The participle after the count.
     """
     if not wanted or not ERR.is_terminal:
         yield Bar()
@@ -97,7 +97,7 @@ def progress_bar(
         TimeElapsedColumn(),
         console=console,
         transient=True,
-        # Rich would send standard output to the terminal, whatever the user redirected it to.
+        # Rich would send redirected standard output to the terminal.
         redirect_stdout=False,
         redirect_stderr=False,
     )

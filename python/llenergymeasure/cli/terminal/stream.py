@@ -1,4 +1,4 @@
-"""Standard output and standard error as they are: terminals, pipes that nobody reads, full disks, closed."""
+"""Standard output and standard error: terminals, closed pipes, full disks, missing streams."""
 
 from __future__ import annotations
 
@@ -7,39 +7,37 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from llenergymeasure._format import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["ERR", "OUT", "Stream", "UsageError", "human_bytes", "human_seconds", "plural", "printable"]
+__all__ = ["ERR", "OUT", "Stream"]
 
 
 _USUAL_WIDTH = 80
 
 
-class UsageError(Exception):
-    """A command was called wrongly, and did nothing."""
-
-    def __init__(self, command: str, message: str) -> None:
-        """Take the command's name and what is wrong."""
-        super().__init__(message)
-        self.command = command
-
-
 class Stream:
     """One of the two standard streams.
 
-    Writing never raises: what a command does is worth more than what it says of it. A pipe whose reader left
-    is quiet from then on; any other failure is kept in `trouble`.
+    Writing never raises: the work of a command matters more than its messages. After a reader closed its
+    pipe, the stream discards the rest; `error` keeps the reason of any other failure.
+
+    Attributes:
+        error: The reason why the stream cannot be written to; None while it can.
+        program: The prefix of `report`: `llem`, or `llem COMMAND` once a command runs.
 
     Args:
         name: `"stdout"` or `"stderr"`.
     """
 
     def __init__(self, name: str) -> None:
-        """Take a stream of `sys` by its name; it is looked up at each use."""
+        """Take a stream of `sys` by its name; each use looks it up."""
         self._name = name
         self._gone = False
-        self.trouble: str | None = None
+        self.error: str | None = None
+        self.program = "llem"
 
     @property
     def _file(self) -> TextIO | None:
@@ -48,31 +46,31 @@ class Stream:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person looks at it."""
+        """True if the stream is a terminal."""
         file = self._file
         return file is not None and file.isatty()
 
     @property
     def width(self) -> int | None:
-        """Columns of the terminal; None where it is none, and nothing needs to fit."""
+        """Columns of the terminal; None where the stream is not a terminal."""
         file = self._file
         if file is None or not file.isatty():
             return None
         try:
-            told = os.get_terminal_size(file.fileno())
+            reported = os.get_terminal_size(file.fileno())
         except (OSError, ValueError):
-            told = os.terminal_size((0, 0))
+            reported = os.terminal_size((0, 0))
         asked = os.environ.get("COLUMNS", "")
-        return int(asked) if asked.isdecimal() and int(asked) else told.columns or _USUAL_WIDTH
+        return int(asked) if asked.isdecimal() and int(asked) else reported.columns or _USUAL_WIDTH
 
     @property
     def is_utf8(self) -> bool:
-        """Whether every character can be written to it."""
+        """True if the stream can take every character."""
         file = self._file
         return file is None or file.encoding.lower().replace("-", "").startswith("utf")
 
     def write(self, text: str | bytes) -> None:
-        """Write text, or bytes as they are, at once; a file name that is not UTF-8 comes out unchanged."""
+        """Write text, or bytes unchanged, and flush; a file name that is not UTF-8 keeps its bytes."""
         file = self._file
         if file is None or self._gone:
             return
@@ -83,15 +81,19 @@ class Stream:
         except OSError as error:
             self._give_up(file, error)
 
+    def report(self, message: str) -> None:
+        """Write a message on one line, after the name of the program and its command."""
+        self.write(f"{self.program}: {printable(message)}\n")
+
     def flush(self) -> None:
-        """Write out what others, such as the help, have put there."""
+        """Write out text that others, such as the help, have buffered."""
         self.write(b"")
 
     def print(self, *renderables: RenderableType, wrap: bool = True) -> None:
-        """Write what rich makes of the renderables: styled on a terminal, plain elsewhere.
+        """Write rich renderables: styled on a terminal, plain elsewhere.
 
         Args:
-            renderables: Strings are taken as they are, never as markup.
+            renderables: The renderables; strings are never parsed as markup.
             wrap: Fold lines that are longer than the terminal is wide.
         """
         console = self.console()
@@ -105,9 +107,9 @@ class Stream:
 
     def console(self) -> Console:
         """Return a rich console of this stream."""
-        from rich.console import Console  # noqa: PLC0415 - slow to load, and most of what is written is plain
+        from rich.console import Console  # noqa: PLC0415 - slow to load, and most output is plain
 
-        # Not left to rich: it takes FORCE_COLOR and the like for a terminal.
+        # Rich itself would mistake FORCE_COLOR and the like for a terminal.
         return Console(
             file=self._file or io.StringIO(),
             force_terminal=self.is_terminal,
@@ -119,8 +121,8 @@ class Stream:
     def _give_up(self, file: TextIO, error: OSError) -> None:
         self._gone = True
         if not isinstance(error, BrokenPipeError):
-            self.trouble = error.strerror or type(error).__name__
-        # The interpreter flushes the stream once more as it ends, and would complain about the same.
+            self.error = error.strerror or type(error).__name__
+        # The interpreter flushes the stream at exit, and would report the same error again.
         try:
             sink = os.open(os.devnull, os.O_WRONLY)
             os.dup2(sink, file.fileno())
@@ -138,46 +140,3 @@ def _encode(text: str, encoding: str) -> bytes:
         return text.encode(encoding, "surrogateescape")
     except UnicodeEncodeError:
         return text.encode(encoding, "backslashreplace")
-
-
-def printable(text: str) -> str:
-    r"""Return text on one line that cannot steer a terminal: control characters as `\n`, `\x1b`, ..."""
-    if text.isprintable():
-        return text
-    return "".join(mark if mark.isprintable() else _escape(mark) for mark in text)
-
-
-def _escape(mark: str) -> str:
-    is_raw_byte = "\udc80" <= mark <= "\udcff"
-    return mark if is_raw_byte else mark.encode("unicode_escape").decode("ascii")
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count and its noun: `1 result`, `2 results`, `1,234 results`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def human_bytes(count: float) -> str:
-    """Return a number of bytes in decimal units, three digits of it: `312 B`, `9.07 kB`, `1.29 MB`."""
-    kilo = 1000
-    if count < kilo:
-        return f"{count:.0f} B"
-    count, unit = count / kilo, "kB"
-    for larger in ("MB", "GB", "TB"):
-        if count >= kilo - 0.5:
-            count, unit = count / kilo, larger
-    return f"{_three_digits(count)} {unit}"
-
-
-def human_seconds(seconds: float) -> str:
-    """Return a duration: `12 ms`, `3.41 s`, `2 min 05 s`."""
-    if seconds < 0.9995:  # noqa: PLR2004 - from here on it would read 1000 ms
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 59.95:  # noqa: PLR2004 - and 60.0 s
-        return f"{_three_digits(seconds)} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s"
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"  # noqa: PLR2004

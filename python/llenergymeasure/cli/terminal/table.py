@@ -1,4 +1,4 @@
-"""Tables that fit: the terminal where there is one, nobody's width where there is none."""
+"""Tables that fit the terminal; elsewhere they are as wide as their content."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from llenergymeasure.cli.terminal.stream import OUT
 __all__ = ["Column", "cell_width", "print_heading", "print_table", "shorten", "spelled"]
 
 _GAP, _SMALL_GAP = "  ", " "
-_CHUNK = 1000
+_LINES_A_WRITE = 1000
 _SEPARATORS = "/-_ ,."
 _MOST_LINES = 4
-"""Lines of a cell that goes on below; what is longer yet loses its middle."""
+"""Lines of a wrapped cell; a longer text loses its middle."""
 _ASCII = str.maketrans({"…": "~", "µ": "u", "±": "+-", "°": ""})
 
 
@@ -25,15 +25,15 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: Its head.
-        cells: What stands in it, row by row.
-        unit: Stands in the head too, in brackets.
-        right: Whether the cells are flush right, as numbers are.
-        least: How narrow its cells may be made; None is not at all.
-        wraps: Narrow cells go on in lines below; without it, their middle is left out.
-        dropped: When it is left out of a table that does not fit: the greater, the sooner; 0 is never.
-        short: Narrower cells that may take the place of `cells`, and the unit that goes with them.
-        folded: Its head on two lines, where that is not the name above the unit.
+        name: The head.
+        cells: The cells, row by row.
+        unit: The unit, in brackets in the head.
+        right: Align the cells right, as numbers are.
+        least: The least width of the cells; None keeps them as they are.
+        wraps: Wrap narrow cells on several lines instead of cutting out their middle.
+        dropped: The order in which columns are dropped from a wide table, the greatest first; 0 is never.
+        short: Narrower cells that can replace `cells`, and their unit.
+        folded: The head on two lines, if that is not the name above the unit.
     """
 
     name: str
@@ -59,15 +59,15 @@ class Column:
         return max(map(cell_width, lines), default=0)
 
     def width(self, *, folded: bool) -> int:
-        """Return how wide the column is, its head included."""
+        """Return the width of the column with its head."""
         return max(self._widest, *map(cell_width, self.heads(folded=folded)))
 
 
 def print_table(columns: Sequence[Column]) -> None:
     """Print a table to standard output.
 
-    On a terminal it fits: heads are folded, columns that may be left out are, in their turn, then cells are
-    shortened, and where that is not enough each row becomes a few lines. Elsewhere it is plain, and whole.
+    To fit a terminal, it folds heads, drops columns in their order, and then shortens cells; if that is not
+    enough, each row becomes a block of lines. Elsewhere the table is plain and complete.
     """
     width = OUT.width
     columns = [_spelled(column) for column in columns]
@@ -88,7 +88,7 @@ class _Fitting(NamedTuple):
 
 
 def _fit(columns: Sequence[Column], width: int) -> _Fitting | None:
-    """Return what fits in a width, leaving out as little as can be; None if nothing does."""
+    """Return the most complete form that fits a width; None if no form fits."""
     current = list(columns)
     for level in (None, *sorted({column.dropped for column in columns} - {0}, reverse=True)):
         if level is not None:
@@ -112,7 +112,7 @@ def _gaps(columns: Sequence[Column], gap: str) -> int:
 
 
 def _narrowed(columns: list[Column], room: int) -> list[Column] | None:
-    """Make the widest of the columns that may be narrow so narrow that all fit; None if they cannot."""
+    """Narrow the widest flexible columns until all fit; return None if they cannot."""
     widths = [column.width(folded=True) for column in columns]
     leasts = [
         width
@@ -123,7 +123,7 @@ def _narrowed(columns: list[Column], room: int) -> list[Column] | None:
     if sum(leasts) > room:
         return None
     while sum(widths) > room:
-        # The widest one of those that have room to give.
+        # Narrow the widest column that can shrink.
         place = max((i for i, width in enumerate(widths) if width > leasts[i]), key=lambda i: widths[i])
         widths[place] -= 1
     return [
@@ -171,11 +171,11 @@ def _line(cells: Iterable[str], widths: Sequence[int], rights: Sequence[bool], g
 
 
 def print_heading(*lines: str, style: str = "bold") -> None:
-    """Print lines that stand out on a terminal."""
+    """Print lines in a style, on a terminal."""
     if not OUT.is_terminal:
         OUT.write("".join(f"{line}\n" for line in lines))
         return
-    from rich.text import Text  # noqa: PLC0415 - slow to load, and a pipe needs none of it
+    from rich.text import Text  # noqa: PLC0415 - slow to load, and a pipe needs no style
 
     OUT.print(*(Text(line, style=style) for line in lines), wrap=False)
 
@@ -198,12 +198,12 @@ def _print_blocks(columns: Sequence[Column], width: int) -> None:
 
 
 def _write(lines: Iterator[str]) -> None:
-    while chunk := list(islice(lines, _CHUNK)):
+    while chunk := list(islice(lines, _LINES_A_WRITE)):
         OUT.write("".join(f"{line}\n" for line in chunk))
 
 
 def spelled(text: str) -> str:
-    """Return a text with our own signs spelled in ASCII where the stream cannot take them."""
+    """Replace our own signs by ASCII where the stream cannot take them."""
     return text if OUT.is_utf8 else text.translate(_ASCII)
 
 
@@ -221,7 +221,7 @@ def _spelled(column: Column) -> Column:
 
 
 def cell_width(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
+    """Return the columns of a terminal that a text takes."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len  # noqa: PLC0415 - most text is ASCII
@@ -230,7 +230,7 @@ def cell_width(text: str) -> int:
 
 
 def shorten(text: str, width: int) -> str:
-    """Leave out the middle of a text that is wider: the ends tell more."""
+    """Cut out the middle of a text that is too wide; its ends distinguish it better."""
     if cell_width(text) <= width:
         return text
     mark = spelled("…")

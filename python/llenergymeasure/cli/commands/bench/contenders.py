@@ -1,4 +1,4 @@
-"""What is measured: each way of saving and of loading, and the floors beside them."""
+"""The contenders: each way of saving and loading, and the baselines."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results.store import ResultStore
 
 __all__ = [
+    "BASELINE",
     "DUMP",
-    "DURABLE_FLOOR",
-    "FLOOR",
+    "DURABLE_BASELINE",
     "LOAD",
     "PROCESSES",
     "READ",
@@ -34,14 +34,14 @@ PROCESSES = 4
 _THREADS = (4, 16)
 _BATCHES = (1, 8, 64, 256, 1000, 10_000, 100_000)
 _FEW = 128
-"""Results of a turn where no batch asks for more: what is measured must not fill the disk."""
-_CHUNK = {True: 4, False: 32}
-"""Saves of the floor, durable or not, between two looks at the clock and at Ctrl-C."""
+"""Results of a turn without a larger batch, so that a turn does not fill the disk."""
+_SAVES_A_CALL = {True: 4, False: 32}
+"""Baseline saves, durable or not, between two checks of the clock and of Ctrl-C."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way of saving or loading, `batch` results in one call or between two flushes."""
+    """A way of saving or loading `batch` results in one call or between two flushes."""
 
     name: str
     durable: bool | None = None
@@ -50,8 +50,8 @@ class Way:
     processes: int = 1
 
 
-FLOOR = Way("floor", durable=False)
-DURABLE_FLOOR = Way("floor", durable=True)
+BASELINE = Way("baseline", durable=False)
+DURABLE_BASELINE = Way("baseline", durable=True)
 DUMP = Way("dump")
 READ = Way("read")
 LOAD = Way("load")
@@ -59,7 +59,7 @@ LOAD = Way("load")
 
 @dataclass(frozen=True)
 class Bench:
-    """What the contenders share: the result that they save, saved ones to load, and the other processes."""
+    """Input shared by the contenders: the result to save, saved ones to load, and the other processes."""
 
     result: ExperimentResult
     paths: list[Path]
@@ -68,7 +68,7 @@ class Bench:
 
 @dataclass
 class Turn:
-    """One turn of a contender: over when its time is up, or when it has done its most."""
+    """One turn of a contender, which ends after its time or its greatest number of results."""
 
     bench: Bench
     root: Path
@@ -78,7 +78,7 @@ class Turn:
     spent_ns: int = 0
 
     def another(self, count: int = 1) -> bool:
-        """Count that many results more, unless the turn is over; the first ones are always let through."""
+        """Count more results, and return True, unless the turn is over; the first call always succeeds."""
         if self.results and (self.results + count > self.most or time.perf_counter_ns() > self.ends_ns):
             return False
         self.results += count
@@ -87,7 +87,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Contender:
-    """A way, what it does in a turn, and how many results a turn handles at the most."""
+    """A way, the function that takes a turn, and the greatest number of results of a turn."""
 
     way: Way
     take: Callable[[Turn], None]
@@ -95,12 +95,12 @@ class Contender:
 
     @property
     def saves(self) -> bool:
-        """Whether its results end up on disk."""
+        """True if its results are written to disk."""
         return self.way.durable is not None
 
 
 def contenders(results: int) -> list[Contender]:
-    """List all contenders, with batches of up to that many results."""
+    """Return all contenders, with batches of up to that many results."""
     few = min(results, _FEW)
     batches = [(batch, max(batch, few // batch * batch)) for batch in _batches(results)]
     listed = [
@@ -110,7 +110,7 @@ def contenders(results: int) -> list[Contender]:
     ]
     for durable in (True, False):
         listed += [
-            Contender(Way("floor", durable), partial(_floor, durable=durable), few),
+            Contender(Way("baseline", durable), partial(_baseline, durable=durable), few),
             Contender(Way("save", durable), partial(_save, durable=durable), few),
             *(
                 Contender(Way("save_many", durable, batch), partial(_save_many, batch, durable=durable), most)
@@ -140,7 +140,7 @@ def contenders(results: int) -> list[Contender]:
 
 
 def _batches(results: int) -> list[int]:
-    """Choose sizes of batches up to the greatest, none too near to it."""
+    """Return sizes of batches up to the greatest, without one close to it."""
     return [*(batch for batch in _BATCHES if 2 * batch <= results), results]
 
 
@@ -157,7 +157,7 @@ def _dump(turn: Turn) -> None:
 
 
 def _read_plainly(path: Path) -> ExperimentResult:
-    with open(path, "rb") as file:  # noqa: PTH123 - the floor is what costs least
+    with open(path, "rb") as file:  # noqa: PTH123 - the baseline avoids the cost of Path
         return ExperimentResult.model_validate_json(file.read())
 
 
@@ -167,12 +167,12 @@ def _load(load: Callable[[Path], object], turn: Turn) -> None:
         _timed(turn, partial(load, paths[turn.results % len(paths)]))
 
 
-def _floor(turn: Turn, *, durable: bool) -> None:
+def _baseline(turn: Turn, *, durable: bool) -> None:
     root, record = str(turn.root), encode(turn.bench.result)
-    chunk = min(_CHUNK[durable], turn.most)
-    while turn.another(chunk):
-        start = turn.results - chunk
-        turn.spent_ns += sum(_store.floor(root, record, start=start, count=chunk, durable=durable))
+    count = min(_SAVES_A_CALL[durable], turn.most)
+    while turn.another(count):
+        start = turn.results - count
+        turn.spent_ns += sum(_store.floor(root, record, start=start, count=count, durable=durable))
 
 
 def _save(turn: Turn, *, durable: bool) -> None:
@@ -188,7 +188,7 @@ def _save_many(batch: int, turn: Turn, *, durable: bool) -> None:
 
 
 def _writer(batch: int, turn: Turn) -> None:
-    """Submit and flush by turns; opening and closing the writer counts as well."""
+    """Submit and flush alternately, including the time to open and close the writer."""
 
     def submit() -> None:
         with ResultStore(turn.root).writer() as writer:
@@ -224,7 +224,7 @@ def _threads(results: int, threads: int, turn: Turn) -> None:
         feeders = [pool.submit(feed, share + (number < rest)) for number in range(threads)]
         try:
             _timed(turn, release_and_wait)
-        except BaseException:  # Ctrl-C too: the threads would submit all of theirs first
+        except BaseException:  # on Ctrl-C too, because the threads would submit all their results first
             stop.set()
             begin.abort()
             raise

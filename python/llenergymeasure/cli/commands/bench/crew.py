@@ -1,4 +1,4 @@
-"""Processes that save at once, each through a writer of its own."""
+"""Processes that save concurrently, each with its own writer."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _PATIENCE_SEC = 5
 
 
 class CrewError(Exception):
-    """A process of the crew failed; the message is its own."""
+    """A failure of a process of the crew, with the message of that process."""
 
 
 class Crew:
-    """Interpreters that wait, and save when they are told to.
+    """Interpreters that wait for orders to save.
 
-    Each ends by itself when this process has ended, whatever ended it: its standard input ends with it.
+    Each ends when this process ends, for any reason, because its standard input closes.
     """
 
     def __init__(self, count: int, record: Path) -> None:
-        """Start that many; each takes the result to save from the file of its record."""
+        """Start that many interpreters; each reads the result to save from a record."""
         self._members: list[subprocess.Popen[str]] = []
         try:
             for _ in range(count):
@@ -49,7 +49,7 @@ class Crew:
         return len(self._members)
 
     def __enter__(self) -> Self:
-        """Return the crew, once all have imported what a save needs."""
+        """Return the crew after all its processes imported the package."""
         try:
             for member in self._members:
                 _await(member)
@@ -59,26 +59,26 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End all of them, in the middle of a save too."""
+        """Terminate all processes, also during a save."""
         self.close()
 
     def save(self, root: Path, each: int) -> None:
-        """Have each save that many results durably into one directory, and wait for the last of them.
+        """Make each process save results durably into one directory, and wait for all.
 
         Raises:
-            CrewError: One of them failed.
+            CrewError: A process failed.
         """
         order = json.dumps([str(root), each]) + "\n"
         for member in self._members:
             assert member.stdin is not None  # noqa: S101 - as it was started
-            with suppress(BrokenPipeError):  # its answer, or the lack of one, says what happened
+            with suppress(BrokenPipeError):  # `_await` reports the failure
                 member.stdin.write(order)
                 member.stdin.flush()
         for member in self._members:
             _await(member)
 
     def close(self) -> None:
-        """End all of them."""
+        """Terminate all processes."""
         for member in self._members:
             member.terminate()
         for member in self._members:
@@ -94,7 +94,7 @@ class Crew:
 
 
 def _start(record: Path) -> subprocess.Popen[str]:
-    # In a session of its own, Ctrl-C reaches this process alone, which ends the others in order.
+    # In its own session, it gets no Ctrl-C: this process terminates it in order.
     return subprocess.Popen(  # noqa: S603 - the interpreter that runs this
         [sys.executable, "-W", "ignore", "-c", _BOOT, json.dumps(sys.path), str(record)],
         stdin=subprocess.PIPE,
@@ -108,11 +108,11 @@ def _await(member: subprocess.Popen[str]) -> None:
     assert member.stdout is not None  # noqa: S101 - as it was started
     answer = member.stdout.readline().rstrip("\n")
     if answer != _READY:
-        raise CrewError(answer or f"one of the processes that save at once ended with status {member.wait()}")
+        raise CrewError(answer or f"a process of the bench ended with status {member.wait()}")
 
 
 def serve(record: str) -> None:
-    """Be a member of a crew: save what standard input orders, and answer each order with a line."""
+    """Run a member of a crew: save on each order from standard input, and answer with a line."""
     result = ExperimentResult.model_validate_json(Path(record).read_bytes())
     print(_READY, flush=True)  # noqa: T201 - a pipe that the crew reads
     for order in sys.stdin:
@@ -121,7 +121,7 @@ def serve(record: str) -> None:
             with ResultStore(root).writer() as writer:
                 for _ in range(count):
                     writer.submit(result)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the crew tells it
+        except Exception as error:  # noqa: BLE001 - the crew reports any failure
             print(" ".join(str(error).split()) or type(error).__name__, flush=True)  # noqa: T201
         else:
             print(_READY, flush=True)  # noqa: T201

@@ -1,4 +1,4 @@
-"""The disk under a directory: its file system, what a flush costs there, and what a flush is worth."""
+"""The disk of a directory: its file system, the cost of a flush, and reasons to doubt it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["Disk", "describe", "doubt_of_kind", "flush_us", "room", "write_out"]
 
 _FLUSHES = 20
 IMPLAUSIBLE_US = 50
-"""A flush that takes less wrote to no device: the fastest ones need longer for a journal's commit."""
+"""A shorter flush reached no device: the fastest devices take longer to commit a journal."""
 
 
 @dataclass(frozen=True)
 class Disk:
-    """What a directory is on; `mount` is None where the system does not tell."""
+    """The disk of a directory; `mount` is None where the system does not report it."""
 
     mount: Mount | None
     flush_us: float
@@ -30,12 +30,12 @@ class Disk:
 
     @property
     def flush_reaches_device(self) -> bool:
-        """Whether a flush takes as long as a device needs at the least."""
+        """True if a flush takes at least as long as the fastest device."""
         return self.flush_us >= IMPLAUSIBLE_US
 
 
 def describe(directory: Path) -> Disk:
-    """Describe what a directory is on; some flushes are made in it, of a file that stays."""
+    """Describe the disk of a directory by flushing a file in it, which stays."""
     mount = mount_of(directory)
     disk = Disk(mount, flush_us(directory), _doubts(directory, mount))
     if not disk.flush_reaches_device:
@@ -44,7 +44,7 @@ def describe(directory: Path) -> Disk:
 
 
 def flush_us(directory: Path, count: int = _FLUSHES) -> float:
-    """Measure one fsync: the median, in microseconds, over appends of 4 KiB to a file that stays there."""
+    """Return the median time of an fsync, in microseconds, over appends of 4 KiB to a file, which stays."""
     times = []
     with (directory / "flushed").open("wb", buffering=0) as file:
         for _ in range(count):
@@ -56,7 +56,7 @@ def flush_us(directory: Path, count: int = _FLUSHES) -> float:
 
 
 def doubt_of_kind(kind: str) -> str | None:
-    """Say of a type of file system that durability figures mean something else there; None if they do not."""
+    """Return why durability measurements mislead on a type of file system; None if they do not."""
     if kind in MEMORY:
         return f"This is a {kind}: a flush costs nothing here and keeps nothing. Choose a --dir on a disk."
     if kind in NETWORK:
@@ -69,16 +69,16 @@ def doubt_of_kind(kind: str) -> str | None:
 
 
 def room(directory: Path) -> tuple[int, int | None]:
-    """Return how many bytes and files a directory has room for; None where nothing limits the files."""
+    """Return the free bytes and free files of a directory; None if files are unlimited."""
     if not hasattr(os, "statvfs"):  # Windows
         return shutil.disk_usage(directory).free, None
     free = os.statvfs(directory)
-    # btrfs and others that make inodes as they need them have a total of 0.
+    # File systems with dynamic inodes, such as btrfs, report a total of 0.
     return free.f_bavail * free.f_frsize, free.f_favail if free.f_files else None
 
 
 def write_out(directory: Path) -> None:
-    """Write out all that is dirty on a directory's file system, so that no later flush pays for it."""
+    """Write out all dirty data of a directory's file system, so that no later flush pays for it."""
     try:
         syncfs = ctypes.CDLL(None).syncfs
     except (AttributeError, OSError, TypeError):
@@ -91,7 +91,7 @@ def write_out(directory: Path) -> None:
 
 
 def _doubts(directory: Path, mount: Mount | None) -> list[str]:
-    """List what makes durability figures mean something else than on a local, journalled disk."""
+    """Return why durability measurements differ from those on a local, journalled disk."""
     if mount is None:
         return [f"What the directory is on is unknown: this {platform.system()} does not tell."]
     doubts = []

@@ -1,4 +1,4 @@
-"""Rounds of turns, and the figures that come out of them."""
+"""Rounds of turns, and the measurements that they produce."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pydantic
 import llenergymeasure
 from llenergymeasure import _store
 from llenergymeasure.cli.commands.bench.contenders import (
+    BASELINE,
     DUMP,
-    DURABLE_FLOOR,
-    FLOOR,
+    DURABLE_BASELINE,
     READ,
     Bench,
     Contender,
@@ -30,38 +30,38 @@ if TYPE_CHECKING:
 
     from llenergymeasure.cli.terminal.progress import Bar
 
-__all__ = ["Figures", "Report", "measure", "rounds_for"]
+__all__ = ["Measurements", "Report", "measure", "rounds_for"]
 
 _TURN_SEC = 0.25
 _MANY = 2000
 _ENOUGH_SEC = 35
-"""When a further round is not begun any more, if there have been the fewest."""
+"""The time after which no round beyond the fewest starts."""
 _ROUNDS, _FEWEST_ROUNDS = 5, 3
 
 
-class Figures:
-    """Microseconds a result, of each way in each round."""
+class Measurements:
+    """Microseconds per result, of each way in each round."""
 
     def __init__(self, samples: dict[Way, list[float]]) -> None:
-        """Take the samples; the n-th ones of all ways are of one round."""
+        """Take the samples; the n-th samples of all ways are of one round."""
         self._samples = samples
 
     @property
     def rounds(self) -> int:
-        """How many there were."""
+        """The number of rounds."""
         return len(self._samples[DUMP])
 
     @property
     def ways(self) -> list[Way]:
-        """All ways, the floors too, in the order in which they were listed."""
+        """All ways, with the baselines, in the order of the contenders."""
         return list(self._samples)
 
     def samples(self, way: Way) -> list[float]:
-        """Return the microseconds of each round: of the bare floors with what pydantic adds to them."""
+        """Return the microseconds of each round; those of a baseline include the dump of pydantic."""
         own = self._samples[way]
-        if way.name != "floor":
+        if way.name != "baseline":
             return own
-        return [floor + dump for floor, dump in zip(own, self._samples[DUMP], strict=True)]
+        return [bare + dump for bare, dump in zip(own, self._samples[DUMP], strict=True)]
 
     def us(self, way: Way) -> float:
         """Return the median over the rounds."""
@@ -72,22 +72,22 @@ class Figures:
         low, _, high = statistics.quantiles(self.samples(way), n=4, method="inclusive")
         return low, high
 
-    def ratio(self, way: Way, floor: Way) -> float:
+    def ratio(self, way: Way, baseline: Way) -> float:
         """Return the median over the rounds of the ratio within a round."""
-        pairs = zip(self.samples(way), self.samples(floor), strict=True)
+        pairs = zip(self.samples(way), self.samples(baseline), strict=True)
         return statistics.median(one / other for one, other in pairs)
 
 
 def rounds_for(results: int) -> int:
-    """Choose the number of rounds: fewer where each leaves much on the disk."""
+    """Return the number of rounds: fewer if each fills much of the disk."""
     return _ROUNDS if results <= _MANY else _FEWEST_ROUNDS
 
 
-def measure(bench: Bench, listed: list[Contender], rounds: int, place: Path, bar: Bar) -> Figures:
-    """Give each contender a turn in each round, in an order that turns round every time: A B C, C B A, ...
+def measure(bench: Bench, listed: list[Contender], rounds: int, place: Path, bar: Bar) -> Measurements:
+    """Give each contender a turn in each round, in alternating order: A B C, C B A, ...
 
-    A slow stretch of the machine then falls on all contenders of a round, and cancels in its ratios. Nothing
-    is deleted: an ext4 without a journal would be slow to make files afterwards.
+    A slow phase of the machine then hits all contenders of a round, and cancels in its ratios. Nothing is
+    deleted: afterwards, an ext4 without a journal would create files slowly.
     """
     place.mkdir()
     samples: dict[Way, list[float]] = {contender.way: [] for contender in listed}
@@ -105,36 +105,36 @@ def measure(bench: Bench, listed: list[Contender], rounds: int, place: Path, bar
             turn = Turn(bench, root, contender.most, time.perf_counter_ns() + round(_TURN_SEC * 1e9))
             contender.take(turn)
             samples[contender.way].append(turn.spent_ns / turn.results / 1000)
-            # What one has left dirty, the next one's flushes would pay for.
+            # The next flushes would pay for dirty data.
             dirty = contender.way.durable is False
             bar.advance(1, saved=turn.results if contender.saves else 0)
         order.reverse()
-    return Figures(samples)
+    return Measurements(samples)
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a run found out."""
+    """The outcome of a run."""
 
     directory: Path
     disk: Disk
     record_bytes: int
     results: int
-    figures: Figures
+    measurements: Measurements
 
     @property
     def doubts(self) -> list[str]:
-        """What makes the figures mean something else than they seem to."""
+        """The reasons to doubt the measurements."""
         if _store.OPTIMISED:
             return self.disk.doubts
         return [
             *self.disk.doubts,
-            "The extension was built without optimisation: the figures are not the package's.",
+            "The extension was built without optimisation: the measurements are not the package's.",
         ]
 
     @property
     def versions(self) -> dict[str, Any]:
-        """What was measured, and on what."""
+        """The versions of the package, of its dependencies and of the system."""
         return {
             "llenergymeasure": llenergymeasure.__version__,
             "optimised": _store.OPTIMISED,
@@ -145,9 +145,9 @@ class Report:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, for programs; the ratios are to the floor and pydantic's dump, of the same rounds."""
-        figures = self.figures
-        floors = (FLOOR, DURABLE_FLOOR, DUMP, READ)
+        """Return the report as JSON; ratios are to the baseline with pydantic's dump, within a round."""
+        measurements = self.measurements
+        baselines = (BASELINE, DURABLE_BASELINE, DUMP, READ)
         return {
             "versions": self.versions,
             "disk": {
@@ -163,21 +163,23 @@ class Report:
             "doubts": self.doubts,
             "record_bytes": self.record_bytes,
             "results": self.results,
-            "rounds": figures.rounds,
-            "floors": [self._entry(way) for way in figures.ways if way in floors],
-            "ways": [self._entry(way) for way in figures.ways if way not in floors],
+            "rounds": measurements.rounds,
+            "baselines": [self._entry(way) for way in measurements.ways if way in baselines],
+            "ways": [self._entry(way) for way in measurements.ways if way not in baselines],
         }
 
     def _entry(self, way: Way) -> dict[str, Any]:
-        figures = self.figures
-        to_floor = READ if way.durable is None else FLOOR
+        measurements = self.measurements
+        own_baseline = READ if way.durable is None else BASELINE
         compared = way not in (DUMP, READ)
         return {
             **asdict(way),
-            "name": "floor + dump" if way.name == "floor" else way.name,
-            "us_per_result": figures.us(way),
-            "results_per_second": 1e6 / figures.us(way),
-            "ratio_to_floor": figures.ratio(way, to_floor) if compared else None,
-            "ratio_to_durable_floor": figures.ratio(way, DURABLE_FLOOR) if way.durable is not None else None,
-            "samples_us": figures.samples(way),
+            "name": "baseline + dump" if way.name == "baseline" else way.name,
+            "us_per_result": measurements.us(way),
+            "results_per_second": 1e6 / measurements.us(way),
+            "ratio_to_baseline": measurements.ratio(way, own_baseline) if compared else None,
+            "ratio_to_durable_baseline": measurements.ratio(way, DURABLE_BASELINE)
+            if way.durable is not None
+            else None,
+            "samples_us": measurements.samples(way),
         }

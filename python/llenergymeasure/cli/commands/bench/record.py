@@ -1,4 +1,4 @@
-"""A record of a given size, to measure with."""
+"""A synthetic record of a given size."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ __all__ = ["encode", "result_of_size", "smallest_size"]
 
 _MODEL = "meta-llama/Llama-3.1-8B"
 _SETTING = 8
-"""Characters of a setting: a record grows in fields, as real ones do, and not in one long string."""
+"""Characters of a setting: a larger record has more fields, as real ones have."""
 
 
 def encode(result: ExperimentResult) -> bytes:
-    """Serialise as a save does, with pydantic alone."""
+    """Serialise a result with pydantic, as a save does."""
     return ExperimentResult.__pydantic_serializer__.to_json(result, indent=2)
 
 
 def smallest_size() -> int:
-    """Return the bytes of the smallest record that can be made."""
+    """Return the size of the smallest possible record, in bytes."""
     return len(encode(_padded([""])))
 
 
 def result_of_size(size: int) -> ExperimentResult:
-    """Make a synthetic result whose record has exactly that many bytes, if it can be that small."""
+    """Return a synthetic result whose record has exactly that many bytes, or the smallest size."""
     smallest = smallest_size()
     a_setting = len(encode(_padded(["", "x" * _SETTING]))) - smallest
     count, rest = divmod(size - smallest, a_setting)

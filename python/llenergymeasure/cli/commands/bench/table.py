@@ -1,44 +1,45 @@
-"""How `llem bench` shows what it found out: what the directory is on, and a table."""
+"""The report of `llem bench`: facts about the disk, and a table."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llenergymeasure.cli.commands.bench.contenders import DUMP, DURABLE_FLOOR, FLOOR, LOAD, READ, Way
-from llenergymeasure.cli.terminal.stream import OUT, printable
+from llenergymeasure._format import format_number, printable
+from llenergymeasure.cli.commands.bench.contenders import BASELINE, DUMP, DURABLE_BASELINE, LOAD, READ, Way
+from llenergymeasure.cli.terminal.stream import OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.table import Table
 
-    from llenergymeasure.cli.commands.bench.measurements import Figures, Report
+    from llenergymeasure.cli.commands.bench.measurements import Measurements, Report
 
 __all__ = ["show"]
 
 _LONGEST_OPTIONS = 120
 _FOOT = (
-    "floor: mkdir, create, write and rename in Rust's std, one result after the other; the durable floor "
-    "also flushes the file, its directory and the one above. dump: pydantic's. batch: the results of one "
-    "call of save_many, or between two flushes of a writer. Figures are medians of {rounds} rounds; ratios "
-    "are medians of the ratios within a round."
+    "baseline: mkdir, create, write and rename in Rust's std, one result after another; the durable "
+    "baseline also flushes the file, its directory and the parent. dump: pydantic's; ratios to a baseline "
+    "include it. batch: the results of one call of save_many, or between two flushes of a writer. Times are "
+    "medians of {rounds} rounds; ratios are medians of the ratios within a round."
 )
 
 
 def show(report: Report) -> None:
-    """Print all of it, within 80 columns where there are no more."""
+    """Print the report, within 80 columns unless the terminal is wider."""
     from rich.text import Text  # noqa: PLC0415 - slow to load, and --json needs none of it
 
     doubts = Text("\n".join(map(printable, report.doubts)), style="bold red")
     OUT.print(
-        Text("What persistence costs here", style="bold"),
+        Text("The cost of persistence on this disk", style="bold"),
         _about(report),
         *(("", doubts, "") if doubts else ("",)),
-        _table(report.figures),
+        _table(report.measurements),
         "",
         _finding(report),
         "",
-        Text(_FOOT.format(rounds=report.figures.rounds), style="dim"),
+        Text(_FOOT.format(rounds=report.measurements.rounds), style="dim"),
     )
 
 
@@ -62,42 +63,45 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "file system", f"{disk.mount.kind} on {disk.mount.device}, mounted at {disk.mount.point}"
         options = f"{disk.mount.options}; {disk.mount.super_options}"
         yield "options", options if len(options) <= _LONGEST_OPTIONS else f"{options[:_LONGEST_OPTIONS]}…"
-    yield "one flush", f"takes {_figure(disk.flush_us)} µs"
-    yield "one record", f"{report.record_bytes:,} bytes; its dump takes {_figure(report.figures.us(DUMP))} µs"
+    yield "one flush", f"takes {_number(disk.flush_us)} µs"
+    yield (
+        "one record",
+        f"{report.record_bytes:,} bytes; its dump takes {_number(report.measurements.us(DUMP))} µs",
+    )
     yield "system", f"{versions['system']}, {versions['cpus']} CPUs"
     names = ("llenergymeasure", "python", "pydantic")
     yield "versions", ", ".join(f"{name} {versions[name]}" for name in names)
 
 
-def _table(figures: Figures) -> Table:
+def _table(measurements: Measurements) -> Table:
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column()
-    for head in ("batch", "µs/result", "results/s", "÷ durable\nfloor + dump", "÷ floor\n+ dump"):
+    for head in ("batch", "µs/result", "results/s", "÷ durable\nbaseline", "÷ baseline"):
         table.add_column(head, justify="right", no_wrap=True)
     for title, durable in (("Durable", True), ("Not durable", False), ("Loading", None)):
         table.add_row(title, style="bold")
-        for way in figures.ways:
+        for way in measurements.ways:
             if way.durable is durable and way != DUMP:
-                table.add_row(*_row(figures, way))
+                table.add_row(*_row(measurements, way))
     return table
 
 
-def _row(figures: Figures, way: Way) -> Iterator[str]:
-    us = figures.us(way)
+def _row(measurements: Measurements, way: Way) -> Iterator[str]:
+    us = measurements.us(way)
     yield f"  {_label(way)}"
     yield f"{way.batch:,}"
-    yield _figure(us)
+    yield _number(us)
     yield f"{1e6 / us:,.0f}"
-    yield _figure(figures.ratio(way, DURABLE_FLOOR)) if way.durable else ""
-    yield _figure(figures.ratio(way, READ if way in (READ, LOAD) else FLOOR))
+    yield _number(measurements.ratio(way, DURABLE_BASELINE)) if way.durable else ""
+    yield _number(measurements.ratio(way, READ if way in (READ, LOAD) else BASELINE))
 
 
 def _label(way: Way) -> str:
-    if way in (FLOOR, DURABLE_FLOOR):
-        return "floor + dump"
+    if way in (BASELINE, DURABLE_BASELINE):
+        return "baseline + dump"
     if way == READ:
         return "open + read + validate"
     if way.processes > 1:
@@ -108,19 +112,15 @@ def _label(way: Way) -> str:
 
 
 def _finding(report: Report) -> str:
-    figures, count = report.figures, report.results
+    measurements, count = report.measurements, report.results
     durable, relaxed = (Way("save", durable=durable) for durable in (True, False))
     bulk = Way("save_many", durable=True, batch=count)
     return (
-        f"A durable save takes {_figure(figures.us(durable))} µs, and one that is not "
-        f"{_figure(figures.us(relaxed))} µs. Of {count:,} saved durably at once, each takes "
-        f"{_figure(figures.us(bulk))} µs: {_figure(figures.ratio(durable, bulk))} times as fast."
+        f"A durable save takes {_number(measurements.us(durable))} µs, and one that is not "
+        f"{_number(measurements.us(relaxed))} µs. Of {count:,} saved durably at once, each takes "
+        f"{_number(measurements.us(bulk))} µs: {_number(measurements.ratio(durable, bulk))} times as fast."
     )
 
 
-def _figure(value: float) -> str:
-    """Return three digits, or all that stand before the point, or what three after it show."""
-    for least, digits in ((99.95, 0), (9.995, 1), (0.0995, 2)):
-        if value >= least:
-            return f"{value:,.{digits}f}"
-    return f"{value:.3f}"
+def _number(value: float) -> str:
+    return format_number(value, digits=3)

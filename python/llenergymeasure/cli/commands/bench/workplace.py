@@ -1,4 +1,4 @@
-"""A temporary directory that is removed however the command ends, short of SIGKILL."""
+"""A temporary directory that is removed at every end of the command except SIGKILL."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 
 @contextmanager
 def workplace(parent: Path) -> Iterator[Path]:
-    """Give the body a directory of its own inside `parent`, which must be there.
+    """Make a temporary directory inside `parent` for the body, and remove it afterwards.
 
-    SIGTERM and SIGHUP end the body with a `SystemExit` of 128 and their number, Ctrl-C with its
+    SIGTERM and SIGHUP end the body with a `SystemExit` of 128 plus their number, Ctrl-C with a
     `KeyboardInterrupt`; none of the three stops the removal.
 
     Raises:
         OSError: The directory cannot be made or removed.
     """
     before = {number: signal.getsignal(number) for number in (*_ENDING, signal.SIGINT)}
-    # What the process was told to ignore, by nohup or a shell's &, it goes on ignoring.
+    # Keep ignoring signals that nohup or the & of a shell made the process ignore.
     heeded = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
     made = None
     try:
@@ -36,7 +36,7 @@ def workplace(parent: Path) -> Iterator[Path]:
             if number in heeded:
                 signal.signal(number, _leave)
         made = Path(tempfile.mkdtemp(prefix=".llem-bench-", dir=parent))
-        with suppress(OSError):  # a commit may come in between; nothing else depends on it
+        with suppress(OSError):  # it only keeps a concurrent `git add` away
             (made / ".gitignore").write_text("*\n", encoding="utf-8")
         yield made
     finally:

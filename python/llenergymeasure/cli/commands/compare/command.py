@@ -1,4 +1,4 @@
-"""`llem compare`: results or groups of them, side by side."""
+"""`llem compare`: print results, or groups of results, side by side."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from llenergymeasure._format import ABSENT, best_prefix, format_number, plural, prefixed, printable
 from llenergymeasure.cli.commands.compare.operands import METRICS, Operand, differing, ratio
-from llenergymeasure.cli.query import columns as _names
+from llenergymeasure.cli.errors import UsageError
+from llenergymeasure.cli.query.columns import head_of, head_of_key
 from llenergymeasure.cli.query.statistics import Statistic
-from llenergymeasure.cli.terminal.json import as_json
-from llenergymeasure.cli.terminal.numbers import ABSENT, best_prefix, figure, prefixed, unit_of
-from llenergymeasure.cli.terminal.stream import OUT, UsageError, plural, printable
+from llenergymeasure.cli.terminal.json import to_json
+from llenergymeasure.cli.terminal.numbers import unit_of
+from llenergymeasure.cli.terminal.stream import OUT
 from llenergymeasure.cli.terminal.table import Column, print_heading, print_table
 
 __all__ = ["compare"]
@@ -31,40 +33,40 @@ def compare(
             metavar="PATH",
             show_default=False,
             help="Two or more: each a result's directory or result.json, or a directory of results, which is "
-            "a group and counts with its means.",
+            "compared by its means.",
         ),
     ],
-    as_json_: Annotated[  # noqa: FBT002 - an option of the command line
+    as_json: Annotated[  # noqa: FBT002 - an option of the command line
         bool,
         typer.Option(
             "--json",
             help="Print one JSON object: operands, each with path, n, metrics (n, mean, sd) and ratios to "
             "the first (ratio, sd); differing, the values of each key that differs, by operand; equal, the "
-            "number of keys that do not; and errors.",
+            "number of the other keys; and errors.",
         ),
     ] = False,
 ) -> int:
-    """Compare results, or groups of them, with the first.
+    """Compare results, or groups of results, with the first one.
 
-    Shown are the ratio of each metric to that of the first, and the
-    configuration keys that differ. What stands behind ± is one standard
-    deviation: of the results of a group (n - 1), and of the ratio by propagation.
+    The tables show the ratio of each metric to that of the first, and the
+    configuration keys that differ. One standard deviation follows ±: of the
+    results of a group (n - 1), and of the ratio by propagation.
 
-    Exit status: 0 compared; 1 a file is no result, or there is none to compare;
-    2 wrong usage; 130 interrupted.
+    Exit status: 0 compared; 1 no result, or an invalid result file; 2 wrong
+    usage; 130 interrupted.
     """
     if len(paths) < _FEWEST:
-        raise UsageError("compare", "there is one PATH alone, and nothing to compare it with")
+        raise UsageError("expected two or more PATHs, got one")
     operands = [Operand.at(path, _label(place)) for place, path in enumerate(paths)]
     for operand in operands:
         operand.read()
     if all(operand.count for operand in operands):
-        if as_json_:
-            OUT.write(as_json(_document(operands)))
+        if as_json:
+            OUT.write(to_json(_document(operands)))
         else:
             _print(operands)
     for operand in operands:
-        operand.reading.tell()
+        operand.reading.report()
     return 1 if any(operand.reading.status or not operand.count for operand in operands) else 0
 
 
@@ -105,8 +107,8 @@ def _print(operands: Sequence[Operand]) -> None:
         [
             Column("", [operand.label for operand in operands]),
             Column("n", [f"{operand.count:,}" for operand in operands], right=True),
-            _what("model", "effective_config.model", operands),
-            _what("backend", "backend", operands),
+            _setting_column("model", "effective_config.model", operands),
+            _setting_column("backend", "backend", operands),
             Column("path", [printable(operand.path) for operand in operands], least=_NARROW_PATH, wraps=True),
         ]
     )
@@ -117,7 +119,7 @@ def _print(operands: Sequence[Operand]) -> None:
     OUT.write("\n")
     print_heading(f"{plural(len(different), 'setting')} {verb}, {equal:,} are equal")
     if different:
-        heads = [printable(_names.head_of_key(key)) for key in different]
+        heads = [printable(head_of_key(key)) for key in different]
         columns = [
             Column(
                 operand.label,
@@ -130,13 +132,13 @@ def _print(operands: Sequence[Operand]) -> None:
         print_table([Column("", heads, least=_NARROW_NAME, wraps=True), *columns])
 
 
-def _what(head: str, key: str, operands: Sequence[Operand]) -> Column:
+def _setting_column(head: str, key: str, operands: Sequence[Operand]) -> Column:
     cells = [_values(operand.values(key), most=1) for operand in operands]
     return Column(head, cells, least=_NARROW_NAME, wraps=True)
 
 
 def _values(values: list[Any], most: int = _MANY_VALUES) -> str:
-    """Return the values of a group on one line: the first of them, and how many there are."""
+    """Return the first values of a group on one line, and their number."""
     texts = [_text(value) for value in values[:most]]
     if len(values) <= most:
         return ", ".join(texts)
@@ -160,7 +162,7 @@ def _metrics(operands: Sequence[Operand]) -> list[Column]:
     for name in names:
         bare, unit = unit_of(name)
         powers[name] = best_prefix([operand.statistics[name].mean for operand in operands], unit)
-        head, symbol = _names.head(name, bare), prefixed(powers[name], unit)
+        head, symbol = head_of(name, bare), prefixed(powers[name], unit)
         heads.append(symbol if "/" in head else f"{head} [{symbol}]" if symbol else head)
     columns = [Column("", heads)]
     for operand in operands:
@@ -173,13 +175,13 @@ def _metrics(operands: Sequence[Operand]) -> list[Column]:
 
 
 def _mean(statistic: Statistic, power: int) -> str:
-    return figure(statistic.mean, power) + _spread(statistic.deviation, power)
+    return format_number(statistic.mean, power) + _spread(statistic.deviation, power)
 
 
 def _ratio(one: Statistic, reference: Statistic) -> str:
     quotient, spread = ratio(one, reference)
-    return figure(quotient, digits=_RATIO_DIGITS) + _spread(spread)
+    return format_number(quotient, digits=_RATIO_DIGITS) + _spread(spread)
 
 
 def _spread(deviation: float | None, power: int = 0) -> str:
-    return "" if deviation is None else f" ±{figure(deviation, power, _SPREAD_DIGITS)}"
+    return "" if deviation is None else f" ±{format_number(deviation, power, _SPREAD_DIGITS)}"

@@ -1,4 +1,4 @@
-"""What `llem compare` compares: a result, or the results of a directory, as one."""
+"""The operands of `llem compare`: a result, or the results of a directory."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from llenergymeasure import _store
+from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.statistics import Statistic
-from llenergymeasure.cli.terminal.stream import UsageError
 from llenergymeasure.results._columns import CONFIG
 
 __all__ = ["METRICS", "Operand", "differing", "ratio"]
@@ -37,7 +37,7 @@ _CIRCUMSTANCES = (
     "environment_snapshot.hardware.cuda.driver_version",
     "environment_snapshot.hardware.thermal.power_limit_w",
 )
-"""What is compared beside the configuration: a difference in it explains many another."""
+"""Fields that are compared with the configuration: their difference explains others."""
 
 
 _BACKEND_AGAIN = f"{CONFIG}.backend"
@@ -45,13 +45,13 @@ _BACKEND_AGAIN = f"{CONFIG}.backend"
 
 @dataclass
 class Operand:
-    """One result, or a group of them.
+    """One result, or a group of results.
 
     Attributes:
-        path: As the user named it.
-        label: A letter to call it by.
-        statistics: Of each metric.
-        settings: The values, as JSON, that each configuration key has, and each circumstance.
+        path: The path as the user typed it.
+        label: Its letter in the tables.
+        statistics: The statistic of each metric.
+        settings: The values, as JSON, of each configuration key and each circumstance.
     """
 
     path: str
@@ -62,25 +62,25 @@ class Operand:
 
     @classmethod
     def at(cls, path: str, label: str) -> Operand:
-        """Take a result, its `result.json`, or a directory of results.
+        """Return the operand for a result, its `result.json`, or a directory of results.
 
         Raises:
-            UsageError: There is no such file or directory.
+            UsageError: The path does not exist.
         """
         directory = path
         if Path(path).name == _store.RECORD and not Path(path).is_dir():
             if not os.path.lexists(path):
-                raise UsageError("compare", f"{path} does not exist")
+                raise UsageError(f"{path} does not exist")
             directory = os.path.dirname(path) or "."  # noqa: PTH120 - keeps "./"
-        return cls(path, label, Reading("compare", directory, [*METRICS, *_CIRCUMSTANCES, CONFIG], ()))
+        return cls(path, label, Reading(directory, [*METRICS, *_CIRCUMSTANCES, CONFIG], ()))
 
     @property
     def count(self) -> int:
-        """How many results it is."""
+        """The number of results."""
         return self.reading.found
 
     def read(self) -> None:
-        """Read the results, and hold of them what a comparison needs."""
+        """Read the results, and accumulate their statistics and settings."""
         for batch in self.reading.batches():
             for name, values in batch.items():
                 if name in self.statistics:
@@ -91,18 +91,18 @@ class Operand:
                     seen.update(dict.fromkeys(map(_as_json, _each_once(values))))
 
     def values(self, name: str) -> list[Any]:
-        """Return the values of a key, each once, in the order in which they came; null is one of them."""
+        """Return the distinct values of a key in the order of the results, with null."""
         return [json.loads(text) for text in self.settings.get(name, {"null": None})]
 
 
 def _each_once(values: list[Any]) -> Iterable[Any]:
-    """Return values without most of what is there twice: a group has few settings, and many results."""
+    """Return values without most duplicates: a group has many results, but few settings."""
     return values if any(isinstance(value, list) for value in values) else dict.fromkeys(values)
 
 
 def _as_json(value: Any) -> str:  # noqa: ANN401 - any value of a column
     if isinstance(value, float):
-        # A column of integers and floats is one of floats, and 1 is 1.0 all the same.
+        # Integers in a column of floats are floats: 1.0 equals 1.
         return (
             str(int(value))
             if value.is_integer()
@@ -112,7 +112,7 @@ def _as_json(value: Any) -> str:  # noqa: ANN401 - any value of a column
 
 
 def differing(operands: list[Operand]) -> tuple[list[str], int]:
-    """Return the keys that are not the same in all, and how many are."""
+    """Return the keys that differ between operands, and the number of the others."""
     keys = dict.fromkeys(key for operand in operands for key in operand.settings)
     if all(
         operand.settings.get(_BACKEND_AGAIN) in (None, operand.settings.get("backend"))
@@ -131,9 +131,9 @@ def differing(operands: list[Operand]) -> tuple[list[str], int]:
 
 
 def ratio(one: Statistic, reference: Statistic) -> tuple[float | None, float | None]:
-    """Return the ratio of two means, and its standard deviation by the propagation of those of the two.
+    """Return the ratio of two means, and its standard deviation by propagation.
 
-    Both are None where they cannot be known; the second where both are of a single value.
+    An unknown ratio is None; the deviation is None if both means are of a single value.
     """
     if one.mean is None or not reference.mean:
         return None, None

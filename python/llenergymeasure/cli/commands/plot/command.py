@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import math
 import os
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from llenergymeasure import _store
-from llenergymeasure.cli.query import where as _where
+from llenergymeasure._format import plural
+from llenergymeasure.cli.commands.plot.page import pareto_page, power_page
+from llenergymeasure.cli.errors import CommandError, UsageError
 from llenergymeasure.cli.query.reading import Reading
-from llenergymeasure.cli.terminal.input import first_of
-from llenergymeasure.cli.terminal.json import as_json as document
-from llenergymeasure.cli.terminal.stream import ERR, OUT, UsageError, plural, printable
-from llenergymeasure.errors import LLEMError
-from llenergymeasure.plotting._points import COLUMNS, Cloud
-from llenergymeasure.results.persistence import _atomic_write
-from llenergymeasure.results.store import ResultStore
+from llenergymeasure.cli.query.record import load_record
+from llenergymeasure.cli.query.where import WHERE_HELP
+from llenergymeasure.cli.terminal.json import to_json
+from llenergymeasure.cli.terminal.output import check_matplotlib, check_output, write_picture
+from llenergymeasure.cli.terminal.stream import ERR, OUT
+from llenergymeasure.plotting import plot_pareto, plot_power, render
+from llenergymeasure.plotting._points import COLUMNS, ParetoPoints
+from llenergymeasure.plotting._power import curves
 from llenergymeasure.results.timeseries import read_timeseries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from matplotlib.figure import Figure
+
 __all__ = ["plot"]
 
 _PICTURES = (".svg", ".png", ".html")
-
-
-class _RefusalError(Exception):
-    """The command cannot do what it was asked, for a reason that is no wrong usage."""
 
 
 def plot(
@@ -51,113 +50,83 @@ def plot(
         ),
     ] = None,
     where: Annotated[
-        list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=_where.HELP)
+        list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=WHERE_HELP)
     ] = [],  # noqa: B006 - typer copies it
     as_json: Annotated[  # noqa: FBT002 - an option of the command line
-        bool, typer.Option("--json", help="Print what is drawn as one JSON object; needs no --output.")
+        bool, typer.Option("--json", help="Print the data of the picture as one JSON object; needs no -o.")
     ] = False,
 ) -> int:
-    """Draw results: energy per token against throughput, or the power trace of one.
+    """Draw energy per token against throughput, or the power trace of one result.
 
-    Of a directory, each result is a mark, coloured by its model; the line is the
-    Pareto front, beyond which no result is. The .html tells of the mark that the
-    pointer is at.
+    For a directory, each result is a mark, coloured by its model; the line is the
+    Pareto front. An .html picture describes the mark under the pointer.
 
-    Exit status: 0 drawn, 1 not, or not all, 2 wrong usage, 130 interrupted.
+    Exit status: 0 drawn, 1 not drawn or incomplete, 2 wrong usage, 130 interrupted.
     """
     _check_usage(path, output, as_json=as_json)
     is_one = Path(path).is_file() or os.path.lexists(Path(path, _store.RECORD))
     if is_one and where:
-        raise UsageError("plot", f"--where chooses among results, and {path} is one")
-    try:
-        _check_drawing(output)
-        return (
-            _plot_trace(path, output, as_json=as_json)
-            if is_one
-            else _plot_points(path, output, where, as_json)
-        )
-    except (_RefusalError, LLEMError, OSError) as error:
-        ERR.write(f"llem plot: {printable(str(error))}\n")
-        return 1
-    except KeyboardInterrupt:
-        ERR.write("llem plot: interrupted\n")
-        return 130
+        raise UsageError(f"--where selects among results, and {path} is one result")
+    if output is not None:
+        check_matplotlib()
+    if is_one:
+        return _plot_power(path, output, as_json=as_json)
+    return _plot_pareto(path, output, where, as_json=as_json)
 
 
 def _check_usage(path: str, output: str | None, *, as_json: bool) -> None:
     if not path:
-        raise UsageError("plot", "PATH is empty")
+        raise UsageError("PATH is empty")
     if not os.path.lexists(path):
-        raise UsageError("plot", f"{path} does not exist")
-    if output is None:
-        if not as_json:
-            raise UsageError("plot", f"--output FILE is missing: one of {', '.join(_PICTURES)}")
-        return
-    if Path(output).suffix.lower() not in _PICTURES:
-        raise UsageError("plot", f"--output {output} ends in none of {', '.join(_PICTURES)}")
-    if Path(output).is_dir():
-        raise UsageError("plot", f"--output {output} is a directory")
-    if not Path(output).absolute().parent.is_dir():
-        raise UsageError("plot", f"--output {output} is in a directory that does not exist")
+        raise UsageError(f"{path} does not exist")
+    if output is not None:
+        check_output("--output", output, _PICTURES)
+    elif not as_json:
+        raise UsageError(f"--output FILE is missing; give one that ends in {', '.join(_PICTURES)}")
 
 
-def _check_drawing(output: str | None) -> None:
-    """Find out before the reading whether there will be a picture after it."""
-    if output is None:
-        return
-    try:
-        import_module("matplotlib.figure")
-    except ImportError:
-        raise _RefusalError(
-            "the picture needs matplotlib: pip install 'llenergymeasure-store[plot]'"
-        ) from None
-
-
-def _plot_points(directory: str, output: str | None, where: list[str], as_json: bool) -> int:  # noqa: FBT001
-    reading = Reading("plot", directory, COLUMNS, where)
-    cloud = Cloud(reading.batches())
-    reading.tell()
-    if cloud.left_out:
-        ERR.write(
-            f"llem plot: {plural(cloud.left_out, 'result')} left out: energy per token or throughput is "
-            "missing, zero or not finite\n"
+def _plot_pareto(directory: str, output: str | None, where: list[str], *, as_json: bool) -> int:
+    reading = Reading(directory, COLUMNS, where)
+    data = ParetoPoints(reading.batches())
+    reading.report()
+    if data.left_out:
+        ERR.report(
+            f"{plural(data.left_out, 'result')} left out: energy per token or throughput is missing, zero or "
+            "not finite"
         )
-    if cloud.points:
-        from llenergymeasure.plotting._pareto import draw  # noqa: PLC0415 - matplotlib is there by choice
-
-        _write(output, lambda form: draw(cloud, _name_of(directory), form))
+    if data.points:
+        name = _name_of(directory)
+        _write(output, lambda: plot_pareto(data, name=name), lambda figure: pareto_page(figure, data, name))
     if as_json:
-        said = {
+        document = {
             "directory": directory,
-            "file": output if cloud.points else None,
-            "left_out": cloud.left_out,
-            "points": cloud.as_rows(),
+            "file": output if data.points else None,
+            "left_out": data.left_out,
+            "points": data.as_rows(),
         }
-        OUT.write(document(said))
-    return reading.status if cloud.points else 1
+        OUT.write(to_json(document))
+    return reading.status if data.points else 1
 
 
-def _plot_trace(path: str, output: str | None, *, as_json: bool) -> int:
-    try:
-        result = ResultStore(".").load(path, missing_sidecar="ignore")
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-        raise _RefusalError(f"{path} is not a result: {first_of(details)}") from None
+def _plot_power(path: str, output: str | None, *, as_json: bool) -> int:
+    result = load_record(path)
     try:
         trace = read_timeseries(path)
     except FileNotFoundError:
-        raise _RefusalError(
-            f"{path} has no power trace: there is no {result.timeseries or _store.SIDECAR} beside the record"
-        ) from None
-    from llenergymeasure.plotting._power import curves, draw  # noqa: PLC0415
-
+        name = result.timeseries or _store.SIDECAR
+        raise CommandError(f"{path} has no power trace: expected {name} next to the record") from None
     drawn = curves(trace)
     if not any(curve.is_known for curve in drawn):
-        raise _RefusalError(f"the power trace of {path} has no sample with a power")
+        raise CommandError(f"the power trace of {path} has no sample with a power")
     model = result.effective_config.get("model", "unknown")
-    _write(output, lambda form: draw(trace, f"{model}, {result.backend}", result.total_energy_j, form))
+    name = f"{model}, {result.backend}"
+    _write(
+        output,
+        lambda: plot_power(trace, name=name, recorded_j=result.total_energy_j),
+        lambda figure: power_page(figure, drawn, name),
+    )
     if as_json:
-        said: dict[str, Any] = {
+        document: dict[str, Any] = {
             "path": path,
             "file": output,
             "model": model,
@@ -175,16 +144,20 @@ def _plot_trace(path: str, output: str | None, *, as_json: bool) -> int:
                 for curve in drawn
             ],
         }
-        OUT.write(document(said))
+        OUT.write(to_json(document))
     return 0
 
 
-def _write(output: str | None, draw: Callable[[str], bytes]) -> None:
-    if output is not None:
-        _atomic_write(draw(Path(output).suffix[1:].lower()), output)
-        ERR.write(f"The picture is in {printable(output)}\n")
+def _write(output: str | None, draw: Callable[[], Figure], page: Callable[[Figure], bytes]) -> None:
+    if output is None:
+        return
+    figure = draw()
+    form = Path(output).suffix[1:].lower()
+    write_picture(
+        output, page(figure) if form == "html" else render(figure, "svg" if form == "svg" else "png")
+    )
 
 
 def _name_of(directory: str) -> str:
-    """Return what a person calls a directory, also where it is `.`."""
+    """Return the name of a directory, also if it is `.`."""
     return Path(directory).absolute().resolve().name or directory

@@ -1,17 +1,24 @@
-"""A picture in a page of its own, which tells of the mark that the pointer is at; it loads nothing."""
+"""The HTML page of `llem plot`: a picture, and a note about the mark under the pointer."""
 
 from __future__ import annotations
 
 import html
 import json
+import math
 from typing import TYPE_CHECKING
 
+from llenergymeasure.plotting import render
 from llenergymeasure.plotting._figure import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["page"]
+    from matplotlib.figure import Figure
+
+    from llenergymeasure.plotting._points import ParetoPoints
+    from llenergymeasure.plotting._power import PowerCurve
+
+__all__ = ["pareto_page", "power_page"]
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -70,30 +77,51 @@ picture.addEventListener("pointermove", event => {
 """
 
 
-def page(
+def pareto_page(figure: Figure, data: ParetoPoints, name: str) -> bytes:
+    """Return the page of a Pareto plot."""
+    points = data.points
+    labels = [(shown(point.model, 200), shown(point.backend, 80), shown(point.path, 300)) for point in points]
+    notes = [f"{point.energy:.4g} J/token, {point.rate:.5g} tokens/s" for point in points]
+    return _page(figure, name, [(point.rate, point.energy) for point in points], labels, notes)
+
+
+def power_page(figure: Figure, curves: Sequence[PowerCurve], name: str) -> bytes:
+    """Return the page of a power plot."""
+    marks = [
+        (time, power, curve.name)
+        for curve in curves
+        for time, power in zip(curve.times, curve.powers, strict=True)
+        if not math.isnan(power)
+    ]
+    notes = [f"{power:,.5g} W at {time:,.10g} s" for time, power, _ in marks]
+    return _page(figure, name, [mark[:2] for mark in marks], [mark[2:] for mark in marks], notes)
+
+
+def _page(
+    figure: Figure,
     title: str,
-    picture: bytes,
-    places: Sequence[tuple[float, float]],
+    points: Sequence[tuple[float, float]],
     labels: Sequence[Sequence[str]],
     notes: Sequence[str],
 ) -> bytes:
-    """Return the page.
+    """Return a page.
 
     Args:
-        title: Of the page.
-        picture: The SVG.
-        places: Where each mark is in it.
-        labels: The lines of text of each mark that other marks may have too, as many for each.
+        figure: The picture.
+        title: The title of the page.
+        points: The points of the marks, in the units of the axes.
+        labels: The lines of text of each mark that others may share, equally many for each.
         notes: The last line of each mark.
     """
-    svg = picture.decode()
+    svg = render(figure, "svg").decode()
+    places = _pixels(figure, points)
     marks = {
         "x": [x for x, _ in places],
         "y": [y for _, y in places],
         "labels": [_words(column) for column in zip(*labels, strict=True)],
         "notes": list(notes),
     }
-    # Within a script element nothing but `</script` and `<!--` has a meaning, and both begin with this.
+    # Only `</script` and `<!--` have a meaning within a script element.
     data = json.dumps(marks, separators=(",", ":")).replace("<", "\\u003c")
     text = _PAGE.format(
         title=html.escape(shown(title, 200)), picture=svg[svg.index("<svg") :], marks=data, script=_SCRIPT
@@ -101,7 +129,15 @@ def page(
     return text.encode()
 
 
+def _pixels(figure: Figure, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the places of points in the rendered SVG, in its units, from its upper left corner."""
+    height = figure.get_size_inches()[1] * 72
+    unit = 72 / figure.dpi
+    places = figure.axes[0].transData.transform(list(points))
+    return [(round(across * unit, 1), round(height - up * unit, 1)) for across, up in places]
+
+
 def _words(column: Sequence[str]) -> dict[str, list[str] | list[int]]:
-    """Return each text once, and which one each mark has."""
+    """Return each text once, and the index of the text of each mark."""
     words = {word: number for number, word in enumerate(dict.fromkeys(column))}
     return {"words": list(words), "of": [words[word] for word in column]}

@@ -1,21 +1,23 @@
-"""What `llem show` tells of a result, section by section."""
+"""The sections of `llem show`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llenergymeasure.cli.commands.show.trace_plot import plot, total_power
-from llenergymeasure.cli.terminal.numbers import (
+from llenergymeasure._format import (
     Unit,
     best_prefix,
-    figure,
-    figures,
+    format_number,
+    format_quantity,
+    human_seconds,
+    plural,
     prefixed,
-    quantity,
-    unit_of,
+    printable,
 )
-from llenergymeasure.cli.terminal.stream import OUT, human_seconds, plural, printable
+from llenergymeasure.cli.commands.show.trace_plot import plot, total_power
+from llenergymeasure.cli.terminal.numbers import format_numbers, unit_of
+from llenergymeasure.cli.terminal.stream import OUT
 from llenergymeasure.cli.terminal.table import Column, cell_width, print_heading, print_table, spelled
 
 if TYPE_CHECKING:
@@ -29,23 +31,23 @@ Fact = tuple[str, str]
 _JOULE, _WATT, _FLOP = Unit("J", "all"), Unit("W", "all"), Unit("FLOP", "all")
 _INDENT = "  "
 _PLOT_WIDTH = 78
-"""Columns of the plot where there is no terminal, and at most where there is."""
+"""Columns of the plot; a narrower terminal gets fewer."""
 _MANY_ITEMS = 8
 _LONG = 300
 
 
 def print_result(path: str, result: ExperimentResult, trace: Timeseries | None, notes: Sequence[str]) -> None:
-    """Print all of it to standard output, within the terminal's width."""
+    """Print a result to standard output, within the width of the terminal."""
     model = result.effective_config.get("model")
     version = f" {result.backend_version}" if result.backend_version else ""
     title = f"{'unknown model' if model is None else model} on {result.backend}{version}"
     print_heading(printable(title))
     OUT.write(f"{printable(path)}\n")
-    told = [*result.measurement_warnings, *notes]
-    if told:
+    messages = [*result.measurement_warnings, *notes]
+    if messages:
         OUT.write("\n")
-        print_heading(plural(len(told), "warning"), style="bold yellow")
-        for text in told:
+        print_heading(plural(len(messages), "warning"), style="bold yellow")
+        for text in messages:
             _paragraph(text)
     for title, facts in (
         ("Measured", _measured(result)),
@@ -73,7 +75,7 @@ def _section(title: str, facts: Sequence[Fact]) -> None:
 
 
 def _paragraph(text: str, name: str = "") -> None:
-    """Print a text of any length, folded on a terminal, to the right of what it is about."""
+    """Print a text to the right of its name, wrapped on a terminal."""
     text, lead = spelled(printable(text)), _INDENT + name
     indent = " " * cell_width(lead)
     if OUT.width is None or cell_width(lead + text) <= OUT.width or len(indent) > OUT.width // 2:
@@ -87,34 +89,36 @@ def _paragraph(text: str, name: str = "") -> None:
 
 def _measured(result: ExperimentResult) -> Iterator[Fact]:
     seconds = result.total_inference_time_sec
-    yield "energy", quantity(result.total_energy_j, _JOULE)
-    yield "energy per token", quantity(result.avg_energy_per_token_j, _JOULE)
+    yield "energy", format_quantity(result.total_energy_j, _JOULE)
+    yield "energy per token", format_quantity(result.avg_energy_per_token_j, _JOULE)
     if result.total_energy_j:
-        yield "tokens per joule", figure(result.tokens_per_joule)
+        yield "tokens per joule", format_number(result.tokens_per_joule)
     if result.energy_adjusted_j is not None:
-        yield "above idle", f"{quantity(result.energy_adjusted_j, _JOULE)}{_baseline(result)}"
+        yield "above idle", f"{format_quantity(result.energy_adjusted_j, _JOULE)}{_baseline(result)}"
     elif result.baseline_power_w is not None:
-        yield "idle power", quantity(result.baseline_power_w, _WATT)
+        yield "idle power", format_quantity(result.baseline_power_w, _WATT)
     devices = result.multi_gpu.energy_per_gpu_j if result.multi_gpu else result.energy_per_device_j or []
     if len(devices) > 1:
         power = best_prefix(devices, _JOULE)
         yield (
             "energy per GPU",
-            f"{_items([figure(value, power) for value in devices])} {prefixed(power, _JOULE)}",
+            f"{_items([format_number(value, power) for value in devices])} {prefixed(power, _JOULE)}",
         )
     yield "tokens", f"{result.total_tokens:,}"
-    yield "throughput", f"{figure(result.avg_tokens_per_second)} tokens/s"
+    yield "throughput", f"{format_number(result.avg_tokens_per_second)} tokens/s"
     yield "inference time", _time(seconds)
     if seconds > 0:
-        yield "mean power", quantity(result.total_energy_j / seconds, _WATT)
+        yield "mean power", format_quantity(result.total_energy_j / seconds, _WATT)
     if result.total_flops:
         rate = (
-            f", {quantity(result.flops_per_second, Unit('FLOP/s', 'all'))}" if result.flops_per_second else ""
+            f", {format_quantity(result.flops_per_second, Unit('FLOP/s', 'all'))}"
+            if result.flops_per_second
+            else ""
         )
-        yield "operations", f"{quantity(result.total_flops, _FLOP)}{rate}"
+        yield "operations", f"{format_quantity(result.total_flops, _FLOP)}{rate}"
     memory = result.extended_metrics.memory.peak_memory_mb if result.extended_metrics else 0.0
     if memory:
-        yield "peak memory", f"{figure(memory)} MiB"
+        yield "peak memory", f"{format_number(memory)} MiB"
     yield (
         "when",
         f"{result.start_time.isoformat(' ', 'seconds')} to {result.end_time.isoformat(' ', 'seconds')}",
@@ -122,7 +126,7 @@ def _measured(result: ExperimentResult) -> Iterator[Fact]:
 
 
 def _items(items: Sequence[str]) -> str:
-    """Return a list, or its beginning and how many there are."""
+    """Return a list on one line: all items, or the first ones and their number."""
     if len(items) <= _MANY_ITEMS:
         return ", ".join(items)
     return f"{', '.join(items[:3])}, ... ({len(items):,})"
@@ -132,7 +136,7 @@ def _baseline(result: ExperimentResult) -> str:
     if result.baseline_power_w is None:
         return ""
     method = result.energy_breakdown.baseline_method if result.energy_breakdown else None
-    return f", the idle power being {quantity(result.baseline_power_w, _WATT)}" + (
+    return f", the idle power being {format_quantity(result.baseline_power_w, _WATT)}" + (
         f" ({method})" if method else ""
     )
 
@@ -140,8 +144,8 @@ def _baseline(result: ExperimentResult) -> str:
 def _time(seconds: float) -> str:
     minute = 60
     if not 0 <= seconds < 1e9:  # noqa: PLR2004 - whatever that was, it is no time
-        return quantity(seconds, Unit("s"))
-    exact = quantity(seconds, Unit("s", "small"))
+        return format_quantity(seconds, Unit("s"))
+    exact = format_quantity(seconds, Unit("s", "small"))
     return f"{human_seconds(seconds)}, {exact}" if seconds >= minute else exact
 
 
@@ -172,7 +176,7 @@ def _latency(result: ExperimentResult) -> Iterator[Fact]:
     extended = result.extended_metrics
     if extended is not None:
         if extended.tpot_ms is not None:
-            yield "per output token", f"{figure(extended.tpot_ms)} ms"
+            yield "per output token", f"{format_number(extended.tpot_ms)} ms"
         request = extended.request_latency
         if request.e2e_latency_mean_ms is not None:
             yield (
@@ -191,18 +195,22 @@ def _distribution(
     mean: float | None, median: float | None, p95: float | None, p99: float | None, samples: int
 ) -> str:
     named = (("mean", mean), ("median", median), ("p95", p95), ("p99", p99))
-    told = ", ".join(f"{name} {figure(value)} ms" for name, value in named if value is not None)
-    return f"{told} ({plural(samples, 'sample')})"
+    text = ", ".join(f"{name} {format_number(value)} ms" for name, value in named if value is not None)
+    return f"{text} ({plural(samples, 'sample')})"
 
 
 def _how(result: ExperimentResult) -> Iterator[Fact]:
     window = result.steady_state_window
-    within = "" if window is None else f", from {figure(window[0])} s to {figure(window[1])} s"
+    within = "" if window is None else f", from {format_number(window[0])} s to {format_number(window[1])} s"
     yield "methodology", f"{result.measurement_methodology}{within}"
     warmup = result.warmup_result
     if warmup is not None:
         end = "converged" if warmup.converged else "did not converge"
-        count, final, target = warmup.iterations_completed, figure(warmup.final_cv), figure(warmup.target_cv)
+        count, final, target = (
+            warmup.iterations_completed,
+            format_number(warmup.final_cv),
+            format_number(warmup.target_cv),
+        )
         yield "warm-up", f"{end} in {plural(count, 'iteration')}: variation {final}, target {target}"
     if result.thermal_throttle is not None:
         yield "throttling", _throttling(result.thermal_throttle)
@@ -213,13 +221,15 @@ def _how(result: ExperimentResult) -> Iterator[Fact]:
     yield "note", result.reproducibility_notes
 
 
-def _throttling(info: Any) -> str:  # noqa: ANN401 - a model whose flags are looked at by name
-    hottest = "" if info.max_temperature_c is None else f", at most {figure(info.max_temperature_c)} °C"
+def _throttling(info: Any) -> str:  # noqa: ANN401 - a model whose flags are read by name
+    hottest = (
+        "" if info.max_temperature_c is None else f", at most {format_number(info.max_temperature_c)} °C"
+    )
     if not info.detected:
         return f"none detected{hottest}"
     flags = ("thermal", "power", "sw_thermal", "hw_thermal", "hw_power")
     causes = ", ".join(name for name in flags if getattr(info, name)) or "of unknown cause"
-    return f"{causes}, for {figure(info.throttle_duration_sec)} s{hottest}"
+    return f"{causes}, for {format_number(info.throttle_duration_sec)} s{hottest}"
 
 
 def _machine(result: ExperimentResult) -> Iterator[Fact]:
@@ -231,12 +241,13 @@ def _machine(result: ExperimentResult) -> Iterator[Fact]:
         return
     gpu, hardware = snapshot.hardware.gpu, snapshot.hardware
     capability = f", compute capability {gpu.compute_capability}" if gpu.compute_capability else ""
+    memory = f"{format_number(gpu.vram_total_mb / 1024)} GiB"
     yield (
         "GPU",
-        f"{gpu.name}, {figure(gpu.vram_total_mb / 1024)} GiB{capability}{', MIG' if gpu.mig_enabled else ''}",
+        f"{gpu.name}, {memory}{capability}{', MIG' if gpu.mig_enabled else ''}",
     )
     if hardware.thermal.power_limit_w is not None:
-        yield "power limit", quantity(hardware.thermal.power_limit_w, _WATT)
+        yield "power limit", format_quantity(hardware.thermal.power_limit_w, _WATT)
     yield "driver", f"{hardware.cuda.driver_version}, CUDA {snapshot.cuda_version or hardware.cuda.version}"
     yield (
         "CPU",
@@ -252,7 +263,9 @@ def _processes(processes: Sequence[RawProcessResult]) -> None:
     def numbers(name: str, column: str, values: list[float]) -> Column:
         _, unit = unit_of(column)
         power = best_prefix(values, unit)
-        return Column(name, figures(values, power), "" if "/" in name else prefixed(power, unit), right=True)
+        return Column(
+            name, format_numbers(values, power), "" if "/" in name else prefixed(power, unit), right=True
+        )
 
     print_table(
         [
@@ -298,15 +311,19 @@ def _trace_section(result: ExperimentResult, trace: Timeseries | None) -> None:
     powers = [power for _, power in points]
     gpus = sorted(trace.energy_per_gpu_j)
     whose = "of the whole system" if -1 in gpus else f"of {plural(len(gpus), 'GPU')}"
-    mean, least, most = (quantity(power, _WATT) for power in (trace.mean_power_w, min(powers), max(powers)))
-    traced, recorded = quantity(trace.energy_j, _JOULE), quantity(result.total_energy_j, _JOULE)
+    mean, least, most = (
+        format_quantity(power, _WATT) for power in (trace.mean_power_w, min(powers), max(powers))
+    )
+    traced, recorded = format_quantity(trace.energy_j, _JOULE), format_quantity(result.total_energy_j, _JOULE)
     difference = _difference(trace.energy_j, result.total_energy_j)
     _paragraph(f"{plural(len(points), 'sample')} {whose}: mean {mean}, {least} to {most}")
     _paragraph(f"energy by the trapezoid rule {traced}; recorded {recorded}{difference}")
     if len(gpus) > 1:
         energies = [trace.energy_per_gpu_j[gpu] for gpu in gpus]
         power = best_prefix(energies, _JOULE)
-        each = _items([f"{gpu}: {figure(energy, power)}" for gpu, energy in zip(gpus, energies, strict=True)])
+        each = _items(
+            [f"{gpu}: {format_number(energy, power)}" for gpu, energy in zip(gpus, energies, strict=True)]
+        )
         _paragraph(f"by GPU, in {prefixed(power, _JOULE)}: {each}")
 
 
@@ -315,7 +332,7 @@ def _difference(trace: float, recorded: float) -> str:
 
 
 def _configuration(config: dict[str, Any], above: str = "") -> Iterator[Fact]:
-    """Return the keys of a configuration, nested ones by their dotted names; nulls are left out."""
+    """Return the keys of a configuration, nested ones by their dotted names, without nulls."""
     for key, value in config.items():
         name = printable(f"{above}{key}")
         if isinstance(value, dict) and value:
@@ -327,7 +344,7 @@ def _configuration(config: dict[str, Any], above: str = "") -> Iterator[Fact]:
 
 
 def duration(result: ExperimentResult) -> float | None:
-    """Return the seconds from start to end; None where the zone of one of them is unknown."""
+    """Return the seconds from start to end; None if one of them has no zone."""
     try:
         return result.duration_sec
     except TypeError:

@@ -1,4 +1,4 @@
-"""A power trace as a small plot in the terminal: watts over time."""
+"""A power trace as a plot in the terminal: watts over time."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 __all__ = ["Point", "plot", "total_power"]
 
 Point = tuple[float, float]
-"""Seconds, and watts."""
+"""Seconds and watts."""
 
 SYSTEM = -1
 """The `gpu_index` of the whole system."""
 _BRAILLE = 0x2800
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-"""The bit of each dot of a braille character, by its row and its column."""
+"""The bit of each dot of a braille character, by row and column."""
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 _POWER_STEPS = 4
 _ROWS_A_STEP = 2
 _LEAST_WIDTH = 20
 _COLUMNS_A_TICK = 12
 _NARROW_BAND = 0.5
-"""Below this share of the greatest power the least one makes the axis begin at zero."""
+"""The axis begins at zero if the least power is below this share of the greatest."""
 _TIMES = ((3 * 3600, 3600.0, "h"), (600, 60.0, "min"), (0, 1.0, "s"))
 
 
 def total_power(trace: Timeseries) -> list[Point]:
-    """Return the power over time: of the whole system where the trace has it, else of all GPUs together.
+    """Return the power over time: that of the whole system if the trace has it, else the sum over GPUs.
 
-    Where GPUs were sampled at different times, each counts with its last sample.
+    GPUs sampled at different times count with their last sample.
     """
     rows: dict[int, list[Point]] = {}
     for time, gpu, power in zip(trace.timestamp_s, trace.gpu_index, trace.power_w, strict=True):
@@ -56,14 +56,14 @@ def _last(points: Sequence[Point], time: float) -> float:
 
 
 def plot(points: Sequence[Point], width: int, *, is_utf8: bool) -> list[str]:
-    """Draw points that are ordered by time, in braille dots where the terminal can, else in stars.
+    """Draw points that are ordered by time, in braille dots or, without UTF-8, in stars.
 
-    Each column of dots shows all that lies in its time, so that no peak is lost.
+    Each column of dots covers all points of its time span, so that every peak shows.
 
     Args:
-        points: Two at least.
-        width: Columns of the terminal that it may take.
-        is_utf8: Whether the terminal can show braille.
+        points: Two points at least.
+        width: The greatest width in columns of the terminal.
+        is_utf8: True if the terminal can show braille.
     """
     low, high, step = _power_axis(points)
     steps = round((high - low) / step)
@@ -87,7 +87,7 @@ def plot(points: Sequence[Point], width: int, *, is_utf8: bool) -> list[str]:
 
 
 def _power_axis(points: Sequence[Point]) -> tuple[float, float, float]:
-    """Return the ends of the axis and the step between its ticks, round numbers all."""
+    """Return the ends of the axis and the step between its ticks, all round numbers."""
     least, most = min(power for _, power in points), max(power for _, power in points)
     if least >= 0 and least < most * _NARROW_BAND:
         least = 0.0
@@ -104,7 +104,7 @@ def _nice_step(span: float, count: int) -> float:
 
 
 def _decimals(step: float) -> int:
-    """Return the digits behind the point that ticks of a step need."""
+    """Return the decimal places that ticks of a step need."""
     return next(
         (digits for digits in range(9) if math.isclose(step * 10**digits, round(step * 10**digits))), 9
     )
@@ -131,7 +131,7 @@ def _time_axis(points: Sequence[Point], columns: int, tick: str, line: str) -> t
 def _levels(
     points: Sequence[Point], columns: int, levels: int, low: float, high: float
 ) -> list[tuple[int, int] | None]:
-    """Return the least and the greatest level that the line has in each column of a raster."""
+    """Return the least and the greatest level of the line in each column of a raster."""
     begin, span = points[0][0], (points[-1][0] - points[0][0]) or 1.0
     raster: list[tuple[int, int] | None] = [None] * columns
     before: tuple[int, int] | None = None
@@ -146,7 +146,7 @@ def _levels(
 
 
 def _steps(before: tuple[int, int] | None, now: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """Go from one point of the raster to the next, a column at a time."""
+    """Yield the points of the raster from one point to the next, a column at a time."""
     if before is not None:
         column, level = before
         for there in range(column + 1, now[0]):
@@ -175,7 +175,7 @@ def _stars(points: Sequence[Point], columns: int, rows: int, low: float, high: f
 
 
 def _joined(bands: list[tuple[int, int] | None]) -> Iterator[tuple[int, int] | None]:
-    """Stretch the band of each column so that it touches the one before it."""
+    """Stretch the band of each column to touch the previous band."""
     before: tuple[int, int] | None = None
     for band in bands:
         if band is None or before is None:

@@ -1,0 +1,16 @@
+"""A figure that notebooks show; the only module that imports matplotlib at its top."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from llenergymeasure.plotting._figure import render
+
+__all__ = ["NotebookFigure"]
+
+
+class NotebookFigure(Figure):
+    """A figure with a PNG representation, which pyplot is not needed for."""
+
+    def _repr_png_(self) -> bytes:
+        return render(self, "png")
