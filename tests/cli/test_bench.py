@@ -60,7 +60,7 @@ def test_bench_json_lists_every_way_with_its_baseline(llem: Run, tmp_path: Path,
         (way["name"], way["durable"], way["batch"], way["threads"], way["processes"])
         for way in report["ways"]
     }
-    floors = {(floor["name"], floor["durable"]): floor["samples_us"] for floor in report["floors"]}
+    baselines = {(one["name"], one["durable"]): one["samples_us"] for one in report["baselines"]}
     assert done.returncode == 0
     assert ways == {
         ("load", None, 1, 1, 1),
@@ -71,14 +71,15 @@ def test_bench_json_lists_every_way_with_its_baseline(llem: Run, tmp_path: Path,
         *(("writer", True, 20, threads, 1) for threads in (4, 16)),
         ("writer", True, 20, 1, 4),
     }
-    assert floors.keys() == {("floor + dump", True), ("floor + dump", False), ("dump", None), ("read", None)}
+    dumps = {("baseline + dump", True), ("baseline + dump", False)}
+    assert baselines.keys() == {*dumps, ("dump", None), ("read", None)}
     for way in report["ways"]:
-        floor = floors["read", None] if way["name"] == "load" else floors["floor + dump", False]
-        pairs = zip(way["samples_us"], floor, strict=True)
+        baseline = baselines[("read", None) if way["name"] == "load" else ("baseline + dump", False)]
+        ratios = [one / other for one, other in zip(way["samples_us"], baseline, strict=True)]
         assert len(way["samples_us"]) == report["rounds"] >= 3
         assert way["us_per_result"] == statistics.median(way["samples_us"])
-        assert way["ratio_to_floor"] == pytest.approx(statistics.median(one / other for one, other in pairs))
-        assert (way["ratio_to_durable_floor"] is None) == (way["durable"] is None)
+        assert way["ratio_to_baseline"] == pytest.approx(statistics.median(ratios))
+        assert (way["ratio_to_durable_baseline"] is None) == (way["durable"] is None)
     assert report["results"] == 20
     assert report["record_bytes"] == 9000
     assert report["disk"]["directory"] == str(quick)
@@ -100,7 +101,7 @@ def test_bench_table_fits_80_columns_and_progress_stays_on_the_terminal(
     assert max(map(len, lines)) <= 80
     for label in ("directory", "file system", "options", "one flush", "one record   9,000 bytes", "versions"):
         assert any(line.startswith(f"  {label}") for line in lines)
-    for label, count in (("floor + dump", 2), ("save ", 2), ("save_many", 6), ("writer", 5), ("load", 1)):
+    for label, count in (("baseline + dump", 2), ("save ", 2), ("save_many", 6), ("writer", 5), ("load", 1)):
         assert sum(line.startswith(f"  {label}") for line in lines) == count
     assert any(line.startswith("  4 processes, a writer each") for line in lines)
     mount = mounts.mount_of(quick)
@@ -133,13 +134,14 @@ def test_bench_with_invalid_options_exits_2_and_writes_nothing(
 
 def test_bench_with_too_small_size_names_the_smallest(llem: Run) -> None:
     done = llem("bench", "--size", "10")
-    assert f"--size 10 is too small: the smallest record has {smallest_size()} bytes\n" in done.stderr
+    assert f"--size expects at least {smallest_size()} bytes, the smallest record; got 10\n" in done.stderr
 
 
 def test_bench_without_matplotlib_refuses_plot_at_once(patched_llem: Run, tmp_path: Path) -> None:
     done = patched_llem('sys.modules["matplotlib"] = None', "bench", "--plot", "out.svg")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "llem bench: --plot needs matplotlib: pip install 'llenergymeasure-store[plot]'\n"
+    expected = "expected matplotlib, got none installed; do: pip install 'llenergymeasure-store[plot]'"
+    assert done.stderr == f"llem bench: {expected}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -153,8 +155,8 @@ def test_bench_without_room_reports_room_and_need(
     patch = f"from llenergymeasure.cli.commands.bench import command\ncommand.room = lambda _: {free}"
     done = patched_llem(patch, "bench")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"llem bench: --dir . has room for {there}, and up to ")
-    assert f"{needed} are needed for the " in done.stderr
+    assert done.stderr.startswith(f"llem bench: --dir . has room for {there}, but the ")
+    assert f" {needed}; use fewer --results" in done.stderr
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -209,6 +211,6 @@ def test_bench_with_killed_process_reports_one_sentence(start: Start, quick: Pat
     os.kill(min(members), signal.SIGKILL)
     _, stderr = process.communicate()
     assert process.returncode == 1
-    assert stderr == b"llem bench: one of the processes that save at once ended with status -9\n"
+    assert stderr == b"llem bench: a process of the bench ended with status -9\n"
     assert list(quick.iterdir()) == []
     assert alive(members) == set()

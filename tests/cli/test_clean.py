@@ -31,7 +31,8 @@ def test_clean_without_yes_lists_leftovers_and_the_command(llem: Run, left: Path
     done = llem("clean", "the results")
     assert done.returncode == 0
     assert done.stdout == f"would remove  {left}: temporary files of a save, and no record\n"
-    assert done.stderr == "Nothing was changed. To do it: llem clean 'the results' --older-than 1d --yes\n"
+    command = "llem clean 'the results' --older-than 1d --yes"
+    assert done.stderr == f"Nothing was changed. To remove them: {command}\n"
     assert left.is_dir()
     again = llem(*shlex.split(done.stderr.partition(": ")[2])[1:])
     assert again.stdout == f"removed  {left}: temporary files of a save, and no record\n"

@@ -130,7 +130,7 @@ def test_compare_group_with_invalid_file_reports_it_and_compares_the_rest(llem: 
     assert done.returncode == 1
     assert row(done, "B")[0] == "1"
     assert "group/bad" in done.stderr
-    assert "1 file in results/group could not be read as a result" in done.stderr
+    assert "1 invalid result file in results/group" in done.stderr
     document = json.loads(llem("compare", "results/a", "results/group", "--json").stdout)
     assert [error["path"] for error in document["errors"]] == ["results/group/bad/result.json"]
 
@@ -141,7 +141,7 @@ def test_compare_directory_without_results_exits_1(llem: Run, tmp_path: Path) ->
     done = llem("compare", "results/a", "empty")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(
-        "llem compare: there is no result in empty; `llem save FILE --output-dir DIR`"
+        "llem compare: no result in empty; add some: `llem save FILE --output-dir DIR`"
     )
 
 

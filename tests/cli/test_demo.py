@@ -74,7 +74,9 @@ def test_demo_twice_keeps_the_first_results(llem: Run, tmp_path: Path) -> None:
 def test_demo_in_a_pipe_prints_plain_80_columns(llem: Run) -> None:
     done = llem("demo")
     assert "\x1b" not in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    begin, end = done.stdout.index("\nNext\n"), done.stdout.index("\nAll of it")
+    lines = (done.stdout[:begin] + done.stdout[end:]).splitlines()  # a program may have any path
+    assert max(map(len, lines)) <= 80
     heads = ("model", "backend", "tokens", "energy (J)", "J/token", "tokens/s")
     assert any(all(head in line for head in heads) for line in done.stdout.splitlines())
 
@@ -105,7 +107,7 @@ ResultStore.load = lambda *a, **k: load(*a, **k).model_copy(update={"total_token
     done = patched_llem(patch, "demo")
     assert done.returncode == 1
     assert "0 of 14 equal" in done.stdout
-    assert done.stderr.count("is not what was saved\n") == 14
+    assert done.stderr.count("differs from the saved result\n") == 14
 
 
 def test_demo_below_a_file_exits_2(llem: Run, tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_ls_with_invalid_files_reports_them_and_lists_the_others(
     assert [row.split()[-1] for row in done.stdout.splitlines()] == ["path", "results/good"]
     assert len(named) == 5
     assert all(f"bad-{number}/result.json" in line for number, line in enumerate(named))
-    assert count == "llem ls: 7 files in results could not be read as results (2 more than are named here)"
+    assert count == "llem ls: 7 invalid result files in results (2 more not listed)"
     as_json = json.loads(llem("ls", "results", "--json").stdout)
     assert [row["path"] for row in as_json if "error" in row] == [
         f"results/bad-{number}/result.json" for number in range(7)
@@ -179,7 +179,7 @@ def test_ls_directory_without_results_names_the_save_command(llem: Run, tmp_path
     (tmp_path / "empty").mkdir()
     done = llem("ls", "empty")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("llem ls: there is no result in empty; `llem save FILE --output-dir DIR`")
+    assert done.stderr.startswith("llem ls: no result in empty; add some: `llem save FILE --output-dir DIR`")
     assert json.loads(llem("ls", "empty", "--json").stdout) == []
 
 
@@ -190,7 +190,7 @@ def test_ls_directory_without_results_names_the_save_command(llem: Run, tmp_path
         ("", "DIR is empty"),
         (
             "results/a/result.json",
-            "results/a/result.json is not a directory; for one result there is `llem show`",
+            "results/a/result.json is not a directory; use `llem show` for one result",
         ),
     ],
 )

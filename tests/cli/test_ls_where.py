@@ -117,14 +117,14 @@ def test_ls_where_selects_rows(llem: Run, expressions: list[str], found: str) ->
     [
         (
             ["--where", "backend"],
-            "--where 'backend' is not a column, one of = == != < <= > >= ~, and a value",
+            "--where expects a column, one of = == != < <= > >= ~, and a value; got 'backend'",
         ),
         (["--where", "enrgy>1"], "there is no column 'enrgy'; there is energy"),
-        (["--where", "energy>much"], "total_energy_j is a number, and 'much' is none"),
-        (["--where", "has_timeseries=yes"], "has_timeseries is true, false or null, not 'yes'"),
+        (["--where", "energy>much"], "total_energy_j expects a number, got 'much'"),
+        (["--where", "has_timeseries=yes"], "has_timeseries expects true, false or null, got 'yes'"),
         (["--where", "when>yesterday"], "start_time is a time, and 'yesterday' is not one in ISO 8601"),
         (["--where", "warnings=1"], "measurement_warnings holds lists"),
-        (["--where", "energy~1"], "total_energy_j holds no text, which ~ looks into"),
+        (["--where", "energy~1"], "~ expects a column of text, got total_energy_j"),
         (["--sort", "colour"], "there is no column 'colour'"),
         (["--columns", "model,modle"], "there is no column 'modle'; there is model"),
     ],

@@ -14,7 +14,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from llenergymeasure import ExperimentResult, ResultStore
-from llenergymeasure.plotting._points import OTHER, Cloud
+from llenergymeasure.plotting import plot_pareto, render
+from llenergymeasure.plotting._points import OTHER, ParetoPoints
 from llenergymeasure.results.timeseries import Timeseries
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ def drawn(path: Path) -> ET.Element:
     return ET.parse(path).getroot()  # noqa: S314 - of our own making
 
 
-def cloud_of(figures: list[tuple[Any, Any, Any]]) -> Cloud:
+def cloud_of(figures: list[tuple[Any, Any, Any]]) -> ParetoPoints:
     models, rates, energies = zip(*figures, strict=True)
     names = [f"run-{number}" for number in range(len(figures))]
-    return Cloud(
+    return ParetoPoints(
         [
             {
                 "path": names,
@@ -184,15 +185,13 @@ def test_plot_with_unusable_results_counts_them(
     assert "2 results left out: energy per token or throughput is missing, zero or not finite" in done.stderr
     svg = drawn(store.root.parent / "p.svg")
     assert marks(svg, "model-0") == 1
-    assert any("2 results without both figures left out" in text for text in texts(svg))
+    assert any("2 results without both values left out" in text for text in texts(svg))
 
 
 @needs_matplotlib
 def test_draw_thousands_of_points_embeds_an_image(tmp_path: Path) -> None:
-    from llenergymeasure.plotting._pareto import draw
-
     figures = [(f"m{number % 50}", 1 + number % 977, 1 + number % 883) for number in range(6000)]
-    (tmp_path / "p.svg").write_bytes(draw(cloud_of(figures), "many", "svg"))
+    (tmp_path / "p.svg").write_bytes(render(plot_pareto(cloud_of(figures)), "svg"))
     svg = drawn(tmp_path / "p.svg")
     assert len(list(svg.iter(f"{SVG}image"))) == 1
     assert len(list(svg.iter(f"{SVG}use"))) < 200
@@ -350,9 +349,8 @@ def test_plot_without_matplotlib_names_the_package(
     patch = "sys.modules['matplotlib'] = sys.modules['matplotlib.figure'] = None"
     done = patched_llem(patch, "plot", "results", "-o", "p.svg")
     assert done.returncode == 1
-    assert (
-        done.stderr == "llem plot: the picture needs matplotlib: pip install 'llenergymeasure-store[plot]'\n"
-    )
+    expected = "expected matplotlib, got none installed; do: pip install 'llenergymeasure-store[plot]'"
+    assert done.stderr == f"llem plot: {expected}\n"
     assert not (tmp_path / "p.svg").exists()
     points = json.loads(patched_llem(patch, "plot", "results", "--json").stdout)["points"]
     assert len(points) == len(FIGURES)
@@ -362,15 +360,15 @@ def test_plot_directory_without_results_names_the_save_command(llem: Run, tmp_pa
     (tmp_path / "results").mkdir()
     done = llem("plot", "results", "--json")
     assert done.returncode == 1
-    assert "there is no result in results; `llem save FILE" in done.stderr
+    assert "no result in results; add some: `llem save FILE" in done.stderr
     assert json.loads(done.stdout)["points"] == []
 
 
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (("results",), "--output FILE is missing: one of .svg, .png, .html"),
-        (("results", "-o", "p.pdf"), "--output p.pdf ends in none of .svg, .png, .html"),
+        (("results",), "--output FILE is missing; give one that ends in .svg, .png, .html"),
+        (("results", "-o", "p.pdf"), "--output expects a file that ends in .svg, .png, .html, got p.pdf"),
         (("results", "-o", "absent/p.svg"), "in a directory that does not exist"),
         (("results", "-o", "made.svg"), "is a directory"),
         (("absent", "-o", "p.svg"), "absent does not exist"),
@@ -393,7 +391,7 @@ def test_plot_with_invalid_arguments_exits_2_and_writes_nothing(
 def test_plot_result_with_conditions_exits_2(llem: Run, save: Callable[..., Path]) -> None:
     done = llem("plot", save("m", 1.0, 1.0), "--json", "--where", "backend=vllm")
     assert done.returncode == 2
-    assert "--where chooses among results" in done.stderr
+    assert "--where selects among results" in done.stderr
 
 
 @needs_matplotlib

@@ -61,7 +61,7 @@ def test_save_with_broken_first_line_saves_the_other_lines(
     (tmp_path / "x.log").write_text('{"cut": \n' + lines(2))
     done = llem("save", "x.log", "-o", "out")
     assert done.returncode == 1
-    assert done.stderr == "x.log:1: not whole: the JSON ends in the middle at column 8\n"
+    assert done.stderr == "x.log:1: it is truncated: the JSON ends in the middle\n"
     assert load_by_id(tmp_path / "out").keys() == {"run-0", "run-1"}
 
 
@@ -87,22 +87,22 @@ def test_save_with_invalid_lines_names_them_and_saves_the_others(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is empty"),
-        (b"\n \n", "holds nothing but blank lines"),
+        (b"", "expected a result, got an empty file"),
+        (b"\n \n", "expected a result, got blank lines"),
         (
             b'[\n{"a": 1},\n{"a": 2}\n]',
-            "is an array, and a result is a JSON object; write one result per line",
+            "expected a JSON object, got an array; write one result per line",
         ),
-        (b'"text"', "is a string, and a result is a JSON object; write one result per line"),
-        (b"12", "is a number, and a result is a JSON object; write one result per line"),
-        (b'{\n  "a": "\xff"}', "not UTF-8: byte 11 is 0xff"),
-        (b"\0\0\0\0", "nothing but NUL bytes, as a crash before a flush leaves them"),
-        (b'{\n  "a": ', "not whole: the JSON ends in the middle at line 2 column 7"),
+        (b'"text"', "expected a JSON object, got a string; write one result per line"),
+        (b"12", "expected a JSON object, got a number; write one result per line"),
+        (b'{\n  "a": "\xff"}', "it is not UTF-8: byte 10 is invalid"),
+        (b"\0\0\0\0", "the file holds nothing but NUL bytes, as a crash before a flush leaves it"),
+        (b'{\n  "a": ', "it is truncated: the JSON ends in the middle, at line 2"),
         (
             b'{\n  "a": 1\n}\n{\n}',
-            "more follows the first JSON value at line 4 column 1; write one result per line",
+            "it is not JSON: trailing characters at line 4 column 1; write one result per line",
         ),
-        (b"nonsense", "not JSON: expected ident at line 1 column 2"),
+        (b"nonsense", "it is not JSON: expected ident at line 1 column 2"),
     ],
 )
 def test_save_invalid_file_reports_one_line(

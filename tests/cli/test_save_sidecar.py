@@ -81,7 +81,8 @@ def test_save_with_sidecars_of_several_results_warns_and_ignores_it(
     (tmp_path / "x.json").write_text(lines(2))
     done = llem("save", "x.json", "-o", "out", "--with-sidecars")
     assert done.returncode == 0
-    assert done.stderr == "warning: x.json: holds more than one result; x.parquet is left alone\n"
+    expected = "expected one result next to x.parquet, got several; the power trace is ignored"
+    assert done.stderr == f"warning: x.json: {expected}\n"
     assert len(load_by_id(tmp_path / "out")) == 2
     assert not list(tmp_path.glob("out/*/timeseries.parquet"))
 
@@ -115,7 +116,7 @@ def test_save_with_timeseries_of_several_results_exits_2(
     (tmp_path / "two.jsonl").write_text(lines(2))
     done = llem("save", *files, "-o", "out", "--timeseries", parquet)
     assert done.returncode == 2
-    assert done.stderr.startswith("llem save: --timeseries belongs to one result")
+    assert done.stderr.startswith("llem save: --timeseries expects one result")
     assert not (tmp_path / "out").exists()
 
 

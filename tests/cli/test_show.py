@@ -227,7 +227,7 @@ def test_show_json_without_trace_gives_null(llem: Run, keep: Keep) -> None:
     ("content", "message"),
     [
         ("", "result.json (0 bytes) is not a complete result"),
-        ('{"experiment_id": "x"}', " is not a result: measurement_config_hash: Field required (and "),
+        ('{"experiment_id": "x"}', " is not a valid result: measurement_config_hash: Field required (and "),
         ("[]", "expected a JSON object, got an array"),
     ],
 )
@@ -245,8 +245,10 @@ def test_show_directory_of_results_exits_1(llem: Run, keep: Keep, tmp_path: Path
     (tmp_path / "empty").mkdir()
     several, none = llem("show", "results"), llem("show", "empty")
     assert several.returncode == none.returncode == 1
-    assert several.stderr == "llem show: results is no result itself; 1 result below it: `llem ls results`\n"
-    assert none.stderr.startswith("llem show: there is no result in empty; `llem save FILE --output-dir DIR`")
+    assert several.stderr == "llem show: results is not a result; 1 result below it: `llem ls results`\n"
+    assert none.stderr.startswith(
+        "llem show: no result in empty; add some: `llem save FILE --output-dir DIR`"
+    )
 
 
 @pytest.mark.parametrize("path", ["missing", "missing/result.json", ""])

@@ -102,7 +102,7 @@ def test_summary_omits_and_counts_values_that_are_not_finite(llem: Run, keep: Ke
     done = llem("summary", "results")
     assert done.returncode == 0
     assert done.stdout.splitlines()[1].split()[2:5] == ["4", "15.00", "7.1"]
-    assert done.stderr == "llem summary: 2 values left out, being null, NaN or infinite\n"
+    assert done.stderr == "llem summary: 2 values left out: null, NaN or infinite\n"
     group = json.loads(llem("summary", "results", "--json").stdout)["groups"][0]
     assert (group["n"], group["total_energy_j"]["n"]) == (4, 2)
 
@@ -133,7 +133,7 @@ def test_summary_with_invalid_file_reports_it(llem: Run, keep: Keep) -> None:
     done = llem("summary", "results")
     assert done.returncode == 1
     assert done.stdout.splitlines()[1].split()[2] == "1"
-    assert "1 file in results could not be read as a result" in done.stderr
+    assert "1 invalid result file in results" in done.stderr
     document = json.loads(llem("summary", "results", "--json").stdout)
     assert [error["path"] for error in document["errors"]] == ["results/bad/result.json"]
 
@@ -142,7 +142,7 @@ def test_summary_without_results_prints_no_group(llem: Run, tmp_path: Path) -> N
     (tmp_path / "empty").mkdir()
     done = llem("summary", "empty")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("llem summary: there is no result in empty; ")
+    assert done.stderr.startswith("llem summary: no result in empty; ")
     assert json.loads(llem("summary", "empty", "--json").stdout) == {"groups": [], "errors": []}
 
 

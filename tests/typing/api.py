@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pyarrow as pa
+from matplotlib.figure import Figure
 
 from llenergymeasure import (
     BulkSaveError,
@@ -18,6 +19,7 @@ from llenergymeasure import (
     SaveInterrupted,
     SidecarError,
     load_result,
+    plotting,
     save_result,
     save_results,
 )
@@ -114,6 +116,18 @@ def look_over(root: Path) -> list[Path]:
     cleaning = store.clean(older_than="12h", dry_run=False)
     reason: str = store.durability.reason if store.durability == "none" else ""
     return [] if found.ok and not reason else [finding.path for finding in (*found.damaged, *cleaning.kept)]
+
+
+def draw(trace: Timeseries) -> list[bytes]:
+    store = ResultStore("results")
+    figures: list[Figure] = [
+        plotting.plot_pareto(store),
+        plotting.plot_pareto(store.scan(where=[("backend", "==", "vllm")], on_error="skip"), name="vllm"),
+        plotting.plot_power(trace, name="one", recorded_j=250.5),
+        plotting.plot_power("results/x"),
+        *(plotting.plot_power(stored) for stored in store),
+    ]
+    return [plotting.render(figure, "svg") for figure in figures]
 
 
 def handle(result: ExperimentResult) -> str | None:

@@ -10,7 +10,7 @@ __all__ = ["NotebookFigure"]
 
 
 class NotebookFigure(Figure):
-    """A figure with a PNG representation, which pyplot is not needed for."""
+    """A figure that a notebook shows as PNG, without pyplot."""
 
     def _repr_png_(self) -> bytes:
         return render(self, "png")

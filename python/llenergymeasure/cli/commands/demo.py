@@ -118,7 +118,7 @@ def _save(store: ResultStore, runs: list[Synthetic]) -> list[Path]:
 def _differing(runs: list[Synthetic], loaded: list[ExperimentResult], paths: list[Path]) -> list[str]:
     """Return a line for each loaded result that differs from the saved one with its sidecar."""
     return [
-        f"{path} is not what was saved"
+        f"{path} differs from the saved result"
         for run, back, path in zip(runs, loaded, paths, strict=True)
         if back != run.result.model_copy(update={"timeseries": _SIDECAR})
     ]

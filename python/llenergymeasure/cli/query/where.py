@@ -54,7 +54,7 @@ def _condition(root: str, expression: str) -> Condition:
     name, operator, text = match.groups()
     column = column_of(name)
     if column == PATH:  # tables show it below the directory, the store without it
-        text = text.removeprefix(os.path.join(root, ""))  # noqa: PTH118 - Path would change what was typed
+        text = text.removeprefix(os.path.join(root, ""))  # noqa: PTH118 - Path would normalise the text
     if operator == "~":
         return column, "in", _holding(root, column, text)
     operator = "==" if operator == "=" else operator

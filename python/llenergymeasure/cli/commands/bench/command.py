@@ -52,7 +52,7 @@ def bench(
         typer.Option(metavar="FILE", help="Draw the time per result against the batch size: .svg or .png."),
     ] = None,
 ) -> int:
-    """Measure what it costs to save and load results on a disk.
+    """Measure the cost of saving and loading results on a disk.
 
     Each way of saving has a turn in each of several rounds, next to the baseline:
     the bare system calls of a save, and pydantic's dump of the result. The

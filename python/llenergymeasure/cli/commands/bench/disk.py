@@ -58,13 +58,11 @@ def flush_us(directory: Path, count: int = _FLUSHES) -> float:
 def doubt_of_kind(kind: str) -> str | None:
     """Return why durability measurements mislead on a type of file system; None if they do not."""
     if kind in MEMORY:
-        return f"This is a {kind}: a flush costs nothing here and keeps nothing. Choose a --dir on a disk."
+        return f"This is a {kind}: a flush is free here and keeps nothing; choose a --dir on a disk."
     if kind in NETWORK:
-        return f"This is a network mount ({kind}): a flush costs and keeps what its server makes of it."
+        return f"This is a network mount ({kind}): its server decides what a flush costs and keeps."
     if is_fuse(kind):
-        return (
-            f"This is a FUSE mount ({kind}): a flush costs and keeps what the program behind it makes of it."
-        )
+        return f"This is a FUSE mount ({kind}): its program decides what a flush costs and keeps."
     return None
 
 
@@ -93,25 +91,23 @@ def write_out(directory: Path) -> None:
 def _doubts(directory: Path, mount: Mount | None) -> list[str]:
     """Return why durability measurements differ from those on a local, journalled disk."""
     if mount is None:
-        return [f"What the directory is on is unknown: this {platform.system()} does not tell."]
+        return [f"The file system is unknown: {platform.system()} does not report it."]
     doubts = []
     of_kind = doubt_of_kind(mount.kind)
     if of_kind:
         doubts.append(of_kind)
     if mount.is_volatile:
         doubts.append(
-            "This overlay is mounted volatile: it leaves out every flush, and a power cut loses it."
+            "This overlay is mounted volatile: it leaves out every flush, and a power cut loses its data."
         )
     if mount.is_unbarred:
         doubts.append("This is mounted without barriers: a flush ends in the device's volatile cache.")
     if "sync" in mount.all_options:
-        doubts.append(
-            "This is mounted sync: every write is flushed, also where durability was not asked for."
-        )
+        doubts.append("This is mounted sync: every write is flushed, also without durability.")
     if mount.kind == "ext4" and _journal_is_missing(directory):
         doubts.append(
-            "This ext4 has no journal: there is none to commit many results at once, and files are slow to "
-            "make for minutes after many were deleted, as by a run before this one."
+            "This ext4 has no journal: results cannot share a commit, and creating files is slow for minutes "
+            "after a deletion of many files, as at the end of a run."
         )
     return doubts
 

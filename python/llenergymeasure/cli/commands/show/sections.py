@@ -40,7 +40,8 @@ def print_result(path: str, result: ExperimentResult, trace: Timeseries | None, 
     """Print a result to standard output, within the width of the terminal."""
     model = result.effective_config.get("model")
     version = f" {result.backend_version}" if result.backend_version else ""
-    title = f"{'unknown model' if model is None else model} on {result.backend}{version}"
+    name = "unknown model" if model is None else model
+    title = f"{name} on {result.backend}{version}"
     print_heading(printable(title))
     OUT.write(f"{printable(path)}\n")
     messages = [*result.measurement_warnings, *notes]
@@ -143,7 +144,7 @@ def _baseline(result: ExperimentResult) -> str:
 
 def _time(seconds: float) -> str:
     minute = 60
-    if not 0 <= seconds < 1e9:  # noqa: PLR2004 - whatever that was, it is no time
+    if not 0 <= seconds < 1e9:  # noqa: PLR2004 - not a plausible duration
         return format_quantity(seconds, Unit("s"))
     exact = format_quantity(seconds, Unit("s", "small"))
     return f"{human_seconds(seconds)}, {exact}" if seconds >= minute else exact
