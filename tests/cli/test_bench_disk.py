@@ -54,7 +54,7 @@ def test_make_record_of_a_size_has_that_size_and_validates(beyond_the_smallest: 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("0 0:1 / /x rw - tmpfs none rw", "a tmpfs: a flush costs nothing here and keeps nothing"),
+        ("0 0:1 / /x rw - tmpfs none rw", "a tmpfs: a flush is free here and keeps nothing"),
         ("0 0:1 / /x rw - ramfs none rw", "a ramfs"),
         ("0 0:1 / /x rw - nfs4 host:/export rw,vers=4.2", "a network mount (nfs4)"),
         ("0 0:1 / /x rw - cifs //host/share rw", "a network mount (cifs)"),

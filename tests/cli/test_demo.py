@@ -34,7 +34,7 @@ def test_demo_marks_results_and_output_as_synthetic(llem: Run, tmp_path: Path) -
         assert result.effective_config["synthetic"] is True
         assert result.experiment_id.startswith("synthetic-")
         assert any("synthetic" in warning for warning in result.measurement_warnings)
-    assert done.stdout.startswith("A synthetic sweep: the figures are made up")
+    assert done.stdout.startswith("A synthetic sweep: the numbers are made up")
     assert done.stdout.rstrip().endswith("nothing was measured.")
 
 

