@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 needs_matplotlib = pytest.mark.skipif(find_spec("matplotlib") is None, reason="there is no matplotlib")
 SVG = "{http://www.w3.org/2000/svg}"
 # Model, tokens per second and joules per token; the second dominates the third.
-FIGURES = [("b/slow", 100.0, 0.5), ("a/fast", 1000.0, 1.0), ("a/fast", 900.0, 2.0), ("b/slow", 5000.0, 30.0)]
+NUMBERS = [("b/slow", 100.0, 0.5), ("a/fast", 1000.0, 1.0), ("a/fast", 900.0, 2.0), ("b/slow", 5000.0, 30.0)]
 HOSTILE = [
     "$x_1$ $\\frac{",
     "</script><script>alert(1)</script>",
@@ -59,8 +59,8 @@ def save(store: ResultStore, make_result: Callable[..., ExperimentResult]) -> Ca
 
 @pytest.fixture
 def four(save: Callable[..., Path]) -> None:
-    for figures in FIGURES:
-        save(*figures)
+    for numbers in NUMBERS:
+        save(*numbers)
 
 
 def texts(svg: ET.Element) -> list[str]:
@@ -77,15 +77,15 @@ def drawn(path: Path) -> ET.Element:
     return ET.parse(path).getroot()  # noqa: S314 - of our own making
 
 
-def cloud_of(figures: list[tuple[Any, Any, Any]]) -> ParetoPoints:
-    models, rates, energies = zip(*figures, strict=True)
-    names = [f"run-{number}" for number in range(len(figures))]
+def points_of(numbers: list[tuple[Any, Any, Any]]) -> ParetoPoints:
+    models, rates, energies = zip(*numbers, strict=True)
+    names = [f"run-{number}" for number in range(len(numbers))]
     return ParetoPoints(
         [
             {
                 "path": names,
                 "effective_config.model": list(models),
-                "backend": ["vllm"] * len(figures),
+                "backend": ["vllm"] * len(numbers),
                 "avg_tokens_per_second": list(rates),
                 "avg_energy_per_token_j": list(energies),
             }
@@ -94,14 +94,14 @@ def cloud_of(figures: list[tuple[Any, Any, Any]]) -> ParetoPoints:
 
 
 def test_compute_front_keeps_unbeaten_results() -> None:
-    figures = [("m", 1.0 + 37 * number % 23, 1.0 + 53 * number % 29) for number in range(60)]
-    cloud = cloud_of(figures)
+    numbers = [("m", 1.0 + 37 * number % 23, 1.0 + 53 * number % 29) for number in range(60)]
+    pareto = points_of(numbers)
     unbeaten = {
         (rate, energy)
-        for _, rate, energy in figures
-        if not any(r >= rate and e <= energy and (r, e) != (rate, energy) for _, r, e in figures)
+        for _, rate, energy in numbers
+        if not any(r >= rate and e <= energy and (r, e) != (rate, energy) for _, r, e in numbers)
     }
-    front = [(cloud.points[place].rate, cloud.points[place].energy) for place in cloud.front]
+    front = [(pareto.points[place].rate, pareto.points[place].energy) for place in pareto.front]
     assert set(front) == unbeaten
     assert front == sorted(front)
     assert len(front) == len(unbeaten)
@@ -109,20 +109,20 @@ def test_compute_front_keeps_unbeaten_results() -> None:
 
 @pytest.mark.parametrize("value", [None, 0.0, -1.0, math.nan, math.inf])
 def test_group_points_omits_and_counts_unusable_results(value: float | None) -> None:
-    cloud = cloud_of([("m", value, 1.0), ("m", 1.0, value), ("m", 1.0, 1.0), (None, 2.0, 2.0)])
-    assert [point.path for point in cloud.points] == ["run-2", "run-3"]
-    assert cloud.points[1].model == "unknown"
-    assert cloud.left_out == 2
+    pareto = points_of([("m", value, 1.0), ("m", 1.0, value), ("m", 1.0, 1.0), (None, 2.0, 2.0)])
+    assert [point.path for point in pareto.points] == ["run-2", "run-3"]
+    assert pareto.points[1].model == "unknown"
+    assert pareto.left_out == 2
 
 
 def test_group_points_by_model_merges_the_rarest_models() -> None:
-    figures = [(f"m{number}", 1.0, 10.0 - number) for number in range(6) for _ in range(number + 1)]
-    groups = cloud_of(figures).by_model(4)
+    numbers = [(f"m{number}", 1.0, 10.0 - number) for number in range(6) for _ in range(number + 1)]
+    groups = points_of(numbers).by_model(4)
     assert list(groups) == ["m5", "m4", "m3", OTHER]
     assert [len(places) for places in groups.values()] == [6, 5, 4, 6]
     once = [(f"m{number}", 1.0, 10.0 - number) for number in range(6)]
-    assert list(cloud_of(once).by_model(3)) == ["m5", "m4", OTHER]
-    assert list(cloud_of(figures).by_model(6)) == ["m5", "m4", "m3", "m2", "m1", "m0"]
+    assert list(points_of(once).by_model(3)) == ["m5", "m4", OTHER]
+    assert list(points_of(numbers).by_model(6)) == ["m5", "m4", "m3", "m2", "m1", "m0"]
 
 
 @needs_matplotlib
@@ -190,8 +190,8 @@ def test_plot_with_unusable_results_counts_them(
 
 @needs_matplotlib
 def test_draw_thousands_of_points_embeds_an_image(tmp_path: Path) -> None:
-    figures = [(f"m{number % 50}", 1 + number % 977, 1 + number % 883) for number in range(6000)]
-    (tmp_path / "p.svg").write_bytes(render(plot_pareto(cloud_of(figures)), "svg"))
+    numbers = [(f"m{number % 50}", 1 + number % 977, 1 + number % 883) for number in range(6000)]
+    (tmp_path / "p.svg").write_bytes(render(plot_pareto(points_of(numbers)), "svg"))
     svg = drawn(tmp_path / "p.svg")
     assert len(list(svg.iter(f"{SVG}image"))) == 1
     assert len(list(svg.iter(f"{SVG}use"))) < 200
@@ -246,7 +246,7 @@ def test_plot_any_model_name_escapes_it(
 def test_plot_page_knows_the_position_of_each_mark(
     llem: Run, save: Callable[..., Path], tmp_path: Path
 ) -> None:
-    for model, rate, energy in FIGURES:
+    for model, rate, energy in NUMBERS:
         save(model, rate, energy)
     llem("plot", "results", "-o", "p.html")
     content = (tmp_path / "p.html").read_text()
@@ -353,7 +353,7 @@ def test_plot_without_matplotlib_names_the_package(
     assert done.stderr == f"llem plot: {expected}\n"
     assert not (tmp_path / "p.svg").exists()
     points = json.loads(patched_llem(patch, "plot", "results", "--json").stdout)["points"]
-    assert len(points) == len(FIGURES)
+    assert len(points) == len(NUMBERS)
 
 
 def test_plot_directory_without_results_names_the_save_command(llem: Run, tmp_path: Path) -> None:

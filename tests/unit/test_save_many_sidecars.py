@@ -164,10 +164,10 @@ def test_save_many_with_failed_sidecar_keeps_its_result(
     error = caught.value
     assert sorted(error.saved) == [0, 6, 7]
     assert sorted(error.failed) == [1, 2, 3, 4, 5]
-    for index, trouble in error.failed.items():
-        assert isinstance(trouble, SidecarError)
-        assert trouble.result_path is not None
-        assert ExperimentResult.from_json(trouble.result_path) == results[index]
-        assert os.listdir(Path(trouble.result_path).parent) == ["result.json"]  # noqa: PTH208
+    for index, failure in error.failed.items():
+        assert isinstance(failure, SidecarError)
+        assert failure.result_path is not None
+        assert ExperimentResult.from_json(failure.result_path) == results[index]
+        assert os.listdir(Path(failure.result_path).parent) == ["result.json"]  # noqa: PTH208
     assert error.failed[1].errno == codes.EINVAL  # type: ignore[attr-defined]
     assert error.failed[5].errno == codes.ENAMETOOLONG  # type: ignore[attr-defined]
