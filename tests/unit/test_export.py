@@ -217,7 +217,7 @@ def test_export_power_traces_reads_back(tmp_path: Path, make_result: Callable[..
 def test_export_with_unknown_ending_raises_before_reading(
     store: ResultStore, tmp_path: Path, name: str
 ) -> None:
-    with pytest.raises(ValueError, match=r"ends in none of \.parquet, \.csv, "):
+    with pytest.raises(ValueError, match=r"expects an ending of \.parquet, \.csv, "):
         store.scan(progress=lambda *_: pytest.fail("it was read")).export(tmp_path / name)
 
 

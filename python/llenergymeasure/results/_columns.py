@@ -1,4 +1,4 @@
-"""The columns of a table of results: derived from the models, which are the one source of their types."""
+"""The columns of a table of results, derived from the models."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def _kind(annotation: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 @cache
-def RECORD_SCHEMA() -> str:  # noqa: N802 - a constant that is made at its first use
-    """Return the fields of a record, for the extension."""
+def RECORD_SCHEMA() -> str:  # noqa: N802 - a constant, built at its first use
+    """Return the fields of a record as JSON, for the extension."""
     return json.dumps(_fields(ExperimentResult))
 
 
@@ -111,7 +111,7 @@ def _walk(fields: list[dict[str, Any]], above: str, *, listed: bool) -> Iterator
 
 
 def all_columns() -> list[str]:
-    """Return the columns of a table of everything, `effective_config` for all that are in it."""
+    """Return the columns of a full table; `effective_config` stands for all of its keys."""
     return [
         PATH,
         *(column.name for column in _known().values() if not column.listed),
@@ -121,11 +121,11 @@ def all_columns() -> list[str]:
 
 
 def find_columns(names: str | Iterable[str]) -> list[str]:
-    """Return the columns that names stand for: an object's stands for all that are in it.
+    """Return the columns for names; the name of an object stands for all of its columns.
 
     Raises:
-        ValueError: There is no such column; the message says what comes close.
-        TypeError: A name is no string.
+        ValueError: A column does not exist; the message has similar names.
+        TypeError: A name is not a string.
     """
     found: dict[str, None] = {}
     for name in check_names(names):
@@ -134,37 +134,40 @@ def find_columns(names: str | Iterable[str]) -> list[str]:
         for name in found:
             if name.startswith(f"{above}."):
                 raise ValueError(
-                    f"{above} and {name} cannot be read in one scan: the second is within the first"
+                    f"{above} and {name} cannot be in one scan: the first contains the second; choose one"
                 )
     return list(found)
 
 
 def check_scalar(name: str) -> None:
-    """Refuse a column that no condition is about.
+    """Reject a column that a condition cannot compare.
 
     Raises:
-        ValueError: There is no such column, or it holds more than one value.
+        ValueError: The column does not exist, or is an object.
     """
     names = _stands_for(name)
     if names != [name]:
-        raise ValueError(f"{name} is an object, and a condition is about one value in it, such as {names[0]}")
+        raise ValueError(
+            f"a condition expects a column of single values, got the object {name}; use one of its columns, "
+            f"such as {names[0]}"
+        )
     column = _known().get(name)
     if column is not None and (column.listed or column.kind in ("floats", "texts", "json", "config")):
         raise ValueError(f"{name} holds lists or JSON, which a condition does not compare")
 
 
 def check_names(names: str | Iterable[str]) -> list[str]:
-    """Return the names of columns, each once.
+    """Return the names of columns without duplicates.
 
     Raises:
-        TypeError: They are no list, or one of them is no string.
+        TypeError: `names` is not a list of strings.
     """
     if isinstance(names, str):
-        raise TypeError(f"columns is a list of names; to read one, say [{names!r}]")
+        raise TypeError(f"columns expects a list of names, got a string; pass [{names!r}]")
     listed = list(names)
     for name in listed:
         if not isinstance(name, str):
-            raise TypeError(f"the name of a column is a string, not {type(name).__name__}")
+            raise TypeError(f"columns expects strings, got {type(name).__name__}")
     return list(dict.fromkeys(listed))
 
 
@@ -186,7 +189,7 @@ def _is_listed(name: str) -> bool:
 
 
 def kind_of(name: str) -> str | None:
-    """Return what a column holds; None where the schema does not say."""
+    """Return the kind of a column; None if the schema does not have it."""
     if name in (PATH, HAS_TIMESERIES, SAVED_AT):
         return {PATH: "text", HAS_TIMESERIES: "bool", SAVED_AT: "time"}[name]
     column = _known().get(name)

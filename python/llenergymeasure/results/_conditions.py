@@ -1,4 +1,4 @@
-"""The conditions of a scan, checked and made what the extension compares."""
+"""Checks of a scan's conditions, and their conversion for the extension."""
 
 from __future__ import annotations
 
@@ -20,24 +20,29 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def listed(where: Iterable[Condition] | None) -> list[Any]:
+    """Return conditions as a list; reject a single condition.
+
+    Raises:
+        TypeError: `where` is one condition.
+    """
     conditions = [] if where is None else list(where)
     if len(conditions) == _PARTS and isinstance(conditions[0], str):
-        raise TypeError(f"where is a list of conditions; one alone is [{tuple(conditions)!r}]")
+        raise TypeError(f"where expects a list of conditions, got one; pass [{tuple(conditions)!r}]")
     return conditions
 
 
 def checked(condition: Any, *, is_of_trace: bool = False) -> tuple[str, str, object]:  # noqa: ANN401
-    """Make of a condition what the extension takes.
+    """Return a condition for the extension.
 
     Raises:
-        TypeError: It is no triple of a column, an operator and a value.
-        ValueError: There is no such column.
+        TypeError: The condition is not a column, an operator and a value.
+        ValueError: The column does not exist.
     """
     if not isinstance(condition, (tuple, list)) or len(condition) != _PARTS:
-        raise TypeError(f"a condition is a column, an operator and a value, not {condition!r}")
+        raise TypeError(f"expected a column, an operator and a value, got {condition!r}")
     name, operator, value = condition
     if not isinstance(name, str) or not isinstance(operator, str):
-        raise TypeError(f"a condition is a column, an operator and a value, not {condition!r}")
+        raise TypeError(f"expected a column, an operator and a value, got {condition!r}")
     if not is_of_trace and not name.startswith(f"{_columns.CONFIG}."):
         _columns.check_scalar(name)
     if operator in ("in", "not in") and isinstance(value, Iterable) and not isinstance(value, str):
@@ -47,22 +52,22 @@ def checked(condition: Any, *, is_of_trace: bool = False) -> tuple[str, str, obj
 
 def _operand(name: str, value: object) -> object:
     if hasattr(value, "item") and not isinstance(value, (list, tuple)):
-        value = value.item()  # a scalar of numpy
+        value = value.item()  # a numpy scalar
     if _columns.kind_of(name) != "time" or value is None:
         return os.fspath(value) if isinstance(value, os.PathLike) else value
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.replace("Z", "+00:00"))
         except ValueError:
-            raise ValueError(f"{name} is a time, and {value!r} is not one in ISO 8601") from None
+            raise ValueError(f"{name} expects a time in ISO 8601, got {value!r}") from None
     if not isinstance(value, datetime):
-        raise TypeError(f"{name} is compared with a datetime, not with {value!r}")
+        raise TypeError(f"{name} expects a datetime, got {value!r}")
     is_instant = name.endswith(_columns.UTC) or name == _columns.SAVED_AT
     if is_instant and value.tzinfo is None:
-        raise ValueError(f"{name} is an instant, and {value} does not tell its zone")
+        raise ValueError(f"{name} expects a time with a zone, got {value}")
     if not is_instant and value.tzinfo is not None:
         raise ValueError(
-            f"{name} is what a clock said, without a zone; compare {name}{_columns.UTC} with {value}"
+            f"{name} expects a local time without a zone, got {value}; compare {name}{_columns.UTC} with it"
         )
     naive = value.astimezone(timezone.utc).replace(tzinfo=None) if is_instant else value
     return (naive - _EPOCH) // _MICROSECOND

@@ -1,4 +1,4 @@
-"""A tree of results, or of their power traces, as one table."""
+"""A lazy table over the results of a tree, or over their power traces."""
 
 from __future__ import annotations
 
@@ -62,25 +62,45 @@ _PANDAS_NULLABLE = {"bool": "boolean", "int32": "Int32", "int64": "Int64", "uint
 
 
 class Scan:
-    """A table that is read from a directory of results, and not before it is asked for.
+    """A lazy table over a directory of results.
 
-    It can be read again and again, and is read anew each time. Every Arrow library takes it as it is:
-    `pyarrow.table(scan)`, `polars.DataFrame(scan)`, `duckdb.sql("select ... from scan")`.
+    Each use reads the tree again. Arrow libraries accept a scan: `pyarrow.table(scan)`,
+    `polars.DataFrame(scan)`, `duckdb.sql("select ... from scan")`.
 
-    Results may lie at any depth; rows come in the order of their paths. Directories whose names begin with a
-    dot are not looked into, symlinks not followed, and a directory without `result.json` is no result; one
-    that has it is not searched for others, but for the root. Saves may go on meanwhile: a result is whole or
-    not there yet.
+    A result is a directory with a `result.json`, at any depth. Rows come in the order of the paths.
+    Directories below a result (other than the root), directories whose names begin with a dot, and symlinks
+    are not searched. Saves may run during a scan: a row is complete or absent.
+
+    Columns of results have dotted paths as names (`energy_breakdown.adjusted_j`) and the types of the schema:
+
+    - Lists of numbers and of strings are list columns. `process_results` is a column of JSON strings, and
+      `process_results.gpu_id` is a column of lists with an item per process.
+    - `start_time` is the local time without a zone. `start_time.utc` is the instant, or null if the record
+      does not have the zone.
+    - Non-finite floats are floats. An integer of the schema that exceeds 64 bits makes its file invalid.
+    - Absent fields have their defaults. `timeseries` is the name of the sidecar on disk, even if the record
+      has none.
+    - `path` is the directory relative to the store, `saved_at` is the file system's time of the write, and
+      `has_timeseries` is true if the result has a sidecar.
+
+    The type of `effective_config.KEY` follows from its values (schema inference):
+
+    - Integers have 64 bits, unsigned if necessary. Integers and floats together are floats, and so are
+      strings of non-finite floats among numbers.
+    - Any other mix is a column of JSON strings: values of several kinds, larger integers, integers among
+      floats that have no equal float, and lists other than of numbers or of strings.
+    - The keys of a nested object are columns of their own; a key with a dot in it is quoted.
+    - Inference reads the whole tree at the first use of the schema, and the columns stay the same after that.
 
     Attributes:
-        errors: What was no result at the last reading, by its path: empty, truncated, not JSON, of another
-            schema line, unreadable.
+        errors: The error of each invalid file at the last reading, by its path. A file is invalid if it is
+            empty, truncated, not JSON, of another schema line, or unreadable.
     """
 
     def __init__(
         self, root: str, scan: _store.Scan | _store.Traces, on_error: OnBadFile, progress: Progress | None
     ) -> None:
-        """Take a question: see `ResultStore.scan`."""
+        """Create a scan; see `ResultStore.scan`."""
         self._root = root
         self._scan = scan
         self._on_error = on_error
@@ -88,38 +108,38 @@ class Scan:
         self.errors: dict[Path, LLEMError] = {}
 
     def __repr__(self) -> str:
-        """Name the directory."""
+        """Return the class and the root."""
         return f"<Scan of {self._root!r}>"
 
     @property
     def schema(self) -> Schema:
-        """The columns and their types; has `__arrow_c_schema__`."""
+        """The columns and their types, with `__arrow_c_schema__`."""
         known = self._scan.schema
         return known if known is not None else self._read().schema
 
     def __iter__(self) -> Iterator[Batch]:
-        """Read the rows, batch by batch."""
+        """Read the rows in batches."""
         reader = self._read()
         self.errors = {}
-        while (part := reader.next()) is not None:
-            batch, bad = part
-            self.errors.update(bad)
+        while (read := reader.next()) is not None:
+            batch, invalid = read
+            self.errors.update(invalid)
             if len(batch) > 0:
                 yield batch
         self._warn()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Read the rows as an Arrow stream; another schema is for the reader to make of it."""
+        """Read the rows as an Arrow stream. `requested_schema` is ignored: the reader converts."""
         reader = self._read()
         self.errors = {}
-        return reader.stream(self._note)
+        return reader.stream(self._report)
 
     def __arrow_c_schema__(self) -> object:
         """Export the schema."""
         return self.schema.__arrow_c_schema__()
 
     def to_pydict(self) -> dict[str, list[Any]]:
-        """Read everything into lists, by column: times are `datetime`, lists are lists."""
+        """Read all rows into a list per column: times are `datetime`, lists are lists."""
         columns: dict[str, list[Any]] = {}
         for batch in self:
             for name, values in batch.to_pydict().items():
@@ -127,7 +147,7 @@ class Scan:
         return columns or {name: [] for name in self.schema.names}
 
     def to_arrow(self) -> pa.Table:
-        """Read everything into a pyarrow table.
+        """Read all rows into a pyarrow table.
 
         Raises:
             ImportError: pyarrow is not installed.
@@ -137,7 +157,7 @@ class Scan:
         return table
 
     def to_polars(self) -> pl.DataFrame:
-        """Read everything into a polars frame.
+        """Read all rows into a polars frame.
 
         Raises:
             ImportError: polars is not installed.
@@ -147,9 +167,9 @@ class Scan:
         return frame
 
     def to_pandas(self) -> pd.DataFrame:
-        """Read everything into a pandas frame.
+        """Read all rows into a pandas frame.
 
-        Integers and booleans beside nulls are of pandas' own nullable types, so that an integer stays one.
+        Integers and booleans with nulls have pandas' nullable types, so that integers stay integers.
 
         Raises:
             ImportError: pandas is not installed.
@@ -169,42 +189,45 @@ class Scan:
         return frame
 
     def export(self, path: str | os.PathLike[str]) -> int:
-        """Write the table to a file, durably, whole or not at all, over whatever has its name.
+        """Write the table to a file, durably and atomically; replace a file of the same name.
 
-        The ending tells the format. Rows go to the file as they are read, so that the table may be larger
-        than memory.
+        The ending selects the format. Rows are written while they are read, so the table may exceed memory.
 
-        - `.parquet` (with zstd) and `.arrow`, `.feather`, `.ipc` (the file format of Arrow IPC) keep every
-          type.
-        - `.csv` has a header. A null is an empty cell, an empty string `""`; times are ISO 8601, lists are
-          JSON, and floats that are not finite `NaN`, `Infinity`, `-Infinity`.
-        - `.jsonl`, `.ndjson` have an object for each row, keyed by the names of the columns, with its nulls.
-          Lists are arrays, times ISO 8601, and floats that are not finite the strings `"NaN"`, `"Infinity"`,
+        - `.parquet` (with zstd) and `.arrow`, `.feather`, `.ipc` (the file format of Arrow IPC) keep all
+          types.
+        - `.csv` has a header. A null is an empty cell, and an empty string is `""`. Times are ISO 8601, lists
+          are JSON, and non-finite floats are `NaN`, `Infinity`, `-Infinity`.
+        - `.jsonl` and `.ndjson` have an object per row with the names of the columns as keys, nulls included.
+          Lists are arrays, times are ISO 8601, and non-finite floats are the strings `"NaN"`, `"Infinity"`,
           `"-Infinity"`.
 
         Returns:
             The number of rows.
 
         Raises:
-            ValueError: The ending is none of these; or the file is the power trace of a result.
-            PersistenceError: The file could not be written, and what was there is unchanged; or (`committed`)
-                it is in place and its flush failed.
+            ValueError: The ending is unknown, or the file is the power trace of a result.
+            PersistenceError: The file could not be written, and the old one is unchanged; or (`committed`)
+                the new file is in place and its flush failed.
         """
         target = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
         ending = os.path.splitext(target)[1].lower()  # noqa: PTH122
         if ending not in EXPORT_ENDINGS:
-            raise ValueError(f"{os.fsdecode(path)} ends in none of {', '.join(EXPORT_ENDINGS)}")
+            raise ValueError(
+                f"path expects an ending of {', '.join(EXPORT_ENDINGS)}, got {os.fsdecode(path)}"
+            )
         folder, name = os.path.split(target)
         if name == _store.SIDECAR and os.path.lexists(os.path.join(folder, _store.RECORD)):  # noqa: PTH118
-            raise ValueError(f"{os.fsdecode(path)} is the power trace of a result; export to another name")
+            raise ValueError(
+                f"path expects a new file, got a result's power trace, {os.fsdecode(path)}; use another name"
+            )
         self.errors = {}
-        rows, bad = self._read().export(target)
-        self.errors.update(bad)
+        rows, invalid = self._read().export(target)
+        self.errors.update(invalid)
         self._warn()
         return rows
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """Ask DuckDB; the table is called `results`, and a column with a dot in its name is quoted.
+        """Run a DuckDB query on the table `results`; quote a column with a dot in its name.
 
             scan.sql('select backend, sum(total_energy_j) from results group by backend')
 
@@ -228,9 +251,9 @@ class Scan:
             interruptible=is_interruptible(),
         )
 
-    def _note(self, bad: list[tuple[Path, LLEMError]] | None) -> None:
-        if bad is not None:
-            self.errors.update(bad)
+    def _report(self, invalid: list[tuple[Path, LLEMError]] | None) -> None:
+        if invalid is not None:
+            self.errors.update(invalid)
         else:
             self._warn()
 
@@ -239,7 +262,7 @@ class Scan:
             _warn_of_skipped(list(self.errors.values()))
 
 
-def scan_results(  # noqa: PLR0913 - what a scan is asked for
+def scan_results(  # noqa: PLR0913 - the parameters of the method
     root: str,
     columns: Iterable[str] | None,
     *,
@@ -250,13 +273,13 @@ def scan_results(  # noqa: PLR0913 - what a scan is asked for
     infer: bool = True,
     limit: int | None = None,
 ) -> Scan:
-    """Ask for results as a table: see `ResultStore.scan`.
+    """Return a scan of results; see `ResultStore.scan`.
 
-    Without `infer`, the named keys of `effective_config` are JSON strings, and nothing is read before the
-    first batch.
+    Without `infer`, the keys of `effective_config` are JSON strings, and nothing is read before the first
+    batch.
     """
     if batch_size < 1:
-        raise ValueError(f"batch_size is at least 1, not {batch_size}")
+        raise ValueError(f"batch_size expects at least 1, got {batch_size}")
     scan = _store.Scan(
         root,
         _columns.RECORD_SCHEMA(),
@@ -270,7 +293,7 @@ def scan_results(  # noqa: PLR0913 - what a scan is asked for
     return Scan(root, scan, on_error, progress)
 
 
-def scan_traces(  # noqa: PLR0913 - what a scan is asked for
+def scan_traces(  # noqa: PLR0913 - the parameters of the method
     root: str,
     columns: Iterable[str] | None,
     *,
@@ -279,7 +302,7 @@ def scan_traces(  # noqa: PLR0913 - what a scan is asked for
     progress: Progress | None = None,
     limit: int | None = None,
 ) -> Scan:
-    """Ask for power traces as a table: see `ResultStore.scan_timeseries`."""
+    """Return a scan of power traces; see `ResultStore.scan_timeseries`."""
     names = list(_TRACE_COLUMNS if columns is None else _columns.check_names(columns))
     of_records: list[tuple[str, str, object]] = []
     of_traces: list[tuple[str, str, object]] = []
@@ -295,12 +318,12 @@ def scan_traces(  # noqa: PLR0913 - what a scan is asked for
 
 
 def completed(root: str, *, limit: int | None = None) -> set[str]:
-    """Return the hashes of the configurations below a directory: see `ResultStore.completed`."""
+    """Return the hashes of the configurations below a root; see `ResultStore.completed`."""
     interruptible = is_interruptible()
-    hashes, bad = _store.completed(
+    hashes, invalid = _store.completed(
         root, _columns.RECORD_SCHEMA(), max_bytes=max_bytes(limit), interruptible=interruptible
     )
-    _warn_of_skipped([error for _, error in bad])
+    _warn_of_skipped([error for _, error in invalid])
     return hashes
 
 
@@ -311,7 +334,7 @@ def _warn_of_skipped(errors: list[LLEMError]) -> None:
 
 
 def _is_of_trace(name: str, names: list[str]) -> bool:
-    """Whether a condition is on a column of the traces: one that is asked for, or that no record has."""
+    """Return True for a column of the traces: a selected one, or one that no record has."""
     if name in _TRACE_COLUMNS:
         return name not in _TRACE_COLUMNS[:2]
     of_record = _columns.kind_of(name) is not None or name.startswith(f"{_columns.CONFIG}.")
@@ -324,7 +347,7 @@ def _is_strict(on_error: OnBadFile) -> bool:
 
 
 def _pandas_type(kind: str, values: list[Any]) -> str:
-    """Return the type of a column in pandas, by the name of its Arrow type, whatever values are in it."""
+    """Return the pandas type of a column, from the name of its Arrow type and its nulls."""
     if kind in _PANDAS_NULLABLE:
         return _PANDAS_NULLABLE[kind] if None in values else kind
     return _PANDAS_TYPES.get(kind, "object")

@@ -1,0 +1,203 @@
+"""The verbs of `ResultStore` that read results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from llenergymeasure import _store
+from llenergymeasure.domain.experiment import ExperimentResult, compute_measurement_config_hash
+from llenergymeasure.results._load import load_record, load_tree, no_garbage_collection
+from llenergymeasure.results.scan import BATCH_SIZE, Scan, completed, scan_results, scan_traces
+from llenergymeasure.results.stored import StoredResult
+from llenergymeasure.results.types import Condition, MissingSidecar, OnBadFile, OnUnreadable, Progress
+
+__all__ = ["StoreReader"]
+
+Config = TypeVar("Config", bound="BaseModel | Mapping[str, Any]")
+
+
+class StoreReader:
+    """The verbs that read, for `ResultStore`."""
+
+    _path: Path
+    _max_record_bytes: int | None = None
+
+    @property
+    def _root(self) -> str:
+        """The root as `str`, for the extension."""
+        return str(self._path)
+
+    def scan(
+        self,
+        columns: Iterable[str] | None = None,
+        *,
+        where: Iterable[Condition] | None = None,
+        on_error: OnBadFile = "raise",
+        batch_size: int = BATCH_SIZE,
+        progress: Progress | None = None,
+    ) -> Scan:
+        """Return a lazy table of all results below the directory, with a row per result; see `Scan`.
+
+        Args:
+            columns: The names of the columns in order, as `Scan` describes them; the name of an object stands
+                for all of its columns. Other fields are not parsed (projection pushdown). None is all.
+            where: Conditions that a row must all meet (predicate pushdown): a column, one of `==`, `!=`, `<`,
+                `<=`, `>`, `>=`, `in`, `not in`, and a value. Null is neither equal nor unequal to a value;
+                compare with None to select it.
+            on_error: The policy for an invalid file: `"raise"` its error, `"skip"` it and warn once with the
+                count, or `"collect"` its error in `Scan.errors`.
+            batch_size: The most rows of a batch.
+            progress: A function that takes the number of results read, and None.
+
+        Raises:
+            ValueError: A column does not exist, or a condition does not fit its column.
+            TypeError: An argument, or the value of a condition, is of a wrong type.
+        """
+        return scan_results(
+            self._root,
+            columns,
+            where=where,
+            on_error=on_error,
+            batch_size=batch_size,
+            progress=progress,
+            limit=self._max_record_bytes,
+        )
+
+    def scan_timeseries(
+        self,
+        columns: Iterable[str] | None = None,
+        *,
+        where: Iterable[Condition] | None = None,
+        on_error: OnBadFile = "raise",
+        progress: Progress | None = None,
+    ) -> Scan:
+        """Return a lazy table of the power traces of all results below the directory; see `Scan`.
+
+        The table has a row per row of each sidecar, with the `path` of the result, relative to the store, and
+        its `experiment_id`. The other columns are those of `results.timeseries`; where a trace lacks one, it
+        is null, and `gpu_index` is 0. A column of another name is possible; its type requires a read of
+        every footer first. Only the selected columns are read.
+
+        Args:
+            columns: The names of the columns in order; None is `path`, `experiment_id` and those of
+                `results.timeseries`.
+            where: As for `scan`. A condition on a column of the traces (`("gpu_index", "==", 0)`) selects
+                rows; one on a column of the records (`("backend", "==", "vllm")`) selects results.
+            on_error: The policy for an invalid record or trace, as for `scan`.
+            progress: A function that takes the number of results read, and None.
+
+        Raises:
+            ValueError: A condition does not fit its column; when rows are read: no trace has a column of that
+                name, or its types differ.
+            TypeError: An argument, or the value of a condition, is of a wrong type.
+            ResultError: When rows are read: a trace has more than 2^25 rows, or 2 GiB.
+        """
+        return scan_traces(
+            self._root,
+            columns,
+            where=where,
+            on_error=on_error,
+            progress=progress,
+            limit=self._max_record_bytes,
+        )
+
+    def __iter__(self) -> Iterator[StoredResult]:
+        """Yield a handle of each result below the directory, in the order of the paths."""
+        for batch in self.scan(["path"]):
+            for path in batch.to_pydict()["path"]:
+                directory = os.path.join(self._root, path)  # noqa: PTH118
+                yield StoredResult(directory, max_record_bytes=self._max_record_bytes)
+
+    def __getitem__(self, path: str | os.PathLike[str]) -> StoredResult:
+        """Return a handle of one result, by its directory or `result.json`, relative to the store."""
+        path = os.path.join(self._root, os.fsdecode(path))  # noqa: PTH118
+        directory = path.removesuffix(f"/{_store.RECORD}")
+        return StoredResult(directory, max_record_bytes=self._max_record_bytes)
+
+    def load(
+        self, path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"
+    ) -> ExperimentResult:
+        """Load one result and validate it.
+
+        If the record names no sidecar, but `timeseries.parquet` is next to it, the result has that name.
+
+        Args:
+            path: A `result.json` or its directory, relative to the root or absolute.
+            missing_sidecar: The policy for a named sidecar that does not exist: `"warn"`, `"ignore"` or
+                `"raise"` (`"error"` means the same). The result keeps the name.
+
+        Raises:
+            PersistenceError: The file cannot be read, or exceeds `max_record_bytes`; a `FileNotFoundError` if
+                it does not exist.
+            ResultCorruptError: The file is empty, truncated, NUL-filled, not UTF-8 or not JSON.
+            SchemaVersionError: The file is of another schema line.
+            ResultError: The file is JSON but not an object, or its sidecar is missing (`"raise"`).
+            pydantic.ValidationError: A field is invalid; the title of the error names the file.
+
+        Warns:
+            UserWarning: The sidecar is missing.
+        """
+        path = os.path.join(self._root, os.fsdecode(path))  # noqa: PTH118
+        return load_record(path, missing_sidecar, self._max_record_bytes)
+
+    def iter_results(
+        self, *, on_error: OnUnreadable = "raise", missing_sidecar: MissingSidecar = "warn"
+    ) -> Iterator[ExperimentResult]:
+        """Load all results below the directory one by one, in the order of the paths.
+
+        Each is validated as in `load`, while the next ones are read.
+
+        Args:
+            on_error: The policy for an invalid file: `"raise"` its error, or `"skip"` it and warn once at the
+                end.
+            missing_sidecar: As for `load`, but `"warn"` warns once at the end.
+
+        Raises:
+            PersistenceError: The directory or a file cannot be read; see `load`.
+            ResultError: A file is not a result; see `load`.
+            pydantic.ValidationError: A field is invalid; the title of the error names the file.
+        """
+        return load_tree(
+            self._root,
+            on_error=on_error,
+            missing_sidecar=missing_sidecar,
+            limit=self._max_record_bytes,
+        )
+
+    def load_all(
+        self, *, on_error: OnUnreadable = "raise", missing_sidecar: MissingSidecar = "warn"
+    ) -> list[ExperimentResult]:
+        """Load all results below the directory into a list; see `iter_results`.
+
+        Python's garbage collector pauses during the call.
+        """
+        with no_garbage_collection():
+            return list(self.iter_results(on_error=on_error, missing_sidecar=missing_sidecar))
+
+    def completed(self) -> set[str]:
+        """Return the `measurement_config_hash` of every result below the directory, which need not exist.
+
+        A sweep resumes with the configurations that are not in the set; see `missing`. Each record is checked
+        to be complete; `verify` checks more.
+
+        Warns:
+            UserWarning: Some files are invalid; their configurations count as missing.
+        """
+        if not os.path.lexists(self._root):
+            return set()
+        return completed(self._root, limit=self._max_record_bytes)
+
+    def missing(self, configs: Iterable[Config]) -> list[Config]:
+        """Return the configurations without a result below the directory, in order.
+
+        Args:
+            configs: pydantic models or mappings, as for `compute_measurement_config_hash`; results are found
+                by that hash.
+        """
+        done = self.completed()
+        return [config for config in configs if compute_measurement_config_hash(config) not in done]
