@@ -57,7 +57,7 @@ def test_scan_again_reads_the_tree_again(put: Put, tmp_path: Path) -> None:
         ({"columns": ["effective_config."]}, ValueError, "not the name of a key"),
         ({"columns": ['effective_config."a']}, ValueError, "not the name of a key"),
         ({"columns": ["backend.utc"]}, ValueError, "no column 'backend.utc'"),
-        ({"columns": ["process_results", "process_results.gpu_id"]}, ValueError, "the first contains the second"),
+        ({"columns": ["process_results", "process_results.gpu_id"]}, ValueError, "first contains the second"),
         ({"batch_size": 0}, ValueError, "at least 1"),
         ({"on_error": "ignore"}, ValueError, "'raise', 'skip' or 'collect'"),
         ({"where": ("backend", "==", "x")}, TypeError, "expects a list of conditions, got one"),

@@ -218,7 +218,7 @@ class Scan:
         folder, name = os.path.split(target)
         if name == _store.SIDECAR and os.path.lexists(os.path.join(folder, _store.RECORD)):  # noqa: PTH118
             raise ValueError(
-                f"path expects a new file, got a result's power trace, {os.fsdecode(path)}; use another name"
+                f"path expects a new file, got {os.fsdecode(path)}, the power trace of a result; rename it"
             )
         self.errors = {}
         rows, invalid = self._read().export(target)
