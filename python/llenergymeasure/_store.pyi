@@ -1,3 +1,5 @@
+"""The extension: the Rust store, as the modules of `results` call it."""
+
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final
@@ -5,8 +7,8 @@ from typing import Any, Final, Literal, TypeAlias, final
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.types import TimeseriesSource
 
-_Kind: TypeAlias = Literal["incomplete", "damaged", "missing_sidecars", "foreign"]
-_Fate: TypeAlias = Literal["removed", "restored", "young", "kept"]
+_State: TypeAlias = Literal["incomplete", "damaged", "missing_sidecars", "foreign"]
+_Outcome: TypeAlias = Literal["removed", "restored", "young", "kept"]
 
 RECORD: Final = "result.json"
 SIDECAR: Final = "timeseries.parquet"
@@ -14,7 +16,9 @@ MAX_RECORD_BYTES: Final[int]
 VERSION: Final[str]
 OPTIMISED: Final[bool]
 
-def directory_name(model: str, backend: str, timestamp: str) -> str: ...
+def directory_name(model: str, backend: str, timestamp: str) -> str:
+    """Return the legal name of a result's directory, without a suffix."""
+
 def save(
     root: str,
     name: str,
@@ -24,19 +28,32 @@ def save(
     record_beside: bytes | None = None,
     durable: bool,
     interruptible: bool,
-) -> tuple[str, bool]: ...
-def claim(parent: Path, base: str) -> Path: ...
-def replace(path: Path, content: bytes) -> None: ...
+) -> tuple[str, bool]:
+    """Save a record; return the name of its directory, and False if the source does not exist."""
+
+def claim(parent: Path, base: str) -> Path:
+    """Create `base` in `parent`, or the first free one of `base_1`, `base_2`, ..., and return its path."""
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file durably and atomically; replace a file of the same name."""
+
 def floor(root: str, record: bytes, *, start: int, count: int, durable: bool) -> list[int]: ...
 def read_floor(records: Sequence[str], threads: int) -> int: ...
-def read(path: str, max_bytes: int) -> tuple[str, bytes, bool]: ...
-def diagnose(content: bytes) -> str | None: ...
-def read_timeseries(path: str) -> Timeseries: ...
-def write_timeseries(path: str, trace: Timeseries) -> None: ...
+def read(path: str, max_bytes: int) -> tuple[str, bytes, bool]:
+    """Read a record; return its path, its bytes, and True if `timeseries.parquet` is next to it."""
+
+def diagnose(content: bytes) -> str | None:
+    """Return why bytes are not JSON, or None."""
+
+def read_timeseries(path: str) -> Timeseries:
+    """Read the power trace of a Parquet file."""
+
+def write_timeseries(path: str, trace: Timeseries) -> None:
+    """Write a power trace as Parquet, durably and atomically."""
 
 @final
 class Bulk:
-    """Saves results in threads of its own; it belongs to the process that made it."""
+    """A bulk save in threads of its own. It belongs to the process that created it."""
 
     def __new__(
         cls,
@@ -82,7 +99,7 @@ class Bulk:
 
 @final
 class Schema:
-    """The columns of a table; any Arrow library takes it."""
+    """The columns of a table. Arrow libraries accept it."""
 
     @property
     def names(self) -> list[str]:
@@ -90,14 +107,14 @@ class Schema:
 
     @property
     def types(self) -> list[str]:
-        """The types of the columns, as Arrow names them: `"double"`, `"list<item: string>"`."""
+        """The Arrow types of the columns, such as `"double"` or `"list<item: string>"`."""
 
     def __arrow_c_schema__(self) -> object: ...
     def __len__(self) -> int: ...
 
 @final
 class Batch:
-    """Rows of a table; any Arrow library takes it."""
+    """Rows of a table. Arrow libraries accept it."""
 
     @property
     def num_rows(self) -> int:
@@ -113,10 +130,10 @@ class Batch:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the columns in memory."""
+        """The bytes of the columns in memory."""
 
     def to_pydict(self) -> dict[str, list[Any]]:
-        """Return the values as lists, by column: times as `datetime`, lists as lists."""
+        """Return a list of values per column: times are `datetime`, lists are lists."""
 
     def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
@@ -125,7 +142,7 @@ class Batch:
 
 @final
 class Table:
-    """Batches that were read, together; any Arrow library takes it."""
+    """A table of batches. Arrow libraries accept it."""
 
     def __new__(cls, schema: Schema, batches: Sequence[Batch]) -> Table: ...
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
@@ -134,7 +151,7 @@ class Table:
 
 @final
 class Scan:
-    """A question about a tree of results."""
+    """A scan of the results of a tree."""
 
     def __new__(
         cls,
@@ -150,13 +167,13 @@ class Scan:
     ) -> Scan: ...
     @property
     def schema(self) -> Schema | None:
-        """The columns; None where results must be read to know them, and none were yet."""
+        """The columns; None until the results are read, if the types depend on them."""
 
     def read(self, *, progress: Callable[[int], object] | None = None, interruptible: bool) -> Reader: ...
 
 @final
 class Traces:
-    """A question about the power traces of a tree."""
+    """A scan of the power traces of a tree."""
 
     def __new__(
         cls,
@@ -171,7 +188,7 @@ class Traces:
     ) -> Traces: ...
     @property
     def schema(self) -> Schema | None:
-        """The columns; None where traces must be read to know them, and none were yet."""
+        """The columns; None until the traces are read, if the types depend on them."""
 
     def read(self, *, progress: Callable[[int], object] | None = None, interruptible: bool) -> Reader: ...
 
@@ -181,7 +198,7 @@ def completed(
 
 @final
 class Reader:
-    """A scan that is being read; it belongs to the process that began it."""
+    """A scan in progress. It belongs to the process that started it."""
 
     @property
     def schema(self) -> Schema:
@@ -193,44 +210,44 @@ class Reader:
 
 @final
 class Documents:
-    """The records of a tree, read ahead of whoever validates them."""
+    """The records of a tree, read ahead of their validation."""
 
     def __new__(cls, root: str, *, max_bytes: int, interruptible: bool) -> Documents: ...
     def next(self) -> list[tuple[Path, bytes | None, bool, LLEMError | None]] | None: ...
 
 @final
 class Inspection:
-    """A tree that is being looked over."""
+    """A check of a tree in progress."""
 
     def __new__(
         cls, root: str, version: str, *, deep: bool, max_bytes: int, interruptible: bool
     ) -> Inspection: ...
-    def next(self) -> tuple[int, list[tuple[_Kind, Path, str]], list[tuple[Path, bytes]]] | None: ...
+    def next(self) -> tuple[int, list[tuple[_State, Path, str]], list[tuple[Path, bytes]]] | None: ...
 
 def clean(
     root: str, seconds: float, *, dry_run: bool, interruptible: bool
-) -> list[tuple[_Fate, Path, str, str | None]]: ...
+) -> list[tuple[_Outcome, Path, str, str | None]]: ...
 
 @final
 class Timeseries:
-    """A power trace in memory, in the usual columns of `timeseries.parquet`: one row a second and GPU.
+    """A power trace in memory, in the columns of `timeseries.parquet`: one row per second and GPU.
 
-    It has `__arrow_c_stream__`, so it is a `timeseries_source`, and `pyarrow.table(trace)` or
-    `polars.from_arrow(trace)` read it. Each column is an attribute too, as a list.
+    A trace has `__arrow_c_stream__`: it is a valid `timeseries_source`, and `pyarrow.table(trace)` and
+    `polars.from_arrow(trace)` read it. Each column is also an attribute, as a list.
 
-    Energy is the integral of `power_w` over `timestamp_s` by the trapezoid rule, in float64, for each GPU by
-    itself, whatever the order of the rows. A row whose power or time is null or NaN is left out, and the
-    trapezoid between its neighbours spans the gap. Since a row stands at the start of its second, a trace of
-    n seconds at 1 Hz spans n - 1 of them.
+    Energy is the integral of `power_w` over `timestamp_s` by the trapezoid rule, in float64, per GPU, in any
+    order of the rows. A row whose power or time is null or NaN is omitted, and the trapezoid between its
+    neighbours spans the gap. A row stands at the start of its second, so a trace of n seconds at 1 Hz spans
+    n - 1 seconds.
 
     Args:
         timestamp_s: Seconds from the start.
-        gpu_index: The GPU; -1 is the whole system.
-        power_w: Watts; None where there was no sample.
+        gpu_index: The index of the GPU; -1 is the whole system.
+        power_w: Watts; None without a sample.
         temperature_c: Degrees Celsius.
         memory_used_mb: Mebibytes in use.
-        memory_total_mb: Mebibytes there are.
-        sm_utilisation_pct: Per cent of the streaming multiprocessors busy.
+        memory_total_mb: Mebibytes in total.
+        sm_utilisation_pct: Per cent of the streaming multiprocessors in use.
         throttle_reasons: A bit mask.
 
     Raises:
@@ -252,61 +269,61 @@ class Timeseries:
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
     @property
     def timestamp_s(self) -> list[float]:
-        """Seconds from the start."""
+        """The seconds from the start."""
 
     @property
     def gpu_index(self) -> list[int]:
-        """The GPU; -1 is the whole system."""
+        """The index of the GPU; -1 is the whole system."""
 
     @property
     def power_w(self) -> list[float | None]:
-        """Watts."""
+        """The power in watts."""
 
     @property
     def temperature_c(self) -> list[float | None]:
-        """Degrees Celsius."""
+        """The temperature in degrees Celsius."""
 
     @property
     def memory_used_mb(self) -> list[float | None]:
-        """Mebibytes in use."""
+        """The memory in use, in mebibytes."""
 
     @property
     def memory_total_mb(self) -> list[float | None]:
-        """Mebibytes there are."""
+        """The total memory, in mebibytes."""
 
     @property
     def sm_utilisation_pct(self) -> list[float | None]:
-        """Per cent of the streaming multiprocessors busy."""
+        """The streaming multiprocessors in use, in per cent."""
 
     @property
     def throttle_reasons(self) -> list[int | None]:
-        """Bit masks."""
+        """The bit masks of the throttle reasons."""
 
     @property
     def energy_j(self) -> float:
-        """The energy in all, joules.
+        """The total energy in joules.
 
-        It is that of the whole system (-1) where any row of it has a power, since that has the GPUs' in it;
-        else the sum over the GPUs. 0.0 where fewer than two rows have a power.
+        It is the energy of the whole system (-1), which contains that of the GPUs, if any of its rows has a
+        power; otherwise it is the sum over the GPUs. It is 0.0 if fewer than two rows have a power.
         """
 
     @property
     def energy_per_gpu_j(self) -> dict[int, float]:
-        """The energy of each `gpu_index`, joules; 0.0 where fewer than two of its rows have a power."""
+        """The energy of each `gpu_index` in joules; 0.0 if fewer than two of its rows have a power."""
 
     @property
     def mean_power_w(self) -> float | None:
-        """The mean of the rows' power, watts: of the whole system, or summed over the GPUs, as `energy_j`.
+        """The mean power in watts: of the whole system, or summed over the GPUs, as in `energy_j`.
 
-        None where no row has a power.
+        It is None if no row has a power.
         """
 
     @property
     def duration_s(self) -> float:
-        """Seconds from the first row to the last."""
+        """The seconds from the first row to the last."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the columns in memory."""
+        """The bytes of the columns in memory."""
 
     def __len__(self) -> int: ...
