@@ -31,7 +31,7 @@ from llenergymeasure.results import writer
 from llenergymeasure.results.timeseries import Timeseries
 from support.child import allow_tracers, limit_descriptors, limit_file_size, redirect_stderr
 from support.processes import wait_until
-from support.results import make_padded_result
+from support.results import make_result
 
 JOB: dict[str, Any] = {
     "how": "save_many",
@@ -135,7 +135,10 @@ def prepare(job: dict[str, Any]) -> None:
 
 
 def result(number: int, padding: int) -> ExperimentResult:
-    return make_padded_result(f"{number}", padding)
+    # One string of this size: tests measure the memory of the process.
+    return make_result(
+        experiment_id=f"{number}", effective_config={"model": "org/Model", "padding": "x" * padding}
+    )
 
 
 def numbers(job: dict[str, Any], first: int = 0, step: int = 1) -> Iterator[int]:

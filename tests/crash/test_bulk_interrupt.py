@@ -172,7 +172,7 @@ except bulk_worker.SaveInterrupted as error:
     command += ["-e", f"inject={call}:delay_enter=700000", "-P", str(root)]
     for n in range(1, 4):
         # Only the three results of the bulk save; a single save precedes them.
-        command += ["-P", str(next_name(root, n))]
+        command += ["-P", str(next_name(root, n)), "-P", str(next_name(root, n) / ".result.json.tmp")]
     run = subprocess.run(
         [*command, sys.executable, str(script)], capture_output=True, text=True, timeout=HANG, check=False
     )
