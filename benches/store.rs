@@ -17,7 +17,7 @@ use llem_store::fs::dir::Dir;
 use llem_store::load::{Limit, diagnose, read};
 use llem_store::name::directory_name;
 use llem_store::save::{Save, save};
-use llem_store::{Durability, RECORD};
+use llem_store::{Durability, Interrupt, RECORD};
 use tempfile::TempDir;
 
 const NAME: &str = "meta-llama-llama-3.1-8b_vllm_2026-02-18T14-30";
@@ -36,7 +36,7 @@ fn record() -> Vec<u8> {
 
 fn saved(root: &Path, record: &[u8], durability: Durability) {
     let request = Save { root, name: NAME, record, sidecar: None, durability };
-    black_box(save(request, &|| false).unwrap());
+    black_box(save(request, Interrupt::NEVER).unwrap());
 }
 
 fn name(c: &mut Criterion) {
@@ -93,7 +93,7 @@ fn loads(c: &mut Criterion) {
     let path = dir.path().join(RECORD);
     fs::write(&path, &record).unwrap();
     c.bench_function("read", |b| b.iter(|| read(black_box(&path), Limit::USUAL).unwrap()));
-    c.bench_function("diagnose", |b| b.iter(|| diagnose(black_box(&record))));
+    c.bench_function("diagnose", |b| b.iter(|| diagnose(black_box(&record), "2.0")));
 }
 
 criterion_group!(benches, name, claims, saves, loads);

@@ -9,6 +9,7 @@ from llenergymeasure.types import TimeseriesSource
 
 _State: TypeAlias = Literal["incomplete", "damaged", "missing_sidecars", "foreign"]
 _Outcome: TypeAlias = Literal["removed", "restored", "young", "kept"]
+_Fault: TypeAlias = Literal["corrupt", "other_schema_line", "invalid"]
 
 RECORD: Final = "result.json"
 SIDECAR: Final = "timeseries.parquet"
@@ -27,7 +28,6 @@ def save(
     source: TimeseriesSource | None = None,
     record_beside: bytes | None = None,
     durable: bool,
-    interruptible: bool,
 ) -> tuple[str, bool]:
     """Save a record; return the name of its directory, and False if the source does not exist."""
 
@@ -42,8 +42,14 @@ def read_floor(records: Sequence[str], threads: int) -> int: ...
 def read(path: str, max_bytes: int) -> tuple[str, bytes, bool]:
     """Read a record; return its path, its bytes, and True if `timeseries.parquet` is next to it."""
 
-def diagnose(content: bytes) -> str | None:
-    """Return why bytes are not JSON, or None."""
+def diagnose(content: bytes, schema_line: str) -> tuple[_Fault, str] | None:
+    """Return the class and the text of the fault in bytes that are not a record of a schema line, or None."""
+
+def missing_sidecar(record: str, name: str) -> str | None:
+    """Return why the sidecar that a record names is not there, as a phrase, or None."""
+
+def sidecar_path(path: str, max_bytes: int) -> str:
+    """Return the path of a result's sidecar, by the name in its record."""
 
 def read_timeseries(path: str) -> Timeseries:
     """Read the power trace of a Parquet file."""
@@ -74,7 +80,6 @@ class Bulk:
         *,
         source: TimeseriesSource | None = None,
         record_beside: bytes | None = None,
-        interruptible: bool,
         under_way: dict[int, Any] | None = None,
         entry: object = None,
         patient: bool = False,
@@ -84,14 +89,13 @@ class Bulk:
         ticket: int,
         error: Exception,
         *,
-        interruptible: bool,
         under_way: dict[int, Any],
         entry: object,
         patient: bool,
     ) -> None: ...
     def collect(self, outcomes: dict[int, str | Exception], missing: list[int], seconds: float) -> bool: ...
     def settle(self, tickets: list[int]) -> None: ...
-    def wait_settled(self, mark: int, interruptible: bool) -> None: ...
+    def wait_settled(self, mark: int) -> None: ...
     def close(self) -> None: ...
     def join(self) -> None: ...
     def cancel(self) -> None: ...
@@ -169,7 +173,7 @@ class Scan:
     def schema(self) -> Schema | None:
         """The columns; None until the results are read, if the types depend on them."""
 
-    def read(self, *, progress: Callable[[int], object] | None = None, interruptible: bool) -> Reader: ...
+    def read(self, *, progress: Callable[[int], object] | None = None) -> Reader: ...
 
 @final
 class Traces:
@@ -190,11 +194,9 @@ class Traces:
     def schema(self) -> Schema | None:
         """The columns; None until the traces are read, if the types depend on them."""
 
-    def read(self, *, progress: Callable[[int], object] | None = None, interruptible: bool) -> Reader: ...
+    def read(self, *, progress: Callable[[int], object] | None = None) -> Reader: ...
 
-def completed(
-    root: str, record: str, *, max_bytes: int, interruptible: bool
-) -> tuple[set[str], list[tuple[Path, LLEMError]]]: ...
+def completed(root: str, record: str, *, max_bytes: int) -> tuple[set[str], list[tuple[Path, LLEMError]]]: ...
 
 @final
 class Reader:
@@ -212,21 +214,17 @@ class Reader:
 class Documents:
     """The records of a tree, read ahead of their validation."""
 
-    def __new__(cls, root: str, *, max_bytes: int, interruptible: bool) -> Documents: ...
+    def __new__(cls, root: str, *, max_bytes: int) -> Documents: ...
     def next(self) -> list[tuple[Path, bytes | None, bool, LLEMError | None]] | None: ...
 
 @final
 class Inspection:
     """A check of a tree in progress."""
 
-    def __new__(
-        cls, root: str, version: str, *, deep: bool, max_bytes: int, interruptible: bool
-    ) -> Inspection: ...
+    def __new__(cls, root: str, version: str, *, deep: bool, max_bytes: int) -> Inspection: ...
     def next(self) -> tuple[int, list[tuple[_State, Path, str]], list[tuple[Path, bytes]]] | None: ...
 
-def clean(
-    root: str, seconds: float, *, dry_run: bool, interruptible: bool
-) -> list[tuple[_Outcome, Path, str, str | None]]: ...
+def clean(root: str, seconds: float, *, dry_run: bool) -> list[tuple[_Outcome, Path, str, str | None]]: ...
 
 @final
 class Timeseries:

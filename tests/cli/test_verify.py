@@ -36,10 +36,8 @@ def test_verify_damaged_record_names_it_and_exits_1(llem: Run, results: Path) ->
     done = llem("verify", "results")
     assert done.returncode == 1
     first, last = done.stdout.splitlines()
-    assert (
-        first.split()
-        == f"damaged {record.parent}: result.json (0 bytes) is not whole: the file is empty".split()
-    )
+    fault = "result.json (0 bytes) is not a complete result: the file is empty"
+    assert first.split() == f"damaged {record.parent}: {fault}".split()
     assert "2 complete, 1 damaged" in last
     assert llem("verify", "results", "--quiet").stdout == first + "\n"
 

@@ -83,7 +83,7 @@ for nth in range(1, 20):
 
     sys.setprofile(interrupt)
     try:
-        _store.save(sys.argv[1], "name", b"{}", durable=True, interruptible=True)
+        _store.save(sys.argv[1], "name", b"{}", durable=True)
     except BaseException as error:
         sys.setprofile(None)
         outcomes.append(type(error).__name__)

@@ -269,7 +269,7 @@ OWN = ("pydict", "to_arrow", "to_polars", "to_pandas", "sql")
 def test_read_scan_with_invalid_record_names_it_in_every_consumer(dirty: ResultStore, how: str) -> None:
     scan = dirty.scan(["path"], batch_size=10)
     kind = ResultCorruptError if how in OWN else Exception
-    with pytest.raises(kind, match=r"250/result\.json \(0 bytes\) is not a whole result: the file is empty"):
+    with pytest.raises(kind, match=r"250/result\.json \(0 bytes\) is not .* result: the file is empty"):
         CONSUMERS[how](scan)
 
 

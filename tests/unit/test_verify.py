@@ -49,8 +49,8 @@ def test_verify_damaged_records_names_each_with_its_fault(
         "empty": (b"", "the file is empty"),
         "nul": (bytes(9), "NUL"),
         "cut": (complete[:-9], "truncated"),
-        "list": (b"[]", "no JSON object"),
-        "line": (complete.replace(b'"2.0"', b'"1.0"'), 'of schema line "1.0"'),
+        "list": (b"[]", "expected a JSON object"),
+        "line": (complete.replace(b'"2.0"', b'"1.0"'), 'schema line "2.0", got "1.0"'),
     }
     for name, (content, _) in damages.items():
         (store.root / name).mkdir(parents=True)
@@ -130,7 +130,7 @@ def test_verify_deep_finds_invalid_fields_and_truncated_traces(
     assert document.keys() == {store.root / "wrong", torn.parent, page.parent}
     assert "total_tokens: Input should be a valid integer" in document[store.root / "wrong"]
     assert ", and 1 more" in document[store.root / "wrong"]
-    assert "is not a whole power trace" in document[torn.parent]
+    assert "is not a complete power trace" in document[torn.parent]
     assert "timeseries.parquet" in document[page.parent]
 
 

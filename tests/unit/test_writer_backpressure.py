@@ -208,12 +208,11 @@ def test_close_writer_refuses_or_saves_submits_that_wait_for_room(
 def test_abandon_submit_that_is_refused_raises(tmp_path: Path, how: str) -> None:
     bulk = _store.Bulk(str(tmp_path), durable=False, max_results=1, max_bytes=1 << 20, many=False)
     under_way: dict[int, Any] = {}
-    bulk.submit(0, "name", b"{}", interruptible=False, under_way=under_way, patient=True)
+    bulk.submit(0, "name", b"{}", under_way=under_way, patient=True)
     refused: list[Exception] = []
 
     def hand_over() -> None:
         kinds: dict[str, Any] = {
-            "interruptible": False,
             "under_way": under_way,
             "entry": None,
             "patient": True,

@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.errors import ResultCorruptError, ResultError, SchemaVersionError
-from llenergymeasure.results._interrupt import is_interruptible
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.types import MissingSidecar, OnUnreadable, check_policy
@@ -23,6 +21,9 @@ __all__ = ["load_record", "load_tree", "no_garbage_collection"]
 
 _RAISE = ("raise", "error")
 """The two spellings of one policy; see `results.types`."""
+
+_ERRORS = {"corrupt": ResultCorruptError, "other_schema_line": SchemaVersionError, "invalid": ResultError}
+"""The error of each class of fault."""
 
 
 def load_record(
@@ -51,8 +52,7 @@ def load_tree(
 def _load_tree(
     root: str, on_error: OnUnreadable, missing_sidecar: MissingSidecar, most: int
 ) -> Iterator[ExperimentResult]:
-    interruptible = is_interruptible()
-    documents = _store.Documents(root, max_bytes=most, interruptible=interruptible)
+    documents = _store.Documents(root, max_bytes=most)
     look = missing_sidecar != "ignore"
     skipped, missing = _Faults("files were skipped"), _Faults("sidecars are missing")
     while (documents_read := documents.next()) is not None:
@@ -127,41 +127,17 @@ def _validate(
         raise _reading_error(file, content, error) from None
     if result.timeseries is None:
         return (result.model_copy(update={"timeseries": _store.SIDECAR}) if has_sidecar else result), None
-    return result, _missing_sidecar(file, result.timeseries) if look else None
-
-
-def _missing_sidecar(record: str, name: str) -> str | None:
-    """Return the fault of the sidecar that a record names, or None.
-
-    The field is a file name: a path is not followed, since it may lead out of the directory.
-    """
-    if name in ("", ".", "..") or any(mark in name for mark in ("/", "\\", "\0")):
-        return f"Timeseries sidecar missing: {record} names {name!r}, which is not a file name"
-    if os.path.isfile(os.path.join(os.path.dirname(record), name)):  # noqa: PTH113, PTH118, PTH120
-        return None
-    return f"Timeseries sidecar missing: {record} names {name!r}, and there is no such file next to it"
+    problem = _store.missing_sidecar(file, result.timeseries) if look else None
+    return result, problem and f"Timeseries sidecar missing: {file} {problem}"
 
 
 def _reading_error(file: str, content: bytes, error: ValidationError) -> Exception:
     """Return the error for an invalid record, with the file and its size."""
     where = f"{file} ({len(content)} bytes)"
-    damage = _store.diagnose(content)
-    if damage is not None:
-        return ResultCorruptError(f"{where} is not a complete result: {damage}")
-    try:
-        document = from_json(content)
-    except ValueError as parser:
-        return ResultCorruptError(f"{where} cannot be read: {parser}")
-    if not isinstance(document, dict):
-        kind = {list: "an array", str: "a string", type(None): "null"}.get(
-            type(document), "a number or boolean"
-        )
-        return ResultError(f"{where} is not a result: expected a JSON object, got {kind}")
-    version = document.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
-        return SchemaVersionError(
-            f"{where} is not readable: expected schema line {SCHEMA_VERSION!r}, got {version!r}; read it "
-            "with the version of llenergymeasure that wrote it, or a newer one"
-        )
+    kind, reason = _store.diagnose(content, SCHEMA_VERSION) or (None, "")
     details: list[Any] = error.errors(include_url=False)
+    if kind != "corrupt" and details[0]["type"] == "json_invalid":  # nested too deep, half a surrogate pair
+        return ResultCorruptError(f"{where} cannot be read: {details[0]['ctx']['error']}")
+    if kind is not None:
+        return _ERRORS[kind](f"{where} {reason}")
     return ValidationError.from_exception_data(f"ExperimentResult read from {where}", details)

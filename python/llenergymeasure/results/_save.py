@@ -11,7 +11,6 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import PersistenceError
 from llenergymeasure.results._durability import warn_once
 from llenergymeasure.results._encode import encode
-from llenergymeasure.results._interrupt import is_interruptible
 from llenergymeasure.results._warnings import warn
 
 if TYPE_CHECKING:
@@ -44,7 +43,6 @@ def save_record(
         source=source,
         record_beside=with_sidecar,
         durable=durable,
-        interruptible=is_interruptible(),
     )
     # Joining is faster than parsing a path from a string, which takes several microseconds.
     path = root.joinpath(name, _store.RECORD)

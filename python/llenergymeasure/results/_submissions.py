@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from llenergymeasure import _store
 from llenergymeasure.errors import BulkSaveError
 from llenergymeasure.results._encode import encode
-from llenergymeasure.results._interrupt import is_interruptible
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -66,7 +65,6 @@ class Submissions:
         future.set_running_or_notify_cancel()
         entry = _InFlight(future, result if callable(self._on_error) else None)
         ticket = self._bulk.next_ticket()
-        interruptible = is_interruptible()
         # The writer's thread makes the room: a callback that submits must not wait for it.
         waits_for_room = threading.current_thread() is not self._thread
         try:
@@ -76,7 +74,6 @@ class Submissions:
             self._bulk.refuse(
                 ticket,
                 error.with_traceback(None),
-                interruptible=interruptible,
                 under_way=self.in_flight,
                 entry=entry,
                 patient=waits_for_room,
@@ -88,7 +85,6 @@ class Submissions:
             record,
             source=source,
             record_beside=with_sidecar,
-            interruptible=interruptible,
             under_way=self.in_flight,
             entry=entry,
             patient=waits_for_room,
@@ -102,7 +98,7 @@ class Submissions:
                 "a callback cannot wait for its own writer; flush or close it in another thread"
             )
         mark = max(self.in_flight.copy(), default=-1) + 1
-        self._bulk.wait_settled(mark, is_interruptible())
+        self._bulk.wait_settled(mark)
 
     def raise_failures(self) -> None:
         """Raise the failures since the last call."""

@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from llenergymeasure import _store
-from llenergymeasure.results._interrupt import is_interruptible
 from llenergymeasure.results.verify import Finding
 
 __all__ = ["DAY", "Cleaning", "clean_tree", "to_age"]
@@ -56,10 +55,9 @@ class Cleaning:
 
 def clean_tree(root: str, *, older_than: timedelta | str, dry_run: bool) -> Cleaning:
     """Remove the leftovers of interrupted saves; see `ResultStore.clean`."""
-    interruptible = is_interruptible()
     age = to_age(older_than)
     cleaning = Cleaning(Path(root), dry_run)
-    leftovers = _store.clean(root, age.total_seconds(), dry_run=dry_run, interruptible=interruptible)
+    leftovers = _store.clean(root, age.total_seconds(), dry_run=dry_run)
     for outcome, path, leftover, reason in leftovers:
         findings: list[Finding] = getattr(cleaning, outcome)
         findings.append(Finding(path, leftover if reason is None else f"{leftover}: {reason}"))

@@ -14,7 +14,6 @@ from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import BulkSaveError, PersistenceError, SaveInterrupted
 from llenergymeasure.results._encode import encode
-from llenergymeasure.results._interrupt import is_interruptible
 from llenergymeasure.results._warnings import warn
 
 if TYPE_CHECKING:
@@ -86,7 +85,6 @@ class _Run:
         """A path, as `str` at first, or the error."""
         self._converted = 0
         self._missing: list[int] = []
-        self._interruptible = is_interruptible()
         self._bulk = _store.Bulk(
             root,
             durable=durable,
@@ -111,7 +109,6 @@ class _Run:
                 record,
                 source=source,
                 record_beside=with_sidecar,
-                interruptible=self._interruptible,
             )
         except PersistenceError as error:  # no thread started
             self._outcomes[index] = error

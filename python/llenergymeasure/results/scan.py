@@ -12,7 +12,6 @@ from llenergymeasure import _store
 from llenergymeasure._store import Batch, Schema
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results import _columns, _conditions
-from llenergymeasure.results._interrupt import is_interruptible
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.types import OnBadFile, check_policy
@@ -248,7 +247,6 @@ class Scan:
         progress = self._progress
         return self._scan.read(
             progress=None if progress is None else lambda done: progress(done, None),
-            interruptible=is_interruptible(),
         )
 
     def _report(self, invalid: list[tuple[Path, LLEMError]] | None) -> None:
@@ -319,10 +317,7 @@ def scan_traces(  # noqa: PLR0913 - the parameters of the method
 
 def completed(root: str, *, limit: int | None = None) -> set[str]:
     """Return the hashes of the configurations below a root; see `ResultStore.completed`."""
-    interruptible = is_interruptible()
-    hashes, invalid = _store.completed(
-        root, _columns.RECORD_SCHEMA(), max_bytes=max_bytes(limit), interruptible=interruptible
-    )
+    hashes, invalid = _store.completed(root, _columns.RECORD_SCHEMA(), max_bytes=max_bytes(limit))
     _warn_of_skipped([error for _, error in invalid])
     return hashes
 

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic_core import from_json
-
 from llenergymeasure import _store
 from llenergymeasure._store import Timeseries
 from llenergymeasure.results._limit import max_bytes
@@ -84,17 +82,5 @@ def read_trace(path: str | os.PathLike[str], limit: int | None) -> Timeseries:
     """Read a power trace; see `read_timeseries`. `limit` is the largest record in bytes."""
     path = os.fsdecode(path)
     if path.endswith(".json") or os.path.isdir(path):  # noqa: PTH112
-        path = _sidecar(path, max_bytes(limit))
+        path = _store.sidecar_path(path, max_bytes(limit))
     return _store.read_timeseries(path)
-
-
-def _sidecar(path: str, limit: int) -> str:
-    """Return the path of a result's sidecar, by the name in its record."""
-    record, content, _ = _store.read(path, limit)
-    try:
-        name = from_json(content)["timeseries"]
-    except (ValueError, TypeError, LookupError):  # the trace of an invalid record is readable
-        name = None
-    if not isinstance(name, str) or name in ("", ".", "..") or any(mark in name for mark in "/\\\0"):
-        name = _store.SIDECAR
-    return os.path.join(os.path.dirname(record), name)  # noqa: PTH118, PTH120

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
-from llenergymeasure.results._interrupt import is_interruptible
 from llenergymeasure.results._limit import max_bytes
 
 if TYPE_CHECKING:
@@ -79,11 +78,8 @@ def verify_tree(
     root: str, *, deep: bool, progress: Progress | None, limit: int | None = None
 ) -> Verification:
     """Check the directories below a root; see `ResultStore.verify`."""
-    interruptible = is_interruptible()
     found = Verification(Path(root), deep)
-    inspection = _store.Inspection(
-        root, SCHEMA_VERSION, deep=deep, max_bytes=max_bytes(limit), interruptible=interruptible
-    )
+    inspection = _store.Inspection(root, SCHEMA_VERSION, deep=deep, max_bytes=max_bytes(limit))
     while (batch := inspection.next()) is not None:
         complete, findings, records = batch
         found.complete += complete

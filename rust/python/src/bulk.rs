@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::errors::{is_ours, sidecar_error, to_python};
 use crate::gate::detach;
+use crate::interrupt::run;
 use crate::save::to_source;
 
 /// An engine that saves results in threads of its own; it belongs to the process that made it.
@@ -62,8 +63,8 @@ impl Bulk {
 
     /// Hand over a result, and put `entry` into `under_way` under its ticket, both or neither: a signal handler
     /// runs before or after, not between. Returns whether there is something to collect.
-    #[pyo3(signature = (ticket, name, record, *, source=None, record_beside=None, interruptible,
-                        under_way=None, entry=None, patient=false))]
+    #[pyo3(signature = (ticket, name, record, *, source=None, record_beside=None, under_way=None,
+                        entry=None, patient=false))]
     #[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
     fn submit(
         &self,
@@ -73,7 +74,6 @@ impl Bulk {
         record: &[u8],
         source: Option<&Bound<'_, PyAny>>,
         record_beside: Option<&[u8]>,
-        interruptible: bool,
         under_way: Option<&Bound<'_, PyDict>>,
         entry: Option<&Bound<'_, PyAny>>,
         patient: bool,
@@ -87,25 +87,23 @@ impl Bulk {
         if let Some(under_way) = under_way {
             under_way.set_item(ticket, entry)?;
         }
-        let mut signals = Signals::new(interruptible);
-        let submitted = detach(py, || engine.submit(ticket, job, patience, &mut || signals.came()));
+        let submitted = run(py, |interrupt| engine.submit(ticket, job, patience, interrupt));
         if submitted.is_err()
             && let Some(under_way) = under_way
         {
             forget(under_way, ticket)?;
         }
-        submitted.map_err(|error| signals.raised.unwrap_or_else(|| not_taken(py, &error)))
+        submitted
     }
 
     /// Account for a result that could not even be handed over: `collect` tells its error.
-    #[pyo3(signature = (ticket, error, *, interruptible, under_way, entry, patient))]
+    #[pyo3(signature = (ticket, error, *, under_way, entry, patient))]
     #[allow(clippy::too_many_arguments, reason = "as submit")]
     fn refuse(
         &self,
         py: Python<'_>,
         ticket: u64,
         error: Py<PyAny>,
-        interruptible: bool,
         under_way: &Bound<'_, PyDict>,
         entry: &Bound<'_, PyAny>,
         patient: bool,
@@ -113,10 +111,9 @@ impl Bulk {
         let engine = self.engine()?;
         under_way.set_item(ticket, entry)?;
         let patience = if patient { Patience::UntilSettled } else { Patience::UntilFinished };
-        let mut signals = Signals::new(interruptible);
-        if let Err(refused) = detach(py, || engine.refuse(ticket, patience, &mut || signals.came())) {
+        if let Err(refused) = run(py, |interrupt| engine.refuse(ticket, patience, interrupt)) {
             forget(under_way, ticket)?;
-            return Err(signals.raised.unwrap_or_else(|| not_taken(py, &refused)));
+            return Err(refused);
         }
         self.lock_refused().push((ticket, error));
         detach(py, || engine.refused());
@@ -172,11 +169,9 @@ impl Bulk {
     }
 
     /// Wait until every result whose ticket is below `mark` is settled.
-    fn wait_settled(&self, py: Python<'_>, mark: u64, interruptible: bool) -> PyResult<()> {
+    fn wait_settled(&self, py: Python<'_>, mark: u64) -> PyResult<()> {
         let engine = self.engine()?;
-        let mut signals = Signals::new(interruptible);
-        let waited = detach(py, || engine.wait_settled(mark, &mut || signals.came()));
-        waited.map_err(|error| signals.raised.unwrap_or_else(|| to_python(py, &error)))
+        run(py, |interrupt| engine.wait_settled(mark, interrupt))
     }
 
     /// Take no more; what was submitted is finished.
@@ -245,32 +240,6 @@ fn weight(source: &Bound<'_, PyAny>) -> PyResult<usize> {
     match told() {
         Err(error) if error.is_instance_of::<PyException>(source.py()) => Ok(GUESS),
         told => told,
-    }
-}
-
-/// What a signal handler raised while a caller waited; Python runs handlers in the main thread alone.
-struct Signals {
-    interruptible: bool,
-    raised: Option<PyErr>,
-}
-
-impl Signals {
-    fn new(interruptible: bool) -> Self {
-        Self { interruptible, raised: None }
-    }
-
-    fn came(&mut self) -> bool {
-        if self.interruptible {
-            self.raised = Python::attach(|py| py.check_signals().err());
-        }
-        self.raised.is_some()
-    }
-}
-
-fn not_taken(py: Python<'_>, error: &Error) -> PyErr {
-    match error {
-        Error::Closed => PyValueError::new_err("the writer is closed"),
-        error => to_python(py, error),
     }
 }
 

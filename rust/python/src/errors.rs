@@ -5,8 +5,9 @@ use std::io;
 use std::path::Path;
 
 use llem_store::Error;
-use llem_store::scan::{Bad, Trouble};
-use pyo3::exceptions::PyKeyboardInterrupt;
+use llem_store::load::{FaultClass, RecordFault};
+use llem_store::scan::{Bad, ScanError, Trouble};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 mod classes {
@@ -25,6 +26,29 @@ const EISDIR: i32 = 21;
 const EFBIG: i32 = 27;
 const ENOMEM: i32 = 12;
 
+/// An error that becomes the Python exception that says the same.
+pub trait IntoPython {
+    /// Return the exception.
+    fn into_python(self, py: Python<'_>) -> PyErr;
+}
+
+impl IntoPython for Error {
+    fn into_python(self, py: Python<'_>) -> PyErr {
+        to_python(py, &self)
+    }
+}
+
+impl IntoPython for ScanError {
+    fn into_python(self, py: Python<'_>) -> PyErr {
+        match self {
+            Self::Store(error) => to_python(py, &error),
+            Self::Bad(bad) => bad_to_python(py, &bad),
+            Self::Shape(reason) => PyValueError::new_err(reason),
+            error => PyRuntimeError::new_err(error.to_string()),
+        }
+    }
+}
+
 /// The exception for an error of the store.
 pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     if matches!(error, Error::Interrupted) {
@@ -32,6 +56,7 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     }
     let (result, sidecar) = match error {
         Error::Unconfirmed { result, sidecar, .. } => (result, sidecar),
+        Error::Closed => return PyValueError::new_err("the writer is closed"),
         Error::DamagedTrace { .. } => return classes::ResultCorruptError::new_err(error.to_string()),
         Error::NotATrace { .. } => return classes::ResultError::new_err(error.to_string()),
         _ => return classes::PersistenceError::new_err(arguments(error, None)),
@@ -52,9 +77,20 @@ pub fn sidecar_error(error: &Error, result: &Path) -> PyErr {
 pub fn bad_to_python(py: Python<'_>, bad: &Bad) -> PyErr {
     match &bad.trouble {
         Trouble::Io(error) => to_python(py, error),
-        Trouble::Corrupt(_) => classes::ResultCorruptError::new_err(bad.to_string()),
-        Trouble::Version(_) => classes::SchemaVersionError::new_err(bad.to_string()),
-        Trouble::Invalid(_) => classes::ResultError::new_err(bad.to_string()),
+        Trouble::Fault(fault) => match fault.class() {
+            FaultClass::Corrupt => classes::ResultCorruptError::new_err(bad.to_string()),
+            FaultClass::OtherSchemaLine => classes::SchemaVersionError::new_err(bad.to_string()),
+            FaultClass::Invalid => classes::ResultError::new_err(bad.to_string()),
+        },
+    }
+}
+
+/// Return the name of a fault's class, as Python's `_store.diagnose` returns it.
+pub fn class_of(fault: &RecordFault) -> &'static str {
+    match fault.class() {
+        FaultClass::Corrupt => "corrupt",
+        FaultClass::OtherSchemaLine => "other_schema_line",
+        FaultClass::Invalid => "invalid",
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use llem_store::inspect::clean::Fate;
-use llem_store::inspect::{self, Depth, Finding, Kind, Part};
+use llem_store::inspect::{self, Depth, Finding, Status, VerifyBatch};
 use llem_store::load::Limit;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -13,7 +13,8 @@ use pyo3::types::PyBytes;
 
 use crate::errors::to_python;
 use crate::gate::detach;
-use crate::scan::{Caller, check_process, leave_in_fork, spent};
+use crate::interrupt::run;
+use crate::scan::{check_process, leave_in_fork, spent};
 
 /// A tree that is being looked over.
 #[pyclass(frozen, module = "llenergymeasure._store")]
@@ -21,7 +22,6 @@ pub struct Inspection {
     /// None once it is dropped.
     tree: Mutex<Option<inspect::Inspection>>,
     root: PathBuf,
-    caller: Caller,
     process: u32,
 }
 
@@ -32,20 +32,12 @@ type Looked<'py> = (u64, Vec<Found>, Vec<(PathBuf, Bound<'py, PyBytes>)>);
 impl Inspection {
     /// `version` is the schema line that records are to be of, `max_bytes` how large they may be.
     #[new]
-    #[pyo3(signature = (root, version, *, deep, max_bytes, interruptible))]
-    fn new(
-        py: Python<'_>,
-        root: PathBuf,
-        version: String,
-        deep: bool,
-        max_bytes: u64,
-        interruptible: bool,
-    ) -> PyResult<Self> {
+    #[pyo3(signature = (root, version, *, deep, max_bytes))]
+    fn new(py: Python<'_>, root: PathBuf, version: String, deep: bool, max_bytes: u64) -> PyResult<Self> {
         let depth = if deep { Depth::Everything(version) } else { Depth::Records(version) };
         let inspection = detach(py, || inspect::Inspection::open(&root, depth, Limit(max_bytes)))
             .map_err(|error| to_python(py, &error))?;
-        let caller = Caller { progress: None, interruptible };
-        Ok(Self { tree: Mutex::new(Some(inspection)), root, caller, process: std::process::id() })
+        Ok(Self { tree: Mutex::new(Some(inspection)), root, process: std::process::id() })
     }
 
     /// What came of the next directories: how many are complete; the others, each its kind, its path and what is
@@ -54,10 +46,10 @@ impl Inspection {
         check_process(self.process)?;
         let mut guard = detach(py, || self.tree.lock().unwrap_or_else(PoisonError::into_inner).take());
         let Some(inspection) = guard.as_mut() else { return Err(spent()) };
-        let part = self.caller.run(py, |poll| Ok(inspection.next(&mut || poll(0))?));
+        let part = run(py, |interrupt| inspection.next(interrupt));
         *self.tree.lock().unwrap_or_else(PoisonError::into_inner) = guard;
-        let Some(Part { complete, findings, records }) = part? else { return Ok(None) };
-        let found = |Finding { kind, place, problem }| (name_of(kind), self.root.join(place), problem);
+        let Some(VerifyBatch { complete, findings, records }) = part? else { return Ok(None) };
+        let found = |Finding { status, place, problem }| (name_of(status), self.root.join(place), problem);
         let record = |(place, bytes): (PathBuf, Vec<u8>)| (self.root.join(place), PyBytes::new(py, &bytes));
         let findings = findings.into_iter().map(found).collect();
         Ok(Some((complete, findings, records.into_iter().map(record).collect())))
@@ -70,12 +62,12 @@ impl Drop for Inspection {
     }
 }
 
-fn name_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Incomplete => "incomplete",
-        Kind::Damaged | Kind::Stranded => "damaged",
-        Kind::MissingSidecar => "missing_sidecars",
-        Kind::Foreign => "foreign",
+fn name_of(status: Status) -> &'static str {
+    match status {
+        Status::Incomplete => "incomplete",
+        Status::Damaged | Status::Stranded => "damaged",
+        Status::MissingSidecar => "missing_sidecars",
+        Status::Foreign => "foreign",
     }
 }
 
@@ -84,21 +76,12 @@ type Left = (&'static str, PathBuf, String, Option<String>);
 /// Remove what saves have left below a directory and nobody wrote to for some seconds; where it is dry, only say
 /// what would be. Each leftover is what became of it, its path, what it is, and why it was kept, or None.
 #[pyfunction]
-#[pyo3(signature = (root, seconds, *, dry_run, interruptible))]
-pub fn clean(
-    py: Python<'_>,
-    root: PathBuf,
-    seconds: f64,
-    dry_run: bool,
-    interruptible: bool,
-) -> PyResult<Vec<Left>> {
+#[pyo3(signature = (root, seconds, *, dry_run))]
+pub fn clean(py: Python<'_>, root: PathBuf, seconds: f64, dry_run: bool) -> PyResult<Vec<Left>> {
     let age =
         Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
-    let caller = Caller { progress: None, interruptible };
-    let leftovers = caller
-        .run(py, |poll| Ok(llem_store::inspect::clean::clean(&root, age, dry_run, &mut || poll(0))?))?
-        .into_iter()
-        .map(|left| {
+    let leftovers =
+        run(py, |interrupt| inspect::clean::clean(&root, age, dry_run, interrupt))?.into_iter().map(|left| {
             let (fate, why) = match left.fate {
                 Fate::Removed => ("removed", None),
                 Fate::Restored => ("restored", None),

@@ -9,6 +9,7 @@ mod errors;
 mod floor;
 mod gate;
 mod inspect;
+mod interrupt;
 mod load;
 mod save;
 mod scan;
@@ -29,7 +30,7 @@ mod _store {
     #[pymodule_export]
     use crate::inspect::{Inspection, clean};
     #[pymodule_export]
-    use crate::load::{diagnose, read};
+    use crate::load::{diagnose, missing_sidecar, read, sidecar_path};
     #[pymodule_export]
     use crate::save::{claim, directory_name, replace, save};
     #[pymodule_export]

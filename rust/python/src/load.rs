@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use llem_store::load::{self, Limit, Record};
+use llem_store::sidecar::check_name;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::errors::to_python;
+use crate::errors::{class_of, to_python};
 use crate::gate::detach;
 
 /// Read a record of at most so many bytes by its file or its directory: the file's path, its bytes, and whether a
@@ -19,8 +20,24 @@ pub fn read(py: Python<'_>, path: PathBuf, max_bytes: u64) -> PyResult<(OsString
     Ok((path.into_os_string(), PyBytes::new(py, &bytes), has_sidecar))
 }
 
-/// Why bytes are no JSON document, or None where they are one.
+/// Return why bytes are not a record of a schema line, as a class and a phrase that continues the file's name; None
+/// where they are a JSON object of it.
 #[pyfunction]
-pub fn diagnose(py: Python<'_>, content: &[u8]) -> Option<String> {
-    detach(py, || load::diagnose(content))
+pub fn diagnose(py: Python<'_>, content: &[u8], schema_line: &str) -> Option<(&'static str, String)> {
+    let fault = detach(py, || load::diagnose(content, schema_line))?;
+    Some((class_of(&fault), fault.to_string()))
+}
+
+/// Return a phrase that says why the sidecar that a record names is not there; None where it is.
+#[pyfunction]
+pub fn missing_sidecar(record: PathBuf, name: &str) -> Option<String> {
+    let fault = check_name(name, || record.with_file_name(name).is_file()).err()?;
+    Some(format!("names {name:?} as its sidecar, {fault}"))
+}
+
+/// Return the path of a result's sidecar, by the name that its record gives it.
+#[pyfunction]
+pub fn sidecar_path(py: Python<'_>, path: PathBuf, max_bytes: u64) -> PyResult<OsString> {
+    let sidecar = detach(py, || load::sidecar_path(&path, Limit(max_bytes)));
+    sidecar.map(PathBuf::into_os_string).map_err(|error| to_python(py, &error))
 }

@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use llem_store::error::Error;
+use llem_store::fs::durable;
 use llem_store::save::{Save, Saved, Sidecar, claim_in};
 use llem_store::sidecar::Source;
-use llem_store::{Durability, durable, name};
+use llem_store::{Durability, name};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -16,6 +16,7 @@ use pyo3_arrow::PyRecordBatchReader;
 
 use crate::errors::{sidecar_error, to_python};
 use crate::gate::detach;
+use crate::interrupt::run;
 
 /// The directory name of a result: see `llem_store::name`.
 #[pyfunction]
@@ -24,10 +25,8 @@ pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
 }
 
 /// Save one result; returns the name of its directory, and false where the sidecar's source does not exist.
-///
-/// `interruptible` is for the main thread, the only one that Python runs signal handlers in.
 #[pyfunction]
-#[pyo3(signature = (root, name, record, *, source=None, record_beside=None, durable, interruptible))]
+#[pyo3(signature = (root, name, record, *, source=None, record_beside=None, durable))]
 #[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
 pub fn save(
     py: Python<'_>,
@@ -37,29 +36,12 @@ pub fn save(
     source: Option<&Bound<'_, PyAny>>,
     record_beside: Option<PyBackedBytes>,
     durable: bool,
-    interruptible: bool,
 ) -> PyResult<(OsString, bool)> {
     let source = source.map(|source| to_source(py, source)).transpose()?;
     let sidecar = source.map(|source| (source, record_beside.as_deref().unwrap_or(&record)));
     let durability = if durable { Durability::Durable } else { Durability::Relaxed };
-    // What a signal handler raised while the store was at work.
-    let raised = Mutex::new(None);
-    let interrupted = || {
-        interruptible
-            && Python::attach(|py| match py.check_signals() {
-                Ok(()) => false,
-                Err(error) => {
-                    *raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    true
-                }
-            })
-    };
     let request = Save { root: &root, name, record: &record, sidecar, durability };
-    let saved = detach(py, || llem_store::save::save(request, &interrupted));
-    let Saved { path, sidecar } = saved.map_err(|error| {
-        let raised = raised.lock().unwrap_or_else(PoisonError::into_inner).take();
-        raised.unwrap_or_else(|| to_python(py, &error))
-    })?;
+    let Saved { path, sidecar } = run(py, |interrupt| llem_store::save::save(request, interrupt))?;
     let sidecar_found = match sidecar {
         Sidecar::None | Sidecar::Stored => true,
         Sidecar::Missing => false,

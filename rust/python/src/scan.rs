@@ -1,5 +1,6 @@
 //! A tree of results as a table.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -7,13 +8,13 @@ use std::thread::ThreadId;
 
 use arrow_array::ArrayRef;
 use arrow_schema::{ArrowError, SchemaRef};
-use llem_store::Error;
 use llem_store::export::{Format, export};
 use llem_store::load::Limit;
 use llem_store::scan::{
     self, Bad, Comparison, Condition, Document, Operand, Part, Plan, RecordSchema, ScanError, TraceScan,
 };
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyTypeError, PyValueError};
+use llem_store::{Error, Interrupt};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyCapsule, PyFloat, PyInt, PyString};
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
@@ -21,6 +22,7 @@ use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use crate::arrow::{Batch, Schema, row_field, rows_of};
 use crate::errors::{bad_to_python, to_python};
 use crate::gate::detach;
+use crate::interrupt::{is_main_thread, run, run_with_progress, was_interrupted};
 
 /// A question about a tree of results.
 #[pyclass(frozen, module = "llenergymeasure._store")]
@@ -57,11 +59,11 @@ impl Scan {
     }
 
     /// Begin to read; `progress` is called with the number of results read.
-    #[pyo3(signature = (*, progress=None, interruptible))]
-    fn read(&self, py: Python<'_>, progress: Option<Py<PyAny>>, interruptible: bool) -> PyResult<Reader> {
-        let caller = Caller { progress, interruptible };
-        let rows = Rows::Results(caller.run(py, |poll| self.0.read(poll))?);
-        Ok(Reader { rows: Mutex::new(Some(rows)), caller, process: std::process::id() })
+    #[pyo3(signature = (*, progress=None))]
+    fn read(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<Reader> {
+        let rows = run_with_progress(py, progress.as_ref(), |interrupt| self.0.read(interrupt))?;
+        let rows = Mutex::new(Some(Rows::Results(rows)));
+        Ok(Reader { rows, progress, process: std::process::id() })
     }
 }
 
@@ -98,11 +100,11 @@ impl Traces {
     }
 
     /// Begin to read; `progress` is called with the number of results read.
-    #[pyo3(signature = (*, progress=None, interruptible))]
-    fn read(&self, py: Python<'_>, progress: Option<Py<PyAny>>, interruptible: bool) -> PyResult<Reader> {
-        let caller = Caller { progress, interruptible };
-        let rows = Rows::Traces(caller.run(py, |poll| self.0.read(poll))?);
-        Ok(Reader { rows: Mutex::new(Some(rows)), caller, process: std::process::id() })
+    #[pyo3(signature = (*, progress=None))]
+    fn read(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<Reader> {
+        let rows = run_with_progress(py, progress.as_ref(), |interrupt| self.0.read(interrupt))?;
+        let rows = Mutex::new(Some(Rows::Traces(rows)));
+        Ok(Reader { rows, progress, process: std::process::id() })
     }
 }
 
@@ -160,49 +162,6 @@ fn operand(value: &Bound<'_, PyAny>) -> PyResult<Operand> {
     }
 }
 
-/// Whoever waits for a scan.
-pub(crate) struct Caller {
-    pub progress: Option<Py<PyAny>>,
-    pub interruptible: bool,
-}
-
-impl Caller {
-    /// Run a step of a scan without the interpreter, but for signals and progress.
-    pub fn run<T: Send>(
-        &self,
-        py: Python<'_>,
-        step: impl FnOnce(scan::Poll<'_>) -> Result<T, ScanError> + Send,
-    ) -> PyResult<T> {
-        let mut raised = None;
-        let mut told = 0;
-        let outcome = detach(py, || {
-            step(&mut |records| {
-                let news = records > told && self.progress.is_some();
-                if raised.is_none() && (self.interruptible || news) {
-                    told = records;
-                    raised = Python::attach(|py| {
-                        py.check_signals()?;
-                        match &self.progress {
-                            Some(progress) if news => progress.call1(py, (records,)).map(drop),
-                            _ => Ok(()),
-                        }
-                    })
-                    .err();
-                }
-                raised.is_some()
-            })
-        });
-        outcome.map_err(|error| match (raised, error) {
-            (Some(raised), _) => raised,
-            (None, ScanError::Store(Error::Interrupted)) => PyKeyboardInterrupt::new_err(()),
-            (None, ScanError::Store(error)) => to_python(py, &error),
-            (None, ScanError::Bad(bad)) => bad_to_python(py, &bad),
-            (None, ScanError::Shape(reason)) => PyValueError::new_err(reason),
-            (None, error) => PyRuntimeError::new_err(error.to_string()),
-        })
-    }
-}
-
 enum Rows {
     Results(scan::Reader),
     Traces(scan::TraceReader),
@@ -216,10 +175,10 @@ impl Rows {
         }
     }
 
-    fn next(&mut self, poll: scan::Poll<'_>) -> Result<Option<Part>, ScanError> {
+    fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<Part>, ScanError> {
         match self {
-            Self::Results(reader) => reader.next(poll),
-            Self::Traces(reader) => reader.next(poll),
+            Self::Results(reader) => reader.next(interrupt),
+            Self::Traces(reader) => reader.next(interrupt),
         }
     }
 }
@@ -229,7 +188,7 @@ impl Rows {
 pub struct Reader {
     /// None once it is dropped, or handed on as a stream.
     rows: Mutex<Option<Rows>>,
-    caller: Caller,
+    progress: Option<Py<PyAny>>,
     process: u32,
 }
 
@@ -248,7 +207,8 @@ impl Reader {
         check_process(self.process)?;
         let mut guard = detach(py, || self.rows.lock().unwrap_or_else(PoisonError::into_inner).take());
         let Some(reader) = guard.as_mut() else { return Err(spent()) };
-        let part = self.caller.run(py, |poll| reader.next(poll));
+        let progress = self.progress.as_ref();
+        let part = run_with_progress(py, progress, |interrupt| reader.next(interrupt));
         *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = guard;
         Ok(part?.map(|Part { batch, bad }| (Batch(batch), told(py, bad))))
     }
@@ -262,9 +222,9 @@ impl Reader {
         };
         let mut reader = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(spent)?;
         let mut all_bad = Vec::new();
-        let rows = self.caller.run(py, |poll| {
+        let rows = run_with_progress(py, self.progress.as_ref(), |interrupt| {
             export(&path, format, &reader.schema(), &mut || {
-                let Some(Part { batch, bad }) = reader.next(poll)? else { return Ok(None) };
+                let Some(Part { batch, bad }) = reader.next(interrupt)? else { return Ok(None) };
                 all_bad.extend(bad);
                 Ok(Some(batch))
             })
@@ -278,8 +238,8 @@ impl Reader {
         check_process(self.process)?;
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(spent)?;
         let field = row_field(&rows.schema());
-        let main = self.caller.interruptible.then(|| std::thread::current().id());
-        let progress = self.caller.progress.as_ref().map(|progress| progress.clone_ref(py));
+        let main = is_main_thread(py)?.then(|| std::thread::current().id());
+        let progress = self.progress.as_ref().map(|progress| progress.clone_ref(py));
         let stream = ArrayIterator::new(
             Stream { rows: Some(rows), tell, progress, process: self.process, main },
             field,
@@ -328,7 +288,6 @@ fn told(py: Python<'_>, bad: Vec<Bad>) -> Vec<Told> {
 pub struct Documents {
     /// None once it is dropped.
     records: Mutex<Option<scan::Documents>>,
-    caller: Caller,
     process: u32,
 }
 
@@ -337,12 +296,11 @@ type Read<'py> = (PathBuf, Option<Bound<'py, PyBytes>>, bool, Option<PyErr>);
 #[pymethods]
 impl Documents {
     #[new]
-    #[pyo3(signature = (root, *, max_bytes, interruptible))]
-    fn new(py: Python<'_>, root: PathBuf, max_bytes: u64, interruptible: bool) -> PyResult<Self> {
+    #[pyo3(signature = (root, *, max_bytes))]
+    fn new(py: Python<'_>, root: PathBuf, max_bytes: u64) -> PyResult<Self> {
         let documents = detach(py, || scan::Documents::open(&root, Limit(max_bytes)))
             .map_err(|error| to_python(py, &error))?;
-        let caller = Caller { progress: None, interruptible };
-        Ok(Self { records: Mutex::new(Some(documents)), caller, process: std::process::id() })
+        Ok(Self { records: Mutex::new(Some(documents)), process: std::process::id() })
     }
 
     /// The next records, some dozens: each its file's path, its bytes or None, whether a sidecar is beside it, and
@@ -351,7 +309,7 @@ impl Documents {
         check_process(self.process)?;
         let mut guard = detach(py, || self.records.lock().unwrap_or_else(PoisonError::into_inner).take());
         let Some(documents) = guard.as_mut() else { return Err(spent()) };
-        let chunk = self.caller.run(py, |poll| Ok(documents.next(&mut || poll(0))?));
+        let chunk = run(py, |interrupt| documents.next(interrupt));
         *self.records.lock().unwrap_or_else(PoisonError::into_inner) = guard;
         let read = |document: Result<Document, Error>| match document {
             Ok(Document { path, bytes, has_sidecar }) => {
@@ -374,17 +332,15 @@ impl Drop for Documents {
 
 /// The hashes of the configurations below a directory, and what is no result, by its path.
 #[pyfunction]
-#[pyo3(signature = (root, record, *, max_bytes, interruptible))]
+#[pyo3(signature = (root, record, *, max_bytes))]
 pub fn completed(
     py: Python<'_>,
     root: PathBuf,
     record: &str,
     max_bytes: u64,
-    interruptible: bool,
 ) -> PyResult<(BTreeSet<String>, Vec<Told>)> {
     let schema = RecordSchema::from_json(record).map_err(PyValueError::new_err)?;
-    let caller = Caller { progress: None, interruptible };
-    let (hashes, bad) = caller.run(py, |poll| scan::completed(&root, &schema, Limit(max_bytes), poll))?;
+    let (hashes, bad) = run(py, |interrupt| scan::completed(&root, &schema, Limit(max_bytes), interrupt))?;
     Ok((hashes, told(py, bad)))
 }
 
@@ -412,13 +368,14 @@ impl Iterator for Stream {
             });
         }
         loop {
-            let (mut told, progress) = (0, &self.progress);
+            let told = Cell::new(0);
             let is_main = self.main == Some(std::thread::current().id());
-            let part = self.rows.as_mut()?.next(&mut |records| {
-                told = records;
+            let is_cancelled = |records| {
+                told.set(records);
                 is_main && Python::attach(was_interrupted)
-            });
-            if let Err(error) = told_progress(progress.as_ref(), told) {
+            };
+            let part = self.rows.as_mut()?.next(Interrupt::new(&is_cancelled));
+            if let Err(error) = told_progress(self.progress.as_ref(), told.get()) {
                 self.rows = None;
                 return Some(Err(error));
             }
@@ -450,19 +407,6 @@ impl Drop for Stream {
             std::mem::forget(self.rows.take());
         }
     }
-}
-
-/// Whether a signal handler raised. Whoever reads a stream makes an error of its own of that, so the interrupt is
-/// made to come again, where Python goes on.
-fn was_interrupted(py: Python<'_>) -> bool {
-    let Err(raised) = py.check_signals() else { return false };
-    if raised.is_instance_of::<PyKeyboardInterrupt>(py) {
-        let again = py.import("_thread").and_then(|module| module.call_method0("interrupt_main"));
-        if let Err(error) = again {
-            error.write_unraisable(py, None);
-        }
-    }
-    true
 }
 
 fn told_progress(progress: Option<&Py<PyAny>>, records: u64) -> Result<(), ArrowError> {

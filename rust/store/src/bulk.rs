@@ -27,6 +27,7 @@ use queue::Queue;
 
 use crate::error::{Error, Result, Step};
 use crate::fs::durable::Durability;
+use crate::interrupt::Interrupt;
 use crate::save::Saved;
 use crate::sidecar::Source;
 
@@ -124,16 +125,16 @@ impl Bulk {
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`] where `interrupted` says so while it waits; [`Error::Closed`]; and where not one
+    /// [`Error::Interrupted`] once the caller has cancelled while it waits; [`Error::Closed`]; and where not one
     /// thread could be started. The result is then not taken.
     pub fn submit(
         &self,
         ticket: u64,
         job: Job,
         patience: Patience,
-        interrupted: &mut dyn FnMut() -> bool,
+        interrupt: Interrupt<'_>,
     ) -> Result<bool> {
-        let mut queue = self.wait_for_room(job.size(), patience, interrupted)?;
+        let mut queue = self.wait_for_room(job.size(), patience, interrupt)?;
         if queue.wants_thread() {
             self.start_thread(&mut queue)?;
         }
@@ -166,13 +167,8 @@ impl Bulk {
     /// # Errors
     ///
     /// As [`Bulk::submit`].
-    pub fn refuse(
-        &self,
-        ticket: u64,
-        patience: Patience,
-        interrupted: &mut dyn FnMut() -> bool,
-    ) -> Result<()> {
-        let mut queue = self.wait_for_room(0, patience, interrupted)?;
+    pub fn refuse(&self, ticket: u64, patience: Patience, interrupt: Interrupt<'_>) -> Result<()> {
+        let mut queue = self.wait_for_room(0, patience, interrupt)?;
         queue.unsettled.insert(ticket);
         queue.refusing += 1;
         Ok(())
@@ -190,13 +186,13 @@ impl Bulk {
         &self,
         size: usize,
         patience: Patience,
-        interrupted: &mut dyn FnMut() -> bool,
+        interrupt: Interrupt<'_>,
     ) -> Result<MutexGuard<'_, Queue>> {
         let mut queue = self.shared.lock();
         if !queue.closed && !queue.has_room(size, patience) {
             // Until it pays to come back: not once for each result that is finished.
             while !queue.closed && !queue.has_ample_room(size, patience) {
-                queue = self.shared.wait_for_room(queue, interrupted)?;
+                queue = self.shared.wait_for_room(queue, interrupt)?;
             }
         }
         if queue.closed { Err(Error::Closed) } else { Ok(queue) }
@@ -233,11 +229,11 @@ impl Bulk {
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`] where `interrupted` says so.
-    pub fn wait_settled(&self, mark: u64, interrupted: &mut dyn FnMut() -> bool) -> Result<()> {
+    /// [`Error::Interrupted`] once the caller has cancelled.
+    pub fn wait_settled(&self, mark: u64, interrupt: Interrupt<'_>) -> Result<()> {
         let mut queue = self.shared.lock();
         while queue.unsettled.first().is_some_and(|first| *first < mark) {
-            queue = self.shared.wait_for_room(queue, interrupted)?;
+            queue = self.shared.wait_for_room(queue, interrupt)?;
         }
         Ok(())
     }

@@ -117,8 +117,8 @@ pub enum Error {
         /// The source.
         path: PathBuf,
     },
-    /// What should be a power trace is no whole Parquet file.
-    #[error("{} ({size} bytes) is not a whole power trace: {reason}", path.display())]
+    /// What should be a power trace is not a complete Parquet file.
+    #[error("{} ({size} bytes) is not a complete power trace: {reason}", path.display())]
     DamagedTrace {
         /// The file.
         path: PathBuf,

@@ -6,5 +6,5 @@ mod record;
 mod verify;
 
 pub(crate) use contents::Contents;
-pub use verify::{Depth, Finding, Inspection, Kind, Part, TRASH};
+pub use verify::{Depth, Finding, Inspection, Status, TRASH, VerifyBatch};
 pub(crate) use verify::{reason, reason_of};

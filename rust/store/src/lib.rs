@@ -31,6 +31,7 @@ pub mod fs;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod inspect;
+mod interrupt;
 pub mod json;
 pub mod load;
 pub mod name;
@@ -44,6 +45,7 @@ mod walk;
 
 pub use error::{Error, Result, Step};
 pub use fs::durable::Durability;
+pub use interrupt::Interrupt;
 
 /// The record's file name inside a result's directory.
 pub const RECORD: &str = "result.json";

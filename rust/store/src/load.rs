@@ -1,13 +1,16 @@
-//! One record read back, and what is wrong with one that cannot be.
+//! One record read back, and the reason where it cannot be.
+
+mod fault;
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use serde::de::IgnoredAny;
+pub(crate) use fault::Header;
+pub use fault::{FaultClass, Position, RecordFault, diagnose};
 
 use crate::error::{At, Result, Step};
-use crate::sidecar::open_for_reading;
+use crate::sidecar::{check_name, open_for_reading};
 use crate::{RECORD, SIDECAR};
 
 /// Bytes of a record, at most: a file beyond that is no result, and would be read into memory whole.
@@ -83,52 +86,19 @@ pub fn read(path: &Path, limit: Limit) -> Result<Record> {
     Ok(Record { path, bytes, has_sidecar })
 }
 
-/// Say in one phrase why bytes are no JSON document; `None` where they are one.
-#[must_use]
-pub fn diagnose(bytes: &[u8]) -> Option<String> {
-    if bytes.is_empty() {
-        return Some("the file is empty".into());
-    }
-    if bytes.starts_with(b"\xef\xbb\xbf") || bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff")
-    {
-        return Some("it begins with a byte order mark: JSON is UTF-8 without one".into());
-    }
-    let content = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    let nuls = bytes.len() - content;
-    if content == 0 {
-        return Some("the file holds nothing but NUL bytes, as a crash before a flush leaves it".into());
-    }
-    if nuls > 0 {
-        return Some(format!("its last {nuls} bytes are NUL, as a crash before a flush leaves it"));
-    }
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) if error.error_len().is_none() => {
-            return Some("it is truncated in the middle of a character".into());
-        }
-        Err(error) => {
-            return Some(format!("it is not UTF-8: byte {} is invalid", error.valid_up_to()));
-        }
-    };
-    if text.trim().is_empty() {
-        return Some("the file holds nothing but white space".into());
-    }
-    let error = serde_json::from_str::<IgnoredAny>(text).err()?;
-    // A number that ends in its point, sign or exponent is cut short too, though the parser calls it invalid.
-    let last_line = text.lines().next_back().map_or(0, str::len);
-    let at_the_end = error.line() == text.lines().count() && error.column() >= last_line;
-    let cut_number = at_the_end && text.ends_with(['.', '-', '+', 'e', 'E']);
-    Some(if error.is_eof() || cut_number {
-        format!("it is truncated: the JSON ends in the middle, at line {}", error.line())
-    } else {
-        format!("it is not JSON: {error}")
-    })
+/// Return the path of a result's sidecar, by the name that its record gives it.
+///
+/// A record that cannot be read, names no sidecar, or names a path leads to `timeseries.parquet`.
+pub fn sidecar_path(path: &Path, limit: Limit) -> Result<PathBuf> {
+    let Record { path, bytes, .. } = read(path, limit)?;
+    let named = Header::read(&bytes).ok().and_then(|header| header.sidecar);
+    let named = named.filter(|name| check_name(name, || true).is_ok());
+    Ok(path.with_file_name(named.as_deref().unwrap_or(SIDECAR)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use std::fs;
 
     #[test]
@@ -164,38 +134,6 @@ mod tests {
         assert!(error.is_io(ErrorKind::FileTooLarge));
         for said in [path.to_str().unwrap(), ": 2 bytes", "of which 1 are", "max_record_bytes"] {
             assert!(error.to_string().contains(said), "{error}");
-        }
-    }
-
-    #[test]
-    fn each_kind_of_damage_is_told_apart() {
-        let said = |bytes: &[u8]| diagnose(bytes).unwrap();
-        assert!(said(b"").contains("empty"));
-        assert!(said(&[0; 9]).contains("nothing but NUL"));
-        assert!(said(b"{\"a\": 1\0\0\0").contains("last 3 bytes are NUL"));
-        assert!(said(b" \n").contains("white space"));
-        assert!(said(b"\xef\xbb\xbf{}").contains("byte order mark"));
-        assert!(said(b"\xff\xfe{\0}\0").contains("byte order mark"));
-        for cut in ["{\"a\": [1,", "{\"a\": 1.", "{\"a\": -", "{\n\"a\": 1e", "{\"a\": tru"] {
-            assert!(said(cut.as_bytes()).contains("truncated"), "{cut}");
-        }
-        assert!(said(b"{\"a\": \"\xc3").contains("middle of a character"));
-        assert!(said(b"{\"a\": \"\xff\"}").contains("byte 7"));
-        assert!(said(b"{'a': 1}").contains("not JSON: key must be a string at line 1"));
-        assert!(said(b"{} {}").contains("trailing characters"));
-        assert_eq!(diagnose(b"[1, {\"a\": null}]"), None);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_diagnosed_without_a_panic(bytes in any::<Vec<u8>>()) {
-            let _ = diagnose(&bytes);
-        }
-
-        #[test]
-        fn every_proper_prefix_of_a_record_is_damaged(cut in 1_usize..24) {
-            let whole = b"{\"a\": [1, \"\xc3\xa9\", null]}";
-            prop_assert!(diagnose(&whole[..cut.min(whole.len() - 1)]).is_some());
         }
     }
 }

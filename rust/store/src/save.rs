@@ -14,6 +14,7 @@ use crate::error::{At, Error, Result, Step};
 use crate::fs::claim::{Claim, claim};
 use crate::fs::durable::{Durability, PendingFile};
 use crate::fs::root::Root;
+use crate::interrupt::Interrupt;
 use crate::json::indent::indented;
 use crate::sidecar::{self, Checked, Source};
 use crate::{RECORD, SIDECAR};
@@ -60,7 +61,7 @@ pub enum Sidecar {
 
 /// Save one result; when this returns `Ok`, it is as safe as its [`Durability`] says.
 ///
-/// `interrupted` is asked while a sidecar is written and once just before the commit; a save that is told to
+/// `interrupt` is asked while a sidecar is written and once just before the commit; a save that is told to
 /// stop then leaves nothing.
 ///
 /// # Errors
@@ -68,14 +69,14 @@ pub enum Sidecar {
 /// [`Error::Unconfirmed`] when the record is in place and a flush after its commit failed; every other error
 /// means that nothing of this save is there. A failed sidecar is not an error of the save: it is in
 /// [`Saved::sidecar`].
-pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> {
+pub fn save(request: Save<'_>, interrupt: Interrupt<'_>) -> Result<Saved> {
     let Save { root, name, record, sidecar, durability } = request;
     let (source, record_beside) = match sidecar {
         Some((source, record)) => (Some(sidecar::check(source)), record),
         None => (None, record),
     };
     let (mut root, mut claim) = claim_in(root, OsStr::new(name))?;
-    let mut sidecar = store_sidecar(&mut claim, source, durability, interrupted)?;
+    let mut sidecar = store_sidecar(&mut claim, source, durability, interrupt)?;
     let beside = matches!(sidecar, Sidecar::Stored);
     let pending = match seal_record(&claim, if beside { record_beside } else { record }, durability) {
         Err(error) if beside && error.is_out_of_room() => {
@@ -87,9 +88,7 @@ pub fn save(request: Save<'_>, interrupted: &dyn Fn() -> bool) -> Result<Saved> 
         }
         sealed => sealed?,
     };
-    if interrupted() {
-        return Err(Error::Interrupted);
-    }
+    interrupt.check()?;
     commit(&mut claim, pending)?;
     root.keep();
 
@@ -174,13 +173,13 @@ fn store_sidecar(
     claim: &mut Claim,
     source: Option<Result<Option<Checked>>>,
     durability: Durability,
-    interrupted: &dyn Fn() -> bool,
+    interrupt: Interrupt<'_>,
 ) -> Result<Sidecar> {
     let stored = match source {
         None => return Ok(Sidecar::None),
         Some(Ok(None)) => return Ok(Sidecar::Missing),
         Some(Ok(source @ Some(_))) => {
-            sidecar::write(claim.dir(), &mut { source }, interrupted).and_then(|mut pending| {
+            sidecar::write(claim.dir(), &mut { source }, interrupt).and_then(|mut pending| {
                 if durability == Durability::Durable {
                     pending.flush()?;
                 }

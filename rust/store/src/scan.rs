@@ -40,6 +40,8 @@ use plan::Origin;
 use records::{Chunk, Records};
 
 use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::load::RecordFault;
 
 /// Bytes of what a first pass has read that are kept, so that there is no second.
 const KEEP: usize = 64 << 20;
@@ -77,12 +79,8 @@ pub struct Bad {
 pub enum Trouble {
     /// It could not be read.
     Io(Error),
-    /// It is not whole, or not JSON.
-    Corrupt(String),
-    /// It is of another schema line; which one, as JSON.
-    Version(String),
-    /// It is JSON, and no result of this schema line.
-    Invalid(String),
+    /// It is not a record of this schema line.
+    Fault(RecordFault),
 }
 
 impl std::fmt::Display for Bad {
@@ -91,12 +89,7 @@ impl std::fmt::Display for Bad {
         let path = path.display();
         match trouble {
             Trouble::Io(error) => write!(f, "{error}"),
-            Trouble::Corrupt(damage) => write!(f, "{path} ({size} bytes) is not a whole result: {damage}"),
-            Trouble::Version(line) => write!(
-                f,
-                "{path} ({size} bytes) is of schema line {line}, which this version of llenergymeasure does not read"
-            ),
-            Trouble::Invalid(reason) => write!(f, "{path} ({size} bytes) is not a result: {reason}"),
+            Trouble::Fault(fault) => write!(f, "{path} ({size} bytes) {fault}"),
         }
     }
 }
@@ -130,9 +123,6 @@ pub struct Part {
     pub bad: Vec<Bad>,
 }
 
-/// Told how many results were read so far; true stops the reading.
-pub type Poll<'p> = &'p mut dyn FnMut(u64) -> bool;
-
 impl Scan {
     /// Ask for what a plan says. A `strict` scan stops at the first file that is no result.
     #[must_use]
@@ -159,7 +149,7 @@ impl Scan {
     /// # Errors
     ///
     /// The root cannot be read; the caller stops; a strict scan meets a file that is no result.
-    pub fn read(&self, poll: Poll<'_>) -> Result<Reader, ScanError> {
+    pub fn read(&self, interrupt: Interrupt<'_>) -> Result<Reader, ScanError> {
         let known = self.known();
         let visit =
             Records { plan: self.plan.clone(), types: known.as_ref().map(|table| table.types.clone()) };
@@ -169,7 +159,7 @@ impl Scan {
         let table = if let Some(table) = known {
             table
         } else {
-            let surveyed = self.survey(&mut tree, poll)?;
+            let surveyed = self.survey(&mut tree, interrupt)?;
             told = surveyed.records;
             if let Some(chunks) = surveyed.kept {
                 kept = chunks;
@@ -191,9 +181,9 @@ impl Scan {
         })
     }
 
-    fn survey(&self, tree: &mut Tree<Records>, poll: Poll<'_>) -> Result<Surveyed, ScanError> {
+    fn survey(&self, tree: &mut Tree<Records>, interrupt: Interrupt<'_>) -> Result<Surveyed, ScanError> {
         let (mut survey, mut kept, mut bytes, mut records) = (Survey::default(), Some(VecDeque::new()), 0, 0);
-        while let Some(mut chunk) = tree.next(&mut || poll(records))? {
+        while let Some(mut chunk) = tree.next(interrupt.at(records))? {
             records += chunk.log.records;
             if self.strict && !chunk.log.bad.is_empty() {
                 return Err(ScanError::Bad(chunk.log.bad.swap_remove(0)));
@@ -206,9 +196,7 @@ impl Scan {
                 chunk.log.buffer = Vec::new();
                 kept.push_back(chunk);
             }
-            if poll(records) {
-                return Err(Error::Interrupted.into());
-            }
+            interrupt.at(records).check()?;
         }
         let mut types = survey.decide(&self.plan.keys).map_err(ScanError::Shape)?;
         for (wanted, kinds) in types.wanted.iter_mut().enumerate() {
@@ -298,12 +286,12 @@ impl Reader {
     /// # Errors
     ///
     /// As [`Scan::read`].
-    pub fn next(&mut self, poll: Poll<'_>) -> Result<Option<Part>, ScanError> {
+    pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<Part>, ScanError> {
         while self.pending.rows < self.plan.batch_size && self.pending.bytes <= CHUNK_BYTES {
             let records = self.records.max(self.told);
             let chunk = match self.kept.pop_front() {
                 Some(chunk) => Some(chunk),
-                None => self.tree.next(&mut || poll(records))?,
+                None => self.tree.next(interrupt.at(records))?,
             };
             let Some(mut chunk) = chunk else {
                 let is_over = self.pending.batches.is_empty() && self.pending.bad.is_empty();
@@ -319,9 +307,7 @@ impl Reader {
                 self.pending.bytes += chunk.size();
                 self.pending.batches.push_back(chunk.into_batch(&self.plan, &self.table)?);
             }
-            if poll(self.records.max(self.told)) {
-                return Err(Error::Interrupted.into());
-            }
+            interrupt.at(self.records.max(self.told)).check()?;
         }
         self.part().map(Some)
     }

@@ -17,6 +17,7 @@ use crate::SIDECAR;
 use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::Dir;
 use crate::fs::durable::PendingFile;
+use crate::interrupt::Interrupt;
 use crate::parquet::footer::{self, Flaw, os_error};
 use crate::unwind::unless_it_panics;
 
@@ -64,17 +65,13 @@ pub fn check(source: Source) -> Result<Option<Checked>> {
 /// published as `timeseries.parquet`.
 ///
 /// The source is taken when there is a file to write it to.
-pub fn write(
-    dir: &Arc<Dir>,
-    source: &mut Option<Checked>,
-    interrupted: &dyn Fn() -> bool,
-) -> Result<PendingFile> {
+pub fn write(dir: &Arc<Dir>, source: &mut Option<Checked>, interrupt: Interrupt<'_>) -> Result<PendingFile> {
     let mut pending = PendingFile::create(dir, TEMP.as_ref())?;
     let length = match source.take() {
-        Some(Checked::File(mut source)) => source.copy_into(&mut pending, interrupted)?,
+        Some(Checked::File(mut source)) => source.copy_into(&mut pending, interrupt)?,
         Some(Checked::Arrow(reader)) => {
             // The encoder panics on types that it has no code for; that must not cost the result.
-            unless_it_panics(|| encode_into(reader, &mut pending, interrupted)).unwrap_or_else(|said| {
+            unless_it_panics(|| encode_into(reader, &mut pending, interrupt)).unwrap_or_else(|said| {
                 let reason = format!("a column has a type that Parquet has no place for ({said})");
                 Err(Error::Stream { reason })
             })?
@@ -120,15 +117,13 @@ impl SourceFile {
     }
 
     /// Copy the file, sharing its blocks where the file system can, and keep its modification time.
-    fn copy_into(&mut self, pending: &mut PendingFile, interrupted: &dyn Fn() -> bool) -> Result<u64> {
+    fn copy_into(&mut self, pending: &mut PendingFile, interrupt: Interrupt<'_>) -> Result<u64> {
         let temp = pending.path();
         let target = pending.file()?;
         if !reflink(&self.file, target) {
             self.file.rewind().at(Step::ReadSource, || self.path.clone())?;
             loop {
-                if interrupted() {
-                    return Err(Error::Interrupted);
-                }
+                interrupt.check()?;
                 // On Linux this is `copy_file_range`, and from the offset reached, `sendfile` or read and write.
                 match io::copy(&mut (&self.file).take(CHUNK), target) {
                     Ok(0) => break,
@@ -153,6 +148,28 @@ impl SourceFile {
 
 fn modified(metadata: &Metadata) -> Option<SystemTime> {
     metadata.modified().ok()
+}
+
+/// The reason why the sidecar that a record names is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameFault {
+    /// The name is a path, which would lead out of the result's directory.
+    #[error("which is not a file name")]
+    NotAFileName,
+    /// The directory holds no file of that name.
+    #[error("which does not exist")]
+    Missing,
+}
+
+/// Check the name that a record gives its sidecar; `exists` looks for the file, and only where the name is one.
+pub fn check_name(name: &str, exists: impl FnOnce() -> bool) -> std::result::Result<(), NameFault> {
+    if matches!(name, "" | "." | "..") || name.contains(['/', '\\', '\0']) {
+        Err(NameFault::NotAFileName)
+    } else if exists() {
+        Ok(())
+    } else {
+        Err(NameFault::Missing)
+    }
 }
 
 /// Open a file without waiting for whoever should open the other end of it, if it is a pipe.
@@ -182,11 +199,11 @@ fn reflink(_source: &File, _target: &File) -> bool {
 fn encode_into(
     reader: Box<dyn RecordBatchReader + Send>,
     pending: &mut PendingFile,
-    interrupted: &dyn Fn() -> bool,
+    interrupt: Interrupt<'_>,
 ) -> Result<u64> {
     let temp = pending.path();
     let mut counted = Counted { writer: BufWriter::new(pending.file()?), length: 0 };
-    encode(reader, &mut counted, interrupted, &|error| encode_error(&temp, &error))?;
+    encode(reader, &mut counted, interrupt, &|error| encode_error(&temp, &error))?;
     counted.flush().at(Step::Write, || temp.clone())?;
     Ok(counted.length)
 }
@@ -195,14 +212,12 @@ fn encode_into(
 pub(crate) fn encode(
     reader: Box<dyn RecordBatchReader + Send>,
     target: impl Write + Send,
-    interrupted: &dyn Fn() -> bool,
+    interrupt: Interrupt<'_>,
     failed: &dyn Fn(ParquetError) -> Error,
 ) -> Result<()> {
     let mut writer = parquet_writer(target, reader.schema()).map_err(failed)?;
     for batch in reader {
-        if interrupted() {
-            return Err(Error::Interrupted);
-        }
+        interrupt.check()?;
         let batch = batch.map_err(|error| Error::Stream { reason: error.to_string() })?;
         writer.write(&batch).map_err(failed)?;
     }
@@ -276,7 +291,7 @@ mod tests {
 
     fn write_into(path: &Path, source: Source) -> Result<()> {
         let dir = Arc::new(Dir::open(path).unwrap());
-        publish(write(&dir, &mut check(source)?, &|| false)?)
+        publish(write(&dir, &mut check(source)?, Interrupt::NEVER)?)
     }
 
     fn parquet_file(path: &Path) -> PathBuf {
@@ -347,7 +362,7 @@ mod tests {
         let mut checked = check(Source::File(source.clone())).unwrap();
         File::options().append(true).open(&source).unwrap().write_all(b"more").unwrap();
         let dir = Arc::new(Dir::open(temp.path()).unwrap());
-        let error = write(&dir, &mut checked, &|| false).unwrap_err();
+        let error = write(&dir, &mut checked, Interrupt::NEVER).unwrap_err();
         assert!(matches!(error, Error::SourceChanged { .. }), "{error}");
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
     }
@@ -366,7 +381,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let mut checked = check(stream(vec![Ok(trace(3))])).unwrap();
         let dir = Arc::new(Dir::open(temp.path()).unwrap());
-        let error = write(&dir, &mut checked, &|| true).unwrap_err();
+        let error = write(&dir, &mut checked, Interrupt::new(&|_| true)).unwrap_err();
         assert!(matches!(error, Error::Interrupted));
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
     }

@@ -80,7 +80,7 @@ pub fn write(path: &Path, trace: &RecordBatch) -> Result<()> {
     let mut content = Vec::new();
     let reader = RecordBatchIterator::new([Ok(trace.clone())], trace.schema());
     let failed = |error: parquet::errors::ParquetError| Error::Stream { reason: error.to_string() };
-    sidecar::encode(Box::new(reader), &mut content, &|| false, &failed)?;
+    sidecar::encode(Box::new(reader), &mut content, crate::Interrupt::NEVER, &failed)?;
     durable::replace(path, &content)
 }
 

@@ -23,6 +23,7 @@ use std::time::Duration;
 use crate::RECORD;
 use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::Dir;
+use crate::interrupt::Interrupt;
 
 /// Names in a unit.
 const UNIT: usize = 64;
@@ -142,8 +143,8 @@ impl<V: Visit> Tree<V> {
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`] where `interrupted` says so while it waits.
-    pub fn next(&mut self, interrupted: &mut dyn FnMut() -> bool) -> Result<Option<V::Chunk>> {
+    /// [`Error::Interrupted`] once the caller has cancelled, while this waits.
+    pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<V::Chunk>> {
         let mut queue = self.shared.lock();
         loop {
             match queue.slots.pop_front() {
@@ -157,9 +158,7 @@ impl<V: Visit> Tree<V> {
                     queue =
                         self.shared.news.wait_timeout(queue, LOOK).unwrap_or_else(PoisonError::into_inner).0;
                     drop(queue);
-                    if interrupted() {
-                        return Err(Error::Interrupted);
-                    }
+                    interrupt.check()?;
                     queue = self.shared.lock();
                 }
             }

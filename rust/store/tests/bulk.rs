@@ -12,7 +12,7 @@ use llem_store::bulk::{Bulk, Engine, Job, Options, Patience};
 use llem_store::save::{Saved, Sidecar};
 use llem_store::sidecar::Source;
 use llem_store::timeseries::Columns;
-use llem_store::{Durability, Error};
+use llem_store::{Durability, Error, Interrupt};
 
 use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
@@ -34,7 +34,7 @@ fn trace() -> Source {
 }
 
 fn submit(bulk: &Bulk, ticket: u64, job: Job, interrupted: bool) -> Result<bool, Error> {
-    bulk.submit(ticket, job, Patience::UntilFinished, &mut || interrupted)
+    bulk.submit(ticket, job, Patience::UntilFinished, Interrupt::new(&|_| interrupted))
 }
 
 fn all(bulk: &Bulk) -> HashMap<u64, Result<Saved, Error>> {
@@ -287,15 +287,16 @@ fn a_patient_caller_waits_until_what_came_before_is_settled() {
     let temp = tempfile::tempdir().unwrap();
     let few = Options { results: 2, many: false, ..options(None) };
     let bulk = Bulk::new(temp.path().to_owned(), few);
-    let patiently = |ticket| bulk.submit(ticket, job("base", "{}"), Patience::UntilSettled, &mut || true);
+    let patiently =
+        |ticket| bulk.submit(ticket, job("base", "{}"), Patience::UntilSettled, Interrupt::new(&|_| true));
     patiently(0).unwrap();
-    bulk.refuse(1, Patience::UntilSettled, &mut || true).unwrap();
+    bulk.refuse(1, Patience::UntilSettled, Interrupt::new(&|_| true)).unwrap();
     bulk.refused();
     while bulk.finished(Duration::from_secs(30)).outcomes.is_empty() {}
     assert!(matches!(patiently(2), Err(Error::Interrupted)), "finished, but not settled");
     submit(&bulk, 2, job("base", "{}"), true).unwrap();
-    assert!(matches!(bulk.wait_settled(2, &mut || true), Err(Error::Interrupted)));
+    assert!(matches!(bulk.wait_settled(2, Interrupt::new(&|_| true)), Err(Error::Interrupted)));
     bulk.settle(&[0, 1]);
-    bulk.wait_settled(2, &mut || true).unwrap();
+    bulk.wait_settled(2, Interrupt::new(&|_| true)).unwrap();
     patiently(3).unwrap();
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use llem_store::save::{Save, Saved, Sidecar, save};
 use llem_store::sidecar::Source;
 use llem_store::timeseries::Columns;
-use llem_store::{Durability, Error};
+use llem_store::{Durability, Error, Interrupt};
 
 use arrow_array::{RecordBatch, RecordBatchIterator};
 
@@ -51,7 +51,8 @@ fn a_record_alone_is_committed() {
     let temp = tempfile::tempdir().unwrap();
     for durability in [Durability::Durable, Durability::Relaxed] {
         let root = temp.path().join("a/b");
-        let Saved { path, sidecar } = save(Save { durability, ..request(&root, None) }, &|| false).unwrap();
+        let Saved { path, sidecar } =
+            save(Save { durability, ..request(&root, None) }, Interrupt::NEVER).unwrap();
         assert!(matches!(sidecar, Sidecar::None));
         assert_eq!(field_of(&path), r#""timeseries": null"#);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
@@ -63,19 +64,22 @@ fn a_record_alone_is_committed() {
 #[test]
 fn a_record_says_whether_a_sidecar_is_beside_it() {
     let temp = tempfile::tempdir().unwrap();
-    let saved = save(request(temp.path(), Some(trace())), &|| false).unwrap();
+    let saved = save(request(temp.path(), Some(trace())), Interrupt::NEVER).unwrap();
     assert!(matches!(saved.sidecar, Sidecar::Stored));
     assert_eq!(field_of(&saved.path), r#""timeseries": "timeseries.parquet""#);
     let copied = Source::File(saved.path.with_file_name("timeseries.parquet"));
-    assert!(matches!(save(request(temp.path(), Some(copied)), &|| false).unwrap().sidecar, Sidecar::Stored));
+    assert!(matches!(
+        save(request(temp.path(), Some(copied)), Interrupt::NEVER).unwrap().sidecar,
+        Sidecar::Stored
+    ));
 
     let absent = Source::File(temp.path().join("absent"));
-    let saved = save(request(temp.path(), Some(absent)), &|| false).unwrap();
+    let saved = save(request(temp.path(), Some(absent)), Interrupt::NEVER).unwrap();
     assert!(matches!(saved.sidecar, Sidecar::Missing));
     assert_eq!(field_of(&saved.path), r#""timeseries": null"#);
 
     let failed = Source::Failed(Error::NotASource { reason: "no".into() });
-    let saved = save(request(temp.path(), Some(failed)), &|| false).unwrap();
+    let saved = save(request(temp.path(), Some(failed)), Interrupt::NEVER).unwrap();
     assert!(matches!(saved.sidecar, Sidecar::Failed(Error::NotASource { .. })));
     assert_eq!(field_of(&saved.path), r#""timeseries": null"#);
 }
@@ -87,8 +91,8 @@ fn an_interrupt_before_the_commit_leaves_nothing_at_any_point() {
     let (mut stop_at, mut stopped) = (0, true);
     while stopped {
         let asked = Cell::new(0);
-        let interrupted = || asked.replace(asked.get() + 1) == stop_at;
-        let saved = save(request(&root, Some(trace())), &interrupted);
+        let is_cancelled = |_| asked.replace(asked.get() + 1) == stop_at;
+        let saved = save(request(&root, Some(trace())), Interrupt::new(&is_cancelled));
         stopped = matches!(saved, Err(Error::Interrupted));
         assert!(stopped || saved.is_ok());
         assert!(!stopped || tree(temp.path()).is_empty(), "{:?}", tree(temp.path()));
@@ -106,7 +110,7 @@ fn savers_that_give_up_do_not_pull_the_root_from_under_others() {
             for thread in 0..4 {
                 let root = &root;
                 scope.spawn(move || {
-                    let saved = save(request(root, None), &|| thread % 2 == 0);
+                    let saved = save(request(root, None), Interrupt::new(&|_| thread % 2 == 0));
                     assert_eq!(saved.is_ok(), thread % 2 == 1, "{saved:?}");
                 });
             }

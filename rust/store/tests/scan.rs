@@ -8,7 +8,8 @@ use std::path::Path;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_schema::DataType;
-use llem_store::load::Limit;
+use llem_store::Interrupt;
+use llem_store::load::{FaultClass, Limit};
 use llem_store::scan::{
     Comparison, Condition, Documents, Operand, Plan, RecordSchema, Scan, ScanError, Trouble,
 };
@@ -35,9 +36,9 @@ fn scan(root: &Path, columns: &[&str], conditions: Vec<Condition>, batch_size: u
 }
 
 fn texts(scan: &Scan) -> Vec<String> {
-    let mut reader = scan.read(&mut |_| false).unwrap();
+    let mut reader = scan.read(Interrupt::NEVER).unwrap();
     let mut texts = Vec::new();
-    while let Some(part) = reader.next(&mut |_| false).unwrap() {
+    while let Some(part) = reader.next(Interrupt::NEVER).unwrap() {
         texts.extend(part.batch.column(0).as_string::<i32>().iter().map(|text| text.unwrap().to_owned()));
     }
     texts
@@ -70,9 +71,9 @@ fn a_batch_has_as_many_rows_as_were_asked_for() {
         put(temp.path(), &format!("{n:03}"), r#"{"id": "x"}"#);
     }
     let scan = scan(temp.path(), &["energy_j"], Vec::new(), 40, true);
-    let mut reader = scan.read(&mut |_| false).unwrap();
+    let mut reader = scan.read(Interrupt::NEVER).unwrap();
     let mut rows = Vec::new();
-    while let Some(part) = reader.next(&mut |_| false).unwrap() {
+    while let Some(part) = reader.next(Interrupt::NEVER).unwrap() {
         let energies = part.batch.column(0).as_primitive::<Float64Type>();
         assert!(energies.values().iter().all(|energy| energy.to_bits() == 0.5_f64.to_bits()));
         rows.push(part.batch.num_rows());
@@ -97,22 +98,26 @@ fn a_bad_file_stops_a_strict_scan_and_is_told_by_another() {
         put(temp.path(), place, record);
     }
     let columns = ["id", "tokens"];
-    let Err(ScanError::Bad(first)) =
-        scan(temp.path(), &columns, Vec::new(), 8, true).read(&mut |_| false).unwrap().next(&mut |_| false)
+    let Err(ScanError::Bad(first)) = scan(temp.path(), &columns, Vec::new(), 8, true)
+        .read(Interrupt::NEVER)
+        .unwrap()
+        .next(Interrupt::NEVER)
     else {
         panic!("it went on")
     };
     assert_eq!(first.path, temp.path().join("b/result.json"));
-    let mut reader = scan(temp.path(), &columns, Vec::new(), 8, false).read(&mut |_| false).unwrap();
-    let part = reader.next(&mut |_| false).unwrap().unwrap();
+    let mut reader = scan(temp.path(), &columns, Vec::new(), 8, false).read(Interrupt::NEVER).unwrap();
+    let part = reader.next(Interrupt::NEVER).unwrap().unwrap();
     assert_eq!(part.batch.num_rows(), 1);
     let kinds: Vec<&str> = part
         .bad
         .iter()
-        .map(|bad| match bad.trouble {
-            Trouble::Corrupt(_) => "corrupt",
-            Trouble::Version(_) => "version",
-            Trouble::Invalid(_) => "invalid",
+        .map(|bad| match &bad.trouble {
+            Trouble::Fault(fault) => match fault.class() {
+                FaultClass::Corrupt => "corrupt",
+                FaultClass::OtherSchemaLine => "version",
+                FaultClass::Invalid => "invalid",
+            },
             Trouble::Io(_) => "io",
         })
         .collect();
@@ -137,7 +142,7 @@ fn the_types_of_the_configuration_hold_all_that_occurs() {
     }
     let scan = scan(temp.path(), &["effective_config"], Vec::new(), 100, true);
     assert!(scan.schema().is_none());
-    let mut reader = scan.read(&mut |_| false).unwrap();
+    let mut reader = scan.read(Interrupt::NEVER).unwrap();
     let schema = reader.schema();
     let types: Vec<(&str, &DataType)> =
         schema.fields().iter().map(|field| (field.name().as_str(), field.data_type())).collect();
@@ -156,7 +161,7 @@ fn the_types_of_the_configuration_hold_all_that_occurs() {
             ("effective_config.exact", &DataType::Utf8),
         ]
     );
-    let batch = reader.next(&mut |_| false).unwrap().unwrap().batch;
+    let batch = reader.next(Interrupt::NEVER).unwrap().unwrap().batch;
     let numbers = batch.column(0).as_primitive::<Int64Type>();
     assert_eq!(numbers.iter().collect::<Vec<_>>(), [Some(1), Some(-2), None, None]);
     assert!(batch.column(1).as_primitive::<Float64Type>().value(2).is_nan());
@@ -188,12 +193,15 @@ fn whoever_stops_a_scan_or_drops_it_stops_its_threads() {
         put(temp.path(), &format!("{n:03}"), r#"{"id": "x"}"#);
     }
     let scan = scan(temp.path(), &["id"], Vec::new(), 10, true);
-    let mut reader = scan.read(&mut |_| false).unwrap();
+    let mut reader = scan.read(Interrupt::NEVER).unwrap();
     assert!(matches!(
-        reader.next(&mut |read| read > 0),
+        reader.next(Interrupt::new(&|read| read > 0)),
         Err(ScanError::Store(llem_store::Error::Interrupted))
     ));
     drop(reader);
     let mut documents = Documents::open(temp.path(), Limit::USUAL).unwrap();
-    assert_eq!(documents.next(&mut || false).unwrap().unwrap()[0].as_ref().unwrap().bytes, br#"{"id": "x"}"#);
+    assert_eq!(
+        documents.next(Interrupt::NEVER).unwrap().unwrap()[0].as_ref().unwrap().bytes,
+        br#"{"id": "x"}"#
+    );
 }

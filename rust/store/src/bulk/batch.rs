@@ -12,6 +12,7 @@ use crate::fs::claim::{Claim, Names};
 use crate::fs::dir::{Dir, FileSystem};
 use crate::fs::durable::PendingFile;
 use crate::fs::root::Root;
+use crate::interrupt::Interrupt;
 use crate::save::{Saved, Sidecar, commit, instead_of_exists, made_way, unconfirmed, write_record};
 use crate::sidecar::{self, Checked, Source};
 
@@ -119,10 +120,10 @@ impl Staged {
         job: Job,
         last_try: bool,
         claim: impl FnOnce(&str) -> Result<(Arc<OpenRoot>, Claim)>,
-        interrupted: &dyn Fn() -> bool,
+        interrupt: Interrupt<'_>,
     ) -> Result<Self, NotStaged> {
         let mut draft = Draft::new(job);
-        match draft.write(last_try, claim, interrupted) {
+        match draft.write(last_try, claim, interrupt) {
             Ok(Written { record, sidecar, became, root, claim }) => {
                 let Draft { record: alone, beside, path: source, .. } = draft;
                 let record = Some(record);
@@ -189,7 +190,7 @@ impl Staged {
             (self.sidecar, self.became) = match &self.source {
                 Some(path) => {
                     let checked = sidecar::check(Source::File(path.clone()));
-                    write_sidecar(&self.claim, &mut Some(checked), true, &|| false)?
+                    write_sidecar(&self.claim, &mut Some(checked), true, Interrupt::NEVER)?
                 }
                 // A stream is read once.
                 None => (None, Sidecar::Failed(why.copy())),
@@ -296,7 +297,7 @@ impl Draft {
         &mut self,
         last_try: bool,
         claim: impl FnOnce(&str) -> Result<(Arc<OpenRoot>, Claim)>,
-        interrupted: &dyn Fn() -> bool,
+        interrupt: Interrupt<'_>,
     ) -> Result<Written> {
         if let Some(Err(error)) = &self.checked
             && !last_try
@@ -305,7 +306,7 @@ impl Draft {
             return Err(error.copy());
         }
         let (root, claim) = claim(&self.name)?;
-        let (mut sidecar, mut became) = write_sidecar(&claim, &mut self.checked, last_try, interrupted)?;
+        let (mut sidecar, mut became) = write_sidecar(&claim, &mut self.checked, last_try, interrupt)?;
         let record = match write_record(&claim, if sidecar.is_some() { &self.beside } else { &self.record }) {
             Err(error) if sidecar.is_some() && error.is_out_of_room() => {
                 sidecar = None;
@@ -324,14 +325,14 @@ fn write_sidecar(
     claim: &Claim,
     checked: &mut Option<Result<Option<Checked>>>,
     last_try: bool,
-    interrupted: &dyn Fn() -> bool,
+    interrupt: Interrupt<'_>,
 ) -> Result<(Option<PendingFile>, Sidecar)> {
     let written = match checked.take() {
         None => return Ok((None, Sidecar::None)),
         Some(Ok(None)) => return Ok((None, Sidecar::Missing)),
         Some(Ok(Some(source))) => {
             let mut source = Some(source);
-            let written = sidecar::write(claim.dir(), &mut source, interrupted);
+            let written = sidecar::write(claim.dir(), &mut source, interrupt);
             *checked = Some(Ok(source));
             written
         }

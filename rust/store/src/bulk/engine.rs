@@ -13,6 +13,7 @@ use super::queue::{Next, Queue};
 use super::{Job, Patience};
 use crate::error::{Error, Result, Step};
 use crate::fs::claim::Claim;
+use crate::interrupt::Interrupt;
 use crate::save::{Saved, while_root_vanishes};
 
 /// How often somebody who waits looks whether to go on waiting.
@@ -49,7 +50,7 @@ impl Shared {
     pub(super) fn wait_for_room<'q>(
         &'q self,
         mut queue: MutexGuard<'q, Queue>,
-        interrupted: &mut dyn FnMut() -> bool,
+        interrupt: Interrupt<'_>,
     ) -> Result<MutexGuard<'q, Queue>> {
         queue.crowd += 1;
         if queue.idle > 0 {
@@ -58,7 +59,8 @@ impl Shared {
         queue = wait(&self.room, queue, Some(LOOK));
         queue.crowd -= 1;
         drop(queue);
-        if interrupted() { Err(Error::Interrupted) } else { Ok(self.lock()) }
+        interrupt.check()?;
+        Ok(self.lock())
     }
 
     /// What each thread does.
@@ -120,7 +122,7 @@ impl Shared {
         let mut last_try = false;
         loop {
             let claim = |name: &str| self.claim(name);
-            match Staged::new(ticket, job, last_try, claim, &|| self.is_cancelled()) {
+            match Staged::new(ticket, job, last_try, claim, Interrupt::new(&|_| self.is_cancelled())) {
                 Ok(staged) if self.durable => return Stage::Staged(Box::new(staged)),
                 Ok(staged) => return Stage::Finished(self.publish_one(staged)),
                 Err(NotStaged { error, job: None }) => return Stage::Finished(Err(error)),

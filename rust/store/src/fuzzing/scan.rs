@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use arrow_array::cast::AsArray;
 
 use super::{COLUMNS, MOST_ROWS, SCHEMA};
-use crate::inspect::{Depth, Inspection, Kind};
+use crate::inspect::{Depth, Inspection, Status};
+use crate::interrupt::Interrupt;
 use crate::load::Limit;
 use crate::scan::{Bad, Documents, Plan, RecordSchema, Scan, ScanError, TraceScan, Trouble, completed};
 use crate::timeseries::TraceFile;
@@ -36,7 +37,7 @@ pub fn scan(input: &[u8], temp: &Path) {
         "a row, and none where less is asked"
     );
 
-    let (hashes, bad) = completed(&root, &schema(), Limit::USUAL, &mut |_| false).unwrap();
+    let (hashes, bad) = completed(&root, &schema(), Limit::USUAL, Interrupt::NEVER).unwrap();
     let bad = by_path(bad);
     assert!(narrow.rows.values().all(|hash| hashes.contains(hash)), "{:?} {hashes:?}", narrow.rows);
     assert!(bad.keys().all(|path| records.contains(path) && !narrow.rows.contains_key(path)), "{bad:?}");
@@ -54,10 +55,10 @@ pub fn scan(input: &[u8], temp: &Path) {
 
     let mut documents = Documents::open(&root, Limit::USUAL).unwrap();
     let mut loaded = BTreeSet::new();
-    while let Some(chunk) = documents.next(&mut || false).unwrap() {
+    while let Some(chunk) = documents.next(Interrupt::NEVER).unwrap() {
         for document in chunk {
             let document = document.unwrap();
-            let damage = load::diagnose(&document.bytes);
+            let damage = load::diagnose(&document.bytes, "2.0");
             assert!(damage.is_none() || !narrow.rows.contains_key(&document.path), "a row, but {damage:?}");
             assert_eq!(document.bytes, load::read(&document.path, Limit::USUAL).unwrap().bytes);
             loaded.insert(document.path);
@@ -120,8 +121,8 @@ fn ask(root: &Path, columns: &[&str], strict: bool) -> Scan {
 
 fn read(root: &Path, columns: &[&str]) -> Answer {
     let mut answer = Answer { rows: BTreeMap::new(), bad: BTreeMap::new() };
-    let mut reader = ask(root, columns, false).read(&mut |_| false).unwrap();
-    while let Some(part) = reader.next(&mut |_| false).unwrap() {
+    let mut reader = ask(root, columns, false).read(Interrupt::NEVER).unwrap();
+    while let Some(part) = reader.next(Interrupt::NEVER).unwrap() {
         let paths = part.batch.column(0).as_string::<i32>();
         for row in 0..part.batch.num_rows() {
             let path = root.join(paths.value(row)).join(RECORD);
@@ -132,10 +133,10 @@ fn read(root: &Path, columns: &[&str]) -> Answer {
         answer.bad.extend(by_path(part.bad));
     }
     let mut strict = Ok(());
-    match ask(root, columns, true).read(&mut |_| false) {
+    match ask(root, columns, true).read(Interrupt::NEVER) {
         Ok(mut reader) => {
             while strict.is_ok() {
-                match reader.next(&mut |_| false) {
+                match reader.next(Interrupt::NEVER) {
                     Ok(Some(_)) => {}
                     Ok(None) => break,
                     Err(error) => strict = Err(error),
@@ -164,10 +165,10 @@ fn traces(root: &Path, records: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let columns = ["path", "power_w", "timestamp_s"].map(str::to_owned).to_vec();
     let mut reader = TraceScan::new(root.to_owned(), plan, columns, Vec::new(), false)
         .unwrap()
-        .read(&mut |_| false)
+        .read(Interrupt::NEVER)
         .unwrap();
     let mut traced = BTreeSet::new();
-    while let Some(part) = reader.next(&mut |_| false).unwrap() {
+    while let Some(part) = reader.next(Interrupt::NEVER).unwrap() {
         let paths = part.batch.column(0).as_string::<i32>();
         traced.extend(paths.iter().flatten().map(|path| root.join(path).join(RECORD)));
         for bad in part.bad {
@@ -194,11 +195,11 @@ fn by_path(bad: Vec<Bad>) -> BTreeMap<PathBuf, Bad> {
 fn inspect(root: &Path, depth: Depth) -> (usize, BTreeSet<PathBuf>) {
     let mut inspection = Inspection::open(root, depth, Limit::USUAL).unwrap();
     let (mut complete, mut damaged) = (0, BTreeSet::new());
-    while let Some(part) = inspection.next(&mut || false).unwrap() {
+    while let Some(part) = inspection.next(Interrupt::NEVER).unwrap() {
         complete += usize::try_from(part.complete).unwrap() + part.records.len();
         for finding in part.findings {
             assert!(!finding.problem.contains("not foreseen"), "{finding:?}");
-            if finding.kind == Kind::Damaged {
+            if finding.status == Status::Damaged {
                 damaged.insert(root.join(&finding.place).join(RECORD));
             }
         }

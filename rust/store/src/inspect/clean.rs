@@ -23,9 +23,10 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::{At, Error, Result, Step};
+use crate::error::{At, Result, Step};
 use crate::fs::dir::{Dir, EntryKind, Nanos};
-use crate::inspect::{Contents, Depth, Inspection, Kind, TRASH, reason_of};
+use crate::inspect::{Contents, Depth, Inspection, Status, TRASH, reason_of};
+use crate::interrupt::Interrupt;
 use crate::load::Limit;
 use crate::{RECORD, SIDECAR};
 
@@ -60,18 +61,18 @@ pub struct Leftover {
 ///
 /// # Errors
 ///
-/// The root cannot be read; [`Error::Interrupted`] between two leftovers, where `interrupted` says so.
+/// The root cannot be read; [`Error::Interrupted`](crate::Error::Interrupted) between two leftovers, once the caller has cancelled.
 pub fn clean(
     root: &Path,
     older_than: Duration,
     dry: bool,
-    interrupted: &mut dyn FnMut() -> bool,
+    interrupt: Interrupt<'_>,
 ) -> Result<Vec<Leftover>> {
     let mut inspection = Inspection::open(root, Depth::Leftovers, Limit::USUAL)?;
     let mut found = Vec::new();
-    while let Some(part) = inspection.next(interrupted)? {
+    while let Some(part) = inspection.next(interrupt)? {
         found.extend(
-            part.findings.into_iter().filter(|f| matches!(f.kind, Kind::Incomplete | Kind::Stranded)),
+            part.findings.into_iter().filter(|f| matches!(f.status, Status::Incomplete | Status::Stranded)),
         );
     }
     let older_than = Nanos::try_from(older_than.as_nanos()).unwrap_or(Nanos::MAX);
@@ -79,9 +80,7 @@ pub fn clean(
     let mut cleaner = Cleaner { root: dir, older_than, dry, clocks: HashMap::new() };
     let mut leftovers = Vec::new();
     for finding in found {
-        if interrupted() {
-            return Err(Error::Interrupted);
-        }
+        interrupt.check()?;
         let fate = match cleaner.clean(&finding.place) {
             Ok(Some(fate)) => fate,
             // It is gone, or a result by now.
@@ -336,7 +335,7 @@ mod tests {
     }
 
     fn cleaned(root: &Path, seconds: u64, dry: bool) -> Vec<(String, Fate)> {
-        let leftovers = clean(root, Duration::from_secs(seconds), dry, &mut || false).unwrap();
+        let leftovers = clean(root, Duration::from_secs(seconds), dry, Interrupt::NEVER).unwrap();
         leftovers.into_iter().map(|left| (left.place.to_str().unwrap().to_owned(), left.fate)).collect()
     }
 

@@ -19,6 +19,7 @@ use super::record;
 use crate::RECORD;
 use crate::error::{Error, Result};
 use crate::fs::dir::{Dir, EntryKind};
+use crate::interrupt::Interrupt;
 use crate::load::Limit;
 use crate::scan::CHUNK_BYTES;
 use crate::walk::{Tree, Visit};
@@ -41,7 +42,7 @@ pub enum Depth {
 
 /// What is wrong with a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Status {
     /// A save did not finish, or a cleaner.
     Incomplete,
     /// Its record or its sidecar is not whole, or it cannot be read.
@@ -58,7 +59,7 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Finding {
     /// What it is.
-    pub kind: Kind,
+    pub status: Status,
     /// The directory, relative to the root.
     pub place: PathBuf,
     /// What is wrong, without the path.
@@ -67,7 +68,7 @@ pub struct Finding {
 
 /// What came of some directories that follow each other.
 #[derive(Debug, Default)]
-pub struct Part {
+pub struct VerifyBatch {
     /// Results that are complete, and not among the records below.
     pub complete: u64,
     /// What is wrong.
@@ -123,10 +124,10 @@ impl Inspection {
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`] where the caller says so.
-    pub fn next(&mut self, interrupted: &mut dyn FnMut() -> bool) -> Result<Option<Part>> {
-        let mut part = Part::default();
-        let Some(chunk) = self.tree.next(interrupted)? else {
+    /// [`Error::Interrupted`] once the caller has cancelled.
+    pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<VerifyBatch>> {
+        let mut part = VerifyBatch::default();
+        let Some(chunk) = self.tree.next(interrupt)? else {
             if self.open.is_empty() {
                 return Ok(None);
             }
@@ -141,7 +142,7 @@ impl Inspection {
         Ok(Some(part))
     }
 
-    fn take(&mut self, event: Event, part: &mut Part) {
+    fn take(&mut self, event: Event, part: &mut VerifyBatch) {
         match event {
             Event::Complete(place) => {
                 self.reach(&place, true, part);
@@ -165,7 +166,7 @@ impl Inspection {
                 let place = dir.strip_prefix(&self.root).unwrap_or(dir).to_owned();
                 self.reach(&place, true, part);
                 let problem = format!("{what} cannot be read: {}", reason(&error));
-                part.findings.push(Finding { kind: Kind::Damaged, place, problem });
+                part.findings.push(Finding { status: Status::Damaged, place, problem });
             }
             Event::Searched(place, problem) => {
                 self.reach(&place, false, part);
@@ -176,7 +177,7 @@ impl Inspection {
     }
 
     /// Leave the directories that a place is not in, and note whether it makes those it is in hold results.
-    fn reach(&mut self, place: &Path, is_result: bool, part: &mut Part) {
+    fn reach(&mut self, place: &Path, is_result: bool, part: &mut VerifyBatch) {
         while self.open.last().is_some_and(|open| !place.starts_with(&open.place)) {
             self.close(&mut part.findings);
         }
@@ -188,8 +189,11 @@ impl Inspection {
     /// Judge the innermost open directory. Of foreign ones in each other, the outermost is told.
     fn close(&mut self, findings: &mut Vec<Finding>) {
         let Some(Open { place, problem, holds_results, foreign_below }) = self.open.pop() else { return };
-        let told =
-            if holds_results { foreign_below } else { vec![Finding { kind: Kind::Foreign, place, problem }] };
+        let told = if holds_results {
+            foreign_below
+        } else {
+            vec![Finding { status: Status::Foreign, place, problem }]
+        };
         match self.open.last_mut() {
             Some(outer) => outer.foreign_below.extend(told),
             None => findings.extend(told),
@@ -211,23 +215,20 @@ impl Visit for Inspect {
             Depth::Everything(version) => (version, true),
         };
         let mut buffer = std::mem::take(&mut chunk.buffer);
-        let finding = |kind, problem| Event::Finding(Finding { kind, place: place.to_owned(), problem });
         let read = record.metadata().and_then(|metadata| self.limit.read(&record, &metadata, &mut buffer));
         let checked = match read {
             Ok(()) => record::check(root, place, &buffer, version, deep),
-            Err(error) => Err(format!("{RECORD} cannot be read: {}", reason_of(&error))),
+            Err(error) => Err((Status::Damaged, format!("{RECORD} cannot be read: {}", reason_of(&error)))),
         };
-        match checked {
-            Err(problem) => chunk.events.push(finding(Kind::Damaged, problem)),
-            Ok(missing) => {
-                chunk.events.extend(missing.map(|problem| finding(Kind::MissingSidecar, problem)));
-                if deep {
-                    chunk.bytes += buffer.len();
-                    chunk.events.push(Event::Record(place.to_owned(), std::mem::take(&mut buffer)));
-                } else {
-                    chunk.events.push(Event::Complete(place.to_owned()));
-                }
-            }
+        let is_damaged = matches!(checked, Err((Status::Damaged, _)));
+        if let Err((status, problem)) = checked {
+            chunk.events.push(Event::Finding(Finding { status, place: place.to_owned(), problem }));
+        }
+        if deep && !is_damaged {
+            chunk.bytes += buffer.len();
+            chunk.events.push(Event::Record(place.to_owned(), std::mem::take(&mut buffer)));
+        } else if !is_damaged {
+            chunk.events.push(Event::Complete(place.to_owned()));
         }
         chunk.buffer = buffer;
     }
@@ -239,19 +240,22 @@ impl Visit for Inspect {
         let name = place.file_name().unwrap_or(OsStr::new(""));
         chunk.events.push(match contents.leftover(name) {
             Some(problem) if !name.is_empty() => {
-                Event::Finding(Finding { kind: Kind::Incomplete, place: place.to_owned(), problem })
+                Event::Finding(Finding { status: Status::Incomplete, place: place.to_owned(), problem })
             }
             _ => Event::Searched(place.to_owned(), contents.describe()),
         });
         for trash in &contents.trash {
             let stranded = dir.open_dir(trash).is_ok_and(|trash| holds_record(&trash));
-            let (kind, problem) = if stranded {
-                (Kind::Stranded, "a result in the trash of a cleaner that was stopped; cleaning puts it back")
+            let (status, problem) = if stranded {
+                (
+                    Status::Stranded,
+                    "a result in the trash of a cleaner that was stopped; cleaning puts it back",
+                )
             } else {
-                (Kind::Incomplete, "the trash of a cleaner that was stopped")
+                (Status::Incomplete, "the trash of a cleaner that was stopped")
             };
             chunk.events.push(Event::Finding(Finding {
-                kind,
+                status,
                 place: place.join(trash),
                 problem: problem.into(),
             }));
@@ -303,12 +307,12 @@ mod tests {
 
     const NAME: &str = "gpt2_pytorch_2026-02-18T14-30";
 
-    fn seen(root: &Path) -> (u64, Vec<(Kind, String, String)>) {
+    fn seen(root: &Path) -> (u64, Vec<(Status, String, String)>) {
         let mut inspection = Inspection::open(root, Depth::Records("2.0".into()), Limit::USUAL).unwrap();
         let (mut complete, mut found) = (0, Vec::new());
-        while let Some(part) = inspection.next(&mut || false).unwrap() {
+        while let Some(part) = inspection.next(Interrupt::NEVER).unwrap() {
             complete += part.complete;
-            let told = |f: Finding| (f.kind, f.place.to_str().unwrap().to_owned(), f.problem);
+            let told = |f: Finding| (f.status, f.place.to_str().unwrap().to_owned(), f.problem);
             found.extend(part.findings.into_iter().map(told));
         }
         (complete, found)
@@ -338,13 +342,13 @@ mod tests {
         kinds.sort_by_key(|(place, _)| *place);
         let given = (format!("{NAME}_7"), format!("study/{NAME}"));
         let expected = [
-            (given.0.as_str(), Kind::Incomplete),
-            ("notes", Kind::Foreign),
-            ("study/b", Kind::Damaged),
-            ("study/c", Kind::Incomplete),
-            (given.1.as_str(), Kind::Incomplete),
-            ("study/plots", Kind::Foreign),
-            ("traces", Kind::Foreign),
+            (given.0.as_str(), Status::Incomplete),
+            ("notes", Status::Foreign),
+            ("study/b", Status::Damaged),
+            ("study/c", Status::Incomplete),
+            (given.1.as_str(), Status::Incomplete),
+            ("study/plots", Status::Foreign),
+            ("traces", Status::Foreign),
         ];
         assert_eq!(kinds, expected, "{found:?}");
     }
@@ -354,11 +358,11 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let root = temp.path();
         for (name, content, said) in [
-            ("a", &b""[..], "result.json (0 bytes) is not whole: the file is empty"),
-            ("b", &[0; 3], "nothing but NUL bytes"),
+            ("a", &b""[..], "result.json (0 bytes) is not a complete result: the file is empty"),
+            ("b", &[0; 3], "only NUL bytes"),
             ("c", b"{\"a\": [1,", "truncated"),
-            ("d", b"[]", "it is no JSON object"),
-            ("e", b"{\"schema_version\": \"3.1\"}", "of schema line \"3.1\""),
+            ("d", b"[]", "expected a JSON object, got an array"),
+            ("e", b"{\"schema_version\": \"3.1\"}", "schema line \"2.0\", got \"3.1\""),
             ("f", b"{\"a\": \"\xff\"}", "not UTF-8"),
         ] {
             put(root, &format!("{name}/result.json"), content);
@@ -376,7 +380,7 @@ mod tests {
         put(temp.path(), "b/result.json", b"{\"timeseries\": \"../a/result.json\"}");
         let (complete, found) = seen(temp.path());
         assert_eq!(complete, 2);
-        assert!(found.iter().all(|(kind, ..)| *kind == Kind::MissingSidecar), "{found:?}");
+        assert!(found.iter().all(|(kind, ..)| *kind == Status::MissingSidecar), "{found:?}");
         assert!(found[1].2.contains("not a file name"), "{found:?}");
         put(temp.path(), "a/x.parquet", b"");
         assert_eq!(seen(temp.path()).1.len(), 1);

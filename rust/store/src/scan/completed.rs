@@ -17,11 +17,12 @@ use super::config::Configs;
 use super::plan::{Origin, Plan, RecordSchema};
 use super::record::Slot;
 use super::records::{Log, Records};
-use super::{Bad, Poll, ScanError, Trouble};
+use super::{Bad, ScanError, Trouble};
 use crate::error::Error;
 use crate::fs::dir::Dir;
+use crate::interrupt::Interrupt;
 use crate::json::text::Key;
-use crate::load::Limit;
+use crate::load::{Limit, RecordFault};
 use crate::walk::{Tree, Visit};
 
 const HASH: &str = "measurement_config_hash";
@@ -32,19 +33,17 @@ pub fn completed(
     root: &Path,
     schema: &RecordSchema,
     limit: Limit,
-    poll: Poll<'_>,
+    interrupt: Interrupt<'_>,
 ) -> Result<(BTreeSet<String>, Vec<Bad>), ScanError> {
     let plan = Plan::new(schema, &[HASH.to_owned()], Vec::new(), usize::MAX, false);
     let plan = plan.map_err(ScanError::Shape)?.with_limit(limit);
     let records = Records { plan: Arc::new(plan), types: None };
     let mut tree = Tree::open(root, Arc::new(Hashes { records }))?;
     let (mut hashes, mut bad) = (BTreeSet::new(), Vec::new());
-    while let Some(mut chunk) = tree.next(&mut || poll(0))? {
+    while let Some(mut chunk) = tree.next(interrupt)? {
         hashes.extend(chunk.hashes);
         bad.append(&mut chunk.log.bad);
-        if poll(0) {
-            return Err(Error::Interrupted.into());
-        }
+        interrupt.check()?;
     }
     Ok((hashes, bad))
 }
@@ -115,7 +114,7 @@ impl Hashes {
         });
         match hash {
             Some(Slot::Text(hash)) => Ok(hash.clone().into_owned()),
-            _ => Err(Trouble::Invalid(format!("it lacks {HASH}"))),
+            _ => Err(Trouble::Fault(RecordFault::Invalid(format!("it lacks {HASH}")))),
         }
     }
 }

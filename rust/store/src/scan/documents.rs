@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::records::CHUNK_BYTES;
 use crate::error::{Error, Result, Step};
 use crate::fs::dir::Dir;
+use crate::interrupt::Interrupt;
 use crate::load::Limit;
 use crate::walk::{Tree, Visit};
 use crate::{RECORD, SIDECAR};
@@ -39,9 +40,9 @@ impl Documents {
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`], where the caller says so.
-    pub fn next(&mut self, interrupted: &mut dyn FnMut() -> bool) -> Result<Option<Vec<Result<Document>>>> {
-        self.0.next(interrupted)
+    /// [`Error::Interrupted`] once the caller has cancelled.
+    pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<Vec<Result<Document>>>> {
+        self.0.next(interrupt)
     }
 }
 

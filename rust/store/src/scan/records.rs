@@ -1,6 +1,7 @@
 //! Records become rows: each is read, checked, asked whether it is wanted, and added to a chunk.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
@@ -20,7 +21,7 @@ use super::{Bad, Table, Trouble};
 use crate::error::{Error, Step};
 use crate::fs::dir::Dir;
 use crate::json::text::text_of;
-use crate::load::{Limit, diagnose};
+use crate::load::{Limit, RecordFault, diagnose};
 use crate::walk::Visit;
 use crate::{RECORD, SIDECAR};
 
@@ -181,7 +182,7 @@ impl Records {
         let Row { mut slots, config } =
             record::read(bytes, &plan.record, plan.slots).map_err(|e| invalid(&e))?;
         if slots.get(plan.version_slot) != Some(&Slot::Text(plan.version.as_str().into())) {
-            return Err(Trouble::Version(version_in(bytes).unwrap_or_default()));
+            return Err(self.trouble(bytes, "it names no schema line"));
         }
         let path = if place.as_os_str().is_empty() { ".".into() } else { place.to_string_lossy() };
         let saved_at = Some(saved_at).filter(|micros| TIMES.contains(micros));
@@ -206,27 +207,16 @@ impl Records {
             return Ok(None);
         }
         match configs.misfit(&values).or_else(|| plan.out_of_range(&slots)) {
-            Some(reason) => Err(Trouble::Invalid(reason)),
+            Some(reason) => Err(Trouble::Fault(RecordFault::Invalid(reason))),
             None => Ok(Some(Wanted { slots, values, found })),
         }
     }
 
-    /// What is wrong with bytes that could not be read as asked.
-    fn trouble(&self, bytes: &[u8], error: &serde_json::Error) -> Trouble {
-        if let Some(damage) = diagnose(bytes) {
-            return Trouble::Corrupt(damage);
-        }
-        match version_in(bytes) {
-            Some(version) if text_of(&version) != self.plan.version => Trouble::Version(version),
-            _ => Trouble::Invalid(error.to_string()),
-        }
+    /// Return the fault of bytes that could not be read as asked.
+    fn trouble(&self, bytes: &[u8], error: impl fmt::Display) -> Trouble {
+        let fault = diagnose(bytes, &self.plan.version);
+        Trouble::Fault(fault.unwrap_or_else(|| RecordFault::Invalid(error.to_string())))
     }
-}
-
-/// The schema line that a document says it is of, as JSON.
-fn version_in(bytes: &[u8]) -> Option<String> {
-    let document = serde_json::from_slice::<serde_json::Value>(bytes).ok()?;
-    document.get("schema_version").map(ToString::to_string)
 }
 
 fn holds(filter: &Filter, slots: &[Slot<'_>], values: &[(usize, &str)], found: &mut Found<'_>) -> bool {

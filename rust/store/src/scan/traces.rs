@@ -20,10 +20,11 @@ use super::filter::{Cell, Condition, Test};
 use super::plan::{Column, Kind, Origin, PATH, Plan};
 use super::record::Slot;
 use super::records::{CHUNK_BYTES, Log, Records, Wanted};
-use super::{Bad, Part, Poll, ScanError, Trouble};
+use super::{Bad, Part, ScanError, Trouble};
 use crate::SIDECAR;
 use crate::error::{Error, Step};
 use crate::fs::dir::Dir;
+use crate::interrupt::Interrupt;
 use crate::timeseries::{TraceFile, schema};
 use crate::walk::{Tree, Visit, failed};
 
@@ -119,12 +120,12 @@ impl TraceScan {
     /// # Errors
     ///
     /// As [`super::Scan::read`].
-    pub fn read(&self, poll: Poll<'_>) -> Result<TraceReader, ScanError> {
+    pub fn read(&self, interrupt: Interrupt<'_>) -> Result<TraceReader, ScanError> {
         let mut told = 0;
         let table = if let Some(table) = self.known() {
             table
         } else {
-            let (types, records) = self.survey(poll)?;
+            let (types, records) = self.survey(interrupt)?;
             told = records;
             let table = Arc::new(self.table_of(&types));
             // What no trace has yet may come with another type.
@@ -145,19 +146,17 @@ impl TraceScan {
     }
 
     /// Find the types of the columns that are not usual.
-    fn survey(&self, poll: Poll<'_>) -> Result<(BTreeMap<String, DataType>, u64), ScanError> {
+    fn survey(&self, interrupt: Interrupt<'_>) -> Result<(BTreeMap<String, DataType>, u64), ScanError> {
         let mut types: BTreeMap<String, DataType> = BTreeMap::new();
         let (mut records, mut traces) = (0, 0_u64);
         let mut tree = Tree::open(&self.root, Arc::new(self.visit(None)))?;
-        while let Some(mut chunk) = tree.next(&mut || poll(records))? {
+        while let Some(mut chunk) = tree.next(interrupt.at(records))? {
             records += chunk.log.records;
             if self.strict && !chunk.log.bad.is_empty() {
                 return Err(ScanError::Bad(chunk.log.bad.swap_remove(0)));
             }
             traces += chunk.traces;
-            if poll(records) {
-                return Err(Error::Interrupted.into());
-            }
+            interrupt.at(records).check()?;
             for (name, found) in chunk.types {
                 let known = types.remove(&name);
                 let merged = match known {
@@ -225,16 +224,14 @@ impl TraceReader {
     /// # Errors
     ///
     /// As [`super::Reader::next`].
-    pub fn next(&mut self, poll: Poll<'_>) -> Result<Option<Part>, ScanError> {
+    pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<Part>, ScanError> {
         let records = self.records.max(self.told);
-        let Some(mut chunk) = self.tree.next(&mut || poll(records))? else { return Ok(None) };
+        let Some(mut chunk) = self.tree.next(interrupt.at(records))? else { return Ok(None) };
         if self.strict && !chunk.log.bad.is_empty() {
             return Err(ScanError::Bad(chunk.log.bad.swap_remove(0)));
         }
         self.records += chunk.log.records;
-        if poll(self.records.max(self.told)) {
-            return Err(Error::Interrupted.into());
-        }
+        interrupt.at(self.records.max(self.told)).check()?;
         let batch = arrow_select::concat::concat_batches(&self.table.schema, &chunk.batches)?;
         Ok(Some(Part { batch, bad: chunk.log.bad }))
     }

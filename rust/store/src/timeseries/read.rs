@@ -275,7 +275,7 @@ mod tests {
             let path = temp.path().join("x.parquet");
             let mut bytes = Vec::new();
             let rows = RecordBatchIterator::new([Ok(trace(100))], schema());
-            sidecar::encode(Box::new(rows), &mut bytes, &|| false, &|error| panic!("{error}")).unwrap();
+            sidecar::encode(Box::new(rows), &mut bytes, crate::Interrupt::NEVER, &|error| panic!("{error}")).unwrap();
             for (place, byte) in changes {
                 let place = place.index(bytes.len());
                 bytes[place] = byte;

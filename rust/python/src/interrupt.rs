@@ -1,0 +1,67 @@
+//! The one place that asks Python, on behalf of a long operation, whether a signal arrived.
+
+use std::cell::{Cell, RefCell};
+
+use llem_store::Interrupt;
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::errors::IntoPython;
+use crate::gate::detach;
+
+/// Return `true` in the main thread: Python runs signal handlers in no other.
+pub fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import(intern!(py, "threading"))?;
+    let current = threading.call_method0(intern!(py, "current_thread"))?;
+    Ok(current.is(threading.call_method0(intern!(py, "main_thread"))?))
+}
+
+/// Run a step of the store without the interpreter, but for signal handlers in the main thread.
+pub fn run<T: Send, E: IntoPython + Send>(
+    py: Python<'_>,
+    step: impl FnOnce(Interrupt<'_>) -> Result<T, E> + Send,
+) -> PyResult<T> {
+    run_with_progress(py, None, step)
+}
+
+/// Run a step of the store, and call `progress` with the number of records read.
+pub fn run_with_progress<T: Send, E: IntoPython + Send>(
+    py: Python<'_>,
+    progress: Option<&Py<PyAny>>,
+    step: impl FnOnce(Interrupt<'_>) -> Result<T, E> + Send,
+) -> PyResult<T> {
+    let is_main = is_main_thread(py)?;
+    let (outcome, raised) = detach(py, || {
+        let (raised, reported) = (RefCell::new(None), Cell::new(0));
+        let is_cancelled = |records| {
+            let progress = progress.filter(|_| records > reported.get());
+            if raised.borrow().is_none() && (is_main || progress.is_some()) {
+                reported.set(records);
+                let asked = Python::attach(|py| {
+                    py.check_signals()?;
+                    progress.map_or(Ok(()), |progress| progress.call1(py, (records,)).map(drop))
+                });
+                raised.replace(asked.err());
+            }
+            raised.borrow().is_some()
+        };
+        let outcome = step(Interrupt::new(&is_cancelled));
+        (outcome, raised.into_inner())
+    });
+    outcome.map_err(|error| raised.unwrap_or_else(|| error.into_python(py)))
+}
+
+/// Return `true` where a signal handler raised while another library reads a stream.
+///
+/// That library makes an error of its own of it, so that the interrupt is raised again, where Python goes on.
+pub fn was_interrupted(py: Python<'_>) -> bool {
+    let Err(raised) = py.check_signals() else { return false };
+    if raised.is_instance_of::<PyKeyboardInterrupt>(py) {
+        let again = py.import("_thread").and_then(|module| module.call_method0("interrupt_main"));
+        if let Err(error) = again {
+            error.write_unraisable(py, None);
+        }
+    }
+    true
+}
