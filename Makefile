@@ -60,13 +60,12 @@ test-all: ## run every test and check
 	@$(STEP) extra
 
 ##@ Development
-dev: .make/dev-env ## install the sources into .venv-dev, editable, with all that tests and checks need
-	. $(DEV)/activate && maturin develop --quiet --profile fast --locked
+dev: .make/dev ## install the sources into .venv-dev, editable, with all that tests and checks need
 
-check: dev ## format, lint, types and unit tests without the slow ones; a minute after the first time
-	@$(STEP) --jobs=2 lint-rust lint-python test-unit
+check: ## format, lint, types and unit tests without the slow ones; a minute after the first time
+	@$(STEP) --jobs=3 lint-rust lint-python test-unit
 
-lint: dev lint-rust lint-python ## clippy, rustfmt, rustdoc, ruff, import rules, mypy, stubtest
+lint: lint-rust lint-python ## clippy, rustfmt, rustdoc, ruff, import rules, mypy, stubtest
 
 format: .make/dev-env ## rewrite the sources in their house style
 	cargo fmt --all
@@ -77,22 +76,7 @@ format: .make/dev-env ## rewrite the sources in their house style
 pictures: .make/full-env ## draw the pictures of the README from the demo
 	.venv-full/bin/python tools/pictures.py $(ARGS)
 
-fuzz: ## feed the store hostile names, traces, records and trees, where there is a nightly (SECONDS=150)
-	fuzz/run.sh $(SECONDS) .make/cargo-fuzz/bin/cargo-fuzz
-
-bench: .make/test-env ## measure saving and loading against the baseline and a plain Python store (ARGS="--json out.json")
-	$(TEST_ENV)/bin/python benches/bench.py $(ARGS)
-
-bench-bulk: .make/test-env ## measure saving many at once, on fresh disks where root is to be had (ARGS="--disk ext4:5 --long")
-	$(TEST_ENV)/bin/python benches/bulk.py $(ARGS)
-
-bench-scan: .make/test-env ## measure reading a tree against the baseline, orjson and DuckDB (ARGS="--results 5000 --long")
-	$(TEST_ENV)/bin/python benches/scan.py $(ARGS)
-
-bench-peers: .make/peers-env .make/published-env ## measure against MLflow, Sacred, signac, SQLite and others (ARGS="--rounds 3")
-	PYTHONPATH=benches $(PEERS_ENV)/bin/python -m peers.run --published $(PUBLISHED_ENV)/bin/python $(ARGS)
-
-lock: ## pin the development dependencies anew
+lock: ## pin the dependencies anew, in requirements/
 	$(PYTHON) $(PIP) uv
 	@mkdir -p .make
 	$(LOCK) pyproject.toml $(GROUPS:%=--group %) --output-file .make/lock.txt
@@ -137,14 +121,14 @@ lint-rust:
 	cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --locked --workspace --no-deps
 
-lint-python:
+lint-python: .make/dev
 	$(DEV)/ruff check
 	$(DEV)/ruff format --check
 	$(DEV)/lint-imports
 	$(DEV)/mypy
 	cd .venv-dev && bin/python -m mypy.stubtest --concise --ignore-missing-stub llenergymeasure._store
 
-test-unit:
+test-unit: .make/dev
 	$(DEV)/python -m pytest -n 2 --dist worksteal -q -m "not slow" tests/unit
 
 build-crates:
@@ -193,6 +177,10 @@ build-crates:
 
 .make/dev-env: .make/maturin requirements/run.txt requirements/test.txt requirements/lint.txt
 	$(DEV)/python $(PIP) $(patsubst %,--requirement requirements/%.txt,run test lint)
+	@touch $@
+
+.make/dev: $(SOURCES) .make/dev-env
+	. $(DEV)/activate && maturin develop --quiet --profile fast --locked
 	@touch $@
 
 # A peer that cannot be installed is absent from the run, and tried again in the next.
