@@ -11,6 +11,7 @@ import typer
 
 from llenergymeasure._format import plural, printable
 from llenergymeasure.cli.errors import UsageError
+from llenergymeasure.cli.query.options import Directory
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.results.clean import to_age
 from llenergymeasure.results.store import ResultStore
@@ -23,9 +24,7 @@ __all__ = ["clean"]
 
 
 def clean(
-    directory: Annotated[
-        str, typer.Argument(metavar="DIR", show_default=False, help="Where the results are, at any depth.")
-    ],
+    directory: Directory,
     older_than: Annotated[
         str,
         typer.Option("--older-than", metavar="AGE", help="Least age of a leftover: 90s, 30m, 12h, 1d, 2w."),

@@ -10,9 +10,9 @@ import typer
 
 from llenergymeasure._format import human_bytes, human_seconds, plural, printable
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.columns import COLUMN_HELP, find_all
+from llenergymeasure.cli.query.columns import find_all
+from llenergymeasure.cli.query.options import Columns, Directory, Where
 from llenergymeasure.cli.query.reading import Reading
-from llenergymeasure.cli.query.where import WHERE_HELP
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.output import check_output
 from llenergymeasure.cli.terminal.stream import ERR, OUT
@@ -40,10 +40,7 @@ class _Table(Reading):
 
 
 def export(
-    directory: Annotated[
-        str,
-        typer.Argument(metavar="DIR", show_default=False, help="The directory of the results, at any depth."),
-    ],
+    directory: Directory,
     output: Annotated[
         str,
         typer.Option(
@@ -54,19 +51,8 @@ def export(
             help=f"The file: {', '.join(EXPORT_ENDINGS)}.",
         ),
     ],
-    where: Annotated[
-        list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=WHERE_HELP)
-    ] = [],  # noqa: B006 - typer copies it
-    columns: Annotated[
-        list[str],
-        typer.Option(
-            "--columns",
-            "-c",
-            metavar="COLUMN,...",
-            show_default=False,
-            help=f"The columns, in their order. {COLUMN_HELP}",
-        ),
-    ] = [],  # noqa: B006
+    where: Where = [],  # noqa: B006 - typer copies it
+    columns: Columns = [],  # noqa: B006
     as_json: Annotated[  # noqa: FBT002 - an option of the command line
         bool, typer.Option("--json", help="Print one JSON object that describes the export.")
     ] = False,

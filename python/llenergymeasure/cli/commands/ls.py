@@ -14,9 +14,9 @@ import typer
 
 from llenergymeasure._format import ABSENT, best_prefix, plural, prefixed, printable
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.columns import COLUMN_HELP, column_of, find_all, head_of
+from llenergymeasure.cli.query.columns import column_of, find_all, head_of
+from llenergymeasure.cli.query.options import Columns, Directory, Where
 from llenergymeasure.cli.query.reading import Reading, given_path
-from llenergymeasure.cli.query.where import WHERE_HELP
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.numbers import format_numbers, unit_of
 from llenergymeasure.cli.terminal.stream import ERR, OUT
@@ -36,13 +36,8 @@ Row = tuple[Any, ...]
 
 
 def ls(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
-    directory: Annotated[
-        str,
-        typer.Argument(metavar="DIR", show_default=False, help="The directory of the results, at any depth."),
-    ],
-    where: Annotated[
-        list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=WHERE_HELP)
-    ] = [],  # noqa: B006 - typer copies it
+    directory: Directory,
+    where: Where = [],  # noqa: B006 - typer copies it
     sort: Annotated[
         str | None,
         typer.Option(
@@ -53,16 +48,7 @@ def ls(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
     reverse: Annotated[  # noqa: FBT002 - an option of the command line
         bool, typer.Option("--reverse", "-r", help="Reverse the order.")
     ] = False,
-    columns: Annotated[
-        list[str],
-        typer.Option(
-            "--columns",
-            "-c",
-            metavar="COLUMN,...",
-            show_default=False,
-            help=f"The columns, in their order. {COLUMN_HELP}",
-        ),
-    ] = [],  # noqa: B006
+    columns: Columns = [],  # noqa: B006
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", metavar="N", min=0, help="Show only the first N.")
     ] = None,

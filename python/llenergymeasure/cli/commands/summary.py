@@ -12,9 +12,9 @@ import typer
 from llenergymeasure._format import ABSENT, best_prefix, format_number, plural, prefixed, printable
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import COLUMN_HELP, find_all, head_of
+from llenergymeasure.cli.query.options import Directory, Where
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.statistics import Statistic
-from llenergymeasure.cli.query.where import WHERE_HELP
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.numbers import align, unit_of
 from llenergymeasure.cli.terminal.stream import ERR, OUT
@@ -32,10 +32,7 @@ Key = tuple[Any, ...]
 
 
 def summary(
-    directory: Annotated[
-        str,
-        typer.Argument(metavar="DIR", show_default=False, help="The directory of the results, at any depth."),
-    ],
+    directory: Directory,
     by: Annotated[
         list[str],
         typer.Option(
@@ -45,9 +42,7 @@ def summary(
             help=f"The columns that repeats have in common. {COLUMN_HELP}",
         ),
     ] = ["model", "backend"],  # noqa: B006 - typer copies it
-    where: Annotated[
-        list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=WHERE_HELP)
-    ] = [],  # noqa: B006
+    where: Where = [],  # noqa: B006
     as_json: Annotated[  # noqa: FBT002 - an option of the command line
         bool,
         typer.Option(

@@ -11,6 +11,7 @@ import typer
 
 from llenergymeasure._format import human_seconds, plural, printable
 from llenergymeasure.cli.errors import UsageError
+from llenergymeasure.cli.query.options import Directory
 from llenergymeasure.cli.terminal.progress import progress_bar
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.results.store import ResultStore
@@ -22,9 +23,7 @@ __all__ = ["verify"]
 
 
 def verify(
-    directory: Annotated[
-        str, typer.Argument(metavar="DIR", show_default=False, help="Where the results are, at any depth.")
-    ],
+    directory: Directory,
     deep: Annotated[  # noqa: FBT002 - an option of the command line
         bool,
         typer.Option(

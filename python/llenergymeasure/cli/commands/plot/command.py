@@ -13,9 +13,9 @@ from llenergymeasure import _store
 from llenergymeasure._format import plural
 from llenergymeasure.cli.commands.plot.page import pareto_page, power_page
 from llenergymeasure.cli.errors import CommandError, UsageError
+from llenergymeasure.cli.query.options import Where
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.record import load_record
-from llenergymeasure.cli.query.where import WHERE_HELP
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.output import check_matplotlib, check_output, write_picture
 from llenergymeasure.cli.terminal.stream import ERR, OUT
@@ -49,9 +49,7 @@ def plot(
             "--output", "-o", metavar="FILE", show_default=False, help="The picture: .svg, .png or .html."
         ),
     ] = None,
-    where: Annotated[
-        list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=WHERE_HELP)
-    ] = [],  # noqa: B006 - typer copies it
+    where: Where = [],  # noqa: B006 - typer copies it
     as_json: Annotated[  # noqa: FBT002 - an option of the command line
         bool, typer.Option("--json", help="Print the data of the picture as one JSON object; needs no -o.")
     ] = False,
