@@ -66,12 +66,12 @@ def _reporting(program: str, command: Callable[..., int]) -> Callable[..., int]:
             return command(*args, **options)
         except UsageError as error:
             return _refuse(program, str(error))
-        except (CommandError, LLEMError, OSError) as error:
-            ERR.report(str(error))
-            return 1
         except KeyboardInterrupt:
             ERR.report("interrupted")
             return 130
+        except (CommandError, LLEMError, OSError) as error:
+            ERR.report(str(error))
+            return 1
 
     return run_command
 
