@@ -31,7 +31,7 @@ class Row:
     against_us: list[float] = field(default_factory=list)
     doubtful: bool = False
     at_least: bool = False
-    """Whether the target is a minimum."""
+    """True if the target is a minimum."""
 
     @classmethod
     def ratio(cls, metric: str, ours: list[float], against: list[float], target: float | None = None) -> Row:
@@ -56,7 +56,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the median is within the target; None where there is no target."""
+        """The verdict on the target; None without a target."""
         if self.target is None:
             return None
         return self.median >= self.target if self.at_least else self.median <= self.target

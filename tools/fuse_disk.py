@@ -1,17 +1,17 @@
-"""A disk in a file, under a loop device, whose flushes take a while, or that notes all it is told.
+"""Serve a file as a disk for a loop device, with slow flushes or a log of every write.
 
     python tools/fuse_disk.py IMAGE DIRECTORY --flush-ms 5     # the disk of a laptop
     python tools/fuse_disk.py IMAGE DIRECTORY --log FILE
 
-It serves a FUSE file system at DIRECTORY with one file in it, `disk`, and says `ready` once it is there, or
-why it cannot be; it ends when DIRECTORY is unmounted.
+It serves a FUSE file system at DIRECTORY with one file, `disk`. It prints `ready` once the file is there, or
+the reason why it cannot serve, and ends when DIRECTORY is unmounted.
 
-Without a log, the kernel passes reads and writes of the file through to IMAGE (Linux >= 6.9), as quick as
-without FUSE. Only a flush comes here: IMAGE is flushed, and the answer waits until the time is over. With a
-log, every write comes here, and is in the log before it is answered: 12 bytes of header, `ENTRY`, and the
-bytes that were written; a flush is an entry of length 0.
+Without a log, the kernel passes reads and writes of the file through to IMAGE (Linux >= 6.9), as fast as
+without FUSE. The server handles only flushes: it flushes IMAGE, and answers when the time is over. With a
+log, the server handles every write, and logs it before the answer: a header of 12 bytes, `ENTRY`, and the
+written bytes; a flush is an entry of length 0.
 
-The protocol is that of `linux/fuse.h`, spoken here so that nothing has to be installed or compiled.
+The protocol is that of `linux/fuse.h`, implemented here so that nothing has to be installed or compiled.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ INIT_EXTENDED = 1 << 30
 PASS_THROUGH = 1 << (37 - 32)  # of the second word of flags
 OPEN_PASS_THROUGH = 1 << 7
 STACKED = 2
-"""The most that file systems may be stacked, so that the image may lie on an overlay."""
+"""The greatest depth of stacked file systems, so that the image may lie on an overlay."""
 BACKING_OPEN = 0x4010_E501  # _IOW(229, 1, struct fuse_backing_map)
 
 FOR_EVER = 1 << 30
@@ -58,24 +58,24 @@ DIRECTORY, DISK = 1, 2
 
 
 class FuseDisk:
-    """Answers the kernel's requests for one directory and the file in it.
+    """A server of the kernel's requests for one directory and its file.
 
     Args:
-        image: A descriptor of the file that has the bytes.
+        image: A descriptor of the file with the bytes.
         device: A descriptor of `/dev/fuse`, mounted.
-        seconds: What a flush takes at least.
-        log: A descriptor of the log, where writes are to be noted.
+        seconds: The least time of a flush.
+        log: A descriptor of the log, or None without a log.
     """
 
     def __init__(self, image: int, device: int, seconds: float, log: int | None) -> None:
         self._image, self._device, self._seconds, self._log = image, device, seconds, log
 
     def serve(self) -> None:
-        """Answer until the file system is unmounted."""
+        """Answer requests until the file system is unmounted."""
         while True:
             try:
                 request = os.read(self._device, LONGEST_REQUEST)
-            except FileNotFoundError:  # withdrawn before it was read
+            except FileNotFoundError:  # the kernel withdrew the request
                 continue
             except OSError as error:
                 if error.errno == errno.ENODEV:
@@ -99,7 +99,7 @@ class FuseDisk:
             READ: self._read,
             WRITE: self._write,
             FSYNC: self._flush,
-            FLUSH: lambda *_: b"",  # of a descriptor that is closed
+            FLUSH: lambda *_: b"",  # at the close of a descriptor
             RELEASE: lambda *_: b"",
         }
         if opcode not in answers:
@@ -111,7 +111,7 @@ class FuseDisk:
         if self._log is not None:
             flags, more, size = BIG_WRITES, 0, LONGEST_WRITE
         elif not int.from_bytes(body[16:20], "little") & PASS_THROUGH:
-            _give_up("this kernel's FUSE passes nothing through")
+            _give_up("this kernel's FUSE has no passthrough")
         print("ready", flush=True)
         return struct.pack("<IIIIHHIIHHII24x", VERSION, MINOR, 0, flags, 16, 12, size, 1, 0, 0, more, STACKED)
 
@@ -123,7 +123,7 @@ class FuseDisk:
     def _open(self, *_: object) -> bytes:
         if self._log is not None:
             return struct.pack("<QIi", 0, 0, 0)
-        # The call returns its answer for no other kind of buffer.
+        # Only for a mutable buffer does the call return its answer.
         buffer = bytearray(struct.pack("<iIQ", self._image, 0, 0))
         backing = fcntl.ioctl(self._device, BACKING_OPEN, buffer)
         return struct.pack("<QIi", 0, OPEN_PASS_THROUGH, backing)
@@ -148,7 +148,7 @@ class FuseDisk:
 
     def _note(self, entry: bytes) -> None:
         if self._log is not None and os.write(self._log, entry) != len(entry):
-            raise OSError(errno.ENOSPC, "the log is cut short")
+            raise OSError(errno.ENOSPC, "the log is incomplete")
 
     def _attributes(self, node: int) -> bytes:
         if node == DIRECTORY:
@@ -160,16 +160,16 @@ class FuseDisk:
 def main() -> None:
     """Mount, serve, and end with the mount."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("image", help="the file that has the bytes")
-    parser.add_argument("directory", help="where the file system is mounted; an empty directory")
-    parser.add_argument("--flush-ms", type=float, default=0, help="what each flush takes at least")
-    parser.add_argument("--log", help="where each write and flush is noted; begun anew")
+    parser.add_argument("image", help="the file with the bytes")
+    parser.add_argument("directory", help="an empty directory for the mount")
+    parser.add_argument("--flush-ms", type=float, default=0, help="the least milliseconds of each flush")
+    parser.add_argument("--log", help="a new file for each write and flush")
     options = parser.parse_args()
     image = os.open(options.image, os.O_RDWR)
     log = None if options.log is None else os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     device = os.open("/dev/fuse", os.O_RDWR)
     settings = f"fd={device},rootmode=40700,user_id={os.getuid()},group_id={os.getgid()}"
-    # The call itself and not the program, which might ask for what is not served before it ends.
+    # Not the program `mount`, which may send requests that wait for this server.
     mount = ctypes.CDLL(None, use_errno=True).mount
     if mount(b"llem-disk", os.fsencode(options.directory), b"fuse", 0, settings.encode()):
         _give_up(f"cannot mount a FUSE file system: {os.strerror(ctypes.get_errno())}")

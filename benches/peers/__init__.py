@@ -1,1 +1,1 @@
-"""The package beside other ways to keep a result: `make bench-peers`."""
+"""The package against other ways to keep a result: `make bench-peers`."""

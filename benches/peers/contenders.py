@@ -21,7 +21,7 @@ class Contender:
     flushed: str
     """The files that are flushed when a save returns."""
     survives: bool
-    """Whether every result survives a power cut right after that, on an honest device."""
+    """True if every result survives a power cut right after that, on an honest device."""
     setting: str
     """How it saves, and its settings for speed."""
     ours: bool = False

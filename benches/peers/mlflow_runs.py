@@ -36,7 +36,7 @@ class _Runs(Session):
         """Return the parameters to log."""
         return dict(_flat(self.result.effective_config))
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Return the metrics to log."""
         return {name: value for name, value in self.result if type(value) in {int, float}}
 
@@ -63,7 +63,7 @@ class Runs(_Runs):
             self.run_id = self.client.create_run(self.experiment, run_name="result").info.run_id
             self.client.log_batch(
                 self.run_id,
-                metrics=[Metric(name, value, now, 0) for name, value in self.figures().items()],
+                metrics=[Metric(name, value, now, 0) for name, value in self.metrics().items()],
                 params=[Param(name, str(value)) for name, value in self.config().items()],
             )
             self.staged.write_text(self.result.model_dump_json(indent=2), encoding="utf-8")
@@ -84,7 +84,7 @@ class FluentRuns(_Runs):
         for _ in range(count):
             with mlflow.start_run() as run:
                 mlflow.log_params(self.config())
-                mlflow.log_metrics(self.figures())
+                mlflow.log_metrics(self.metrics())
                 mlflow.log_dict(self.result.model_dump(mode="json"), "result.json")
             self.run_id = run.info.run_id
 

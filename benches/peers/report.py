@@ -33,7 +33,7 @@ class Line:
 
     @property
     def met(self) -> bool | None:
-        """Whether `save_many` reaches its target against this contender; None without a verdict."""
+        """The verdict on the target of `save_many` against this contender; None without one."""
         if self.contender.target is None or BASE not in self.ours or self.doubtful:
             return None
         return statistics.median(self.ratios(BASE)) >= self.contender.target
