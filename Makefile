@@ -97,7 +97,7 @@ test-python: .make/test-env ## the tests of `make test` that run the wheel (ARGS
 
 test-crates: ## the tests of the crates
 	$(CARGO_TEST)
-	$(CARGO_TEST) --lib --features llem-store/plain-dir
+	$(CARGO_TEST) --tests --features llem-store/plain-dir
 
 crash: .make/full-env ## the long form of the crash tests, as root; the report goes to .make/crash-report.md
 	LLEM_CRASH=long $(PYTEST_FULL) tests/crash $(ARGS)
@@ -133,7 +133,7 @@ test-unit: .make/dev
 
 build-crates:
 	$(CARGO_TEST) --no-run
-	$(CARGO_TEST) --no-run --lib --features llem-store/plain-dir
+	$(CARGO_TEST) --no-run --tests --features llem-store/plain-dir
 
 # One interpreter runs maturin everywhere, so that cargo does not compile pyo3 again for another path.
 .make/maturin: requirements/build.txt
