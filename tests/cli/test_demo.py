@@ -22,7 +22,7 @@ def test_demo_reports_that_all_results_load_equal(llem: Run, tmp_path: Path) -> 
     count = len(list(tmp_path.glob("llem-demo/*/result.json")))
     assert done.returncode == 0
     assert done.stderr == ""
-    assert f"Loaded back:   {count} of {count} equal to what was saved." in done.stdout
+    assert f"Loaded back:   {count} of {count} equal to the saved ones." in done.stdout
 
 
 def test_demo_marks_results_and_output_as_synthetic(llem: Run, tmp_path: Path) -> None:
