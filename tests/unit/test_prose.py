@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif("LLEM_PROSE" not in os.environ, reason="the prose is being rewritten")
-
 TOP = Path(__file__).parents[2]
 PYTHON = sorted((TOP / "python").rglob("*.py"))
 STUBS = sorted((TOP / "python").rglob("*.pyi"))
@@ -35,7 +33,7 @@ IDIOMS = re.compile(
     r"""
       \bwhoever\b | \bwhomever\b | \bbeside\b | \bhalf-made\b | \bgoodbye\b
     | \b(is|are|was|were|be|been)\ told\b | \btold\ of\b | \btell(s|ing)?\ of\b
-    | (?<!there\ )\b(is|are|was|were)\ none\b
+    | (?<!there\ )\b(is|are|was|were)\ (?-i:none)\b
     | \bcut\ short\ have\ left\b
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -112,6 +110,7 @@ def test_search_python_finds_no_private_idiom(path: Path) -> None:
     assert not found, "\n".join(found)
 
 
+@pytest.mark.skipif("LLEM_PROSE" not in os.environ, reason="the comments in Rust are being rewritten")
 @pytest.mark.parametrize("path", RUST, ids=lambda path: str(path.relative_to(TOP)))
 def test_search_rust_comments_finds_no_private_idiom(path: Path) -> None:
     found = find(prose_of_rust(path), path, IDIOMS, PRONOUNS)
