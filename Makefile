@@ -88,7 +88,7 @@ wheel: .make/dist-wheel ## build the wheel that is published, into dist/
 	@ls -l dist/*.whl
 
 clean: ## remove everything that was built
-	rm -rf target dist build .make .venv-*
+	rm -rf target fuzz/target dist build .make .venv-* python/llenergymeasure/_store*.so
 
 ##@ Parts and long forms
 test-python: .make/test-env ## the tests of `make test` that run the wheel (ARGS="-k name")
