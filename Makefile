@@ -179,7 +179,7 @@ build-crates:
 	$(DEV)/python $(PIP) $(patsubst %,--requirement requirements/%.txt,run test lint)
 	@touch $@
 
-.make/dev: $(SOURCES) .make/dev-env
+.make/dev: $(filter-out python/%,$(SOURCES)) .make/dev-env
 	. $(DEV)/activate && maturin develop --quiet --profile fast --locked
 	@touch $@
 
