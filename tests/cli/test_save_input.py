@@ -61,7 +61,7 @@ def test_save_with_broken_first_line_saves_the_other_lines(
     (tmp_path / "x.log").write_text('{"cut": \n' + lines(2))
     done = llem("save", "x.log", "-o", "out")
     assert done.returncode == 1
-    assert done.stderr == "x.log:1: it is truncated: the JSON ends in the middle\n"
+    assert done.stderr == "x.log:1: it is truncated: the JSON ends at column 8\n"
     assert load_by_id(tmp_path / "out").keys() == {"run-0", "run-1"}
 
 
@@ -96,13 +96,13 @@ def test_save_with_invalid_lines_names_them_and_saves_the_others(
         (b'"text"', "expected a JSON object, got a string; write one result per line"),
         (b"12", "expected a JSON object, got a number; write one result per line"),
         (b'{\n  "a": "\xff"}', "it is not UTF-8: byte 10 is invalid"),
-        (b"\0\0\0\0", "the file holds nothing but NUL bytes, as a crash before a flush leaves it"),
-        (b'{\n  "a": ', "it is truncated: the JSON ends in the middle, at line 2"),
+        (b"\0\0\0\0", "the file holds only NUL bytes, which a crash before a flush leaves"),
+        (b'{\n  "a": ', "it is truncated: the JSON ends at line 2 column 7"),
         (
             b'{\n  "a": 1\n}\n{\n}',
             "it is not JSON: trailing characters at line 4 column 1; write one result per line",
         ),
-        (b"nonsense", "it is not JSON: expected ident at line 1 column 2"),
+        (b"nonsense", "it is not JSON: expected ident at column 2"),
     ],
 )
 def test_save_invalid_file_reports_one_line(

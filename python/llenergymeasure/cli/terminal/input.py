@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure._format import printable
-from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -146,7 +146,7 @@ def _read(file: BinaryIO, name: str, sidecar: Path | None) -> Iterator[Record | 
             if line.strip():
                 yield Record(Position(name, number), line.rstrip(b"\r\n"), sidecar)
     elif solid[0][1].lstrip().startswith(b"["):
-        yield InputError(Position(name), _not_an_object("an array"))
+        yield InputError(Position(name), "expected a JSON object, got an array; write one result per line")
     else:
         yield Record(Position(name), b"".join(head) + file.read(), sidecar)
 
@@ -190,12 +190,14 @@ def parse(record: Record) -> ExperimentResult:
 def _explain(details: Sequence[Any], record: Record) -> str:
     """Return the reason on one line: the first error, and the number of others."""
     first = details[0]
+    _, fault = _store.diagnose(record.content, SCHEMA_VERSION) or (None, "")
     if first["type"] == "json_invalid":
-        return _damage(record, first["ctx"]["error"])
-    if not first["loc"]:
-        kind = {b"[": "an array", b'"': "a string", b"n": "null", b"t": "true", b"f": "false"}
-        return _not_an_object(kind.get(record.content.strip()[:1], "a number"))
-    return first_of(details)
+        fault = fault or f"it is not JSON: {first['ctx']['error']}"
+    elif first["loc"] or not fault:
+        return first_of(details)
+    fault = fault.removeprefix("is not a complete result: ").removeprefix("is not a result: ")
+    is_several = "trailing characters" in fault or fault.startswith("expected a JSON object")
+    return f"{fault}; write one result per line" if is_several else fault
 
 
 def first_of(details: Sequence[Any]) -> str:
@@ -211,15 +213,3 @@ def first_of(details: Sequence[Any]) -> str:
 def _dotted(location: tuple[str | int, ...]) -> str:
     steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return "".join(steps).removeprefix(".")
-
-
-def _damage(record: Record, reason: str) -> str:
-    """Return why bytes are not JSON; `reason` is that of pydantic, whose parser decides."""
-    damage = _store.diagnose(record.content) or f"it is not JSON: {reason}"
-    if record.position.line is not None:  # the position has the line already
-        damage = damage.removesuffix(", at line 1").replace("line 1 column", "column")
-    return f"{damage}; write one result per line" if "trailing characters" in damage else damage
-
-
-def _not_an_object(kind: str) -> str:
-    return f"expected a JSON object, got {kind}; write one result per line"

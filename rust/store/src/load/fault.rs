@@ -18,13 +18,13 @@ pub enum RecordFault {
     #[error("{INCOMPLETE}: the file is empty")]
     Empty,
     /// The file holds only white space.
-    #[error("{INCOMPLETE}: it holds only white space")]
+    #[error("{INCOMPLETE}: the file holds only white space")]
     Blank,
     /// The file begins with a byte order mark.
     #[error("{INCOMPLETE}: it begins with a byte order mark, expected UTF-8 without one")]
     ByteOrderMark,
     /// The file holds only NUL bytes, which a crash before a flush leaves.
-    #[error("{INCOMPLETE}: it holds only NUL bytes, which a crash before a flush leaves")]
+    #[error("{INCOMPLETE}: the file holds only NUL bytes, which a crash before a flush leaves")]
     NulFilled,
     /// The file ends in NUL bytes, which a crash before a flush leaves.
     #[error("{INCOMPLETE}: its last {bytes} bytes are NUL, which a crash before a flush leaves")]
@@ -33,7 +33,7 @@ pub enum RecordFault {
         bytes: usize,
     },
     /// The JSON ends early.
-    #[error("{INCOMPLETE}: it is truncated, the JSON ends at {0}")]
+    #[error("{INCOMPLETE}: it is truncated: the JSON ends at {0}")]
     Truncated(Position),
     /// The file ends in the middle of a character.
     #[error("{INCOMPLETE}: it is truncated in the middle of a character")]
