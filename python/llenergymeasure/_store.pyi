@@ -313,7 +313,7 @@ class Timeseries:
     def mean_power_w(self) -> float | None:
         """The mean power in watts: of the whole system, or summed over the GPUs, as in `energy_j`.
 
-        It is None if no row has a power.
+        Without a row that has a power, it is null.
         """
 
     @property

@@ -41,7 +41,7 @@ class Column(NamedTuple):
     kind: str
     """`"bool"`, `"int"`, `"float"`, `"text"`, `"time"`, `"floats"`, `"texts"`, `"json"` or `"config"`."""
     listed: bool
-    """It lies in a list of objects, so that each value is a list; only read where it is named."""
+    """True in a list of objects: each value is a list, and a scan reads it only by its name."""
 
 
 def _fields(model: type[BaseModel]) -> list[dict[str, Any]]:

@@ -87,11 +87,11 @@ def verify_tree(
             of_kind: list[Finding] = getattr(found, kind)
             of_kind.append(Finding(path, problem))
         for path, record in records:
-            misfit = _misfit(record)
-            if misfit is None:
+            fault = _schema_fault(record)
+            if fault is None:
                 found.complete += 1
             else:
-                found.damaged.append(Finding(path, misfit))
+                found.damaged.append(Finding(path, fault))
         if progress is not None:
             progress(found.complete + len(found.damaged), None)
     for unsorted in (found.damaged, found.incomplete, found.foreign):
@@ -99,7 +99,7 @@ def verify_tree(
     return found
 
 
-def _misfit(record: bytes) -> str | None:
+def _schema_fault(record: bytes) -> str | None:
     """Return why a record does not fit the schema, or None."""
     try:
         ExperimentResult.model_validate_json(record)
