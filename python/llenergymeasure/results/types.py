@@ -14,7 +14,8 @@ Each parameter accepts the words that its verb can carry out:
   `"error"` is the older spelling of `"raise"` and stays valid.
 - `on_error` of a scan (`"raise"`, `"skip"`, `"collect"`) concerns a file that gives no row: a scan always
   reports the files that it leaves out.
-- `on_error` of `iter_results` and `load_all` (`"raise"`, `"skip"`) has no object that could collect the errors.
+- `on_error` of `iter_results` and `load_all` (`"raise"`, `"skip"`) returns no object that could collect the
+  errors.
 - `on_error` of a writer (`"raise"`, `"ignore"` or a function) concerns a result that is not saved: its future
   holds the error in any case, so `"ignore"` loses no error.
 """
