@@ -22,7 +22,7 @@ MINUTE = "2026-02-18T14-30"
 
 @pytest.fixture(autouse=True)
 def _one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.strftime", lambda _: MINUTE)
+    monkeypatch.setattr("time.strftime", lambda *_: MINUTE)
 
 
 @pytest.fixture

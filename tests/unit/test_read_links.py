@@ -192,7 +192,7 @@ def test_read_timeseries_rejects_special_files_without_blocking(answers: Answers
 def test_save_next_to_links_of_its_name_takes_the_next_suffix(
     result: ExperimentResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("time.strftime", lambda _: "2026-02-18T14-30")
+    monkeypatch.setattr("time.strftime", lambda *_: "2026-02-18T14-30")
     root, outside = tmp_path / "results", tmp_path / "outside"
     outside.mkdir()
     name = result.save(root).parent.name
