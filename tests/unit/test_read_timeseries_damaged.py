@@ -29,19 +29,19 @@ def path(tmp_path: Path) -> Path:
         ({"timestamp_s": [0.0]}, "no column power_w"),
         ({"power_w": [0.0]}, "no column timestamp_s"),
         ({"timestamp_s": [0.0], "power_w": [[1.0]]}, "no column power_w"),
-        ({"timestamp_s": [0.0], "power_w": ["251"]}, "power_w holds .*, not numbers"),
-        ({"timestamp_s": [datetime(2026, 1, 1)], "power_w": [1.0]}, "timestamp_s holds .*, not"),  # noqa: DTZ001
+        ({"timestamp_s": [0.0], "power_w": ["251"]}, "power_w expects numbers, got "),
+        ({"timestamp_s": [datetime(2026, 1, 1)], "power_w": [1.0]}, "timestamp_s expects numbers, got "),  # noqa: DTZ001
         ({"timestamp_s": [0.0, None], "power_w": [1.0, 1.0]}, "timestamp_s has nulls"),
         ({"timestamp_s": pa.nulls(1), "power_w": [1.0]}, "timestamp_s has nulls"),
         ({"timestamp_s": [0.0], "power_w": [1.0], "gpu_index": pa.array([None], pa.int32())}, "has nulls"),
-        ({"timestamp_s": [0.0], "power_w": [1.0], "gpu_index": [0.5]}, "gpu_index holds 0.5 in row 0"),
+        ({"timestamp_s": [0.0], "power_w": [1.0], "gpu_index": [0.5]}, "gpu_index expects Int32, got 0.5 in row 0"),
         (
             {"timestamp_s": [0.0, 1.0], "power_w": [1.0, 1e39]},
-            "power_w holds 1.* in row 1, which is no Float32",
+            "power_w expects Float32, got 1.* in row 1",
         ),
         (
             {"timestamp_s": [0.0], "power_w": [1.0], "throttle_reasons": pa.array([1 << 63], pa.uint64())},
-            "throttle_reasons holds 9223372036854775808 in row 0",
+            "throttle_reasons expects Int64, got 9223372036854775808 in row 0",
         ),
     ],
 )
@@ -123,7 +123,7 @@ def test_read_and_save_with_false_footer_report_it(lie: str, result: ExperimentR
     saved = result.save(path.parent)
     run = run_code(program, path, saved, path.parent / "results")
     assert run.returncode == 0, run.stderr
-    reason = "it is cut short, claims more than it holds, or has not the fields of Parquet"
+    reason = "it is truncated, claims more than it holds, or lacks the fields of Parquet"
     assert run.stdout.count(f"its footer cannot be read: {reason}") == 2
 
 

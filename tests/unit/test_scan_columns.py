@@ -62,7 +62,7 @@ def test_scan_again_reads_the_tree_again(put: Put, tmp_path: Path) -> None:
         ({"on_error": "ignore"}, ValueError, "'raise', 'skip' or 'collect'"),
         ({"where": ("backend", "==", "x")}, TypeError, "expects a list of conditions, got one"),
         ({"where": [("backend",)]}, TypeError, "a column, an operator and a value"),
-        ({"where": [("backend", "=", "x")]}, ValueError, "is none of =="),
+        ({"where": [("backend", "=", "x")]}, ValueError, "expected an operator =="),
         ({"where": [("nope", "==", "x")]}, ValueError, "no column 'nope'"),
         ({"where": [("backend", "==", 1)]}, ValueError, "it holds strings"),
         ({"where": [("backend", "<", None)]}, ValueError, "backend cannot be compared"),
@@ -224,7 +224,7 @@ def test_scan_again_keeps_the_inferred_columns(put: Put, tmp_path: Path) -> None
     record = put("c", effective_config={"x": 0.5})
     assert scan.to_pydict() == {"path": ["a", "b"], "effective_config.x": [1, 2]}
     assert list(scan.errors) == [record]
-    assert "scan anew" in str(scan.errors[record])
+    assert "scan again" in str(scan.errors[record])
 
 
 def test_scan_with_too_many_keys_requires_named_columns(put: Put, tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_verify_deep_accepts_delta_encoded_strings_that_scan_rejects(
     found = store.verify(deep=True)
     assert found.ok, found.damaged
     assert store.scan_timeseries(["power_w"]).to_pydict() == {"power_w": [1.0, 2.0]}
-    with pytest.raises(ResultError, match="its column phase has the lengths of its strings encoded apart"):
+    with pytest.raises(ResultError, match="its column phase has delta-encoded string lengths"):
         store.scan_timeseries(["phase"]).to_pydict()
 
 

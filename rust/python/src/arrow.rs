@@ -1,4 +1,4 @@
-//! Arrow for Python without an Arrow library: batches and schemas that any of them takes, and plain values.
+//! Arrow data for Python: batches and schemas for any Arrow library, and plain values without one.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl Schema {
     }
 }
 
-/// A type as pyarrow writes it.
+/// Return the name of a type as pyarrow writes it.
 fn name_of(data_type: &DataType) -> String {
     match data_type {
         DataType::Boolean => "bool".into(),
@@ -103,7 +103,7 @@ impl Batch {
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyCapsule>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        // It may be left to whoever asks, and pyo3-arrow's cast makes null of what does not fit.
+        // The protocol leaves the cast to the caller; that of pyo3-arrow turns misfits into nulls.
         let _ = requested_schema;
         let rows = StructArray::from(self.0.clone());
         Ok(to_array_pycapsules(py, row_field(&self.0.schema()), &rows, None)?)
@@ -123,7 +123,7 @@ impl Batch {
         self.schema().__arrow_c_schema__(py)
     }
 
-    /// The values as lists, by column: times as `datetime`, lists as lists.
+    /// Return the values as lists, by column: times as `datetime`, lists as lists.
     fn to_pydict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let columns = PyDict::new(py);
         let epochs = Epochs::new(py)?;
@@ -134,7 +134,7 @@ impl Batch {
     }
 }
 
-/// Batches that were read, together.
+/// Batches as one table.
 #[pyclass(frozen, module = "llenergymeasure._store")]
 pub struct Table {
     schema: SchemaRef,
@@ -167,7 +167,8 @@ impl Table {
     }
 }
 
-fn stream<'py>(
+/// Return batches as an Arrow stream.
+pub fn stream<'py>(
     py: Python<'py>,
     schema: &SchemaRef,
     batches: &[RecordBatch],
@@ -177,12 +178,12 @@ fn stream<'py>(
     Ok(to_stream_pycapsule(py, Box::new(ArrayIterator::new(rows, row_field(schema))), None)?)
 }
 
-/// A batch as one array of its rows, as the stream interface has it.
+/// Return a batch as one array of its rows, for the stream interface.
 pub fn rows_of(batch: RecordBatch) -> ArrayRef {
     Arc::new(StructArray::from(batch))
 }
 
-/// The field of such an array.
+/// Return the field of such an array.
 pub fn row_field(schema: &SchemaRef) -> FieldRef {
     Field::new_struct("", schema.fields().clone(), false).with_metadata(schema.metadata().clone()).into()
 }
@@ -234,6 +235,6 @@ fn values<'py>(py: Python<'py>, array: &ArrayRef, epochs: &Epochs<'py>) -> PyRes
             let lists = lists.map(|list| list.map(|list| values(py, &list, epochs)).transpose());
             PyList::new(py, lists.collect::<PyResult<Vec<_>>>()?)
         }
-        other => Err(PyTypeError::new_err(format!("no plain values of a column of {other}"))),
+        other => Err(PyTypeError::new_err(format!("expected a column with Python values, got {other}"))),
     }
 }

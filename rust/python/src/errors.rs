@@ -6,7 +6,7 @@ use std::path::Path;
 
 use llem_store::Error;
 use llem_store::load::{FaultClass, RecordFault};
-use llem_store::scan::{Bad, ScanError, Trouble};
+use llem_store::scan::{RecordError, RecordErrorKind, ScanError};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -42,8 +42,8 @@ impl IntoPython for ScanError {
     fn into_python(self, py: Python<'_>) -> PyErr {
         match self {
             Self::Store(error) => to_python(py, &error),
-            Self::Bad(bad) => bad_to_python(py, &bad),
-            Self::Shape(reason) => PyValueError::new_err(reason),
+            Self::Record(error) => record_error(py, &error),
+            Self::Plan(error) => PyValueError::new_err(error.to_string()),
             error => PyRuntimeError::new_err(error.to_string()),
         }
     }
@@ -73,14 +73,14 @@ pub fn sidecar_error(error: &Error, result: &Path) -> PyErr {
     classes::SidecarError::new_err(arguments(error, Some(result)))
 }
 
-/// The exception for a file that is no result.
-pub fn bad_to_python(py: Python<'_>, bad: &Bad) -> PyErr {
-    match &bad.trouble {
-        Trouble::Io(error) => to_python(py, error),
-        Trouble::Fault(fault) => match fault.class() {
-            FaultClass::Corrupt => classes::ResultCorruptError::new_err(bad.to_string()),
-            FaultClass::OtherSchemaLine => classes::SchemaVersionError::new_err(bad.to_string()),
-            FaultClass::Invalid => classes::ResultError::new_err(bad.to_string()),
+/// The exception for a file that is not a row of a scan.
+pub fn record_error(py: Python<'_>, error: &RecordError) -> PyErr {
+    match &error.kind {
+        RecordErrorKind::Io(error) => to_python(py, error),
+        RecordErrorKind::Fault(fault) => match fault.class() {
+            FaultClass::Corrupt => classes::ResultCorruptError::new_err(error.to_string()),
+            FaultClass::OtherSchemaLine => classes::SchemaVersionError::new_err(error.to_string()),
+            FaultClass::Invalid => classes::ResultError::new_err(error.to_string()),
         },
     }
 }

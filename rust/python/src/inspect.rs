@@ -1,7 +1,6 @@
 //! A tree looked over, and what saves have left in it removed.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use llem_store::inspect::clean::Fate;
@@ -14,15 +13,13 @@ use pyo3::types::PyBytes;
 use crate::errors::to_python;
 use crate::gate::detach;
 use crate::interrupt::run;
-use crate::scan::{check_process, leave_in_fork, spent};
+use crate::owned::ProcessOwned;
 
 /// A tree that is being looked over.
 #[pyclass(frozen, module = "llenergymeasure._store")]
 pub struct Inspection {
-    /// None once it is dropped.
-    tree: Mutex<Option<inspect::Inspection>>,
+    tree: ProcessOwned<inspect::Inspection>,
     root: PathBuf,
-    process: u32,
 }
 
 type Found = (&'static str, PathBuf, String);
@@ -37,28 +34,18 @@ impl Inspection {
         let depth = if deep { Depth::Everything(version) } else { Depth::Records(version) };
         let inspection = detach(py, || inspect::Inspection::open(&root, depth, Limit(max_bytes)))
             .map_err(|error| to_python(py, &error))?;
-        Ok(Self { tree: Mutex::new(Some(inspection)), root, process: std::process::id() })
+        Ok(Self { tree: ProcessOwned::new(inspection), root })
     }
 
     /// What came of the next directories: how many are complete; the others, each its kind, its path and what is
     /// wrong; and, where it is deep, the records that are still to be validated. None at the end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Looked<'py>>> {
-        check_process(self.process)?;
-        let mut guard = detach(py, || self.tree.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let Some(inspection) = guard.as_mut() else { return Err(spent()) };
-        let part = run(py, |interrupt| inspection.next(interrupt));
-        *self.tree.lock().unwrap_or_else(PoisonError::into_inner) = guard;
-        let Some(VerifyBatch { complete, findings, records }) = part? else { return Ok(None) };
+        let batch = self.tree.with(py, |tree| run(py, |interrupt| tree.next(interrupt)))??;
+        let Some(VerifyBatch { complete, findings, records }) = batch else { return Ok(None) };
         let found = |Finding { status, place, problem }| (name_of(status), self.root.join(place), problem);
         let record = |(place, bytes): (PathBuf, Vec<u8>)| (self.root.join(place), PyBytes::new(py, &bytes));
         let findings = findings.into_iter().map(found).collect();
         Ok(Some((complete, findings, records.into_iter().map(record).collect())))
-    }
-}
-
-impl Drop for Inspection {
-    fn drop(&mut self) {
-        leave_in_fork(self.process, &self.tree);
     }
 }
 

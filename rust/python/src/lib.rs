@@ -5,12 +5,15 @@
 
 mod arrow;
 mod bulk;
+mod documents;
 mod errors;
 mod floor;
 mod gate;
 mod inspect;
 mod interrupt;
 mod load;
+mod owned;
+mod reader;
 mod save;
 mod scan;
 mod timeseries;
@@ -26,15 +29,19 @@ mod _store {
     #[pymodule_export]
     use crate::bulk::Bulk;
     #[pymodule_export]
+    use crate::documents::{Documents, completed};
+    #[pymodule_export]
     use crate::floor::{floor, read_floor};
     #[pymodule_export]
     use crate::inspect::{Inspection, clean};
     #[pymodule_export]
     use crate::load::{diagnose, missing_sidecar, read, sidecar_path};
     #[pymodule_export]
+    use crate::reader::Reader;
+    #[pymodule_export]
     use crate::save::{claim, directory_name, replace, save};
     #[pymodule_export]
-    use crate::scan::{Documents, Reader, Scan, Traces, completed};
+    use crate::scan::{Scan, Traces};
     #[pymodule_export]
     use crate::timeseries::{Timeseries, read_timeseries, write_timeseries};
 

@@ -1,20 +1,18 @@
-//! The usual columns of a power trace, handed to any Arrow reader, to Parquet and to Python.
+//! Power traces for Python, for any Arrow library and for Parquet.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, Int32Type, Int64Type};
-use arrow_array::{ArrayRef, PrimitiveArray, RecordBatch, StructArray};
-use arrow_schema::Field;
+use arrow_array::{PrimitiveArray, RecordBatch};
 use llem_store::timeseries::{self, Columns, Power};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
-use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 
+use crate::arrow::stream;
 use crate::errors::to_python;
 use crate::gate::detach;
 
@@ -61,11 +59,8 @@ impl Timeseries {
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyCapsule>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
-        let rows: ArrayRef = Arc::new(StructArray::from(self.0.clone()));
-        let field = Field::new_struct("", self.0.schema().fields().clone(), false);
-        let stream = ArrayIterator::new([Ok(rows)], field.into());
         let _ = requested_schema; // as Batch
-        Ok(to_stream_pycapsule(py, Box::new(stream), None)?)
+        stream(py, &self.0.schema(), std::slice::from_ref(&self.0))
     }
 
     #[getter]
@@ -153,7 +148,7 @@ impl Timeseries {
 }
 
 impl Timeseries {
-    /// A column by its place in the schema, which every trace has.
+    /// Return a column by its index in the schema, which every trace has.
     fn column<T: ArrowPrimitiveType>(&self, place: usize) -> &PrimitiveArray<T> {
         self.0.column(place).as_primitive()
     }
@@ -167,13 +162,13 @@ impl Timeseries {
     }
 }
 
-/// Read a power trace from any Parquet file that has `timestamp_s` and `power_w`.
+/// Read a power trace from a Parquet file with `timestamp_s` and `power_w`.
 #[pyfunction]
 pub fn read_timeseries(py: Python<'_>, path: PathBuf) -> PyResult<Timeseries> {
     detach(py, || timeseries::read(&path)).map(Timeseries).map_err(|error| to_python(py, &error))
 }
 
-/// Write a power trace as Parquet, whole or not at all, over whatever has the name.
+/// Write a power trace as Parquet, and replace an existing file atomically.
 #[pyfunction]
 pub fn write_timeseries(py: Python<'_>, path: PathBuf, trace: &Timeseries) -> PyResult<()> {
     detach(py, || timeseries::write(&path, &trace.0)).map_err(|error| to_python(py, &error))

@@ -1,6 +1,6 @@
-//! A table becomes one file, whole or not at all: Parquet, Arrow IPC, CSV or JSON Lines.
+//! Export of a table to a file: Parquet, Arrow IPC, CSV or JSON Lines, complete or not at all.
 //!
-//! Rows come batch by batch and go to the file as they come, so that a table may be larger than memory.
+//! Each batch goes to the file as it comes, so that a table may be larger than memory.
 
 mod csv;
 mod lines;
@@ -19,24 +19,24 @@ use crate::fs::durable::replace_with;
 use crate::scan::ScanError;
 use crate::sidecar::{Counted, encode_error, parquet_writer};
 
-/// Bytes that a row group of Parquet may have in memory before it goes to the file.
-const ROW_GROUP: usize = 64 << 20;
+/// Maximum bytes in memory of a row group of Parquet.
+const MAX_ROW_GROUP: usize = 64 << 20;
 
-/// What a table can be written as.
+/// A file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Parquet with zstd.
     Parquet,
-    /// The file format of Arrow IPC, also called Feather.
+    /// The file format of Arrow IPC, also known as Feather.
     Ipc,
-    /// Comma-separated values with a header: see [`csv`].
+    /// Comma-separated values with a header, by RFC 4180.
     Csv,
-    /// A JSON object a row: see [`lines`].
+    /// JSON Lines: an object a row.
     Lines,
 }
 
 impl Format {
-    /// The format that a file's name asks for by its ending, in letters of any case.
+    /// Return the format of a file name by its extension, in any case.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         Some(match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
@@ -49,12 +49,37 @@ impl Format {
     }
 }
 
-/// Write all batches that `next` gives to a file, which is replaced whole or stays as it was; returns the number
-/// of rows.
+/// Write all batches of `next` to a file, which is replaced completely or stays as it was; return the number of rows.
 ///
 /// # Errors
 ///
 /// `next` fails; the file cannot be written.
+///
+/// # Examples
+///
+/// ```
+/// use llem_store::Interrupt;
+/// use llem_store::export::{Format, export};
+/// use llem_store::scan::{RecordSchema, Scan, ScanOptions};
+///
+/// # let temp = tempfile::tempdir()?;
+/// # let root = temp.path();
+/// # std::fs::create_dir(root.join("a"))?;
+/// # std::fs::write(root.join("a/result.json"), r#"{"id": "a"}"#)?;
+/// let schema = RecordSchema::from_json(
+///     r#"[{"name": "schema_version", "kind": "text", "default": "2.0"},
+///         {"name": "id", "kind": "text"}]"#,
+/// )?;
+/// let options = ScanOptions { columns: vec!["id".into()], stop_at_error: true, ..ScanOptions::default() };
+/// let mut reader = Scan::new(root.to_owned(), &schema, options)?.read(Interrupt::NEVER)?;
+/// let path = root.join("table.csv");
+/// let rows = export(&path, Format::Csv, &reader.schema(), &mut || {
+///     Ok(reader.next(Interrupt::NEVER)?.map(|batch| batch.rows))
+/// })?;
+/// assert_eq!(rows, 1);
+/// assert_eq!(std::fs::read_to_string(&path)?, "id\na\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn export(
     path: &Path,
     format: Format,
@@ -105,7 +130,7 @@ fn parquet(
     let mut writer = parquet_writer(target, schema.clone()).map_err(failed)?;
     while let Some(batch) = next()? {
         writer.write(&batch).map_err(failed)?;
-        if writer.memory_size() > ROW_GROUP {
+        if writer.memory_size() > MAX_ROW_GROUP {
             writer.flush().map_err(failed)?;
         }
     }
@@ -161,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ending_of_the_name_tells_the_format() {
+    fn format_of_file_name_uses_the_extension() {
         let format = |name: &str| Format::of(Path::new(name));
         assert_eq!(format("x.PARQUET"), Some(Format::Parquet));
         assert_eq!(format("a.csv/x.feather"), Some(Format::Ipc));
@@ -170,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn every_format_takes_batches_one_by_one_and_counts_their_rows() {
+    fn export_batches_in_every_format_counts_rows() {
         let temp = tempfile::tempdir().unwrap();
         for name in ["x.parquet", "x.arrow", "x.csv", "x.jsonl"] {
             let path = temp.path().join(name);
@@ -181,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_what_it_should_be() {
+    fn export_text_formats_writes_nulls_and_nan() {
         let temp = tempfile::tempdir().unwrap();
         let written = |name: &str| -> String {
             let path: PathBuf = temp.path().join(name);
@@ -196,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_breaks_off_leaves_the_old_file_and_no_other() {
+    fn export_interrupted_keeps_the_old_file() {
         let temp = tempfile::tempdir().unwrap();
         for name in ["x.parquet", "x.arrow", "x.csv", "x.jsonl"] {
             let path = temp.path().join(name);
@@ -211,7 +236,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_full_disk_is_an_error_of_the_system_in_every_format() {
+    fn export_to_a_full_disk_fails_with_the_os_error() {
         struct Full;
         impl Write for Full {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {

@@ -1,12 +1,11 @@
-//! What fuzz targets do with an input, and what must hold whatever it is.
+//! The checks of the fuzz targets: properties that hold for every input.
 //!
-//! The targets in `fuzz/` call these functions with inputs that nightly's libFuzzer makes up; the tests here, with
-//! the inputs that are kept: the corpus that the fuzzer begins with, and every input that ever broke something.
-//! They reach what the crate keeps to itself, and are no part of its interface: the feature `fuzzing` is for the
-//! targets alone.
+//! The targets in `fuzz/` call these functions with the inputs of libFuzzer. The tests here call them with the kept
+//! inputs: the corpus that the fuzzer begins with, and every input that ever failed. The checks use private parts of
+//! the crate, and are not part of its API: the feature `fuzzing` is for the targets alone.
 
-#![allow(missing_docs, reason = "what each holds is said where it is written")]
-#![allow(clippy::missing_panics_doc, reason = "a panic is how an input is told of")]
+#![allow(missing_docs, reason = "each module describes its check")]
+#![allow(clippy::missing_panics_doc, reason = "a panic reports an input")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "as above")]
 
 mod footer;
@@ -19,9 +18,10 @@ pub use name::name;
 pub use projection::projection;
 pub use scan::scan;
 
-/// A field of each kind, since the schema of records changes and kept inputs do not.
+/// A schema with a field of each type: the real schema changes, and kept inputs do not.
 const SCHEMA: &str = r#"[
     {"name": "schema_version", "kind": "text", "default": "2.0"},
+    {"name": "experiment_id", "kind": "text", "default": "x"},
     {"name": "measurement_config_hash", "kind": "text"},
     {"name": "timeseries", "kind": "text", "nullable": true, "default": null},
     {"name": "b", "kind": "bool", "default": false},
@@ -42,7 +42,7 @@ const SCHEMA: &str = r#"[
     {"name": "effective_config", "kind": "config", "default": {}}
 ]"#;
 
-/// Names of everything in [`SCHEMA`] that is a column.
+/// The columns of [`SCHEMA`].
 const COLUMNS: [&str; 14] = [
     "schema_version",
     "measurement_config_hash",
@@ -60,8 +60,8 @@ const COLUMNS: [&str; 14] = [
     "l.j",
 ];
 
-/// Rows of a trace that are read: a footer may count any number, and pages of some bytes hold as many.
-const MOST_ROWS: u64 = 1 << 17;
+/// Maximum rows of a trace to read: a footer may claim any number, and pages of a few bytes hold it.
+const MAX_ROWS: u64 = 1 << 17;
 
 #[cfg(test)]
 mod tests {
@@ -69,8 +69,8 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// Hand on each input that is kept for a target.
-    fn kept(target: &str, check: impl Fn(&[u8], &Path)) {
+    /// Call a check with each kept input of a target.
+    fn check_kept_inputs(target: &str, check: impl Fn(&[u8], &Path)) {
         let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz");
         let temp = tempfile::tempdir().unwrap();
         let mut inputs = 0;
@@ -82,26 +82,26 @@ mod tests {
                 inputs += 1;
             }
         }
-        assert!(inputs > 0, "no input is kept for {target}");
+        assert!(inputs > 0, "there is no input for {target}");
     }
 
     #[test]
-    fn names_that_are_kept_are_legal() {
-        kept("name", |input, _| name(input));
+    fn name_kept_inputs_are_legal() {
+        check_kept_inputs("name", |input, _| name(input));
     }
 
     #[test]
-    fn traces_that_are_kept_are_read_or_refused() {
-        kept("footer", footer);
+    fn footer_kept_inputs_are_read_or_rejected() {
+        check_kept_inputs("footer", footer);
     }
 
     #[test]
-    fn records_that_are_kept_are_read_as_a_plain_parser_reads_them() {
-        kept("projection", |input, _| projection(input));
+    fn projection_kept_inputs_equal_a_plain_parser() {
+        check_kept_inputs("projection", |input, _| projection(input));
     }
 
     #[test]
-    fn trees_that_are_kept_are_rows_and_errors() {
-        kept("scan", scan);
+    fn scan_kept_inputs_are_rows_or_errors() {
+        check_kept_inputs("scan", scan);
     }
 }

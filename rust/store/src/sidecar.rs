@@ -18,8 +18,8 @@ use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::Dir;
 use crate::fs::durable::PendingFile;
 use crate::interrupt::Interrupt;
-use crate::parquet::footer::{self, Flaw, os_error};
-use crate::unwind::unless_it_panics;
+use crate::parquet::footer::{self, ParquetFault, os_error};
+use crate::unwind::catch_panic;
 
 pub(crate) const TEMP: &str = ".timeseries.parquet.tmp";
 /// Bytes copied between two looks at whether the caller wants to stop.
@@ -71,7 +71,7 @@ pub fn write(dir: &Arc<Dir>, source: &mut Option<Checked>, interrupt: Interrupt<
         Some(Checked::File(mut source)) => source.copy_into(&mut pending, interrupt)?,
         Some(Checked::Arrow(reader)) => {
             // The encoder panics on types that it has no code for; that must not cost the result.
-            unless_it_panics(|| encode_into(reader, &mut pending, interrupt)).unwrap_or_else(|said| {
+            catch_panic(|| encode_into(reader, &mut pending, interrupt)).unwrap_or_else(|said| {
                 let reason = format!("a column has a type that Parquet has no place for ({said})");
                 Err(Error::Stream { reason })
             })?
@@ -108,9 +108,9 @@ impl SourceFile {
     fn check_footer(&self) -> Result<()> {
         match footer::read(&self.file, self.size) {
             // A file with an encrypted footer is one too.
-            Ok(_) | Err(Flaw::Encrypted) => Ok(()),
-            Err(Flaw::Io(error)) => Err(Error::io(Step::ReadSource, self.path.clone(), error)),
-            Err(Flaw::Damage(reason)) => {
+            Ok(_) | Err(ParquetFault::Encrypted) => Ok(()),
+            Err(ParquetFault::Io(error)) => Err(Error::io(Step::ReadSource, self.path.clone(), error)),
+            Err(ParquetFault::Damage(reason)) => {
                 Err(Error::NotParquet { path: self.path.clone(), size: self.size, reason })
             }
         }

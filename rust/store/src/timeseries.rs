@@ -1,4 +1,4 @@
-//! A power trace: its usual columns as Arrow, written to Parquet and read back, and the energy in it.
+//! Power traces: the standard columns as Arrow, reading and writing Parquet, and energy.
 
 mod batches;
 mod energy;
@@ -18,14 +18,15 @@ pub use read::read;
 
 use crate::error::{Error, Result};
 use crate::fs::durable;
+use crate::interrupt::Interrupt;
 use crate::sidecar;
 
-/// The columns of a trace, one row a second and GPU; all of one length.
+/// The columns of a power trace, one row a second and GPU, all of one length.
 #[derive(Debug, Clone, Default)]
 pub struct Columns {
     /// Seconds from the start.
     pub timestamp_s: Vec<f64>,
-    /// The GPU; -1 is the whole system.
+    /// GPU; -1 is the whole system.
     pub gpu_index: Vec<i32>,
     /// Watts.
     pub power_w: Vec<Option<f32>>,
@@ -33,15 +34,15 @@ pub struct Columns {
     pub temperature_c: Vec<Option<f32>>,
     /// Mebibytes in use.
     pub memory_used_mb: Vec<Option<f32>>,
-    /// Mebibytes there are.
+    /// Mebibytes in total.
     pub memory_total_mb: Vec<Option<f32>>,
-    /// Per cent of the streaming multiprocessors busy.
+    /// Percentage of busy streaming multiprocessors.
     pub sm_utilisation_pct: Vec<Option<f32>>,
-    /// A bit mask.
+    /// Bit mask of the reasons for a reduced clock.
     pub throttle_reasons: Vec<Option<i64>>,
 }
 
-/// The schema of `timeseries.parquet` as this package writes it.
+/// Return the schema of `timeseries.parquet` as this package writes it.
 #[must_use]
 pub fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -59,7 +60,7 @@ pub fn schema() -> SchemaRef {
 impl TryFrom<Columns> for RecordBatch {
     type Error = ArrowError;
 
-    /// Fails where the columns differ in length.
+    /// Fails if the columns differ in length.
     fn try_from(columns: Columns) -> Result<Self, Self::Error> {
         let arrays: Vec<ArrayRef> = vec![
             Arc::new(Float64Array::from(columns.timestamp_s)),
@@ -75,12 +76,12 @@ impl TryFrom<Columns> for RecordBatch {
     }
 }
 
-/// Write a trace as Parquet with zstd, over whatever has the name; see [`durable::replace`].
+/// Write a power trace as Parquet with zstd, and replace an existing file; see [`durable::replace`].
 pub fn write(path: &Path, trace: &RecordBatch) -> Result<()> {
     let mut content = Vec::new();
     let reader = RecordBatchIterator::new([Ok(trace.clone())], trace.schema());
     let failed = |error: parquet::errors::ParquetError| Error::Stream { reason: error.to_string() };
-    sidecar::encode(Box::new(reader), &mut content, crate::Interrupt::NEVER, &failed)?;
+    sidecar::encode(Box::new(reader), &mut content, Interrupt::NEVER, &failed)?;
     durable::replace(path, &content)
 }
 
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_of_different_lengths_are_refused() {
+    fn convert_columns_of_different_lengths_fails() {
         let columns = Columns { timestamp_s: vec![0.0], ..Columns::default() };
         assert!(RecordBatch::try_from(columns).is_err());
         assert_eq!(RecordBatch::try_from(Columns::default()).unwrap().num_columns(), 8);

@@ -1,4 +1,4 @@
-//! Code of others that gives up by a panic on what a stranger's file claims, or on a type it has no code for.
+//! Panics of library code on malformed files, and on types that it does not support.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
@@ -8,25 +8,25 @@ thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Run such code; an error, with what it said, where it panics.
-///
-/// Such a panic is an answer, and not printed, as any other panic is.
-pub(crate) fn unless_it_panics<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+/// Run library code, and return the message of its panic as an error; the panic hook does not print it.
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        let others = panic::take_hook();
+        let previous = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
             if !EXPECTED.get() {
-                others(panic);
+                previous(panic);
             }
         }));
     });
     let before = EXPECTED.replace(true);
     let outcome = panic::catch_unwind(AssertUnwindSafe(work));
     EXPECTED.set(before);
-    outcome.map_err(|said| match said.downcast::<String>() {
-        Ok(said) => *said,
-        Err(said) => said.downcast_ref::<&str>().map_or_else(|| "a panic".into(), |said| (*said).into()),
+    outcome.map_err(|payload| match payload.downcast::<String>() {
+        Ok(message) => *message,
+        Err(payload) => {
+            payload.downcast_ref::<&str>().map_or_else(|| "a panic".into(), |message| (*message).into())
+        }
     })
 }
 
@@ -35,13 +35,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_expected_within_and_nowhere_else() {
-        assert_eq!(unless_it_panics(|| EXPECTED.get()), Ok(true));
+    fn catch_panic_silences_the_hook_only_within() {
+        assert_eq!(catch_panic(|| EXPECTED.get()), Ok(true));
         assert!(!EXPECTED.get());
-        let gave_up = || -> Result<(), String> { unless_it_panics(|| panic!("at byte {}", 7)) };
+        let gave_up = || -> Result<(), String> { catch_panic(|| panic!("at byte {}", 7)) };
         assert_eq!(gave_up(), Err("at byte 7".into()));
         assert!(!EXPECTED.get());
-        assert_eq!(unless_it_panics(|| (gave_up().is_err(), EXPECTED.get())), Ok((true, true)));
+        assert_eq!(catch_panic(|| (gave_up().is_err(), EXPECTED.get())), Ok((true, true)));
         assert!(!EXPECTED.get());
     }
 }

@@ -1,13 +1,12 @@
-//! A tree of results, visited by several threads and told in order.
+//! The walk over a tree of results: several threads visit it, and the caller receives their chunks in order.
 //!
-//! Results may lie at any depth. The order is that of the names' bytes, directory by directory. What a directory
-//! with a `result.json` holds is its own and not searched; the root alone is searched in any case. Symlinks below
-//! the root are not followed, so that there are no loops and no way out.
+//! Results may lie at any depth. The order is that of the bytes of names, directory by directory. The walk does not
+//! search directories with a `result.json`, except the root. It does not follow symbolic links below the root, so
+//! that it neither loops nor leaves the tree.
 //!
-//! The tree is taken in units of some names of one directory. Threads visit units ahead of the caller, but not
-//! far; the caller takes what came of them in order. A directory that turns out to hold no result is searched on
-//! the spot where little is found, and becomes units of its own where it is much, so that no unit takes long or
-//! grows large.
+//! A unit of work is a part of the names of one directory. The threads visit a limited number of units ahead of the
+//! caller. A thread searches a directory without a result at once if it is small, and splits a large one into units
+//! of its own, so that no unit takes long or grows large.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -25,56 +24,57 @@ use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
 
-/// Names in a unit.
+/// Maximum names of a unit.
 const UNIT: usize = 64;
-/// Names that are visited for a unit, before what else is found below it becomes units of its own.
+/// Names to visit for a unit before further directories below it become units of their own.
 const BUDGET: usize = 4 * UNIT;
-/// Units for each thread that may be visited before the caller takes them.
+/// Maximum units for each thread ahead of the caller.
 const AHEAD: usize = 6;
-/// Threads, at most: reading from a warm cache, more do not help.
+/// Maximum threads: more do not help to read from a warm cache.
 const THREADS: usize = 8;
-/// How often a caller who waits looks whether to go on waiting.
-const LOOK: Duration = Duration::from_millis(50);
+/// Time between two checks of a waiting caller for its interrupt.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What is done with each result.
-pub trait Visit: Send + Sync + 'static {
-    /// What comes of some results that follow each other.
+/// The treatment of each result.
+pub(crate) trait Visit: Send + Sync + 'static {
+    /// The outcome of consecutive results.
     type Chunk: Send;
 
     /// Begin a chunk.
     fn begin(&self) -> Self::Chunk;
 
-    /// Take in a result: its directory, open, and its `result.json`, open.
+    /// Add a result: the open root, the directory relative to it, and the open `result.json`.
     fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File);
 
-    /// Take in a directory that has no record and is searched for some; the root in any case. What is in it
-    /// follows.
+    /// Add a directory without a record, or the root, before the walk searches it.
     fn search(&self, _chunk: &mut Self::Chunk, _root: &Dir, _place: &Path) {}
 
-    /// Take in a result, or a directory, that cannot be opened.
+    /// Add the error of a result or directory that cannot be opened.
     fn fail(&self, chunk: &mut Self::Chunk, error: Error);
 
-    /// Whether the next result should begin another chunk.
+    /// Return whether the next result begins another chunk.
     fn is_full(&self, chunk: &Self::Chunk) -> bool;
 
-    /// Whether nothing was taken in.
+    /// Return whether a chunk has nothing to report.
     fn is_empty(&self, chunk: &Self::Chunk) -> bool;
 }
 
-/// Some names of one directory, relative to the root.
-struct Unit {
+/// Names of one directory, relative to the root.
+struct WorkUnit {
     place: Arc<Path>,
     names: Vec<OsString>,
 }
 
-enum Slot<C> {
-    Waiting(Unit),
+/// A unit of work, by its progress.
+enum Progress<C> {
+    Waiting(WorkUnit),
+    /// A thread visits it; the number identifies it.
     Taken(u64),
-    Visited(C),
+    Done(C),
 }
 
 struct Queue<C> {
-    slots: VecDeque<Slot<C>>,
+    units: VecDeque<Progress<C>>,
     taken: u64,
 }
 
@@ -82,23 +82,23 @@ struct Shared<V: Visit> {
     visit: Arc<V>,
     root: Dir,
     ahead: usize,
-    /// The caller has gone.
+    /// The caller dropped the tree.
     closed: AtomicBool,
     queue: Mutex<Queue<V::Chunk>>,
-    /// Told when there may be a unit to visit.
+    /// Notified when there may be a unit to visit.
     work: Condvar,
-    /// Told when a unit was visited.
-    news: Condvar,
+    /// Notified when a unit is done.
+    done: Condvar,
 }
 
-/// A tree that is being visited; dropped, it stops.
-pub struct Tree<V: Visit> {
+/// A walk over a tree; it stops when dropped.
+pub(crate) struct Tree<V: Visit> {
     shared: Arc<Shared<V>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl<V: Visit> Tree<V> {
-    /// Begin to visit the results below a directory.
+    /// Begin to visit the results below a root.
     pub fn open(root: &Path, visit: Arc<V>) -> Result<Self> {
         let dir = Dir::open(root).at(Step::Scan, || root.to_owned())?;
         let names = dir.subdirectories(Path::new("")).at(Step::Scan, || root.to_owned())?;
@@ -110,13 +110,13 @@ impl<V: Visit> Tree<V> {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => visit.fail(&mut first, Error::io(Step::Read, root.join(RECORD), error)),
         }
-        let mut slots = VecDeque::new();
+        let mut waiting = VecDeque::new();
         if !visit.is_empty(&first) {
-            slots.push_back(Slot::Visited(first));
+            waiting.push_back(Progress::Done(first));
         }
-        slots.extend(units(&Arc::from(Path::new("")), names).map(Slot::Waiting));
-        let wanted = if slots.is_empty() { 0 } else { threads };
-        let queue = Mutex::new(Queue { slots, taken: 0 });
+        waiting.extend(units(&Arc::from(Path::new("")), names).map(Progress::Waiting));
+        let wanted = if waiting.is_empty() { 0 } else { threads };
+        let queue = Mutex::new(Queue { units: waiting, taken: 0 });
         let ahead = threads * AHEAD;
         let shared = Arc::new(Shared {
             visit,
@@ -125,7 +125,7 @@ impl<V: Visit> Tree<V> {
             closed: AtomicBool::new(false),
             queue,
             work: Condvar::new(),
-            news: Condvar::new(),
+            done: Condvar::new(),
         });
         let mut tree = Self { shared, threads: Vec::new() };
         for n in 0..wanted {
@@ -139,7 +139,7 @@ impl<V: Visit> Tree<V> {
         Ok(tree)
     }
 
-    /// What came of the next results; `None` at the end.
+    /// Return the next chunk; `None` at the end.
     ///
     /// # Errors
     ///
@@ -147,16 +147,20 @@ impl<V: Visit> Tree<V> {
     pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<V::Chunk>> {
         let mut queue = self.shared.lock();
         loop {
-            match queue.slots.pop_front() {
+            match queue.units.pop_front() {
                 None => return Ok(None),
-                Some(Slot::Visited(chunk)) => {
+                Some(Progress::Done(chunk)) => {
                     self.shared.work.notify_one();
                     return Ok(Some(chunk));
                 }
                 Some(other) => {
-                    queue.slots.push_front(other);
-                    queue =
-                        self.shared.news.wait_timeout(queue, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+                    queue.units.push_front(other);
+                    queue = self
+                        .shared
+                        .done
+                        .wait_timeout(queue, CHECK_INTERVAL)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0;
                     drop(queue);
                     interrupt.check()?;
                     queue = self.shared.lock();
@@ -169,12 +173,12 @@ impl<V: Visit> Tree<V> {
 impl<V: Visit> Drop for Tree<V> {
     fn drop(&mut self) {
         let queue = self.shared.lock();
-        // Under the lock: whoever waits for work has not looked yet, or is told.
+        // The lock ensures that a waiting thread sees the flag or the notification.
         self.shared.closed.store(true, Ordering::Relaxed);
         drop(queue);
         self.shared.work.notify_all();
         for thread in self.threads.drain(..) {
-            // A panic has been told of as an error.
+            // A panic was already reported as an error.
             let _ = thread.join();
         }
     }
@@ -185,12 +189,12 @@ impl<V: Visit> Shared<V> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What each thread does.
+    /// Visit units until none is left.
     fn serve(&self) {
         let mut queue = self.lock();
         loop {
-            if self.closed.load(Ordering::Relaxed) || queue.slots.is_empty() {
-                // Whoever else waits for work is not to wait for ever.
+            if self.closed.load(Ordering::Relaxed) || queue.units.is_empty() {
+                // Other threads may wait for work.
                 self.work.notify_all();
                 return;
             }
@@ -199,77 +203,79 @@ impl<V: Visit> Shared<V> {
                 continue;
             };
             drop(queue);
-            let came = catch_unwind(AssertUnwindSafe(|| self.visit_unit(&unit)));
-            let came = came.unwrap_or_else(|_| self.lost(&unit));
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.visit_unit(&unit)));
+            let outcome = outcome.unwrap_or_else(|_| self.panicked(&unit));
             queue = self.lock();
-            queue.put(id, came);
-            self.news.notify_all();
+            queue.put(id, outcome);
+            self.done.notify_all();
             self.work.notify_all();
         }
     }
 
-    fn visit_unit(&self, unit: &Unit) -> Vec<Slot<V::Chunk>> {
-        let mut visited = Visited { shared: self, came: Vec::new(), chunk: self.visit.begin(), names: 0 };
+    fn visit_unit(&self, unit: &WorkUnit) -> Vec<Progress<V::Chunk>> {
+        let mut visit = UnitVisit { shared: self, outcome: Vec::new(), chunk: self.visit.begin(), names: 0 };
         let mut names = unit.names.iter();
         for name in names.by_ref() {
-            visited.enter(unit.place.join(name));
-            if self.visit.is_full(&visited.chunk) {
-                visited.end_chunk();
+            visit.enter(unit.place.join(name));
+            if self.visit.is_full(&visit.chunk) {
+                visit.end_chunk();
             }
-            // What came so far is taken before more is read.
-            if !visited.came.is_empty() || self.closed.load(Ordering::Relaxed) {
+            // The caller should receive a chunk before the next begins.
+            if !visit.outcome.is_empty() || self.closed.load(Ordering::Relaxed) {
                 break;
             }
         }
-        visited.end_chunk();
+        visit.end_chunk();
         let rest: Vec<OsString> = names.cloned().collect();
         if !rest.is_empty() {
-            visited.came.push(Slot::Waiting(Unit { place: unit.place.clone(), names: rest }));
+            visit.outcome.push(Progress::Waiting(WorkUnit { place: unit.place.clone(), names: rest }));
         }
-        visited.end()
+        visit.end()
     }
 
-    /// Tell that a unit met a mistake of ours, or of a library.
-    fn lost(&self, unit: &Unit) -> Vec<Slot<V::Chunk>> {
+    /// Report a panic, which is a bug of this crate or of a library.
+    fn panicked(&self, unit: &WorkUnit) -> Vec<Progress<V::Chunk>> {
         let mut chunk = self.visit.begin();
         let first = unit.names.first().map_or_else(|| unit.place.to_path_buf(), |name| unit.place.join(name));
-        let cause = std::io::Error::other("reading from here on failed in a way that was not foreseen");
+        let cause =
+            std::io::Error::other("an internal error stopped the reading from here on; please report it");
         self.visit.fail(&mut chunk, Error::io(Step::Read, self.root.path().join(first), cause));
-        vec![Slot::Visited(chunk)]
+        vec![Progress::Done(chunk)]
     }
 }
 
 impl<C> Queue<C> {
-    /// The first unit that nobody has, unless that is too far ahead.
-    fn take(&mut self, ahead: usize) -> Option<(Unit, u64)> {
-        let slot = self.slots.iter_mut().take(ahead).find(|slot| matches!(slot, Slot::Waiting(_)))?;
+    /// Take the first waiting unit that is not too far ahead of the caller.
+    fn take(&mut self, ahead: usize) -> Option<(WorkUnit, u64)> {
+        let unit = self.units.iter_mut().take(ahead).find(|unit| matches!(unit, Progress::Waiting(_)))?;
         self.taken += 1;
-        match std::mem::replace(slot, Slot::Taken(self.taken)) {
-            Slot::Waiting(unit) => Some((unit, self.taken)),
+        match std::mem::replace(unit, Progress::Taken(self.taken)) {
+            Progress::Waiting(unit) => Some((unit, self.taken)),
             _ => None,
         }
     }
 
-    /// Put what came of a unit in its place.
-    fn put(&mut self, id: u64, came: Vec<Slot<C>>) {
-        let place = self.slots.iter().position(|slot| matches!(slot, Slot::Taken(taken) if *taken == id));
-        if let Some(place) = place {
-            let after = self.slots.split_off(place + 1);
-            self.slots.pop_back();
-            self.slots.extend(came);
-            self.slots.extend(after);
+    /// Replace a unit by its outcome.
+    fn put(&mut self, id: u64, outcome: Vec<Progress<C>>) {
+        let index = self.units.iter().position(|unit| matches!(unit, Progress::Taken(taken) if *taken == id));
+        if let Some(index) = index {
+            let after = self.units.split_off(index + 1);
+            self.units.pop_back();
+            self.units.extend(outcome);
+            self.units.extend(after);
         }
     }
 }
 
-struct Visited<'s, V: Visit> {
+/// A visit of one unit.
+struct UnitVisit<'s, V: Visit> {
     shared: &'s Shared<V>,
-    came: Vec<Slot<V::Chunk>>,
+    outcome: Vec<Progress<V::Chunk>>,
     chunk: V::Chunk,
     names: usize,
 }
 
-impl<V: Visit> Visited<'_, V> {
+impl<V: Visit> UnitVisit<'_, V> {
     /// Visit a directory: a result, or a directory of directories.
     fn enter(&mut self, place: PathBuf) {
         let Shared { visit, root, .. } = self.shared;
@@ -283,7 +289,7 @@ impl<V: Visit> Visited<'_, V> {
                 visit.visit(&mut self.chunk, root, &place, file);
             }
             Err(error) if error.kind() == ErrorKind::NotFound => self.search(place),
-            // What was thought to be a directory is none.
+            // The entry is not a directory any more.
             Err(error) if error.kind() == ErrorKind::NotADirectory => {}
             Err(error) => visit.fail(&mut self.chunk, failed(Step::Read, root, &record, error)),
         }
@@ -295,10 +301,10 @@ impl<V: Visit> Visited<'_, V> {
         match root.subdirectories(&place) {
             Ok(names) if names.len() > UNIT || self.names + names.len() > BUDGET => {
                 self.end_chunk();
-                self.came.extend(units(&place.into(), names).map(Slot::Waiting));
+                self.outcome.extend(units(&place.into(), names).map(Progress::Waiting));
             }
             Ok(names) => names.into_iter().for_each(|name| self.enter(place.join(name))),
-            // It was removed, or renamed by whoever cleans, after it was listed.
+            // It was removed, or renamed by a clean, after the listing.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
             Err(error) => visit.fail(&mut self.chunk, failed(Step::Scan, root, &place, error)),
         }
@@ -308,27 +314,27 @@ impl<V: Visit> Visited<'_, V> {
         let visit = &self.shared.visit;
         if !visit.is_empty(&self.chunk) {
             let chunk = std::mem::replace(&mut self.chunk, visit.begin());
-            self.came.push(Slot::Visited(chunk));
+            self.outcome.push(Progress::Done(chunk));
         }
     }
 
-    fn end(mut self) -> Vec<Slot<V::Chunk>> {
+    fn end(mut self) -> Vec<Progress<V::Chunk>> {
         self.end_chunk();
-        self.came
+        self.outcome
     }
 }
 
-fn units(place: &Arc<Path>, names: Vec<OsString>) -> impl Iterator<Item = Unit> + use<> {
+fn units(place: &Arc<Path>, names: Vec<OsString>) -> impl Iterator<Item = WorkUnit> + use<> {
     let mut names = names.into_iter().peekable();
     let place = place.clone();
     std::iter::from_fn(move || {
         names.peek()?;
-        Some(Unit { place: place.clone(), names: names.by_ref().take(UNIT).collect() })
+        Some(WorkUnit { place: place.clone(), names: names.by_ref().take(UNIT).collect() })
     })
 }
 
-/// An error of a path below the root. That a symlink is not followed is our choice, not the system's fault.
-pub(super) fn failed(step: Step, root: &Dir, place: &Path, error: std::io::Error) -> Error {
+/// Return the error of a path below the root; a symbolic link is rejected by the walk, not by the system.
+pub(crate) fn failed(step: Step, root: &Dir, place: &Path, error: std::io::Error) -> Error {
     let path = root.path().join(place);
     let error = if path.is_symlink() {
         std::io::Error::new(ErrorKind::InvalidInput, "a symbolic link, which is not followed")

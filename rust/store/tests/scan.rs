@@ -1,4 +1,4 @@
-//! A tree of records read as a table.
+//! Scans of trees of records.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -11,7 +11,7 @@ use arrow_schema::DataType;
 use llem_store::Interrupt;
 use llem_store::load::{FaultClass, Limit};
 use llem_store::scan::{
-    Comparison, Condition, Documents, Operand, Plan, RecordSchema, Scan, ScanError, Trouble,
+    Comparison, Condition, Documents, Operand, RecordErrorKind, RecordSchema, Scan, ScanError, ScanOptions,
 };
 
 const SCHEMA: &str = r#"[
@@ -28,24 +28,30 @@ fn put(root: &Path, place: &str, record: &str) {
     fs::write(dir.join("result.json"), record).unwrap();
 }
 
-fn scan(root: &Path, columns: &[&str], conditions: Vec<Condition>, batch_size: usize, strict: bool) -> Scan {
-    let columns: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
-    let schema = RecordSchema::from_json(SCHEMA).unwrap();
-    let plan = Plan::new(&schema, &columns, conditions, batch_size, true).unwrap();
-    Scan::new(root.to_owned(), plan, strict)
+fn options(columns: &[&str], conditions: Vec<Condition>, batch_size: usize) -> ScanOptions {
+    let columns = columns.iter().map(|name| (*name).to_owned()).collect();
+    ScanOptions { columns, conditions, batch_size, stop_at_error: true, ..ScanOptions::default() }
+}
+
+fn plan(root: &Path, options: ScanOptions) -> Scan {
+    Scan::new(root.to_owned(), &RecordSchema::from_json(SCHEMA).unwrap(), options).unwrap()
+}
+
+fn scan(root: &Path, columns: &[&str], conditions: Vec<Condition>, batch_size: usize) -> Scan {
+    plan(root, options(columns, conditions, batch_size))
 }
 
 fn texts(scan: &Scan) -> Vec<String> {
     let mut reader = scan.read(Interrupt::NEVER).unwrap();
     let mut texts = Vec::new();
     while let Some(part) = reader.next(Interrupt::NEVER).unwrap() {
-        texts.extend(part.batch.column(0).as_string::<i32>().iter().map(|text| text.unwrap().to_owned()));
+        texts.extend(part.rows.column(0).as_string::<i32>().iter().map(|text| text.unwrap().to_owned()));
     }
     texts
 }
 
 #[test]
-fn rows_come_in_the_order_of_their_paths_at_any_depth() {
+fn scan_tree_of_any_depth_returns_rows_in_path_order() {
     let temp = tempfile::tempdir().unwrap();
     let mut places: Vec<String> = (0..200).map(|n| format!("run-{n:03}")).collect();
     places.extend((0..300).map(|n| format!("study/{n:03}")));
@@ -59,30 +65,30 @@ fn rows_come_in_the_order_of_their_paths_at_any_depth() {
     fs::create_dir(temp.path().join("empty")).unwrap();
     places.sort_by(|one, other| Path::new(one).cmp(Path::new(other)));
     for batch_size in [1, 64, 10_000] {
-        assert_eq!(texts(&scan(temp.path(), &["path"], Vec::new(), batch_size, true)), places);
+        assert_eq!(texts(&scan(temp.path(), &["path"], Vec::new(), batch_size)), places);
     }
-    assert_eq!(texts(&scan(temp.path(), &["id"], Vec::new(), 64, true)), places);
+    assert_eq!(texts(&scan(temp.path(), &["id"], Vec::new(), 64)), places);
 }
 
 #[test]
-fn a_batch_has_as_many_rows_as_were_asked_for() {
+fn scan_batch_size_limits_the_rows_of_a_batch() {
     let temp = tempfile::tempdir().unwrap();
     for n in 0..150 {
         put(temp.path(), &format!("{n:03}"), r#"{"id": "x"}"#);
     }
-    let scan = scan(temp.path(), &["energy_j"], Vec::new(), 40, true);
+    let scan = scan(temp.path(), &["energy_j"], Vec::new(), 40);
     let mut reader = scan.read(Interrupt::NEVER).unwrap();
     let mut rows = Vec::new();
     while let Some(part) = reader.next(Interrupt::NEVER).unwrap() {
-        let energies = part.batch.column(0).as_primitive::<Float64Type>();
+        let energies = part.rows.column(0).as_primitive::<Float64Type>();
         assert!(energies.values().iter().all(|energy| energy.to_bits() == 0.5_f64.to_bits()));
-        rows.push(part.batch.num_rows());
+        rows.push(part.rows.num_rows());
     }
     assert_eq!(rows, [40, 40, 40, 30]);
 }
 
 #[test]
-fn a_bad_file_stops_a_strict_scan_and_is_told_by_another() {
+fn scan_invalid_records_stops_or_reports_errors() {
     let temp = tempfile::tempdir().unwrap();
     put(temp.path(), "a", r#"{"id": "a"}"#);
     for (place, record) in [
@@ -98,38 +104,37 @@ fn a_bad_file_stops_a_strict_scan_and_is_told_by_another() {
         put(temp.path(), place, record);
     }
     let columns = ["id", "tokens"];
-    let Err(ScanError::Bad(first)) = scan(temp.path(), &columns, Vec::new(), 8, true)
-        .read(Interrupt::NEVER)
-        .unwrap()
-        .next(Interrupt::NEVER)
+    let Err(ScanError::Record(first)) =
+        scan(temp.path(), &columns, Vec::new(), 8).read(Interrupt::NEVER).unwrap().next(Interrupt::NEVER)
     else {
         panic!("it went on")
     };
     assert_eq!(first.path, temp.path().join("b/result.json"));
-    let mut reader = scan(temp.path(), &columns, Vec::new(), 8, false).read(Interrupt::NEVER).unwrap();
+    let tolerant = ScanOptions { stop_at_error: false, ..options(&columns, Vec::new(), 8) };
+    let mut reader = plan(temp.path(), tolerant).read(Interrupt::NEVER).unwrap();
     let part = reader.next(Interrupt::NEVER).unwrap().unwrap();
-    assert_eq!(part.batch.num_rows(), 1);
+    assert_eq!(part.rows.num_rows(), 1);
     let kinds: Vec<&str> = part
-        .bad
+        .errors
         .iter()
-        .map(|bad| match &bad.trouble {
-            Trouble::Fault(fault) => match fault.class() {
+        .map(|error| match &error.kind {
+            RecordErrorKind::Fault(fault) => match fault.class() {
                 FaultClass::Corrupt => "corrupt",
                 FaultClass::OtherSchemaLine => "version",
                 FaultClass::Invalid => "invalid",
             },
-            Trouble::Io(_) => "io",
+            RecordErrorKind::Io(_) => "io",
         })
         .collect();
     assert_eq!(
         kinds,
         ["corrupt", "corrupt", "corrupt", "version", "invalid", "invalid", "invalid", "invalid"]
     );
-    assert!(part.bad[7].to_string().contains("tokens is 9223372036854775808"), "{}", part.bad[7]);
+    assert!(part.errors[7].to_string().contains("tokens is 9223372036854775808"), "{}", part.errors[7]);
 }
 
 #[test]
-fn the_types_of_the_configuration_hold_all_that_occurs() {
+fn scan_config_infers_types_that_hold_all_values() {
     let temp = tempfile::tempdir().unwrap();
     let configs = [
         r#"{"n": 1, "x": 1, "mixed": 1, "big": 18446744073709551615, "list": [1, 2.5], "deep": {"a.b": true}}"#,
@@ -140,7 +145,7 @@ fn the_types_of_the_configuration_hold_all_that_occurs() {
     for (n, config) in configs.iter().enumerate() {
         put(temp.path(), &format!("{n}"), &format!(r#"{{"id": "{n}", "effective_config": {config}}}"#));
     }
-    let scan = scan(temp.path(), &["effective_config"], Vec::new(), 100, true);
+    let scan = scan(temp.path(), &["effective_config"], Vec::new(), 100);
     assert!(scan.schema().is_none());
     let mut reader = scan.read(Interrupt::NEVER).unwrap();
     let schema = reader.schema();
@@ -161,7 +166,7 @@ fn the_types_of_the_configuration_hold_all_that_occurs() {
             ("effective_config.exact", &DataType::Utf8),
         ]
     );
-    let batch = reader.next(Interrupt::NEVER).unwrap().unwrap().batch;
+    let batch = reader.next(Interrupt::NEVER).unwrap().unwrap().rows;
     let numbers = batch.column(0).as_primitive::<Int64Type>();
     assert_eq!(numbers.iter().collect::<Vec<_>>(), [Some(1), Some(-2), None, None]);
     assert!(batch.column(1).as_primitive::<Float64Type>().value(2).is_nan());
@@ -170,7 +175,7 @@ fn the_types_of_the_configuration_hold_all_that_occurs() {
 }
 
 #[test]
-fn conditions_choose_rows_and_their_columns_need_not_be_read() {
+fn scan_conditions_on_other_columns_select_rows() {
     let temp = tempfile::tempdir().unwrap();
     for n in 0..10 {
         let record = format!(r#"{{"id": "{n}", "energy_j": {n}.5, "effective_config": {{"n": {n}}}}}"#);
@@ -183,16 +188,16 @@ fn conditions_choose_rows_and_their_columns_need_not_be_read() {
         condition("effective_config.n", Comparison::NotIn, Operand::List(vec![Operand::Int(5)])),
         condition("path", Comparison::LessOrEqual, Operand::Text("7".into())),
     ];
-    assert_eq!(texts(&scan(temp.path(), &["id"], conditions, 100, true)), ["3", "4", "6", "7"]);
+    assert_eq!(texts(&scan(temp.path(), &["id"], conditions, 100)), ["3", "4", "6", "7"]);
 }
 
 #[test]
-fn whoever_stops_a_scan_or_drops_it_stops_its_threads() {
+fn scan_interrupted_or_dropped_stops_its_threads() {
     let temp = tempfile::tempdir().unwrap();
     for n in 0..500 {
         put(temp.path(), &format!("{n:03}"), r#"{"id": "x"}"#);
     }
-    let scan = scan(temp.path(), &["id"], Vec::new(), 10, true);
+    let scan = scan(temp.path(), &["id"], Vec::new(), 10);
     let mut reader = scan.read(Interrupt::NEVER).unwrap();
     assert!(matches!(
         reader.next(Interrupt::new(&|read| read > 0)),

@@ -1,8 +1,7 @@
-//! CSV by RFC 4180, but for the line feed alone at the end of a line.
+//! CSV by RFC 4180, with a line feed at the end of a line.
 //!
 //! The first line has the names of the columns. A null is an empty cell, and an empty string is `""`. Times are
-//! ISO 8601, booleans `true` and `false`, floats that are not finite `NaN`, `Infinity` and `-Infinity`, and lists
-//! are JSON.
+//! ISO 8601, booleans `true` and `false`, non-finite floats `NaN`, `Infinity` and `-Infinity`, and lists JSON.
 
 use std::io::{self, Write};
 
@@ -23,7 +22,7 @@ pub fn header(schema: &SchemaRef, line: &mut Vec<u8>) {
 
 /// Write rows.
 pub fn write(columns: &[Values<'_>], rows: usize, target: &mut impl Write) -> io::Result<()> {
-    // Readers skip blank lines, and a null alone in its row would be one.
+    // Readers skip blank lines; a null in a table of one column would be one.
     let null: &[u8] = if columns.len() == 1 { b"\"\"" } else { b"" };
     let (mut line, mut cell) = (Vec::new(), Vec::new());
     for row in 0..rows {
@@ -48,7 +47,7 @@ pub fn write(columns: &[Values<'_>], rows: usize, target: &mut impl Write) -> io
     Ok(())
 }
 
-/// Append text, in quotes where it could be taken for something else.
+/// Append text, in quotes if it is ambiguous without.
 fn text(text: &[u8], line: &mut Vec<u8>) {
     let edge = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_whitespace);
     let is_bare = !edge(text.first())
@@ -83,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_quoted_where_it_must_be_and_nowhere_else() {
+    fn write_ambiguous_text_quotes_it() {
         assert_eq!(cell("meta-llama/Llama 3.1"), "meta-llama/Llama 3.1");
         assert_eq!(cell("a,b"), "\"a,b\"");
         assert_eq!(cell("say \"x\""), "\"say \"\"x\"\"\"");
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_null_alone_in_its_row_is_no_blank_line() {
+    fn write_null_in_one_column_is_not_a_blank_line() {
         let schema = Schema::new(vec![Field::new("x", DataType::Utf8, true)]);
         let column = Arc::new(StringArray::from(vec![None, Some("y")]));
         let batch = RecordBatch::try_new(schema.into(), vec![column]).unwrap();

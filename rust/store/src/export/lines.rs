@@ -1,7 +1,6 @@
-//! JSON Lines: an object a row, keyed by the names of the columns, dots and all.
+//! JSON Lines: an object a row, whose keys are the names of the columns.
 //!
-//! Nulls are written, lists are arrays, times are ISO 8601, and floats that are not finite are the strings that a
-//! record has for them.
+//! Nulls are written, lists are arrays, times ISO 8601, and non-finite floats the strings that a record has.
 
 use std::io::{self, Write};
 

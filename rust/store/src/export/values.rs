@@ -12,21 +12,21 @@ use arrow_array::{
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use serde::Serialize;
 
-/// A column of a type that tables of results have.
+/// A column of a type that has a text form.
 pub enum Values<'a> {
     Bool(&'a BooleanArray),
     Int(&'a Int64Array),
-    Uint(&'a UInt64Array),
-    /// Of single precision, which has fewer digits.
+    Unsigned(&'a UInt64Array),
+    /// Single precision, which has fewer digits.
     Single(&'a Float32Array),
     Float(&'a Float64Array),
     Text(&'a StringArray),
-    /// With what follows the digits: `Z` where it is an instant.
+    /// Times with a suffix: `Z` for instants.
     Time(&'a TimestampMicrosecondArray, &'static str),
     List(&'a ListArray, Box<Values<'a>>),
 }
 
-/// The columns of a batch, those of types that have no text of their own as the type that comes closest.
+/// Return the columns of a batch, cast to the nearest type with a text form.
 pub fn with_text(batch: &RecordBatch) -> Result<Vec<ArrayRef>, ArrowError> {
     batch.columns().iter().map(as_text).collect()
 }
@@ -50,7 +50,7 @@ fn as_text(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     arrow_cast::cast(array, &target)
 }
 
-/// The values of columns.
+/// Return the values of columns.
 pub fn columns(arrays: &[ArrayRef]) -> Result<Vec<Values<'_>>, ArrowError> {
     arrays.iter().map(|array| Values::of(array)).collect()
 }
@@ -60,7 +60,7 @@ impl<'a> Values<'a> {
         Ok(match array.data_type() {
             DataType::Boolean => Self::Bool(array.as_boolean()),
             DataType::Int64 => Self::Int(array.as_primitive::<Int64Type>()),
-            DataType::UInt64 => Self::Uint(array.as_primitive::<UInt64Type>()),
+            DataType::UInt64 => Self::Unsigned(array.as_primitive::<UInt64Type>()),
             DataType::Float32 => Self::Single(array.as_primitive::<Float32Type>()),
             DataType::Float64 => Self::Float(array.as_primitive::<Float64Type>()),
             DataType::Utf8 => Self::Text(array.as_string::<i32>()),
@@ -80,7 +80,7 @@ impl<'a> Values<'a> {
         match self {
             Self::Bool(array) => array.is_null(row),
             Self::Int(array) => array.is_null(row),
-            Self::Uint(array) => array.is_null(row),
+            Self::Unsigned(array) => array.is_null(row),
             Self::Single(array) => array.is_null(row),
             Self::Float(array) => array.is_null(row),
             Self::Text(array) => array.is_null(row),
@@ -89,7 +89,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Append a value as JSON, as a record has it: non-finite floats and times are strings.
+    /// Append a value as JSON as in a record: non-finite floats and times are strings.
     pub fn json(&self, row: usize, line: &mut Vec<u8>) {
         if self.is_null(row) {
             line.extend(b"null");
@@ -108,18 +108,18 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Append a value that is not null as bare text: numbers, times and strings as they are, lists as JSON.
+    /// Append a value other than null as plain text; lists are JSON.
     pub fn plain(&self, row: usize, line: &mut Vec<u8>) {
         match self {
             Self::Bool(array) => line.extend(if array.value(row) { &b"true"[..] } else { b"false" }),
             Self::Int(array) => put(line, format_args!("{}", array.value(row))),
-            Self::Uint(array) => put(line, format_args!("{}", array.value(row))),
+            Self::Unsigned(array) => put(line, format_args!("{}", array.value(row))),
             Self::Single(array) => float(array.value(row), f64::from(array.value(row)), line),
             Self::Float(array) => float(array.value(row), array.value(row), line),
             Self::Text(array) => line.extend(array.value(row).as_bytes()),
             Self::Time(array, zone) => match timestamp_us_to_datetime(array.value(row)) {
                 Some(time) => put(line, format_args!("{time:?}{zone}")),
-                // A file's time that no calendar has.
+                // The time lies outside the calendar.
                 None => put(line, format_args!("{}", array.value(row))),
             },
             Self::List(array, items) => {
@@ -145,7 +145,7 @@ pub fn json_string(text: &str, line: &mut Vec<u8>) {
     let _ = serde_json::to_writer(line, text);
 }
 
-/// Append a float with as many digits as tell it from every other of its precision.
+/// Append a float with the shortest digits that identify it in its precision.
 fn float(digits: impl Serialize, value: f64, line: &mut Vec<u8>) {
     if value.is_nan() {
         line.extend(b"NaN");

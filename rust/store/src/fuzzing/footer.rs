@@ -1,15 +1,15 @@
-//! Any bytes as a power trace: a table or an error, and no panic that gets out.
+//! Any bytes as a power trace: a table or an error, and no panic.
 
 use std::fs;
 use std::path::Path;
 
-use super::MOST_ROWS;
+use super::MAX_ROWS;
 use crate::error::{Error, Result};
 use crate::sidecar::{Source, check};
 use crate::timeseries::{self, TraceFile};
 
-/// The input is a file. One that does not begin as Parquet does is what lies within one, after two bytes that tell
-/// how much of its end is the footer: else hardly an input would get as far as the footer.
+/// Check a file. Input that does not begin as Parquet does is the content of a file, after two bytes with the length of
+/// its footer: otherwise hardly any input would have a footer.
 pub fn footer(input: &[u8], temp: &Path) {
     let path = temp.join("fuzzed.parquet");
     let bytes = match input {
@@ -22,34 +22,36 @@ pub fn footer(input: &[u8], temp: &Path) {
         short => short.to_vec(),
     };
     fs::write(&path, bytes).unwrap();
-    let taken = match check(Source::File(path.clone())) {
+    let is_source = match check(Source::File(path.clone())) {
         Ok(source) => source.is_some(),
         Err(Error::NotParquet { .. }) => false,
         Err(other) => panic!("as a source: {other}"),
     };
-    let Some(file) = told(TraceFile::open(&path)) else { return };
-    assert!(taken, "what can be opened is no source");
-    let _ = told(file.schema());
+    let Some(file) = accepted(TraceFile::open(&path)) else { return };
+    assert!(is_source, "a readable trace is not a source");
+    let _ = accepted(file.schema());
     let rows = file.rows();
-    if rows > MOST_ROWS {
+    if rows > MAX_ROWS {
         return;
     }
-    let is_whole = file.read_through().inspect_err(refused).is_ok();
+    let is_complete = file.read_through().inspect_err(check_error).is_ok();
     match timeseries::read(&path) {
         Ok(trace) => {
             assert_eq!(trace.schema(), timeseries::schema());
             assert_eq!(trace.num_rows() as u64, rows);
         }
-        Err(Error::DamagedTrace { reason, .. }) => assert!(!is_whole, "read to the last page, and {reason}"),
-        Err(other) => refused(&other),
+        Err(Error::DamagedTrace { reason, .. }) => {
+            assert!(!is_complete, "every page is readable, and {reason}");
+        }
+        Err(other) => check_error(&other),
     }
 }
 
-fn told<T>(result: Result<T>) -> Option<T> {
-    result.inspect_err(refused).ok()
+fn accepted<T>(result: Result<T>) -> Option<T> {
+    result.inspect_err(check_error).ok()
 }
 
-/// What is wrong with a file is an error of the file, never of the system.
-fn refused(error: &Error) {
+/// Check that an error blames the file, and not the system.
+fn check_error(error: &Error) {
     assert!(matches!(error, Error::DamagedTrace { .. } | Error::NotATrace { .. }), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Any strings give one legal name.
+//! Any strings become one legal directory name.
 
 use unicode_normalization::is_nfc;
 
@@ -7,7 +7,7 @@ use crate::name::{directory_name, is_given};
 const MINUTE: &str = "2026-02-18T14-30";
 const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
 
-/// The input is a model, a backend and a timestamp, with a byte between them that is in no text.
+/// Check the name of a model, a backend and a timestamp; the input separates them with a byte that is not in any text.
 pub fn name(input: &[u8]) {
     let mut texts = input.split(|&byte| byte == 0xff).map(String::from_utf8_lossy);
     let [model, backend, timestamp] = [(); 3].map(|()| texts.next().unwrap_or_default());
@@ -26,7 +26,7 @@ fn legal(name: &str) {
     assert!(!name.chars().any(char::is_control), "{name:?}");
     assert!(!name.starts_with(['.', '-']) && !name.ends_with(['.', ' ']), "{name:?}");
     assert!(is_nfc(name), "{name:?}");
-    // Windows takes what stands before the first dot, without spaces at its end, for a device.
+    // Windows reads the part before the first dot, without trailing spaces, as the name of a device.
     if let Some((stem, _)) = name.split_once('.') {
         let stem = stem.trim_end_matches(' ').to_ascii_uppercase();
         let numbered = ["COM", "LPT"].iter().any(|port| {

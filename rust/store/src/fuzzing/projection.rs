@@ -1,4 +1,4 @@
-//! Any bytes as a record: read as asked, to the values that a plain parser finds in it.
+//! Any bytes as a record: the parsed values equal those of a plain JSON parser.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -8,30 +8,31 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use super::{COLUMNS, SCHEMA};
+use crate::load::Limit;
 use crate::scan::{Plan, RecordSchema, fuzzed};
 
-/// What a plain parser refuses in a value, and a reader that skips it need not see.
-const UNSEEN: [&str; 4] = ["recursion limit", "out of range", "surrogate", "hex escape"];
-/// What is refused beyond what [`expected`] knows: a parser into values keeps one of two, and no times.
-const BEYOND: [&str; 2] = [" twice", "ISO 8601"];
+/// Errors of a plain parser in a value that a scan may skip.
+const SKIPPED: [&str; 4] = ["recursion limit", "out of range", "surrogate", "hex escape"];
+/// Errors of a scan that a plain parser does not report: it keeps one of two keys, and does not parse times.
+const STRICTER: [&str; 2] = [" twice", "ISO 8601"];
 
 static FIELDS: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(SCHEMA).unwrap());
-/// Of all columns, and of each alone.
-static WHOLE: LazyLock<Plan> = LazyLock::new(|| plan(&COLUMNS));
-static NARROW: LazyLock<Vec<Plan>> = LazyLock::new(|| COLUMNS.iter().map(|&name| plan(&[name])).collect());
+/// The plans of all columns, and of each alone.
+static ALL: LazyLock<Plan> = LazyLock::new(|| plan(&COLUMNS));
+static EACH: LazyLock<Vec<Plan>> = LazyLock::new(|| COLUMNS.iter().map(|&name| plan(&[name])).collect());
 
 fn plan(columns: &[&str]) -> Plan {
     let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-    Plan::new(&RecordSchema::from_json(SCHEMA).unwrap(), &columns, Vec::new(), 1024, false).unwrap()
+    Plan::new(&RecordSchema::from_json(SCHEMA).unwrap(), &columns, Vec::new(), Limit::USUAL).unwrap()
 }
 
-/// The input is a record.
+/// Check a record.
 pub fn projection(input: &[u8]) {
-    let whole = fuzzed::read(input, &WHOLE);
+    let all = fuzzed::read(input, &ALL);
     let parsed = serde_json::from_slice::<Value>(input);
-    match (&whole, &parsed) {
+    match (&all, &parsed) {
         (Ok((slots, config)), Ok(value)) => {
-            let expected = object(&FIELDS, Some(value)).expect("it is read, and does not fit");
+            let expected = object(&FIELDS, Some(value)).expect("it is read, and does not fit the schema");
             for (name, slot) in COLUMNS.iter().zip(slots) {
                 let expected = within(&expected, name);
                 // As text: -0.0 equals 0.0.
@@ -42,32 +43,36 @@ pub fn projection(input: &[u8]) {
         }
         (Ok(_), Err(error)) => {
             let said = error.to_string();
-            assert!(UNSEEN.iter().any(|unseen| said.contains(unseen)), "read, and no JSON: {said}");
+            assert!(SKIPPED.iter().any(|skipped| said.contains(skipped)), "read, and not JSON: {said}");
             let text = std::str::from_utf8(input).expect("read, and not UTF-8");
-            serde_json::from_str::<IgnoredAny>(text).expect("read, and no JSON");
+            serde_json::from_str::<IgnoredAny>(text).expect("read, and not JSON");
         }
         (Err(said), Ok(value)) => {
-            // The first of two keys may be refused for its value.
-            let is_beyond = BEYOND.iter().any(|beyond| said.contains(beyond)) || has_twins(input, value);
-            assert!(is_beyond || object(&FIELDS, Some(value)).is_none(), "refused, and it fits: {said}");
+            // The value of the first of two keys may be the reason.
+            let is_stricter =
+                STRICTER.iter().any(|reason| said.contains(reason)) || has_repeated_key(input, value);
+            assert!(
+                is_stricter || object(&FIELDS, Some(value)).is_none(),
+                "rejected, and it fits the schema: {said}"
+            );
         }
         (Err(_), Err(_)) => {}
     }
-    // Who asks for less sees the same of it.
-    for (place, plan) in NARROW.iter().enumerate() {
+    // A scan of fewer columns sees the same values.
+    for (place, plan) in EACH.iter().enumerate() {
         let narrow = fuzzed::read(input, plan);
-        if let Ok((slots, _)) = &whole {
-            let (narrow, _) = narrow.expect("it is read whole, and not in part");
+        if let Ok((slots, _)) = &all {
+            let (narrow, _) = narrow.expect("read in all columns, and not in one");
             assert_eq!(narrow[0].to_string(), slots[place].to_string(), "{}", COLUMNS[place]);
         } else if narrow.is_ok() {
-            let text = std::str::from_utf8(input).expect("read in part, and not UTF-8");
-            serde_json::from_str::<IgnoredAny>(text).expect("read in part, and no JSON");
+            let text = std::str::from_utf8(input).expect("read in one column, and not UTF-8");
+            serde_json::from_str::<IgnoredAny>(text).expect("read in one column, and not JSON");
         }
     }
 }
 
-/// Whether an object has a key twice, of which a parser into values keeps one.
-fn has_twins(input: &[u8], parsed: &Value) -> bool {
+/// Return whether an object has a key twice, of which a plain parser keeps one.
+fn has_repeated_key(input: &[u8], parsed: &Value) -> bool {
     let Members(all) = serde_json::from_slice(input).unwrap();
     all > members(parsed)
 }
@@ -80,7 +85,7 @@ fn members(value: &Value) -> usize {
     }
 }
 
-/// How many members the objects of a document have, counting each that is written.
+/// The number of members of all objects of a document, with repeated keys.
 struct Members(usize);
 
 impl<'de> Deserialize<'de> for Members {
@@ -139,8 +144,7 @@ impl<'de> Visitor<'de> for Counter {
     }
 }
 
-/// The fields of an object as they are to be told, with defaults for those that are absent; `None` where it does not
-/// fit.
+/// Return the expected values of an object's fields, with defaults; `None` if the object does not fit the schema.
 fn object(fields: &Value, value: Option<&Value>) -> Option<Value> {
     let empty = Map::new();
     let members = match value {
@@ -152,14 +156,14 @@ fn object(fields: &Value, value: Option<&Value>) -> Option<Value> {
     if members.keys().any(|key| !names.contains(&key.as_str())) {
         return None;
     }
-    let told = fields.iter().zip(names).map(|(field, name)| {
+    let values = fields.iter().zip(names).map(|(field, name)| {
         let value = match members.get(name) {
             Some(value) => field_value(field, value),
             None => field.get("default").cloned(),
         };
         Some((name.to_owned(), value?))
     });
-    told.collect::<Option<Map<String, Value>>>().map(Value::Object)
+    values.collect::<Option<Map<String, Value>>>().map(Value::Object)
 }
 
 fn field_value(field: &Value, value: &Value) -> Option<Value> {
@@ -173,7 +177,7 @@ fn field_value(field: &Value, value: &Value) -> Option<Value> {
     match kind {
         "bool" => value.is_boolean().then(|| value.clone()),
         "text" => value.is_string().then(|| value.clone()),
-        // Which times there are is speedate's to say.
+        // The scan, and not this check, parses times.
         "time" => value.is_string().then(|| json!("a time")),
         "int" => integer(value),
         "float" => float(value),
@@ -208,7 +212,7 @@ fn float(value: &Value) -> Option<Value> {
     }
 }
 
-/// What a column tells of the fields of a record.
+/// Return the expected value of a column.
 fn within(record: &Value, name: &str) -> Value {
     let Some((above, below)) = name.split_once('.') else { return record[name].clone() };
     match &record[above] {

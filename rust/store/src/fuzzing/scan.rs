@@ -1,5 +1,4 @@
-//! Any bytes as a tree of results: each record is a row or an error with its path, and whoever looks at the tree says
-//! the same of it.
+//! Any bytes as a tree of results: each record is a row or an error with its path, and all readers agree on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,25 +6,28 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
 
-use super::{COLUMNS, MOST_ROWS, SCHEMA};
+use super::{COLUMNS, MAX_ROWS, SCHEMA};
 use crate::inspect::{Depth, Inspection, Status};
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
-use crate::scan::{Bad, Documents, Plan, RecordSchema, Scan, ScanError, TraceScan, Trouble, completed};
+use crate::scan::{
+    Completed, Documents, RecordError, RecordErrorKind, RecordSchema, Scan, ScanError, ScanOptions,
+    TraceScan, TraceScanOptions, completed,
+};
 use crate::timeseries::TraceFile;
 use crate::{RECORD, SIDECAR, load, save};
 
-/// Parts of an input are told apart by a byte that is in no text.
-const BETWEEN: u8 = 0xfe;
-const MOST_FILES: usize = 8;
+/// The separator of an input's parts, which is not in any text.
+const SEPARATOR: u8 = 0xfe;
+const MAX_FILES: usize = 8;
 const HASH: &str = "measurement_config_hash";
 
-/// Each part of the input is a file: its first byte says where, and what.
+/// Check a tree of files: the first byte of each part of the input encodes its place and its kind.
 pub fn scan(input: &[u8], temp: &Path) {
     let root = temp.join("tree");
     let _ = fs::remove_dir_all(&root);
     fs::create_dir(&root).unwrap();
-    let records = plant(&root, input);
+    let records = create_files(&root, input);
 
     let narrow = read(&root, &["path", HASH]);
     narrow.is_all_of(&records);
@@ -34,11 +36,11 @@ pub fn scan(input: &[u8], temp: &Path) {
     wide.is_all_of(&records);
     assert!(
         wide.rows.keys().all(|path| narrow.rows.contains_key(path)),
-        "a row, and none where less is asked"
+        "a row of all columns, and not of fewer"
     );
 
-    let (hashes, bad) = completed(&root, &schema(), Limit::USUAL, Interrupt::NEVER).unwrap();
-    let bad = by_path(bad);
+    let Completed { hashes, errors } = completed(&root, &schema(), Limit::USUAL, Interrupt::NEVER).unwrap();
+    let bad = by_path(errors);
     assert!(narrow.rows.values().all(|hash| hashes.contains(hash)), "{:?} {hashes:?}", narrow.rows);
     assert!(bad.keys().all(|path| records.contains(path) && !narrow.rows.contains_key(path)), "{bad:?}");
     assert!(hashes.len() + bad.len() <= records.len(), "{hashes:?} {bad:?}");
@@ -67,10 +69,10 @@ pub fn scan(input: &[u8], temp: &Path) {
     assert_eq!(loaded, records);
 }
 
-/// Make the files; returns the records.
-fn plant(root: &Path, input: &[u8]) -> BTreeSet<PathBuf> {
+/// Create the files, and return the records.
+fn create_files(root: &Path, input: &[u8]) -> BTreeSet<PathBuf> {
     let mut records = BTreeSet::new();
-    for (number, part) in input.split(|&byte| byte == BETWEEN).take(MOST_FILES).enumerate() {
+    for (number, part) in input.split(|&byte| byte == SEPARATOR).take(MAX_FILES).enumerate() {
         let (how, content) = part.split_first().unwrap_or((&0, &[]));
         let above = ["", "study", "study/more", ".hidden"][usize::from(how & 3)];
         let place = root.join(above).join(format!("m_b_2026-02-18T14-30_{number}"));
@@ -95,17 +97,17 @@ fn plant(root: &Path, input: &[u8]) -> BTreeSet<PathBuf> {
     records
 }
 
-/// What came of a tree: for each row the text of its second column, and what is no row.
+/// The rows of a scan, each with the text of its second column, and the errors.
 struct Answer {
     rows: BTreeMap<PathBuf, String>,
-    bad: BTreeMap<PathBuf, Bad>,
+    bad: BTreeMap<PathBuf, RecordError>,
 }
 
 impl Answer {
     fn is_all_of(&self, records: &BTreeSet<PathBuf>) {
-        let told: BTreeSet<PathBuf> = self.rows.keys().chain(self.bad.keys()).cloned().collect();
-        assert_eq!(told.len(), self.rows.len() + self.bad.len(), "a row and an error");
-        assert_eq!(&told, records);
+        let all: BTreeSet<PathBuf> = self.rows.keys().chain(self.bad.keys()).cloned().collect();
+        assert_eq!(all.len(), self.rows.len() + self.bad.len(), "a row and an error");
+        assert_eq!(&all, records);
     }
 }
 
@@ -113,27 +115,27 @@ fn schema() -> RecordSchema {
     RecordSchema::from_json(SCHEMA).unwrap()
 }
 
-fn ask(root: &Path, columns: &[&str], strict: bool) -> Scan {
-    let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-    let plan = Plan::new(&schema(), &columns, Vec::new(), 3, true).unwrap();
-    Scan::new(root.to_owned(), plan, strict)
+fn plan_scan(root: &Path, columns: &[&str], stop_at_error: bool) -> Scan {
+    let columns = columns.iter().map(|&name| name.to_owned()).collect();
+    let options = ScanOptions { columns, batch_size: 3, stop_at_error, ..ScanOptions::default() };
+    Scan::new(root.to_owned(), &schema(), options).unwrap()
 }
 
 fn read(root: &Path, columns: &[&str]) -> Answer {
     let mut answer = Answer { rows: BTreeMap::new(), bad: BTreeMap::new() };
-    let mut reader = ask(root, columns, false).read(Interrupt::NEVER).unwrap();
+    let mut reader = plan_scan(root, columns, false).read(Interrupt::NEVER).unwrap();
     while let Some(part) = reader.next(Interrupt::NEVER).unwrap() {
-        let paths = part.batch.column(0).as_string::<i32>();
-        for row in 0..part.batch.num_rows() {
+        let paths = part.rows.column(0).as_string::<i32>();
+        for row in 0..part.rows.num_rows() {
             let path = root.join(paths.value(row)).join(RECORD);
-            let text = part.batch.column(1).as_string_opt::<i32>().map(|texts| texts.value(row).to_owned());
+            let text = part.rows.column(1).as_string_opt::<i32>().map(|texts| texts.value(row).to_owned());
             let before = answer.rows.insert(path, text.unwrap_or_default());
             assert!(before.is_none(), "a row twice");
         }
-        answer.bad.extend(by_path(part.bad));
+        answer.bad.extend(by_path(part.errors));
     }
     let mut strict = Ok(());
-    match ask(root, columns, true).read(Interrupt::NEVER) {
+    match plan_scan(root, columns, true).read(Interrupt::NEVER) {
         Ok(mut reader) => {
             while strict.is_ok() {
                 match reader.next(Interrupt::NEVER) {
@@ -147,58 +149,55 @@ fn read(root: &Path, columns: &[&str]) -> Answer {
     }
     match strict {
         Ok(()) => assert!(answer.bad.is_empty(), "{:?}", answer.bad),
-        Err(ScanError::Bad(bad)) => assert!(answer.bad.contains_key(&bad.path), "{bad}"),
+        Err(ScanError::Record(bad)) => assert!(answer.bad.contains_key(&bad.path), "{bad}"),
         Err(other) => panic!("{other}"),
     }
     answer
 }
 
-/// Read the traces beside the records, unless one counts very many rows; returns the records of those that have
-/// some.
+/// Read the power traces, unless one claims too many rows; return the records of those that have rows.
 fn traces(root: &Path, records: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let rows =
         |record: &PathBuf| TraceFile::open(&record.with_file_name(SIDECAR)).map_or(0, |file| file.rows());
-    if records.iter().any(|record| rows(record) > MOST_ROWS) {
+    if records.iter().any(|record| rows(record) > MAX_ROWS) {
         return BTreeSet::new();
     }
-    let plan = Plan::new(&schema(), &[HASH.to_owned()], Vec::new(), 1024, false).unwrap();
     let columns = ["path", "power_w", "timestamp_s"].map(str::to_owned).to_vec();
-    let mut reader = TraceScan::new(root.to_owned(), plan, columns, Vec::new(), false)
-        .unwrap()
-        .read(Interrupt::NEVER)
-        .unwrap();
+    let options = TraceScanOptions { columns, ..TraceScanOptions::default() };
+    let mut reader =
+        TraceScan::new(root.to_owned(), &schema(), options).unwrap().read(Interrupt::NEVER).unwrap();
     let mut traced = BTreeSet::new();
     while let Some(part) = reader.next(Interrupt::NEVER).unwrap() {
-        let paths = part.batch.column(0).as_string::<i32>();
+        let paths = part.rows.column(0).as_string::<i32>();
         traced.extend(paths.iter().flatten().map(|path| root.join(path).join(RECORD)));
-        for bad in part.bad {
+        for bad in part.errors {
             let record = bad.path.with_file_name(RECORD);
             assert!(records.contains(&record) && !traced.contains(&record), "{bad}");
-            assert!(!bad.to_string().contains("not foreseen"), "{bad}");
+            assert!(!bad.to_string().contains("internal error"), "{bad}");
         }
     }
     traced
 }
 
-fn by_path(bad: Vec<Bad>) -> BTreeMap<PathBuf, Bad> {
-    let count = bad.len();
-    let told: BTreeMap<PathBuf, Bad> = bad.into_iter().map(|bad| (bad.path.clone(), bad)).collect();
-    assert_eq!(told.len(), count, "an error twice");
-    for bad in told.values() {
-        // The file system is whole: what is not a row is the record's fault, and no mistake of ours that was caught.
-        assert!(!matches!(bad.trouble, Trouble::Io(_)), "{bad}");
+fn by_path(errors: Vec<RecordError>) -> BTreeMap<PathBuf, RecordError> {
+    let count = errors.len();
+    let all: BTreeMap<PathBuf, RecordError> = errors.into_iter().map(|bad| (bad.path.clone(), bad)).collect();
+    assert_eq!(all.len(), count, "an error twice");
+    for bad in all.values() {
+        // The file system works: an I/O error would be a bug of the store that it caught.
+        assert!(!matches!(bad.kind, RecordErrorKind::Io(_)), "{bad}");
     }
-    told
+    all
 }
 
-/// How many records are whole, and which are damaged, or have a trace that is.
+/// Return the number of complete records, and the damaged ones, or those with a damaged power trace.
 fn inspect(root: &Path, depth: Depth) -> (usize, BTreeSet<PathBuf>) {
     let mut inspection = Inspection::open(root, depth, Limit::USUAL).unwrap();
     let (mut complete, mut damaged) = (0, BTreeSet::new());
     while let Some(part) = inspection.next(Interrupt::NEVER).unwrap() {
         complete += usize::try_from(part.complete).unwrap() + part.records.len();
         for finding in part.findings {
-            assert!(!finding.problem.contains("not foreseen"), "{finding:?}");
+            assert!(!finding.problem.contains("internal error"), "{finding:?}");
             if finding.status == Status::Damaged {
                 damaged.insert(root.join(&finding.place).join(RECORD));
             }

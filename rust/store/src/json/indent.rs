@@ -1,21 +1,19 @@
-//! A record as people read it: two spaces for each level, to the byte what the pretty printer of `serde_json`
-//! writes.
+//! Indentation of JSON with two spaces a level, byte for byte as the pretty printer of `serde_json`.
 //!
-//! Whoever serialises could print it so. pydantic takes half as long again for it, and holds the interpreter
-//! meanwhile; here it costs half of that, in a thread that holds nothing. This knows the few rules of layout and
-//! none of JSON: strings and numbers are moved eight bytes at a time, and not looked at.
+//! pydantic needs 50 % more time to indent while it serialises, and holds the interpreter meanwhile. This module needs
+//! half of that extra time, without the interpreter. It knows the rules of layout, and nothing else of JSON: it copies
+//! strings and numbers eight bytes at a time.
 
 const WORD: usize = 8;
-/// Spaces that are put down at once, most of them to be overwritten.
+/// Spaces that are written at once, most of them to be overwritten.
 const SPACES: usize = 32;
-/// Room that each step may count on: a word, or a line's end with its spaces, and two bytes more.
+/// Free bytes before each step: a word, or a line end with its spaces, and two bytes more.
 const ROOM: usize = SPACES + 3;
 
-/// Indent JSON that has no white space outside its strings. What is no JSON comes out as something else that is
-/// none.
+/// Indent JSON without white space outside its strings. Invalid JSON stays invalid.
 #[must_use]
 pub fn indented(compact: &[u8]) -> Vec<u8> {
-    let mut page = Page::of(compact.len());
+    let mut page = Page::for_text(compact.len());
     let mut depth = 0_usize;
     let mut at = 0;
     while let Some(&byte) = compact.get(at) {
@@ -58,15 +56,15 @@ pub fn indented(compact: &[u8]) -> Vec<u8> {
     page.finish()
 }
 
-/// Bytes that are written from the front, with room behind them.
+/// A buffer with free bytes after its end.
 struct Page {
     bytes: Vec<u8>,
     end: usize,
 }
 
 impl Page {
-    /// A page for a text that is so long before it is laid out.
-    fn of(length: usize) -> Self {
+    /// Create a buffer for a compact text of a length.
+    fn for_text(length: usize) -> Self {
         Self { bytes: vec![0; length + length / 2 + ROOM], end: 0 }
     }
 
@@ -98,7 +96,7 @@ impl Page {
         self.end += spaces;
     }
 
-    /// Copy what is left of a string, and the quote at its end; returns how much that was.
+    /// Copy the rest of a string with its closing quote; return the number of bytes.
     fn copy_string(&mut self, text: &[u8]) -> usize {
         let mut at = 0;
         loop {
@@ -116,14 +114,14 @@ impl Page {
         }
     }
 
-    /// Copy up to the first byte that is marked; returns how much that was. There is room for a step after it.
+    /// Copy up to the first marked byte, and keep room for a step; return the number of bytes.
     fn copy_until(&mut self, text: &[u8], marked: impl Fn(u64) -> u64) -> usize {
         let mut at = 0;
         loop {
             self.make_room(WORD + ROOM);
             let Some(word) = text[at..].first_chunk() else { break };
             let ends = self.put_word(*word, &marked);
-            // A branch, which is foreseen, where a sum would have the next word wait for this one.
+            // A predicted branch is faster than a sum, for which the next word would wait.
             if ends < WORD {
                 self.end += ends;
                 return at + ends;
@@ -139,7 +137,7 @@ impl Page {
         at + ends
     }
 
-    /// Write a word behind the end; returns where the first byte is that is marked, or else its length.
+    /// Write a word after the end; return the index of its first marked byte, or its length.
     fn put_word(&mut self, word: [u8; WORD], marked: impl Fn(u64) -> u64) -> usize {
         self.bytes[self.end..self.end + WORD].copy_from_slice(&word);
         (marked(u64::from_le_bytes(word)).trailing_zeros() / u8::BITS) as usize
@@ -155,7 +153,7 @@ const fn each(byte: u8) -> u64 {
     u64::from_le_bytes([byte; WORD])
 }
 
-/// The top bit of each byte that is zero; above the first, of others perhaps, too.
+/// Return the top bit of each zero byte; above the first, other bytes may be marked, too.
 fn zeros(word: u64) -> u64 {
     word.wrapping_sub(each(1)) & !word & each(0x80)
 }
@@ -164,7 +162,7 @@ fn ends_string_or_escapes(word: u64) -> u64 {
     zeros(word ^ each(b'"')) | zeros(word ^ each(b'\\'))
 }
 
-/// What may follow a number, `true`, `false` or `null`. One bit tells `]` from `}`.
+/// Mark the bytes that may follow a number, `true`, `false` or `null`. One bit distinguishes `]` from `}`.
 fn ends_scalar(word: u64) -> u64 {
     zeros(word ^ each(b',')) | zeros((word | each(b']' ^ b'}')) ^ each(b'}'))
 }
@@ -179,7 +177,7 @@ mod tests {
         serde_json::to_string_pretty(value).unwrap()
     }
 
-    fn laid_out(value: &Value) -> String {
+    fn indent_value(value: &Value) -> String {
         String::from_utf8(indented(value.to_string().as_bytes())).unwrap()
     }
 
@@ -203,12 +201,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn json_is_laid_out_as_serde_json_does(value in any_json()) {
-            prop_assert_eq!(laid_out(&value), pretty(&value));
+        fn indent_json_equals_serde_json(value in any_json()) {
+            prop_assert_eq!(indent_value(&value), pretty(&value));
         }
 
         #[test]
-        fn whatever_it_is_it_is_laid_out_without_a_panic(
+        fn indent_any_bytes_does_not_panic(
             bytes in prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..200),
                 prop::collection::vec(prop::sample::select(&br#"{}[]",:\ 1"#[..]), 0..200),
@@ -222,26 +220,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_stays_on_its_line() {
+    fn indent_empty_containers_stay_on_their_line() {
         assert_eq!(indented(br#"{"a":[],"b":{}}"#), b"{\n  \"a\": [],\n  \"b\": {}\n}");
         assert_eq!(indented(b""), b"");
     }
 
     #[test]
-    fn a_page_grows_with_what_is_deep() {
+    fn indent_deep_json_grows_the_page() {
         let mut value = Value::from(1);
         for _ in 0..120 {
             value = Value::from(vec![value.clone(), Value::from(2)]);
         }
-        assert_eq!(laid_out(&value), pretty(&value));
+        assert_eq!(indent_value(&value), pretty(&value));
     }
 
     #[test]
-    fn a_string_may_end_anywhere_in_a_word() {
+    fn indent_string_end_at_any_byte_of_a_word() {
         for length in 0..40 {
             for end in ["", "\"", "\\", "\\\"", "é"] {
                 let value = Value::from(vec![Value::from("x".repeat(length) + end), Value::from(length)]);
-                assert_eq!(laid_out(&value), pretty(&value));
+                assert_eq!(indent_value(&value), pretty(&value));
             }
         }
     }

@@ -1,11 +1,12 @@
-//! Pieces of JSON text.
+//! Helpers for reading JSON text.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Error as _, Visitor};
+use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-/// The key of an object, borrowed where it has no escapes.
+/// The key of an object, borrowed unless it has escapes.
 pub struct Key<'de>(pub Cow<'de, str>);
 
 impl<'de> serde::Deserialize<'de> for Key<'de> {
@@ -30,21 +31,21 @@ impl<'de> serde::Deserialize<'de> for Key<'de> {
     }
 }
 
-/// An error of ours, which has no place in the text.
+/// Return an error without a position in the text.
 pub fn fail(reason: impl fmt::Display) -> serde_json::Error {
     serde_json::Error::custom(reason)
 }
 
-/// An error whose place is that in a part of the text, and would mislead.
+/// Remove the position from an error, which would mislead if it is that within a part of the text.
 pub fn without_place(error: serde_json::Error) -> serde_json::Error {
-    let said = error.to_string();
-    match said.rsplit_once(" at line ") {
-        Some((said, _)) => fail(said),
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((reason, _)) => fail(reason),
         None => error,
     }
 }
 
-/// Refuse text with a string that is none: half of a pair of surrogates is skipped, and cannot be read.
+/// Reject text with half a surrogate pair: `serde_json` skips such a string, but cannot decode it.
 pub fn check_escapes(text: &str) -> Result<(), serde_json::Error> {
     if !text.contains("\\u") {
         return Ok(());
@@ -61,7 +62,7 @@ pub fn check_escapes(text: &str) -> Result<(), serde_json::Error> {
     Ok(())
 }
 
-/// The content of a string, by its text.
+/// Decode the JSON text of a string.
 pub fn text_of(text: &str) -> Cow<'_, str> {
     match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(plain) if !plain.contains('\\') => plain.into(),
@@ -69,7 +70,53 @@ pub fn text_of(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text of a value without the white space between its parts.
+/// Return the members of an object, each with its JSON text; errors name `expected`.
+pub fn members<'de>(
+    text: &'de str,
+    expected: &'static str,
+) -> Result<Vec<(Cow<'de, str>, &'de str)>, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let members = deserializer.deserialize_map(Elements { expected });
+    members.and_then(|members| deserializer.end().map(|()| members)).map_err(without_place)
+}
+
+/// Return the JSON texts of the items of a list; none if the text is not a list.
+pub fn items(text: &str) -> impl Iterator<Item = &str> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let items = deserializer.deserialize_seq(Elements { expected: "a list" });
+    items.unwrap_or_default().into_iter().map(|(_, item)| item)
+}
+
+/// A visitor of the direct elements of an object or a list; the items of a list have empty keys.
+struct Elements {
+    expected: &'static str,
+}
+
+impl<'de> Visitor<'de> for Elements {
+    type Value = Vec<(Cow<'de, str>, &'de str)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+            members.push((key, value.get()));
+        }
+        Ok(members)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element::<&'de RawValue>()? {
+            items.push((Cow::Borrowed(""), item.get()));
+        }
+        Ok(items)
+    }
+}
+
+/// Remove the white space between the tokens of a JSON text.
 pub fn minify(text: &str) -> Cow<'_, str> {
     if !text.contains([' ', '\n', '\t', '\r']) {
         return text.into();
@@ -86,7 +133,7 @@ pub fn minify(text: &str) -> Cow<'_, str> {
     short.into()
 }
 
-/// Where a string that begins a text ends.
+/// Return the end of the string at the start of a text.
 fn end_of_string(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut at = 1;
@@ -107,13 +154,13 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn a_minified_text_keeps_its_numbers_and_strings_as_they_are() {
+    fn minify_keeps_numbers_and_strings() {
         let text = "{ \"a b\" : [ 1.50 ,\n\t1e400, \"x \\\" y\\\\\" ] }";
         assert_eq!(minify(text), "{\"a b\":[1.50,1e400,\"x \\\" y\\\\\"]}");
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_no_text() {
+    fn check_escapes_half_a_surrogate_pair_fails() {
         assert!(check_escapes(r#"{"a": ["x", "\ud83d\ude00"], "n": 1e999}"#).is_ok());
         assert!(check_escapes(r#"{"a": ["x", "\ud83d"]}"#).is_err());
     }
@@ -136,13 +183,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_minified_text_means_the_same(value in json()) {
+        fn minify_keeps_the_value(value in json()) {
             let pretty = serde_json::to_string_pretty(&value).unwrap();
             prop_assert_eq!(minify(&pretty), serde_json::to_string(&value).unwrap());
         }
 
         #[test]
-        fn the_content_of_a_string_comes_out(text in ".*") {
+        fn text_of_returns_the_content(text in ".*") {
             let written = Value::from(text.as_str()).to_string();
             prop_assert_eq!(text_of(&written), text);
         }

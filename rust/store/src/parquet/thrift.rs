@@ -1,157 +1,221 @@
-//! Thrift's compact protocol, walked without believing a length in it.
+//! A walk over Thrift's compact protocol that checks every length and type before the `parquet` crate decodes it.
 //!
-//! The parser of footers allocates for as many row groups as a footer says it has, and the reader of pages for
-//! as many bytes as a page says it becomes: a lie in either ends the process, or takes the machine's memory.
-//! What is walked here first has what it claims, and is of the types that the parser takes it to be of.
+//! The crate's decoder reads a field as the type of the specification, whatever type the bytes declare
+//! (<https://github.com/apache/arrow-rs/issues/9923>): one wrong type shifts all that follows. It also allocates
+//! for some counts before it reads an element (<https://github.com/apache/arrow-rs/issues/9874>). Bytes that pass
+//! this walk hold what they claim, in the types that the decoder expects.
 
-use crate::parquet::shape::Shape;
+/// Maximum nesting of skipped structures; those of Parquet nest 7 deep.
+const MAX_DEPTH: u8 = 32;
+/// Maximum elements of a list: an element may take one byte, and the decoder allocates about a hundred for it.
+const MAX_ELEMENTS: usize = 1 << 16;
 
-/// The protocol's types of a field or an element; a boolean field is of one of two, its values.
-pub(crate) const BYTE: u8 = 3;
-pub(crate) const I16: u8 = 4;
-pub(crate) const I32: u8 = 5;
-pub(crate) const I64: u8 = 6;
-pub(crate) const DOUBLE: u8 = 7;
-pub(crate) const BINARY: u8 = 8;
-pub(crate) const LIST: u8 = 9;
-pub(crate) const STRUCT: u8 = 12;
+/// A type on the wire, of a field or a list element. A boolean field has its value as its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WireType {
+    True,
+    False,
+    Byte,
+    I16,
+    I32,
+    I64,
+    Double,
+    Binary,
+    List,
+    Set,
+    Map,
+    Struct,
+    Uuid,
+}
 
-/// How deep the structures of a footer or a page may lie in each other; Parquet's own lie 7 deep.
-const DEEPEST: u8 = 32;
-/// Elements of a list; the longest that Parquet has is that of the columns. An element may be one byte, and the
-/// parser allocates a hundred for it.
-const MOST_ELEMENTS: usize = 1 << 16;
+impl WireType {
+    /// Decode the four bits of a header.
+    fn from_bits(bits: u8) -> Option<Self> {
+        use WireType::{Binary, Byte, Double, False, I16, I32, I64, List, Map, Set, Struct, True, Uuid};
+        let types = [True, False, Byte, I16, I32, I64, Double, Binary, List, Set, Map, Struct, Uuid];
+        types.get(usize::from(bits).checked_sub(1)?).copied()
+    }
+}
 
-/// A place in encoded bytes. Every method gives `None` where the bytes end too early or mean nothing.
-pub(crate) struct Walker<'a> {
+/// The expected type of a value.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    /// A boolean field.
+    Bool,
+    /// An integer, which the walk reports.
+    Integer(WireType),
+    /// A value that the walk skips.
+    Opaque(WireType),
+    /// A list of such values.
+    List(&'static Self),
+    /// A structure.
+    Struct(StructShape),
+}
+
+/// The known fields of a structure; unknown fields may have any type.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StructShape {
+    pub name: &'static str,
+    pub fields: &'static [FieldShape],
+}
+
+/// A field of a structure.
+#[derive(Debug)]
+pub(crate) struct FieldShape {
+    pub id: i16,
+    pub name: &'static str,
+    pub shape: Shape,
+}
+
+impl Shape {
+    fn admits(&self, wire: WireType) -> bool {
+        match self {
+            Self::Bool => matches!(wire, WireType::True | WireType::False),
+            Self::Integer(expected) | Self::Opaque(expected) => wire == *expected,
+            Self::List(_) => wire == WireType::List,
+            Self::Struct(_) => wire == WireType::Struct,
+        }
+    }
+}
+
+/// A report of the walk, in the order of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A structure begins.
+    Struct(&'static str),
+    /// An integer field of a structure.
+    Integer { structure: &'static str, field: &'static str, value: i64 },
+}
+
+/// Walk a structure at the start of some bytes, and return its length; `None` if the bytes end too early or break
+/// the protocol, or if a known field has another type.
+pub(crate) fn walk(bytes: &[u8], shape: StructShape, report: &mut dyn FnMut(Event)) -> Option<usize> {
+    let mut walker = Walker { rest: bytes, depth: 0 };
+    walker.structure(shape, report)?;
+    Some(bytes.len() - walker.rest.len())
+}
+
+struct Walker<'a> {
     rest: &'a [u8],
     depth: u8,
 }
 
-impl<'a> Walker<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, depth: 0 }
-    }
-
-    /// How many bytes are still to come.
-    pub(crate) fn remaining(&self) -> usize {
-        self.rest.len()
-    }
-
-    /// Walk a structure; `field` is given each field's number and type, and must walk its value.
-    pub(crate) fn structure(
-        &mut self,
-        mut field: impl FnMut(&mut Self, i16, u8) -> Option<()>,
-    ) -> Option<()> {
-        let mut id: i16 = 0;
-        loop {
-            let header = self.byte()?;
-            let (delta, kind) = (header >> 4, header & 0x0f);
-            if kind == 0 {
-                return Some(());
+impl Walker<'_> {
+    fn structure(&mut self, shape: StructShape, report: &mut dyn FnMut(Event)) -> Option<()> {
+        report(Event::Struct(shape.name));
+        let mut last = 0;
+        while let (id, Some(wire)) = self.field_header(last)? {
+            last = id;
+            match shape.fields.iter().find(|field| field.id == id) {
+                None => self.skip_field(wire)?,
+                Some(field) if !field.shape.admits(wire) => return None,
+                Some(FieldShape { shape: Shape::Integer(_), name, .. }) => {
+                    let value = self.integer()?;
+                    report(Event::Integer { structure: shape.name, field: name, value });
+                }
+                Some(field) => self.value(&field.shape, wire, report)?,
             }
-            id =
-                if delta == 0 { i16::try_from(self.integer()?).ok()? } else { id.checked_add(delta.into())? };
-            field(self, id, kind)?;
         }
+        Some(())
     }
 
-    /// Walk a structure, each of whose fields is what it should be; those that are not known may be anything.
-    pub(crate) fn shaped(&mut self, fields: &[(i16, Shape)]) -> Option<()> {
-        self.structure(|walker, id, kind| match fields.iter().find(|(known, _)| *known == id) {
-            Some((_, shape)) if shape.admits(kind) => walker.value(shape, kind),
-            Some(_) => None,
-            None => walker.skip(kind),
-        })
+    /// Read the number and type of the next field; no type at the end of the structure.
+    fn field_header(&mut self, last: i16) -> Option<(i16, Option<WireType>)> {
+        let header = self.byte()?;
+        let bits = header & 0x0f;
+        if bits == 0 {
+            return Some((last, None));
+        }
+        let id = match header >> 4 {
+            0 => i16::try_from(self.integer()?).ok()?,
+            delta => last.checked_add(delta.into())?,
+        };
+        Some((id, Some(WireType::from_bits(bits)?)))
     }
 
-    fn value(&mut self, shape: &Shape, kind: u8) -> Option<()> {
+    fn value(&mut self, shape: &Shape, wire: WireType, report: &mut dyn FnMut(Event)) -> Option<()> {
         match shape {
-            Shape::Bool | Shape::Plain(_) => self.skip(kind),
-            Shape::Struct(fields) => self.shaped(fields),
+            Shape::Bool | Shape::Integer(_) | Shape::Opaque(_) => self.skip_field(wire),
+            Shape::Struct(shape) => self.structure(*shape, report),
             Shape::List(element) => {
-                let (kind, count) = self.list()?;
-                // Of an empty list, some writers do not say what it is a list of.
-                (count == 0 || element.admits(kind)).then_some(())?;
-                (0..count).try_for_each(|_| self.value(element, kind))
+                let (wire, count) = self.list_header()?;
+                // Some writers declare no element type for an empty list.
+                (count == 0 || wire.is_some_and(|wire| element.admits(wire))).then_some(())?;
+                (0..count).try_for_each(|_| self.value(element, wire?, report))
             }
         }
     }
 
-    /// The type and the number of a list's elements, which follow; there are at least as many bytes, and not too
-    /// many elements.
-    pub(crate) fn list(&mut self) -> Option<(u8, usize)> {
+    /// Read the type and the number of a list's elements, which is at most the number of bytes left.
+    fn list_header(&mut self) -> Option<(Option<WireType>, usize)> {
         let header = self.byte()?;
         let count = match header >> 4 {
             15 => self.varint()?,
             count => u64::from(count),
         };
-        let most = self.rest.len().min(MOST_ELEMENTS);
-        let count = usize::try_from(count).ok().filter(|&count| count <= most)?;
-        Some((header & 0x0f, count))
+        let count = usize::try_from(count).ok()?;
+        (count <= self.rest.len().min(MAX_ELEMENTS)).then_some(())?;
+        Some((WireType::from_bits(header & 0x0f), count))
     }
 
-    /// A signed number of any width.
-    pub(crate) fn integer(&mut self) -> Option<i64> {
+    /// Read an integer of any width.
+    fn integer(&mut self) -> Option<i64> {
         let zigzag = self.varint()?;
         Some((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
     }
 
-    /// Walk past a field's value.
-    pub(crate) fn skip(&mut self, kind: u8) -> Option<()> {
-        match kind {
-            // The value of a boolean field is its type.
-            1 | 2 => Some(()),
-            _ => self.skip_element(kind),
+    fn skip_field(&mut self, wire: WireType) -> Option<()> {
+        match wire {
+            WireType::True | WireType::False => Some(()),
+            _ => self.skip_element(wire),
         }
     }
 
-    /// Walk past an element of a list. Booleans are refused: writers take a byte for one, the parser none, and no
-    /// list of a footer has any.
-    pub(crate) fn skip_element(&mut self, kind: u8) -> Option<()> {
-        match kind {
-            BYTE => self.advance(1),
-            I16 | I32 | I64 => self.varint().map(drop),
-            DOUBLE => self.advance(8),
-            BINARY => {
+    /// Skip an element of a list. Booleans are rejected: writers take a byte for one, the decoder none.
+    fn skip_element(&mut self, wire: WireType) -> Option<()> {
+        match wire {
+            WireType::True | WireType::False => None,
+            WireType::Byte => self.advance(1),
+            WireType::I16 | WireType::I32 | WireType::I64 => self.varint().map(drop),
+            WireType::Double => self.advance(8),
+            WireType::Uuid => self.advance(16),
+            WireType::Binary => {
                 let length = usize::try_from(self.varint()?).ok()?;
                 self.advance(length)
             }
-            9..=12 => {
+            WireType::List | WireType::Set | WireType::Map | WireType::Struct => {
                 self.depth += 1;
-                if self.depth > DEEPEST {
-                    return None;
-                }
-                self.skip_nested(kind)?;
+                (self.depth <= MAX_DEPTH).then_some(())?;
+                self.skip_nested(wire)?;
                 self.depth -= 1;
                 Some(())
             }
-            13 => self.advance(16),
-            _ => None,
         }
     }
 
-    fn skip_nested(&mut self, kind: u8) -> Option<()> {
-        match kind {
-            STRUCT => self.structure(|walker, _, kind| walker.skip(kind)),
-            11 => {
+    fn skip_nested(&mut self, wire: WireType) -> Option<()> {
+        match wire {
+            WireType::Struct => {
+                while let (_, Some(wire)) = self.field_header(0)? {
+                    self.skip_field(wire)?;
+                }
+                Some(())
+            }
+            WireType::Map => {
                 let count = self.varint()?;
                 if count == 0 {
                     return Some(());
                 }
-                let kinds = self.byte()?;
-                for _ in 0..count {
-                    self.skip_element(kinds >> 4)?;
-                    self.skip_element(kinds & 0x0f)?;
-                }
-                Some(())
+                let types = self.byte()?;
+                let (key, value) = (WireType::from_bits(types >> 4)?, WireType::from_bits(types & 0x0f)?);
+                (0..count).try_for_each(|_| {
+                    self.skip_element(key)?;
+                    self.skip_element(value)
+                })
             }
             _ => {
-                let (kind, count) = self.list()?;
-                for _ in 0..count {
-                    self.skip_element(kind)?;
-                }
-                Some(())
+                let (wire, count) = self.list_header()?;
+                (0..count).try_for_each(|_| self.skip_element(wire?))
             }
         }
     }
@@ -185,38 +249,52 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    #[test]
-    fn fields_are_told_by_their_numbers() {
-        // Field 2 = 300, field 4 = a list of two structures, field 40 (in the long form) = -1.
-        let bytes = [0x25, 0xd8, 0x04, 0x29, 0x2c, 0x00, 0x00, 0x05, 0x50, 0x01, 0x00, 0xff];
-        let (mut walker, mut seen) = (Walker::new(&bytes), Vec::new());
-        let outcome = walker.structure(|walker, id, kind| {
-            seen.push((id, if kind == I32 { walker.integer()? } else { walker.skip(kind).map(|()| 0)? }));
-            Some(())
-        });
-        assert_eq!((outcome, walker.remaining()), (Some(()), 1));
-        assert_eq!(seen, [(2, 300), (4, 0), (40, -1)]);
+    const INTEGERS: StructShape = StructShape {
+        name: "Integers",
+        fields: &[
+            FieldShape { id: 2, name: "second", shape: Shape::Integer(WireType::I32) },
+            FieldShape { id: 40, name: "last", shape: Shape::Integer(WireType::I32) },
+        ],
+    };
+
+    fn walker(bytes: &[u8]) -> Walker<'_> {
+        Walker { rest: bytes, depth: 0 }
     }
 
     #[test]
-    fn a_count_that_the_bytes_cannot_hold_is_not_believed() {
-        assert!(Walker::new(&[0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00]).list().is_none());
-        assert!(Walker::new(&[0xff; 40]).skip(8).is_none());
+    fn walk_reports_integers_by_field() {
+        // Field 2 = 300, field 4 = a list of two structures, field 40 (in the long form) = -1.
+        let bytes = [0x25, 0xd8, 0x04, 0x29, 0x2c, 0x00, 0x00, 0x05, 0x50, 0x01, 0x00, 0xff];
+        let mut events = Vec::new();
+        assert_eq!(walk(&bytes, INTEGERS, &mut |event| events.push(event)), Some(bytes.len() - 1));
+        let integer = |field, value| Event::Integer { structure: "Integers", field, value };
+        assert_eq!(events, [Event::Struct("Integers"), integer("second", 300), integer("last", -1)]);
+    }
+
+    #[test]
+    fn walk_field_of_another_type_fails() {
+        assert_eq!(walk(&[0x26, 0x02, 0x00], INTEGERS, &mut |_| ()), None);
+    }
+
+    #[test]
+    fn skip_count_beyond_the_bytes_fails() {
+        assert!(walker(&[0xfc, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00]).list_header().is_none());
+        assert!(walker(&[0xff; 40]).skip_field(WireType::Binary).is_none());
         // 65,536 empty structures, and one more.
         let structures = |last: u8| [vec![0xfc, 0x80 | last, 0x80, 0x04], vec![0; 1 << 17]].concat();
-        assert!(Walker::new(&structures(0)).list().is_some());
-        assert!(Walker::new(&structures(1)).list().is_none());
-        assert!(Walker::new(&[0xff, 0xff, 0xff, 0x7f, 0xcc]).skip(11).is_none());
-        assert!(Walker::new(&[0x1c; 9999]).skip(STRUCT).is_none());
-        assert!(Walker::new(&[0x19; 9999]).skip(LIST).is_none());
+        assert!(walker(&structures(0)).list_header().is_some());
+        assert!(walker(&structures(1)).list_header().is_none());
+        assert!(walker(&[0xff, 0xff, 0xff, 0x7f, 0xcc]).skip_field(WireType::Map).is_none());
+        assert!(walker(&[0x1c; 9999]).skip_field(WireType::Struct).is_none());
+        assert!(walker(&[0x19; 9999]).skip_field(WireType::List).is_none());
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_walked_without_a_panic(bytes in any::<Vec<u8>>(), kind in 0_u8..16) {
-            let mut walker = Walker::new(&bytes);
-            let _ = walker.skip(kind);
-            prop_assert!(walker.remaining() <= bytes.len());
+        fn skip_any_bytes_does_not_panic(bytes in any::<Vec<u8>>(), bits in 1_u8..14) {
+            let mut walker = walker(&bytes);
+            let _ = walker.skip_field(WireType::from_bits(bits).unwrap());
+            prop_assert!(walker.rest.len() <= bytes.len());
         }
     }
 }

@@ -1,8 +1,7 @@
-//! Which configurations were measured: the hash of each record, and no more of it than that takes.
+//! The completed configurations of a tree: the hash of each record, read with as little parsing as possible.
 //!
-//! A record as a save writes it needs no parser to be seen to be whole: it is indented, so the brace that closes it is
-//! the only one at the start of a line, and nothing follows it. A record that was cut short does not end so, and
-//! one that lost blocks has NUL in their place. Whatever looks otherwise is parsed.
+//! A record as a save writes it is indented: its last brace is the only one at the start of a line. A truncated record
+//! does not end so, and one that lost blocks has NUL in their place. Any other record is parsed completely.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,11 +12,13 @@ use std::sync::Arc;
 use serde::Deserializer as _;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 
-use super::config::Configs;
-use super::plan::{Origin, Plan, RecordSchema};
-use super::record::Slot;
-use super::records::{Log, Records};
-use super::{Bad, ScanError, Trouble};
+use super::column::ColumnSource;
+use super::config::ConfigColumns;
+use super::plan::Plan;
+use super::records::ReadLog;
+use super::row::{RecordFile, Row};
+use super::value::FieldValue;
+use super::{RecordError, RecordErrorKind, RecordSchema, ScanError};
 use crate::error::Error;
 use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
@@ -28,98 +29,128 @@ use crate::walk::{Tree, Visit};
 const HASH: &str = "measurement_config_hash";
 const VERSION: &str = "schema_version";
 
-/// The hashes of the configurations below a directory, and what is no result.
+/// The completed configurations of a tree.
+#[derive(Debug, Default)]
+pub struct Completed {
+    /// The `measurement_config_hash` of each record.
+    pub hashes: BTreeSet<String>,
+    /// The records that cannot be read.
+    pub errors: Vec<RecordError>,
+}
+
+/// Return the completed configurations below a root.
+///
+/// # Errors
+///
+/// The root cannot be read; the schema lacks `measurement_config_hash`; the caller cancels.
+///
+/// # Examples
+///
+/// ```
+/// use llem_store::Interrupt;
+/// use llem_store::load::Limit;
+/// use llem_store::scan::{RecordSchema, completed};
+///
+/// # let temp = tempfile::tempdir()?;
+/// # let root = temp.path();
+/// # std::fs::create_dir(root.join("a"))?;
+/// # std::fs::write(root.join("a/result.json"), r#"{"measurement_config_hash": "0123456789abcdef"}"#)?;
+/// let schema = RecordSchema::from_json(
+///     r#"[{"name": "schema_version", "kind": "text", "default": "2.0"},
+///         {"name": "measurement_config_hash", "kind": "text"}]"#,
+/// )?;
+/// let completed = completed(root, &schema, Limit::USUAL, Interrupt::NEVER)?;
+/// assert!(completed.hashes.contains("0123456789abcdef"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn completed(
     root: &Path,
     schema: &RecordSchema,
     limit: Limit,
     interrupt: Interrupt<'_>,
-) -> Result<(BTreeSet<String>, Vec<Bad>), ScanError> {
-    let plan = Plan::new(schema, &[HASH.to_owned()], Vec::new(), usize::MAX, false);
-    let plan = plan.map_err(ScanError::Shape)?.with_limit(limit);
-    let records = Records { plan: Arc::new(plan), types: None };
-    let mut tree = Tree::open(root, Arc::new(Hashes { records }))?;
-    let (mut hashes, mut bad) = (BTreeSet::new(), Vec::new());
+) -> Result<Completed, ScanError> {
+    let plan = Plan::new(schema, &[HASH.to_owned()], Vec::new(), limit)?;
+    let mut tree = Tree::open(root, Arc::new(HashVisitor { plan }))?;
+    let mut completed = Completed::default();
     while let Some(mut chunk) = tree.next(interrupt)? {
-        hashes.extend(chunk.hashes);
-        bad.append(&mut chunk.log.bad);
+        completed.hashes.extend(chunk.hashes);
+        completed.errors.append(&mut chunk.log.errors);
         interrupt.check()?;
     }
-    Ok((hashes, bad))
+    Ok(completed)
 }
 
-struct Hashes {
-    records: Records,
+struct HashVisitor {
+    plan: Plan,
 }
 
 #[derive(Default)]
-struct Chunk {
+struct HashChunk {
     hashes: Vec<String>,
-    log: Log,
+    log: ReadLog,
 }
 
-impl Visit for Hashes {
-    type Chunk = Chunk;
+impl Visit for HashVisitor {
+    type Chunk = HashChunk;
 
-    fn begin(&self) -> Chunk {
-        Chunk::default()
+    fn begin(&self) -> HashChunk {
+        HashChunk::default()
     }
 
-    fn visit(&self, chunk: &mut Chunk, root: &Dir, place: &Path, record: File) {
-        let Chunk { hashes, log } = chunk;
-        log.read(root, place, &record, self.records.plan.limit, |bytes, saved_at| {
-            let glance = self.hash_in(bytes);
-            hashes.push(glance.map_or_else(|| self.parse(root, place, saved_at, bytes), Ok)?);
+    fn visit(&self, chunk: &mut HashChunk, root: &Dir, place: &Path, record: File) {
+        let HashChunk { hashes, log } = chunk;
+        log.read(root, place, &record, self.plan.limit, |file, bytes| {
+            hashes.push(self.find_hash(bytes).map_or_else(|| self.parse(file, bytes), Ok)?);
             Ok(())
         });
     }
 
-    fn fail(&self, chunk: &mut Chunk, error: Error) {
+    fn fail(&self, chunk: &mut HashChunk, error: Error) {
         chunk.log.fail(error);
     }
 
-    fn is_full(&self, _: &Chunk) -> bool {
+    fn is_full(&self, _: &HashChunk) -> bool {
         false
     }
 
-    fn is_empty(&self, chunk: &Chunk) -> bool {
+    fn is_empty(&self, chunk: &HashChunk) -> bool {
         chunk.log.is_empty()
     }
 }
 
-impl Hashes {
-    /// The hash in a record that is as a save writes it; `None` where that cannot be told at a glance.
-    fn hash_in(&self, bytes: &[u8]) -> Option<String> {
-        let is_whole = bytes.starts_with(b"{\n  \"")
+impl HashVisitor {
+    /// Return the hash of a record in the form that a save writes; `None` for any other form.
+    fn find_hash(&self, bytes: &[u8]) -> Option<String> {
+        let is_complete = bytes.starts_with(b"{\n  \"")
             && bytes.ends_with(b"\n}")
             && !bytes.contains(&0)
             && std::str::from_utf8(bytes).is_ok();
-        if !is_whole {
+        if !is_complete {
             return None;
         }
         let mut beginning = serde_json::Deserializer::from_slice(bytes);
-        // What was looked for ends the parsing by an error; so does what is no JSON.
+        // An error ends the parsing: either that of `Beginning` after both fields, or that of invalid JSON.
         let mut found = Beginning::default();
         let _ = beginning.deserialize_map(&mut found);
-        (found.version? == self.records.plan.version).then_some(found.hash?)
+        (found.version? == self.plan.version).then_some(found.hash?)
     }
 
-    /// The hash in any record, as a scan finds it.
-    fn parse(&self, root: &Dir, place: &Path, saved_at: i64, bytes: &[u8]) -> Result<String, Trouble> {
-        let mut configs = Configs::new(&self.records.plan.keys, None);
-        let wanted = self.records.row(&mut configs, root, place, saved_at, bytes)?;
-        let hash = self.records.plan.columns.iter().find_map(|column| match (&column.origin, &wanted) {
-            (Origin::Slot(slot), Some(wanted)) => wanted.slots.get(*slot),
+    /// Parse a record as a scan does, and return its hash.
+    fn parse(&self, file: RecordFile<'_>, bytes: &[u8]) -> Result<String, RecordErrorKind> {
+        let mut configs = ConfigColumns::new(&self.plan.keys, None);
+        let row = Row::parse(&self.plan, &mut configs, file, bytes)?;
+        let hash = self.plan.columns.iter().find_map(|column| match (&column.source, &row) {
+            (ColumnSource::Field(index), Some(row)) => row.values.get(*index),
             _ => None,
         });
         match hash {
-            Some(Slot::Text(hash)) => Ok(hash.clone().into_owned()),
-            _ => Err(Trouble::Fault(RecordFault::Invalid(format!("it lacks {HASH}")))),
+            Some(FieldValue::Text(hash)) => Ok(hash.clone().into_owned()),
+            _ => Err(RecordErrorKind::Fault(RecordFault::Invalid(format!("it lacks {HASH}")))),
         }
     }
 }
 
-/// The fields of a record as far as the hash, which comes early.
+/// The fields of a record up to the hash, which comes early.
 #[derive(Default)]
 struct Beginning {
     version: Option<String>,

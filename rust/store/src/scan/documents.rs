@@ -1,4 +1,4 @@
-//! The bytes of the records of a tree, read ahead of whoever validates them.
+//! The records of a tree as bytes, read ahead of a caller that validates them.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,31 +12,32 @@ use crate::load::Limit;
 use crate::walk::{Tree, Visit};
 use crate::{RECORD, SIDECAR};
 
-/// A record as it is on disk.
+/// A record on disk.
 #[derive(Debug)]
 pub struct Document {
     /// The file.
     pub path: PathBuf,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// Whether a `timeseries.parquet` lies beside it.
+    /// A `timeseries.parquet` lies next to the record.
     pub has_sidecar: bool,
 }
 
-/// The records of a tree, in order.
-pub struct Documents(Tree<Bytes>);
+/// A reader of the records of a tree, in order.
+pub struct Documents(Tree<DocumentVisitor>);
 
-struct Bytes {
+struct DocumentVisitor {
     limit: Limit,
 }
 
 impl Documents {
-    /// Begin to read the records below a directory.
+    /// Begin to read the records below a root.
     pub fn open(root: &Path, limit: Limit) -> Result<Self> {
-        Ok(Self(Tree::open(root, Arc::new(Bytes { limit }))?))
+        Ok(Self(Tree::open(root, Arc::new(DocumentVisitor { limit }))?))
     }
 
-    /// The next records, some dozens; in place of one that cannot be read, or a directory, why. `None` at the end.
+    /// Return the next dozens of records, or the errors of records and directories that cannot be read; `None` at the
+    /// end.
     ///
     /// # Errors
     ///
@@ -46,7 +47,7 @@ impl Documents {
     }
 }
 
-impl Visit for Bytes {
+impl Visit for DocumentVisitor {
     type Chunk = Vec<Result<Document>>;
 
     fn begin(&self) -> Self::Chunk {

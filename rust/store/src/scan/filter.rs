@@ -1,13 +1,15 @@
-//! Which results are wanted: a column compared with a value, on the way through the parser.
+//! Predicate pushdown: conditions on columns, evaluated while records are parsed.
 //!
-//! As in SQL, null is neither equal nor unequal to a value; that it is null can be asked for. A value of another
-//! kind is unequal. NaN is unequal to everything.
+//! As in SQL, null is neither equal nor unequal to a value, but a condition may compare with null itself. A value of
+//! another type is unequal. NaN is unequal to everything.
 
 use std::cmp::Ordering;
 
-use super::plan::{Column, Kind, Origin};
+use super::column::{Column, ColumnSource};
+use super::error::PlanError;
+use super::schema::FieldType;
 
-/// How a column is compared.
+/// A comparison operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
     /// `==`
@@ -22,57 +24,57 @@ pub enum Comparison {
     Greater,
     /// `>=`
     GreaterOrEqual,
-    /// Equal to one of a list.
+    /// Equal to an item of a list.
     In,
-    /// Equal to none of a list.
+    /// Not null, and not equal to any item of a list.
     NotIn,
 }
 
-/// What a column is compared with.
+/// The right side of a comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operand {
     /// Null.
     Null,
     /// A boolean.
     Bool(bool),
-    /// An integer; of a time, microseconds since 1970.
+    /// An integer; for a time, microseconds since 1970.
     Int(i128),
     /// A number.
     Float(f64),
     /// A string.
     Text(String),
-    /// Values to be in, or not in.
+    /// The list of [`Comparison::In`] and [`Comparison::NotIn`].
     List(Vec<Operand>),
 }
 
-/// A condition as it was given.
+/// A condition on a column.
 #[derive(Debug, Clone)]
 pub struct Condition {
     /// The column's name.
     pub column: String,
-    /// How it is compared.
+    /// The operator.
     pub comparison: Comparison,
-    /// With what.
+    /// The right side.
     pub operand: Operand,
 }
 
-/// A condition that fits its column.
+/// A condition that was checked against its column.
 #[derive(Debug)]
-pub struct Filter {
-    pub origin: Origin,
+pub(super) struct Filter {
+    pub source: ColumnSource,
     pub test: Test,
 }
 
-/// What is asked of a value.
+/// A comparison with an operand.
 #[derive(Debug, Clone)]
-pub struct Test {
+pub(super) struct Test {
     pub comparison: Comparison,
     pub operand: Operand,
 }
 
 /// The value of a column in a row.
 #[derive(Debug, Clone, Copy)]
-pub enum Cell<'a> {
+pub(super) enum Cell<'a> {
     Null,
     Bool(bool),
     Int(i128),
@@ -83,26 +85,32 @@ pub enum Cell<'a> {
 }
 
 impl Condition {
-    /// Check that the condition makes sense for its column.
-    pub fn on(self, column: &Column) -> Result<Filter, String> {
+    /// Check that the column can be compared with the operand.
+    pub(super) fn check(self, column: &Column) -> Result<Filter, PlanError> {
         let Self { column: name, comparison, operand } = self;
-        if column.listed
-            || matches!(column.origin, Origin::AllConfig)
-            || !is_scalar(&column.kind, &column.origin)
-        {
-            return Err(format!("{name} holds lists or JSON, which a condition does not compare"));
-        }
-        let fits = |operand: &Operand| match (operand, &column.kind) {
+        let is_key = matches!(column.source, ColumnSource::ConfigKey(_));
+        let holds = match column.field_type {
+            _ if column.listed => return Err(PlanError::NotScalar(name)),
+            _ if is_key => "JSON values",
+            FieldType::Bool => "true or false",
+            FieldType::Int | FieldType::Float => "numbers",
+            FieldType::Time => "times",
+            FieldType::Text => "strings",
+            _ => return Err(PlanError::NotScalar(name)),
+        };
+        let fits = |operand: &Operand| match (operand, &column.field_type) {
             (Operand::Null, _) => matches!(
                 comparison,
                 Comparison::Equal | Comparison::NotEqual | Comparison::In | Comparison::NotIn
             ),
             (Operand::List(_), _) => false,
-            _ if matches!(column.origin, Origin::Config(_)) => true,
-            (Operand::Bool(_), kind) => *kind == Kind::Bool,
-            (Operand::Int(_), kind) => matches!(kind, Kind::Int | Kind::Float | Kind::Time),
-            (Operand::Float(_), kind) => matches!(kind, Kind::Int | Kind::Float),
-            (Operand::Text(_), kind) => *kind == Kind::Text,
+            _ if is_key => true,
+            (Operand::Bool(_), field_type) => *field_type == FieldType::Bool,
+            (Operand::Int(_), field_type) => {
+                matches!(field_type, FieldType::Int | FieldType::Float | FieldType::Time)
+            }
+            (Operand::Float(_), field_type) => matches!(field_type, FieldType::Int | FieldType::Float),
+            (Operand::Text(_), field_type) => *field_type == FieldType::Text,
         };
         let fit = match (comparison, &operand) {
             (Comparison::In | Comparison::NotIn, Operand::List(operands)) => operands.iter().all(fits),
@@ -110,40 +118,22 @@ impl Condition {
             (_, operand) => fits(operand),
         };
         if !fit {
-            let what = match (comparison, &operand) {
-                (Comparison::In | Comparison::NotIn, Operand::List(_)) => "with what is in the list",
-                (Comparison::In | Comparison::NotIn, _) => "by 'in' but with a list",
-                (_, Operand::Null) => "with None but by == and !=",
-                (_, Operand::List(_)) => "with a list but by 'in' and 'not in'",
-                _ => "with a value of another kind",
+            let operand = match (comparison, &operand) {
+                (Comparison::In | Comparison::NotIn, Operand::List(_)) => "with the items of this list",
+                (Comparison::In | Comparison::NotIn, _) => "by 'in' except with a list",
+                (_, Operand::Null) => "with None except by == and !=",
+                (_, Operand::List(_)) => "with a list except by 'in' and 'not in'",
+                _ => "with a value of this type",
             };
-            return Err(format!(
-                "{name} cannot be compared {what}: it holds {}",
-                holds(&column.kind, column)
-            ));
+            return Err(PlanError::Incomparable { column: name, operand, holds });
         }
-        Ok(Filter { origin: column.origin.clone(), test: Test { comparison, operand } })
-    }
-}
-
-fn is_scalar(kind: &Kind, origin: &Origin) -> bool {
-    matches!(origin, Origin::Config(_))
-        || matches!(kind, Kind::Bool | Kind::Int | Kind::Float | Kind::Text | Kind::Time)
-}
-
-fn holds(kind: &Kind, column: &Column) -> &'static str {
-    match kind {
-        _ if matches!(column.origin, Origin::Config(_)) => "JSON values",
-        Kind::Bool => "true or false",
-        Kind::Int | Kind::Float => "numbers",
-        Kind::Time => "times",
-        _ => "strings",
+        Ok(Filter { source: column.source.clone(), test: Test { comparison, operand } })
     }
 }
 
 impl Test {
-    /// Whether it is a number that is asked for.
-    pub fn is_about_numbers(&self) -> bool {
+    /// Return whether the operand is a number, or a list with one.
+    pub fn has_number(&self) -> bool {
         let is_number = |operand: &Operand| matches!(operand, Operand::Int(_) | Operand::Float(_));
         match &self.operand {
             Operand::List(operands) => operands.iter().any(is_number),
@@ -151,13 +141,12 @@ impl Test {
         }
     }
 
-    /// Whether a row with this value is wanted.
+    /// Return whether a value satisfies the comparison.
     pub fn holds(&self, cell: Cell<'_>) -> bool {
         match (self.comparison, &self.operand) {
             (Comparison::In, Operand::List(operands)) => operands.iter().any(|operand| equal(cell, operand)),
             (Comparison::NotIn, Operand::List(operands)) => {
-                let may_be = !matches!(cell, Cell::Null);
-                may_be && !operands.iter().any(|operand| equal(cell, operand))
+                !matches!(cell, Cell::Null) && !operands.iter().any(|operand| equal(cell, operand))
             }
             (Comparison::NotEqual, Operand::Null) => !matches!(cell, Cell::Null),
             (Comparison::Equal, operand) => equal(cell, operand),
@@ -190,13 +179,9 @@ fn compare(cell: Cell<'_>, operand: &Operand) -> Option<Ordering> {
     }
 }
 
-/// An integer against a float, exactly: a float that the integer is rounded to may still differ from it.
+/// Compare an integer with a float exactly: the float that the integer rounds to may still differ from it.
 fn compare_mixed(integer: i128, float: f64) -> Option<Ordering> {
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "and what is lost is looked at"
-    )]
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "the loss is checked")]
     match (integer as f64).partial_cmp(&float) {
         Some(Ordering::Equal) => Some(integer.cmp(&(float as i128))),
         order => order,
@@ -212,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_neither_equal_nor_unequal_to_a_value() {
+    fn compare_null_is_neither_equal_nor_unequal() {
         for comparison in
             [Comparison::Equal, Comparison::NotEqual, Comparison::Less, Comparison::GreaterOrEqual]
         {
@@ -225,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_and_floats_compare_exactly() {
+    fn compare_integer_with_float_is_exact() {
         let large = (1_i128 << 53) + 1;
         assert!(holds(Cell::Int(large), Comparison::Greater, Operand::Float(9_007_199_254_740_992.0)));
         assert!(holds(Cell::Float(9_007_199_254_740_992.0), Comparison::Less, Operand::Int(large)));
@@ -235,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_different_kinds_are_unequal_and_not_ordered() {
+    fn compare_different_types_is_unequal_and_unordered() {
         assert!(holds(Cell::Text("8"), Comparison::NotEqual, Operand::Int(8)));
         assert!(holds(Cell::Other, Comparison::NotIn, Operand::List(vec![Operand::Int(8)])));
         assert!(!holds(Cell::Text("8"), Comparison::Greater, Operand::Int(7)));

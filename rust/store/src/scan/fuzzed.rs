@@ -1,32 +1,34 @@
-//! A record read for a fuzz target, and what was read of it as JSON.
+//! The parsed values of a record as JSON, for a fuzz target.
 
 use serde_json::{Value, json};
 
-use super::plan::{Origin, Plan};
-use super::record::{self, Slot};
+use super::column::ColumnSource;
+use super::plan::Plan;
+use super::record;
+use super::value::FieldValue;
 
-/// What the columns of a plan tell of a record, and the text of its configuration.
-pub fn read<'b>(bytes: &'b [u8], plan: &Plan) -> Result<(Vec<Value>, Option<&'b str>), String> {
-    let row = record::read(bytes, &plan.record, plan.slots).map_err(|error| error.to_string())?;
-    let told = plan.columns.iter().map(|column| match column.origin {
-        Origin::Slot(slot) => value(&row.slots[slot]),
+/// Return the values of the columns of a plan, and the text of the configuration.
+pub(crate) fn read<'b>(bytes: &'b [u8], plan: &Plan) -> Result<(Vec<Value>, Option<&'b str>), String> {
+    let row = record::parse(bytes, plan).map_err(|error| error.to_string())?;
+    let values = plan.columns.iter().map(|column| match column.source {
+        ColumnSource::Field(index) => to_json(&row.values[index]),
         _ => Value::Null,
     });
-    Ok((told.collect(), row.config))
+    Ok((values.collect(), row.config))
 }
 
-fn value(slot: &Slot<'_>) -> Value {
-    match slot {
-        Slot::Null => Value::Null,
-        Slot::Bool(value) => json!(value),
-        Slot::Int(value) => json!(value),
-        Slot::Float(value) => float(*value),
-        Slot::Text(text) => json!(text),
-        Slot::Time(..) => json!("a time"),
-        Slot::Floats(floats) => floats.iter().copied().map(float).collect(),
-        Slot::Texts(texts) => json!(texts),
-        Slot::Json(text) => serde_json::from_str(text).unwrap_or_else(|error| json!(error.to_string())),
-        Slot::Items(items) => items.iter().map(value).collect(),
+fn to_json(value: &FieldValue<'_>) -> Value {
+    match value {
+        FieldValue::Null => Value::Null,
+        FieldValue::Bool(value) => json!(value),
+        FieldValue::Int(value) => json!(value),
+        FieldValue::Float(value) => float(*value),
+        FieldValue::Text(text) => json!(text),
+        FieldValue::Time(..) => json!("a time"),
+        FieldValue::Floats(floats) => floats.iter().copied().map(float).collect(),
+        FieldValue::Texts(texts) => json!(texts),
+        FieldValue::Json(text) => serde_json::from_str(text).unwrap_or_else(|error| json!(error.to_string())),
+        FieldValue::Items(items) => items.iter().map(to_json).collect(),
     }
 }
 

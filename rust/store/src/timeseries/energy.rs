@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 
 use arrow_array::{Float32Array, Float64Array, Int32Array};
 
-/// The number that stands for the whole system where a GPU's would.
+/// The `gpu_index` of the whole system.
 pub const SYSTEM: i32 = -1;
 
-/// What one GPU, or the whole system, took.
+/// The power and energy of one GPU, or of the whole system.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Power {
-    /// Rows that have a power and a time.
+    /// Number of rows with a power and a time.
     pub rows: usize,
-    /// The integral of power over time, joules; 0 where fewer than two rows have a power.
+    /// Integral of power over time, joules; 0 for fewer than two such rows.
     pub energy_j: f64,
-    /// The mean of the rows, watts; `None` where there are none.
+    /// Mean power of the rows, watts; `None` without such rows.
     pub mean_w: Option<f64>,
 }
 
-/// Integrate power over time, for each GPU that has rows.
+/// Integrate power over time for each `gpu_index`.
 ///
-/// Rows are taken in the order of their times. Those without a power or a time (null or NaN) are left out, and
-/// the trapezoid between their neighbours spans the gap. The arrays have one length.
+/// The rows are sorted by time. Rows without a power or a time (null or NaN) are omitted, and the trapezoid between
+/// their neighbours spans the gap. The arrays must have one length.
 #[must_use]
 pub fn per_gpu(
     timestamp_s: &Float64Array,
@@ -38,7 +38,7 @@ pub fn per_gpu(
     traces.into_iter().map(|(gpu, trace)| (gpu, integrate(trace))).collect()
 }
 
-/// The whole system where it has a power, else the sum over the GPUs: a system's power has its GPUs' in it.
+/// Return the total: the whole system if it has a power, which includes its GPUs, else the sum over the GPUs.
 #[must_use]
 pub fn total(per_gpu: &BTreeMap<i32, Power>) -> Power {
     if let Some(&system) = per_gpu.get(&SYSTEM).filter(|system| system.rows > 0) {
@@ -54,7 +54,7 @@ pub fn total(per_gpu: &BTreeMap<i32, Power>) -> Power {
     })
 }
 
-/// Seconds from the first row to the last; 0 where there are fewer than two.
+/// Return the seconds from the first row to the last; 0 for fewer than two rows.
 #[must_use]
 pub fn duration_s(timestamp_s: &Float64Array) -> f64 {
     let times = timestamp_s.values().iter().filter(|time| time.is_finite());
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     #[allow(clippy::float_cmp, reason = "sums of small integers are exact")]
-    fn the_trapezoid_spans_what_is_missing() {
+    fn integrate_missing_samples_spans_the_gap() {
         assert_eq!(energy(&[(0.0, 0, Some(100.0)), (1.0, 0, Some(200.0)), (3.0, 0, Some(0.0))]), 350.0);
         assert_eq!(energy(&[(0.0, 0, Some(100.0)), (1.0, 0, None), (2.0, 0, Some(100.0))]), 200.0);
         assert_eq!(energy(&[(0.0, 0, Some(100.0)), (1.0, 0, Some(f32::NAN)), (2.0, 0, Some(100.0))]), 200.0);
@@ -106,12 +106,13 @@ mod tests {
 
     #[test]
     #[allow(clippy::float_cmp, reason = "sums of small integers are exact")]
-    fn a_system_is_not_counted_beside_its_gpus() {
+    fn total_with_a_system_omits_its_gpus() {
         let gpus = [(0.0, 0, Some(10.0)), (1.0, 0, Some(10.0)), (0.0, 1, Some(5.0)), (1.0, 1, Some(5.0))];
         assert_eq!((energy(&gpus), total(&powers(&gpus)).mean_w), (15.0, Some(15.0)));
         let with_system = [&gpus[..], &[(0.0, SYSTEM, Some(40.0)), (1.0, SYSTEM, Some(40.0))]].concat();
         assert_eq!((energy(&with_system), total(&powers(&with_system)).mean_w), (40.0, Some(40.0)));
-        let silent_system = [&gpus[..], &[(0.0, SYSTEM, None), (1.0, SYSTEM, Some(f32::NAN))]].concat();
-        assert_eq!((energy(&silent_system), powers(&silent_system).len()), (15.0, 3));
+        let system_without_power =
+            [&gpus[..], &[(0.0, SYSTEM, None), (1.0, SYSTEM, Some(f32::NAN))]].concat();
+        assert_eq!((energy(&system_without_power), powers(&system_without_power).len()), (15.0, 3));
     }
 }

@@ -1,5 +1,6 @@
-//! A power trace read into memory, in the usual columns and types.
+//! Reading a power trace into memory, in the standard columns and types.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,18 +17,43 @@ use super::batches::{Batches, TraceFile};
 use super::schema;
 use crate::error::Result;
 
-/// Up to here every whole number is a float64.
+/// Every integer up to here is a float64.
 const EXACT: i128 = 1 << 53;
 
-/// Read the usual columns of a Parquet file, whatever else it has; see [`schema`].
+/// Read the standard columns of a Parquet file; see [`schema`].
 ///
-/// A file without `gpu_index` is of GPU 0; other columns that are not there are null. Numbers of other types
-/// are converted where they fit.
+/// A file without `gpu_index` is of GPU 0; other absent columns are null. Numbers of other types are converted if
+/// they fit.
 ///
 /// # Errors
 ///
-/// [`Error::DamagedTrace`] where the file is not whole; [`Error::NotATrace`] where it lacks `timestamp_s` or
-/// `power_w`, where a column holds what does not fit, or where it has more than 2^25 rows.
+/// [`Error::DamagedTrace`](crate::Error::DamagedTrace) if the file is incomplete;
+/// [`Error::NotATrace`](crate::Error::NotATrace) if it lacks `timestamp_s` or `power_w`, has a value that does not
+/// fit its column, or has more than 2^25 rows.
+///
+/// # Examples
+///
+/// ```
+/// use arrow_array::RecordBatch;
+/// use llem_store::timeseries::{self, Columns};
+///
+/// # let temp = tempfile::tempdir()?;
+/// # let path = temp.path().join("timeseries.parquet");
+/// let columns = Columns {
+///     timestamp_s: vec![0.0, 1.0],
+///     gpu_index: vec![0, 0],
+///     power_w: vec![Some(250.0), Some(251.0)],
+///     temperature_c: vec![None; 2],
+///     memory_used_mb: vec![None; 2],
+///     memory_total_mb: vec![None; 2],
+///     sm_utilisation_pct: vec![None; 2],
+///     throttle_reasons: vec![None; 2],
+/// };
+/// timeseries::write(&path, &RecordBatch::try_from(columns)?)?;
+/// let trace = timeseries::read(&path)?;
+/// assert_eq!(trace.num_rows(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read(path: &Path) -> Result<RecordBatch> {
     let file = TraceFile::open(path)?;
     for required in ["timestamp_s", "power_w"] {
@@ -39,17 +65,17 @@ pub fn read(path: &Path) -> Result<RecordBatch> {
     let schema = schema();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let mut batches = file.batches(&names)?;
-    let mut columns = Columns::default();
+    let mut columns = ColumnBuilders::default();
     while let Some(batch) = batches.next() {
         let batch = batch?;
-        columns.append(&batch).map_err(|reason| batches.not_a_trace(reason))?;
+        columns.append(&batch).map_err(|fault| batches.not_a_trace(fault.to_string()))?;
     }
     columns.finish(&batches)
 }
 
-/// The usual columns, as far as they have been read.
+/// Builders of the standard columns.
 #[derive(Default)]
-struct Columns {
+struct ColumnBuilders {
     rows: usize,
     timestamp_s: PrimitiveBuilder<Float64Type>,
     gpu_index: PrimitiveBuilder<Int32Type>,
@@ -60,8 +86,8 @@ struct Columns {
 const FLOATS: [&str; 5] =
     ["power_w", "temperature_c", "memory_used_mb", "memory_total_mb", "sm_utilisation_pct"];
 
-impl Columns {
-    fn append(&mut self, batch: &RecordBatch) -> Result<(), String> {
+impl ColumnBuilders {
+    fn append(&mut self, batch: &RecordBatch) -> Result<(), ColumnFault> {
         let rows = batch.num_rows();
         let or_nulls = |name: &str| {
             batch.column_by_name(name).cloned().unwrap_or_else(|| new_null_array(&DataType::Null, rows))
@@ -73,7 +99,7 @@ impl Columns {
         let timestamp_s = or_nulls("timestamp_s");
         for (name, column) in [("timestamp_s", &timestamp_s), ("gpu_index", &gpu_index)] {
             if column.logical_null_count() > 0 {
-                return Err(format!("its column {name} has nulls"));
+                return Err(ColumnFault::Nulls(name));
             }
         }
         append(&mut self.timestamp_s, "timestamp_s", &timestamp_s, self.rows, to_f64)?;
@@ -96,40 +122,57 @@ impl Columns {
     }
 }
 
-/// A number as a file may have it.
+/// The reason why a column is not one of a power trace.
+#[derive(Debug, thiserror::Error)]
+enum ColumnFault {
+    #[error("its column {0} has nulls")]
+    Nulls(&'static str),
+    #[error("its column {name} expects numbers, got {data_type}")]
+    NotNumbers { name: &'static str, data_type: DataType },
+    #[error("its column {name} expects {expected}, got {value} in row {row}")]
+    OutOfRange { name: &'static str, row: usize, value: Number, expected: DataType },
+}
+
+/// A number in a file.
 #[derive(Debug, Clone, Copy)]
 enum Number {
     Float(f64),
     Integer(i128),
 }
 
-/// Append a column of any numeric type; `rows` are those before it.
+/// Append a column of any numeric type after `rows` rows.
 fn append<T: ArrowPrimitiveType>(
     builder: &mut PrimitiveBuilder<T>,
-    name: &str,
+    name: &'static str,
     column: &ArrayRef,
     rows: usize,
     convert: impl Fn(Number) -> Option<T::Native>,
-) -> Result<(), String> {
+) -> Result<(), ColumnFault> {
     if let Some(column) = column.as_primitive_opt::<T>() {
         builder.append_array(column);
         return Ok(());
     }
     let Some(numbers) = numbers(column) else {
-        return Err(format!("its column {name} holds {}, not numbers", column.data_type()));
+        return Err(ColumnFault::NotNumbers { name, data_type: column.data_type().clone() });
     };
     for (row, number) in numbers.into_iter().enumerate() {
         match number.map(|number| convert(number).ok_or(number)).transpose() {
             Ok(value) => builder.append_option(value),
-            Err(Number::Float(value)) => return Err(unfit(name, rows + row, value, &T::DATA_TYPE)),
-            Err(Number::Integer(value)) => return Err(unfit(name, rows + row, value, &T::DATA_TYPE)),
+            Err(value) => {
+                return Err(ColumnFault::OutOfRange { name, row: rows + row, value, expected: T::DATA_TYPE });
+            }
         }
     }
     Ok(())
 }
 
-fn unfit(name: &str, row: usize, value: impl std::fmt::Display, target: &DataType) -> String {
-    format!("its column {name} holds {value} in row {row}, which is no {target}")
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Float(value) => value.fmt(f),
+            Self::Integer(value) => value.fmt(f),
+        }
+    }
 }
 
 fn numbers(column: &ArrayRef) -> Option<Vec<Option<Number>>> {
@@ -163,8 +206,8 @@ fn to_f64(number: Number) -> Option<f64> {
     }
 }
 
-/// The nearest float32; a finite number beyond the largest is none.
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "rounding is what is meant")]
+/// Return the nearest float32; `None` for a finite number beyond the largest.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "rounding is intended")]
 fn to_f32(number: Number) -> Option<f32> {
     match number {
         Number::Float(value) => Some(value as f32).filter(|near| near.is_infinite() == value.is_infinite()),
@@ -180,7 +223,7 @@ fn to_i64(number: Number) -> Option<i64> {
     to_integer(number)?.try_into().ok()
 }
 
-/// The whole number that a float is: a table with nulls has its integers so.
+/// Return an integer, also from a float without a fraction: a pandas column with nulls has its integers so.
 #[allow(clippy::cast_possible_truncation, clippy::float_cmp, reason = "checked to be exact")]
 fn to_integer(number: Number) -> Option<i128> {
     match number {
@@ -215,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_comes_back_as_it_was_written() {
+    fn read_returns_the_written_trace() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("x.parquet");
         for rows in [0, 1, 40_000] {
@@ -225,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_hold_the_columns_that_were_asked_for_and_are_there() {
+    fn batches_hold_the_requested_columns_that_exist() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("x.parquet");
         write(&path, &trace(40_000)).unwrap();
@@ -243,20 +286,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_cut_anywhere_is_damaged() {
+    fn read_truncated_file_reports_damage() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("x.parquet");
         write(&path, &trace(600)).unwrap();
-        let whole = fs::read(&path).unwrap();
-        for cut in (0..whole.len()).filter(|cut| cut % 31 == 0 || whole.len() - cut < 64) {
-            fs::write(&path, &whole[..cut]).unwrap();
+        let complete = fs::read(&path).unwrap();
+        for cut in (0..complete.len()).filter(|cut| cut % 31 == 0 || complete.len() - cut < 64) {
+            fs::write(&path, &complete[..cut]).unwrap();
             let error = read(&path).unwrap_err();
             assert!(matches!(error, Error::DamagedTrace { .. }), "{cut}: {error}");
         }
     }
 
     #[test]
-    fn numbers_are_converted_where_they_fit() {
+    fn convert_number_out_of_range_returns_none() {
         assert_eq!(to_f64(Number::Integer(1 << 53)), Some(9_007_199_254_740_992.0));
         assert_eq!(to_f64(Number::Integer((1 << 53) + 1)), None);
         assert_eq!(to_f32(Number::Float(1e39)), None);
@@ -268,7 +311,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn changed_bytes_are_read_or_refused_without_a_panic(
+        fn read_changed_bytes_does_not_panic(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)
         ) {
             let temp = tempfile::tempdir().unwrap();

@@ -1,56 +1,54 @@
-//! Values that no schema knows: which kinds occur, the type that holds them all, and the array that they become.
+//! Inference of the type of a column from the JSON types of its values.
 //!
-//! A value is kept as its JSON text until the type of its column is known.
+//! A column keeps the JSON texts of its values until its type is known.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
 use arrow_array::builder::{
     ArrayBuilder, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder, UInt64Builder,
 };
-use arrow_schema::{DataType, Field};
-use serde::de::{SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use arrow_schema::DataType;
 
-use crate::json::text::{minify, text_of};
+use super::column::list_of;
+use crate::json::text::{items, minify, text_of};
 
-/// Which kinds of values occur, as sets of bits.
+/// The JSON types that occur among values, as sets of bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Kinds {
-    /// Of values that are no lists.
+pub(super) struct JsonTypes {
+    /// The types of values outside lists.
     scalars: u16,
-    /// Of the items of lists.
+    /// The types of list items.
     items: u16,
     lists: bool,
 }
 
-impl Kinds {
+impl JsonTypes {
     const BOOL: u16 = 1;
-    /// An integer of 64 bits with a sign.
+    /// A signed 64-bit integer.
     const INT: u16 = 1 << 1;
-    /// A larger one, of 64 bits without.
+    /// A larger, unsigned 64-bit integer.
     const UNSIGNED: u16 = 1 << 2;
     const NEGATIVE: u16 = 1 << 3;
-    /// An integer that no float is equal to.
+    /// An integer that no float equals.
     const INEXACT: u16 = 1 << 4;
     const FLOAT: u16 = 1 << 5;
     const TEXT: u16 = 1 << 6;
-    /// A float that is not finite, by its name.
+    /// The name of a non-finite float.
     const NOT_FINITE: u16 = 1 << 7;
-    /// An object, a list in a list, an integer that no column holds.
+    /// An object, a list within a list, or an integer beyond 64 bits.
     const OTHER: u16 = 1 << 8;
 
     fn of(text: &str) -> Self {
         if text.starts_with('[') {
-            let items = items(text).into_iter().filter(|item| *item != "null");
-            Self { items: items.fold(0, |kinds, item| kinds | kind(item)), lists: true, scalars: 0 }
+            let items = items(text).filter(|item| *item != "null");
+            Self { items: items.fold(0, |types, item| types | scalar_type(item)), lists: true, scalars: 0 }
         } else {
-            Self { scalars: kind(text), ..Self::default() }
+            Self { scalars: scalar_type(text), ..Self::default() }
         }
     }
 
-    /// The kinds of both.
+    /// Return the union of two sets.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -60,83 +58,84 @@ impl Kinds {
         }
     }
 
-    /// Whatever occurs, which JSON text alone holds.
+    /// Return the set that only JSON text holds.
     pub fn any() -> Self {
         Self { scalars: Self::OTHER, ..Self::default() }
     }
 
-    /// The type that holds all of them.
-    pub fn decide(self) -> Type {
+    /// Return the column type that holds all of them.
+    pub fn column_type(self) -> ColumnType {
         match (self.lists, self.scalars) {
-            (false, scalars) => decide(scalars),
-            (true, 0) => match decide(self.items) {
-                Type::Int => Type::Ints,
-                Type::Float => Type::Floats,
-                Type::Text => Type::Texts,
-                _ => Type::Json,
+            (false, scalars) => column_type(scalars),
+            (true, 0) => match column_type(self.items) {
+                ColumnType::Int => ColumnType::Ints,
+                ColumnType::Float => ColumnType::Floats,
+                ColumnType::Text => ColumnType::Texts,
+                _ => ColumnType::Json,
             },
-            (true, _) => Type::Json,
+            (true, _) => ColumnType::Json,
         }
     }
 
-    /// Whether a value fits the type that was decided before it was seen.
-    pub fn take(self, text: &str) -> bool {
-        let decided = self.decide();
-        decided == Type::Json || self.and(Self::of(text)).decide() == decided
+    /// Return whether a value leaves the column type as it is.
+    pub fn admits(self, text: &str) -> bool {
+        let known = self.column_type();
+        known == ColumnType::Json || self.and(Self::of(text)).column_type() == known
     }
 }
 
-/// The kind of one value that is no list, as a set of bits.
-fn kind(text: &str) -> u16 {
+/// Return the type of a value outside a list, as a set of bits.
+fn scalar_type(text: &str) -> u16 {
     match text.as_bytes().first() {
-        Some(b't' | b'f') => Kinds::BOOL,
-        Some(b'"') if is_not_finite(text) => Kinds::NOT_FINITE,
-        Some(b'"') => Kinds::TEXT,
-        Some(b'{' | b'[') | None => Kinds::OTHER,
-        _ if text.contains(['.', 'e', 'E']) => Kinds::FLOAT,
-        _ => kind_of_integer(text),
+        Some(b't' | b'f') => JsonTypes::BOOL,
+        Some(b'"') if is_not_finite(text) => JsonTypes::NOT_FINITE,
+        Some(b'"') => JsonTypes::TEXT,
+        Some(b'{' | b'[') | None => JsonTypes::OTHER,
+        _ if text.contains(['.', 'e', 'E']) => JsonTypes::FLOAT,
+        _ => integer_type(text),
     }
 }
 
-fn kind_of_integer(text: &str) -> u16 {
-    let sign = if text.starts_with('-') { Kinds::NEGATIVE } else { 0 };
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "whether any is lost")]
-    let exact = |integer: i128| if (integer as f64) as i128 == integer { 0 } else { Kinds::INEXACT };
+fn integer_type(text: &str) -> u16 {
+    let sign = if text.starts_with('-') { JsonTypes::NEGATIVE } else { 0 };
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "the loss is checked")]
+    let exact = |integer: i128| if (integer as f64) as i128 == integer { 0 } else { JsonTypes::INEXACT };
     match (text.parse::<i64>(), text.parse::<u64>()) {
-        (Ok(number), _) => sign | Kinds::INT | exact(number.into()),
-        (_, Ok(number)) => Kinds::UNSIGNED | exact(number.into()),
-        _ => Kinds::OTHER,
+        (Ok(number), _) => sign | JsonTypes::INT | exact(number.into()),
+        (_, Ok(number)) => JsonTypes::UNSIGNED | exact(number.into()),
+        _ => JsonTypes::OTHER,
     }
 }
 
-/// The type that holds all kinds of a set.
-fn decide(kinds: u16) -> Type {
-    let only = |allowed: u16| kinds & !allowed == 0;
-    let integers = Kinds::INT | Kinds::NEGATIVE | Kinds::UNSIGNED;
-    if kinds == 0 {
-        Type::Json
-    } else if only(Kinds::BOOL) {
-        Type::Bool
-    } else if only(Kinds::INT | Kinds::NEGATIVE | Kinds::INEXACT) {
-        Type::Int
-    } else if only(Kinds::INT | Kinds::UNSIGNED | Kinds::INEXACT) {
-        Type::Unsigned
-    } else if only(Kinds::TEXT | Kinds::NOT_FINITE) {
-        Type::Text
-    } else if only(integers | Kinds::FLOAT | Kinds::NOT_FINITE) {
-        Type::Float
+/// Return the column type that holds all types of a set.
+fn column_type(types: u16) -> ColumnType {
+    let only = |allowed: u16| types & !allowed == 0;
+    let integers = JsonTypes::INT | JsonTypes::NEGATIVE | JsonTypes::UNSIGNED;
+    if types == 0 {
+        ColumnType::Json
+    } else if only(JsonTypes::BOOL) {
+        ColumnType::Bool
+    } else if only(JsonTypes::INT | JsonTypes::NEGATIVE | JsonTypes::INEXACT) {
+        ColumnType::Int
+    } else if only(JsonTypes::INT | JsonTypes::UNSIGNED | JsonTypes::INEXACT) {
+        ColumnType::Unsigned
+    } else if only(JsonTypes::TEXT | JsonTypes::NOT_FINITE) {
+        ColumnType::Text
+    } else if only(integers | JsonTypes::FLOAT | JsonTypes::NOT_FINITE) {
+        ColumnType::Float
     } else {
-        Type::Json
+        ColumnType::Json
     }
 }
 
-pub fn is_not_finite(text: &str) -> bool {
+/// Return whether a JSON text is the name of a non-finite float.
+pub(super) fn is_not_finite(text: &str) -> bool {
     matches!(text, "\"NaN\"" | "\"Infinity\"" | "\"-Infinity\"")
 }
 
-/// The type of a column of values from the configuration.
+/// The type of a column of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Type {
+pub(super) enum ColumnType {
     Bool,
     Int,
     Unsigned,
@@ -145,51 +144,50 @@ pub enum Type {
     Ints,
     Floats,
     Texts,
-    /// The text of each value: they differ in kind, or are objects, or integers of more than 64 bits.
+    /// The JSON text of each value: they differ in type, are objects, or are integers beyond 64 bits.
     Json,
 }
 
-impl Type {
+impl ColumnType {
     pub fn data_type(self) -> DataType {
-        let list = |item| DataType::List(Arc::new(Field::new_list_field(item, true)));
         match self {
             Self::Bool => DataType::Boolean,
             Self::Int => DataType::Int64,
             Self::Unsigned => DataType::UInt64,
             Self::Float => DataType::Float64,
             Self::Text | Self::Json => DataType::Utf8,
-            Self::Ints => list(DataType::Int64),
-            Self::Floats => list(DataType::Float64),
-            Self::Texts => list(DataType::Utf8),
+            Self::Ints => list_of(DataType::Int64),
+            Self::Floats => list_of(DataType::Float64),
+            Self::Texts => list_of(DataType::Utf8),
         }
     }
 }
 
-/// Values of some rows, and which kinds occur among them.
+/// The JSON texts of a column, and the types that occur among them.
 #[derive(Debug, Default)]
-pub struct Untyped {
-    pub kinds: Kinds,
-    /// Some row has it, if only as null.
+pub(super) struct JsonColumn {
+    pub types: JsonTypes,
+    /// A row has a value, or null.
     pub occurs: bool,
     rows: Vec<u32>,
     ends: Vec<usize>,
     text: String,
 }
 
-impl Untyped {
-    /// Add a row's value; rows come in order, and null is no value.
+impl JsonColumn {
+    /// Append a row's value; rows come in order, and null is not a value.
     pub fn push(&mut self, row: usize, text: &str) {
         self.occurs = true;
         if text == "null" {
             return;
         }
-        self.kinds = self.kinds.and(Kinds::of(text));
+        self.types = self.types.and(JsonTypes::of(text));
         self.rows.push(u32::try_from(row).unwrap_or(u32::MAX));
         self.text.push_str(text);
         self.ends.push(self.text.len());
     }
 
-    /// Bytes in memory, roughly.
+    /// Return the approximate bytes in memory.
     pub fn size(&self) -> usize {
         self.text.len() + 16 * self.rows.len()
     }
@@ -211,52 +209,52 @@ impl Untyped {
         })
     }
 
-    /// The array of all rows, of a type that holds what occurs.
-    pub fn array(&self, kind: Type, rows: usize) -> ArrayRef {
-        match kind {
-            Type::Bool => {
+    /// Build the array of all rows, of a type that holds the values.
+    pub fn array(&self, column_type: ColumnType, rows: usize) -> ArrayRef {
+        match column_type {
+            ColumnType::Bool => {
                 let mut builder = BooleanBuilder::with_capacity(rows);
                 self.values(rows).for_each(|value| builder.append_option(value.map(|text| text == "true")));
                 Arc::new(builder.finish())
             }
-            Type::Int => {
+            ColumnType::Int => {
                 let mut builder = Int64Builder::with_capacity(rows);
                 self.values(rows)
                     .for_each(|value| builder.append_option(value.and_then(|text| text.parse().ok())));
                 Arc::new(builder.finish())
             }
-            Type::Unsigned => {
+            ColumnType::Unsigned => {
                 let mut builder = UInt64Builder::with_capacity(rows);
                 self.values(rows)
                     .for_each(|value| builder.append_option(value.and_then(|text| text.parse().ok())));
                 Arc::new(builder.finish())
             }
-            Type::Float => {
+            ColumnType::Float => {
                 let mut builder = Float64Builder::with_capacity(rows);
                 self.values(rows).for_each(|value| builder.append_option(value.and_then(float_of)));
                 Arc::new(builder.finish())
             }
-            Type::Text => {
+            ColumnType::Text => {
                 let mut builder = StringBuilder::with_capacity(rows, self.text.len());
                 self.values(rows).for_each(|value| builder.append_option(value.map(text_of)));
                 Arc::new(builder.finish())
             }
-            Type::Json => {
+            ColumnType::Json => {
                 let mut builder = StringBuilder::with_capacity(rows, self.text.len());
                 self.values(rows).for_each(|value| builder.append_option(value.map(minify)));
                 Arc::new(builder.finish())
             }
-            Type::Ints => {
+            ColumnType::Ints => {
                 let mut builder = ListBuilder::new(Int64Builder::new());
                 self.lists(rows, &mut builder, |items, text| {
                     items.append_option(text.and_then(|text| text.parse().ok()));
                 })
             }
-            Type::Floats => {
+            ColumnType::Floats => {
                 let mut builder = ListBuilder::new(Float64Builder::new());
                 self.lists(rows, &mut builder, |items, text| items.append_option(text.and_then(float_of)))
             }
-            Type::Texts => {
+            ColumnType::Texts => {
                 let mut builder = ListBuilder::new(StringBuilder::new());
                 self.lists(rows, &mut builder, |items, text| items.append_option(text.map(text_of)))
             }
@@ -281,41 +279,12 @@ impl Untyped {
     }
 }
 
-/// A number, or one that is not finite by its name.
-pub fn float_of(text: &str) -> Option<f64> {
+/// Parse a number, or the name of a non-finite float.
+pub(super) fn float_of(text: &str) -> Option<f64> {
     match text {
         "\"NaN\"" => Some(f64::NAN),
         "\"Infinity\"" => Some(f64::INFINITY),
         "\"-Infinity\"" => Some(f64::NEG_INFINITY),
         number => number.parse().ok(),
-    }
-}
-
-fn items(text: &str) -> Vec<&str> {
-    serde_json::from_str::<Items<'_>>(text).map(|items| items.0).unwrap_or_default()
-}
-
-/// The texts of the items of a list.
-struct Items<'de>(Vec<&'de str>);
-
-impl<'de> serde::Deserialize<'de> for Items<'de> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Items<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = list.next_element::<&'de RawValue>()? {
-                    items.push(item.get());
-                }
-                Ok(Items(items))
-            }
-        }
-        deserializer.deserialize_seq(List)
     }
 }

@@ -1,0 +1,106 @@
+//! The errors of scans.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use arrow_schema::{ArrowError, DataType};
+
+use crate::error::Error;
+use crate::load::RecordFault;
+
+/// The reason why a scan stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanError {
+    /// The root cannot be read, or the caller cancelled.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// A record or a power trace cannot be read, and the options stop the scan at the first.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The scan asks for something that its columns cannot answer.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Arrow failed.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+}
+
+/// The reason why columns or conditions cannot be read from a tree.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// No field has this name.
+    #[error("there is no column {0}")]
+    UnknownColumn(String),
+    /// A column of the configuration has an invalid name.
+    #[error("{0:?} is not the name of a key; join keys with dots, and quote a key that has a dot")]
+    InvalidKey(String),
+    /// A condition names a column without scalar values.
+    #[error("{0} holds lists or JSON, which a condition does not compare")]
+    NotScalar(String),
+    /// A condition compares a column with an operand of another type.
+    #[error("{column} cannot be compared {operand}: it holds {holds}")]
+    Incomparable {
+        /// The column.
+        column: String,
+        /// The operand, in words.
+        operand: &'static str,
+        /// The values of the column, in words.
+        holds: &'static str,
+    },
+    /// The configurations have too many keys for a table.
+    #[error(
+        "the configurations of these results have more than {limit} different keys; name the columns to read"
+    )]
+    TooManyKeys {
+        /// The maximum.
+        limit: usize,
+    },
+    /// No power trace has a column of this name.
+    #[error("no trace has a column {0}")]
+    UnknownTraceColumn(String),
+    /// Two power traces have a column in types that no common type holds.
+    #[error("the column {column} is {one} in one trace and {other} in another")]
+    TraceTypes {
+        /// The column.
+        column: String,
+        /// Its type in one trace.
+        one: DataType,
+        /// Its type in another.
+        other: DataType,
+    },
+}
+
+/// The error of a record or power trace that is not a row, or of a directory that cannot be read.
+#[derive(Debug)]
+pub struct RecordError {
+    /// The file or directory.
+    pub path: PathBuf,
+    /// The size of the file in bytes.
+    pub size: u64,
+    /// The reason.
+    pub kind: RecordErrorKind,
+}
+
+/// The kinds of a [`RecordError`].
+#[derive(Debug)]
+pub enum RecordErrorKind {
+    /// The file cannot be read.
+    Io(Error),
+    /// The file is not a record of this schema line.
+    Fault(RecordFault),
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            RecordErrorKind::Io(error) => error.fmt(f),
+            RecordErrorKind::Fault(fault) => {
+                write!(f, "{} ({} bytes) {fault}", self.path.display(), self.size)
+            }
+        }
+    }
+}
+
+impl std::error::Error for RecordError {}

@@ -1,0 +1,65 @@
+//! Names of the keys of configurations.
+
+use std::borrow::Cow;
+
+use super::error::PlanError;
+
+/// The requested keys of the configuration.
+#[derive(Debug, Default)]
+pub(super) struct ConfigKeys {
+    /// Every key is a column.
+    pub all: bool,
+    pub paths: Vec<Vec<String>>,
+}
+
+impl ConfigKeys {
+    pub fn request_all(&mut self) {
+        self.all = true;
+    }
+
+    /// Request a key by its name in a table, without the prefix; return its index.
+    pub fn request(&mut self, name: &str) -> Result<usize, PlanError> {
+        let path = split(name).ok_or_else(|| PlanError::InvalidKey(name.to_owned()))?;
+        Ok(self.paths.iter().position(|other| *other == path).unwrap_or_else(|| {
+            self.paths.push(path);
+            self.paths.len() - 1
+        }))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.paths.is_empty()
+    }
+}
+
+/// Return the name of a path of keys in a table: joined with dots, and quoted where a key has a dot.
+pub(super) fn name_of(path: &[String]) -> String {
+    path.iter().fold(String::new(), |above, key| join(&above, key))
+}
+
+fn join(above: &str, key: &str) -> String {
+    let plain = !key.is_empty() && !key.contains(['.', '"']);
+    let key = if plain { Cow::from(key) } else { serde_json::Value::from(key).to_string().into() };
+    if above.is_empty() { key.into_owned() } else { format!("{above}.{key}") }
+}
+
+fn split(name: &str) -> Option<Vec<String>> {
+    let (mut path, mut rest) = (Vec::new(), name);
+    loop {
+        if rest.starts_with('"') {
+            let mut values = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+            path.push(values.next()?.ok()?);
+            rest = rest.get(values.byte_offset()..)?;
+        } else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            if end == 0 {
+                return None;
+            }
+            path.push(rest[..end].to_owned());
+            rest = &rest[end..];
+        }
+        match rest.strip_prefix('.') {
+            Some(more) => rest = more,
+            None => return rest.is_empty().then_some(path),
+        }
+    }
+}

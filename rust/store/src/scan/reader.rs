@@ -1,0 +1,113 @@
+//! The reader of a scan: it cuts the chunks of a walk into batches.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+
+use super::plan::Plan;
+use super::records::{CHUNK_BYTES, RecordVisitor, RowChunk};
+use super::table::Table;
+use super::{RecordError, ScanBatch, ScanError};
+use crate::interrupt::Interrupt;
+use crate::walk::Tree;
+
+/// A reader of the batches of a [`Scan`](super::Scan).
+pub struct Reader {
+    plan: Arc<Plan>,
+    table: Arc<Table>,
+    tree: Tree<RecordVisitor>,
+    /// The chunks that schema inference has read.
+    kept: VecDeque<RowChunk>,
+    batch_size: usize,
+    stop_at_error: bool,
+    /// Number of records that schema inference has reported.
+    reported: u64,
+    records: u64,
+    pending: Pending,
+}
+
+/// Rows for the next batches.
+#[derive(Default)]
+struct Pending {
+    chunks: VecDeque<RecordBatch>,
+    rows: usize,
+    bytes: usize,
+    errors: Vec<RecordError>,
+}
+
+impl Reader {
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        table: Arc<Table>,
+        tree: Tree<RecordVisitor>,
+        kept: VecDeque<RowChunk>,
+        batch_size: usize,
+        stop_at_error: bool,
+        reported: u64,
+    ) -> Self {
+        let pending = Pending::default();
+        Self { plan, table, tree, kept, batch_size, stop_at_error, reported, records: 0, pending }
+    }
+
+    /// Return the columns.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        self.table.schema.clone()
+    }
+
+    /// Return the next batch, which has fewer rows than the batch size if they are large; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scan::read`](super::Scan::read).
+    pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<ScanBatch>, ScanError> {
+        while self.pending.rows < self.batch_size && self.pending.bytes <= CHUNK_BYTES {
+            let chunk = match self.kept.pop_front() {
+                Some(chunk) => Some(chunk),
+                None => self.tree.next(interrupt.at(self.records.max(self.reported)))?,
+            };
+            let Some(mut chunk) = chunk else {
+                let is_end = self.pending.chunks.is_empty() && self.pending.errors.is_empty();
+                return if is_end { Ok(None) } else { self.take_batch().map(Some) };
+            };
+            chunk.log.check(self.stop_at_error)?;
+            self.records += chunk.log.records;
+            self.pending.errors.append(&mut chunk.log.errors);
+            if chunk.rows > 0 {
+                self.pending.rows += chunk.rows;
+                self.pending.bytes += chunk.size();
+                self.pending.chunks.push_back(chunk.into_batch(&self.plan, &self.table)?);
+            }
+            interrupt.at(self.records.max(self.reported)).check()?;
+        }
+        self.take_batch().map(Some)
+    }
+
+    fn take_batch(&mut self) -> Result<ScanBatch, ScanError> {
+        let Pending { chunks, rows, bytes, errors } = &mut self.pending;
+        let (mut taken, mut missing) = (Vec::new(), self.batch_size);
+        while let Some(chunk) = chunks.pop_front() {
+            if chunk.num_rows() > missing {
+                chunks.push_front(chunk.slice(missing, chunk.num_rows() - missing));
+                taken.push(chunk.slice(0, missing));
+                break;
+            }
+            missing -= chunk.num_rows();
+            taken.push(chunk);
+            if missing == 0 {
+                break;
+            }
+        }
+        *rows = chunks.iter().map(RecordBatch::num_rows).sum();
+        if chunks.is_empty() {
+            *bytes = 0;
+        }
+        let rows = match taken.len() {
+            1 => taken.swap_remove(0),
+            _ => arrow_select::concat::concat_batches(&self.table.schema, &taken)?,
+        };
+        Ok(ScanBatch { rows, errors: std::mem::take(errors) })
+    }
+}

@@ -1,0 +1,162 @@
+//! The row of a record: its values, if the conditions hold.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use super::column::ColumnSource;
+use super::config::{ConfigColumns, ConfigValues};
+use super::error::RecordErrorKind;
+use super::filter::{Cell, Filter};
+use super::json_type::{float_of, is_not_finite};
+use super::plan::Plan;
+use super::record::{self, ParsedRecord};
+use super::value::{FieldValue, TIMES};
+use crate::error::{Error, Step};
+use crate::fs::dir::Dir;
+use crate::json::text::text_of;
+use crate::load::{RecordFault, diagnose};
+use crate::{RECORD, SIDECAR};
+
+/// A record file in a tree.
+#[derive(Clone, Copy)]
+pub(super) struct RecordFile<'f> {
+    pub root: &'f Dir,
+    /// The result's directory, relative to the root.
+    pub place: &'f Path,
+    /// The modification time, in microseconds since 1970.
+    pub saved_at: i64,
+}
+
+/// A record whose conditions hold.
+pub(super) struct Row<'r> {
+    pub values: Vec<FieldValue<'r>>,
+    pub config: ConfigValues<'r>,
+    pub path: Cow<'r, str>,
+    file: RecordFile<'r>,
+    has_timeseries: Option<bool>,
+}
+
+impl<'r> Row<'r> {
+    /// Parse a record; `None` if a condition does not hold.
+    pub fn parse(
+        plan: &Plan,
+        configs: &mut ConfigColumns,
+        file: RecordFile<'r>,
+        bytes: &'r [u8],
+    ) -> Result<Option<Self>, RecordErrorKind> {
+        let RecordFile { root, place, .. } = file;
+        if plan.needs_path && place.to_str().is_none() {
+            let reason = "its path is not UTF-8, which a table cannot hold; rename the directory";
+            let error = io::Error::new(io::ErrorKind::InvalidInput, reason);
+            return Err(RecordErrorKind::Io(Error::io(
+                Step::Read,
+                root.path().join(place).join(RECORD),
+                error,
+            )));
+        }
+        let invalid = |error: &dyn fmt::Display| {
+            let fault = diagnose(bytes, &plan.version);
+            RecordErrorKind::Fault(fault.unwrap_or_else(|| RecordFault::Invalid(error.to_string())))
+        };
+        let ParsedRecord { values, config } = record::parse(bytes, plan).map_err(|error| invalid(&error))?;
+        if values.get(plan.version_index) != Some(&FieldValue::Text(plan.version.as_str().into())) {
+            return Err(invalid(&"it names no schema line"));
+        }
+        let path = if place.as_os_str().is_empty() { ".".into() } else { place.to_string_lossy() };
+        let mut row = Self { values, config: Vec::new(), path, file, has_timeseries: None };
+        row.complete_timeseries(plan);
+        // A record that other conditions exclude needs no search for keys.
+        let (on_keys, others): (Vec<&Filter>, Vec<&Filter>) =
+            plan.filters.iter().partition(|filter| matches!(filter.source, ColumnSource::ConfigKey(_)));
+        if !others.into_iter().all(|filter| row.satisfies(filter)) {
+            return Ok(None);
+        }
+        if let Some(text) = config.filter(|_| !plan.keys.is_empty()) {
+            configs.read(text, &mut row.config).map_err(|error| invalid(&error))?;
+        }
+        if !on_keys.into_iter().all(|filter| row.satisfies(filter)) {
+            return Ok(None);
+        }
+        match configs.misfit(&row.config).or_else(|| row.out_of_range(plan)) {
+            Some(reason) => Err(RecordErrorKind::Fault(RecordFault::Invalid(reason))),
+            None => Ok(Some(row)),
+        }
+    }
+
+    /// Fill in the name of a sidecar that lies next to the record, as a save would have written it.
+    fn complete_timeseries(&mut self, plan: &Plan) {
+        if let Some(index) = plan.timeseries_index
+            && self.values.get(index) == Some(&FieldValue::Null)
+            && self.has_timeseries()
+        {
+            self.values[index] = FieldValue::Text(SIDECAR.into());
+        }
+    }
+
+    pub fn has_timeseries(&mut self) -> bool {
+        let RecordFile { root, place, .. } = self.file;
+        *self.has_timeseries.get_or_insert_with(|| root.has_file(&place.join(SIDECAR)))
+    }
+
+    /// Return the modification time; `None` outside the range of a Python `datetime`.
+    pub fn saved_at(&self) -> Option<i64> {
+        Some(self.file.saved_at).filter(|micros| TIMES.contains(micros))
+    }
+
+    pub fn instant(&self, index: usize) -> Option<i64> {
+        self.values.get(index).and_then(FieldValue::instant)
+    }
+
+    fn satisfies(&mut self, filter: &Filter) -> bool {
+        let text;
+        let integer = |micros: Option<i64>| micros.map_or(Cell::Null, |micros| Cell::Int(micros.into()));
+        let cell = match &filter.source {
+            ColumnSource::Path => Cell::Text(&self.path),
+            ColumnSource::HasTimeseries => Cell::Bool(self.has_timeseries()),
+            ColumnSource::SavedAt => integer(self.saved_at()),
+            ColumnSource::Instant(index) => integer(self.instant(*index)),
+            ColumnSource::Field(index) => match self.values.get(*index) {
+                Some(FieldValue::Bool(value)) => Cell::Bool(*value),
+                Some(FieldValue::Int(value) | FieldValue::Time(value, _)) => Cell::Int((*value).into()),
+                Some(FieldValue::Float(value)) => Cell::Float(*value),
+                Some(FieldValue::Text(value)) => Cell::Text(value),
+                Some(FieldValue::Null) | None => Cell::Null,
+                Some(_) => Cell::Other,
+            },
+            ColumnSource::ConfigKey(column) => {
+                match self.config.iter().find(|(other, _)| other == column).map(|(_, text)| *text) {
+                    None | Some("null") => Cell::Null,
+                    Some("true") => Cell::Bool(true),
+                    Some("false") => Cell::Bool(false),
+                    Some(value) if is_not_finite(value) && filter.test.has_number() => {
+                        float_of(value).map_or(Cell::Null, Cell::Float)
+                    }
+                    Some(value) if value.starts_with('"') => {
+                        text = text_of(value);
+                        Cell::Text(&text)
+                    }
+                    Some(value) => match (value.parse(), value.parse()) {
+                        (Ok(integer), _) => Cell::Int(integer),
+                        (_, Ok(float)) => Cell::Float(float),
+                        _ => Cell::Other,
+                    },
+                }
+            }
+            ColumnSource::WholeConfig => Cell::Other,
+        };
+        filter.test.holds(cell)
+    }
+
+    /// Return the reason why a requested instant does not fit a Python `datetime`.
+    fn out_of_range(&self, plan: &Plan) -> Option<String> {
+        let column = plan.columns.iter().find(|column| match column.source {
+            ColumnSource::Instant(index) => {
+                self.instant(index).is_some_and(|micros| !TIMES.contains(&micros))
+            }
+            _ => false,
+        })?;
+        Some(format!("{} lies outside the years 1 to 9999", column.name))
+    }
+}
