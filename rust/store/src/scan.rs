@@ -54,6 +54,7 @@ use inference::{ConfigTypes, SchemaInference};
 use json_type::JsonTypes;
 #[cfg(not(any(test, feature = "fuzzing")))]
 use plan::Plan;
+use reader::Pending;
 use records::{RecordVisitor, RowChunk};
 use table::Table;
 
@@ -192,8 +193,17 @@ impl Scan {
             }
             (table, tree, kept.unwrap_or_default(), records)
         };
-        let (batch_size, stop_at_error) = (self.batch_size, self.stop_at_error);
-        Ok(Reader::new(plan.clone(), table, tree, kept, batch_size, stop_at_error, reported))
+        Ok(Reader {
+            plan: plan.clone(),
+            table,
+            tree,
+            kept,
+            batch_size: self.batch_size,
+            stop_at_error: self.stop_at_error,
+            reported,
+            records: 0,
+            pending: Pending::default(),
+        })
     }
 
     fn infer(

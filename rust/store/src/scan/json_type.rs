@@ -4,10 +4,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
-use arrow_array::builder::{
-    ArrayBuilder, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder, UInt64Builder,
-};
+use arrow_array::builder::{ArrayBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, UInt64Array};
 use arrow_schema::DataType;
 
 use super::column::list_of;
@@ -211,39 +209,20 @@ impl JsonColumn {
 
     /// Build the array of all rows, of a type that holds the values.
     pub fn array(&self, column_type: ColumnType, rows: usize) -> ArrayRef {
+        let values = self.values(rows);
         match column_type {
             ColumnType::Bool => {
-                let mut builder = BooleanBuilder::with_capacity(rows);
-                self.values(rows).for_each(|value| builder.append_option(value.map(|text| text == "true")));
-                Arc::new(builder.finish())
+                Arc::new(values.map(|value| value.map(|text| text == "true")).collect::<BooleanArray>())
             }
             ColumnType::Int => {
-                let mut builder = Int64Builder::with_capacity(rows);
-                self.values(rows)
-                    .for_each(|value| builder.append_option(value.and_then(|text| text.parse().ok())));
-                Arc::new(builder.finish())
+                Arc::new(values.map(|value| value?.parse::<i64>().ok()).collect::<Int64Array>())
             }
             ColumnType::Unsigned => {
-                let mut builder = UInt64Builder::with_capacity(rows);
-                self.values(rows)
-                    .for_each(|value| builder.append_option(value.and_then(|text| text.parse().ok())));
-                Arc::new(builder.finish())
+                Arc::new(values.map(|value| value?.parse::<u64>().ok()).collect::<UInt64Array>())
             }
-            ColumnType::Float => {
-                let mut builder = Float64Builder::with_capacity(rows);
-                self.values(rows).for_each(|value| builder.append_option(value.and_then(float_of)));
-                Arc::new(builder.finish())
-            }
-            ColumnType::Text => {
-                let mut builder = StringBuilder::with_capacity(rows, self.text.len());
-                self.values(rows).for_each(|value| builder.append_option(value.map(text_of)));
-                Arc::new(builder.finish())
-            }
-            ColumnType::Json => {
-                let mut builder = StringBuilder::with_capacity(rows, self.text.len());
-                self.values(rows).for_each(|value| builder.append_option(value.map(minify)));
-                Arc::new(builder.finish())
-            }
+            ColumnType::Float => Arc::new(values.map(|value| float_of(value?)).collect::<Float64Array>()),
+            ColumnType::Text => Arc::new(values.map(|value| value.map(text_of)).collect::<StringArray>()),
+            ColumnType::Json => Arc::new(values.map(|value| value.map(minify)).collect::<StringArray>()),
             ColumnType::Ints => {
                 let mut builder = ListBuilder::new(Int64Builder::new());
                 self.lists(rows, &mut builder, |items, text| {

@@ -15,22 +15,22 @@ use crate::walk::Tree;
 
 /// A reader of the batches of a [`Scan`](super::Scan).
 pub struct Reader {
-    plan: Arc<Plan>,
-    table: Arc<Table>,
-    tree: Tree<RecordVisitor>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) table: Arc<Table>,
+    pub(super) tree: Tree<RecordVisitor>,
     /// The chunks that schema inference has read.
-    kept: VecDeque<RowChunk>,
-    batch_size: usize,
-    stop_at_error: bool,
+    pub(super) kept: VecDeque<RowChunk>,
+    pub(super) batch_size: usize,
+    pub(super) stop_at_error: bool,
     /// Number of records that schema inference has reported.
-    reported: u64,
-    records: u64,
-    pending: Pending,
+    pub(super) reported: u64,
+    pub(super) records: u64,
+    pub(super) pending: Pending,
 }
 
 /// Rows for the next batches.
 #[derive(Default)]
-struct Pending {
+pub(super) struct Pending {
     chunks: VecDeque<RecordBatch>,
     rows: usize,
     bytes: usize,
@@ -38,19 +38,6 @@ struct Pending {
 }
 
 impl Reader {
-    pub(super) fn new(
-        plan: Arc<Plan>,
-        table: Arc<Table>,
-        tree: Tree<RecordVisitor>,
-        kept: VecDeque<RowChunk>,
-        batch_size: usize,
-        stop_at_error: bool,
-        reported: u64,
-    ) -> Self {
-        let pending = Pending::default();
-        Self { plan, table, tree, kept, batch_size, stop_at_error, reported, records: 0, pending }
-    }
-
     /// Return the columns.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
