@@ -16,7 +16,7 @@ use llem_store::fs::claim::claim;
 use llem_store::fs::dir::Dir;
 use llem_store::load::{Limit, diagnose, read};
 use llem_store::name::directory_name;
-use llem_store::save::{Save, save};
+use llem_store::save::{NewResult, SaveOptions, save};
 use llem_store::{Durability, Interrupt, RECORD};
 use tempfile::TempDir;
 
@@ -35,8 +35,8 @@ fn record() -> Vec<u8> {
 }
 
 fn saved(root: &Path, record: &[u8], durability: Durability) {
-    let request = Save { root, name: NAME, record, sidecar: None, durability };
-    black_box(save(request, Interrupt::NEVER).unwrap());
+    let (result, options) = (NewResult::new(NAME, record), SaveOptions { durability });
+    black_box(save(root, result, options, Interrupt::NEVER).unwrap());
 }
 
 fn name(c: &mut Criterion) {

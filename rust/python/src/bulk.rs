@@ -1,4 +1,4 @@
-//! Many results saved in threads that know nothing of Python.
+//! A bulk save, whose threads do not run Python.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,25 +6,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use llem_store::bulk::{self, Engine, Finished, Job, Options, Patience};
-use llem_store::save::{Saved, Sidecar};
+use llem_store::bulk::{self, BulkOptions, Finished, FlushMethod, Patience};
+use llem_store::save::{NewResult, NewSidecar, Saved, Sidecar};
 use llem_store::{Durability, Error};
 use pyo3::exceptions::{PyBaseException, PyException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::errors::{is_ours, sidecar_error, to_python};
-use crate::gate::detach;
+use crate::exit::detach;
 use crate::interrupt::run;
 use crate::save::to_source;
 
-/// An engine that saves results in threads of its own; it belongs to the process that made it.
+/// A bulk save in progress, with threads of its own; it belongs to the process that created it.
 #[pyclass(frozen, module = "llenergymeasure._store")]
 pub struct Bulk {
     /// None once it is dropped.
-    engine: Option<bulk::Bulk>,
+    save: Option<bulk::Bulk>,
     tickets: AtomicU64,
-    /// Errors of results that the engine never saw.
+    /// Errors of results that were never submitted.
     refused: Mutex<Vec<(u64, Py<PyAny>)>>,
     process: u32,
 }
@@ -32,38 +32,39 @@ pub struct Bulk {
 #[pymethods]
 impl Bulk {
     #[new]
-    #[pyo3(signature = (root, *, durable, max_results, max_bytes, many, engine=None))]
+    #[pyo3(signature = (root, *, durable, max_results, max_bytes, is_batch, flush_method=None))]
     fn new(
         root: PathBuf,
         durable: bool,
         max_results: usize,
         max_bytes: usize,
-        many: bool,
-        engine: Option<&str>,
+        is_batch: bool,
+        flush_method: Option<&str>,
     ) -> PyResult<Self> {
         let durability = if durable { Durability::Durable } else { Durability::Relaxed };
-        let engine = match engine {
+        let flush_method = match flush_method {
             None => None,
-            Some("fsync") => Some(Engine::Fsync),
-            Some("syncfs") => Some(Engine::Syncfs),
+            Some("fsync") => Some(FlushMethod::Fsync),
+            Some("syncfs") => Some(FlushMethod::Syncfs),
             Some(other) => {
-                return Err(PyValueError::new_err(format!("engine is 'fsync' or 'syncfs', not {other:?}")));
+                let message = format!("flush_method: expected 'fsync' or 'syncfs', got {other:?}");
+                return Err(PyValueError::new_err(message));
             }
         };
-        let options = Options { durability, engine, results: max_results, bytes: max_bytes, many };
-        let engine = Some(bulk::Bulk::new(root, options));
+        let options = BulkOptions { durability, flush_method, max_results, max_bytes, is_batch };
+        let save = Some(bulk::Bulk::new(root, options));
         let tickets = AtomicU64::new(0);
-        Ok(Self { engine, tickets, refused: Mutex::default(), process: std::process::id() })
+        Ok(Self { save, tickets, refused: Mutex::default(), process: std::process::id() })
     }
 
-    /// A ticket that nobody has had.
+    /// Return a new ticket.
     fn next_ticket(&self) -> u64 {
         self.tickets.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Hand over a result, and put `entry` into `under_way` under its ticket, both or neither: a signal handler
-    /// runs before or after, not between. Returns whether there is something to collect.
-    #[pyo3(signature = (ticket, name, record, *, source=None, record_beside=None, under_way=None,
+    /// Submit a result and put `entry` into `in_flight` under its ticket, both or neither: a signal handler runs before
+    /// or after, not between. Return true where `collect` has outcomes.
+    #[pyo3(signature = (ticket, name, record, *, source=None, record_with_sidecar=None, in_flight=None,
                         entry=None, patient=false))]
     #[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
     fn submit(
@@ -73,57 +74,59 @@ impl Bulk {
         name: String,
         record: &[u8],
         source: Option<&Bound<'_, PyAny>>,
-        record_beside: Option<&[u8]>,
-        under_way: Option<&Bound<'_, PyDict>>,
+        record_with_sidecar: Option<&[u8]>,
+        in_flight: Option<&Bound<'_, PyDict>>,
         entry: Option<&Bound<'_, PyAny>>,
         patient: bool,
     ) -> PyResult<bool> {
-        let engine = self.engine()?;
-        let weight = source.map(weight).transpose()?.unwrap_or(0);
+        let save = self.save()?;
+        let memory = source.map(memory_of).transpose()?.unwrap_or(0);
         let source = source.map(|source| to_source(py, source)).transpose()?;
-        let sidecar = source.map(|source| (source, record_beside.unwrap_or(record).to_vec()));
-        let job = Job { name, record: record.to_vec(), sidecar, weight };
+        let with_sidecar = record_with_sidecar.unwrap_or(record);
+        let sidecar =
+            source.map(|source| NewSidecar { source, record: with_sidecar.to_vec().into(), memory });
+        let result = NewResult { name: name.into(), record: record.to_vec().into(), sidecar };
         let patience = if patient { Patience::UntilSettled } else { Patience::UntilFinished };
-        if let Some(under_way) = under_way {
-            under_way.set_item(ticket, entry)?;
+        if let Some(in_flight) = in_flight {
+            in_flight.set_item(ticket, entry)?;
         }
-        let submitted = run(py, |interrupt| engine.submit(ticket, job, patience, interrupt));
+        let submitted = run(py, |interrupt| save.submit(ticket, result, patience, interrupt));
         if submitted.is_err()
-            && let Some(under_way) = under_way
+            && let Some(in_flight) = in_flight
         {
-            forget(under_way, ticket)?;
+            forget(in_flight, ticket)?;
         }
         submitted
     }
 
-    /// Account for a result that could not even be handed over: `collect` tells its error.
-    #[pyo3(signature = (ticket, error, *, under_way, entry, patient))]
+    /// Account for a result that could not be submitted: `collect` reports its error.
+    #[pyo3(signature = (ticket, error, *, in_flight, entry, patient))]
     #[allow(clippy::too_many_arguments, reason = "as submit")]
     fn refuse(
         &self,
         py: Python<'_>,
         ticket: u64,
         error: Py<PyAny>,
-        under_way: &Bound<'_, PyDict>,
+        in_flight: &Bound<'_, PyDict>,
         entry: &Bound<'_, PyAny>,
         patient: bool,
     ) -> PyResult<()> {
-        let engine = self.engine()?;
-        under_way.set_item(ticket, entry)?;
+        let save = self.save()?;
+        in_flight.set_item(ticket, entry)?;
         let patience = if patient { Patience::UntilSettled } else { Patience::UntilFinished };
-        if let Err(refused) = run(py, |interrupt| engine.refuse(ticket, patience, interrupt)) {
-            forget(under_way, ticket)?;
+        if let Err(refused) = run(py, |interrupt| save.refuse(ticket, patience, interrupt)) {
+            forget(in_flight, ticket)?;
             return Err(refused);
         }
         self.lock_refused().push((ticket, error));
-        detach(py, || engine.refused());
+        detach(py, || save.refused());
         Ok(())
     }
 
-    /// Put what became of results into `outcomes`, by their tickets: the path, or the error. The tickets of
-    /// those whose sidecar's source does not exist go into `missing`. False when no more will come.
+    /// Put outcomes into `outcomes` by ticket, a path or an error, and the tickets of results whose sidecar's source
+    /// does not exist into `missing`. Return false when no more outcomes follow.
     ///
-    /// All of it is there when this returns, so that no signal can get between the two.
+    /// Both are complete when this returns, so that no signal handler runs between the two.
     fn collect(
         &self,
         py: Python<'_>,
@@ -131,9 +134,9 @@ impl Bulk {
         missing: &Bound<'_, PyList>,
         seconds: f64,
     ) -> PyResult<bool> {
-        let engine = self.engine()?;
+        let save = self.save()?;
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        let Finished { outcomes: finished, over } = detach(py, || engine.finished(time));
+        let Finished { outcomes: finished, over } = detach(py, || save.finished(time));
         let refused = std::mem::take(&mut *self.lock_refused());
         for (ticket, error) in refused {
             outcomes.set_item(ticket, error)?;
@@ -151,7 +154,7 @@ impl Bulk {
                         missing.append(ticket)?;
                     }
                 }
-                // Undone because the caller stopped: there is nothing to tell of it.
+                // Undone because the caller cancelled: there is no outcome.
                 Err(Error::Interrupted) => {}
                 Err(error) => {
                     outcomes.set_item(ticket, exception(py, || to_python(py, &error), &mut raised))?;
@@ -161,44 +164,44 @@ impl Bulk {
         raised.map_or(Ok(!over), Err)
     }
 
-    /// Note that whoever waits for these results has been told.
+    /// Note that the outcomes of these results were reported.
     fn settle(&self, py: Python<'_>, tickets: Vec<u64>) -> PyResult<()> {
-        let engine = self.engine()?;
-        detach(py, || engine.settle(&tickets));
+        let save = self.save()?;
+        detach(py, || save.settle(&tickets));
         Ok(())
     }
 
     /// Wait until every result whose ticket is below `mark` is settled.
     fn wait_settled(&self, py: Python<'_>, mark: u64) -> PyResult<()> {
-        let engine = self.engine()?;
-        run(py, |interrupt| engine.wait_settled(mark, interrupt))
+        let save = self.save()?;
+        run(py, |interrupt| save.wait_settled(mark, interrupt))
     }
 
-    /// Take no more; what was submitted is finished.
+    /// Accept no more results; finish the submitted ones.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let engine = self.engine()?;
-        detach(py, || engine.close());
+        let save = self.save()?;
+        detach(py, || save.close());
         Ok(())
     }
 
     /// Close, and wait for the threads to end.
     fn join(&self, py: Python<'_>) -> PyResult<()> {
-        let engine = self.engine()?;
-        detach(py, || engine.join());
+        let save = self.save()?;
+        detach(py, || save.join());
         Ok(())
     }
 
-    /// Take no more, and undo what is not in place yet.
+    /// Accept no more results, and undo those that are not in place.
     fn cancel(&self, py: Python<'_>) -> PyResult<()> {
-        let engine = self.engine()?;
-        detach(py, || engine.cancel());
+        let save = self.save()?;
+        detach(py, || save.cancel());
         Ok(())
     }
 
-    /// The results that are in place, and not known to be durable.
+    /// Return the results that are in place and not confirmed.
     fn in_place(&self, py: Python<'_>) -> PyResult<Vec<(u64, OsString)>> {
-        let engine = self.engine()?;
-        let places = detach(py, || engine.in_place());
+        let save = self.save()?;
+        let places = detach(py, || save.in_place());
         Ok(places.into_iter().map(|(ticket, path)| (ticket, path.into_os_string())).collect())
     }
 }
@@ -208,9 +211,9 @@ impl Bulk {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The engine, in the process that has its threads.
-    fn engine(&self) -> PyResult<&bulk::Bulk> {
-        self.engine.as_ref().filter(|_| self.process == std::process::id()).ok_or_else(|| {
+    /// Return the bulk save, in the process that has its threads.
+    fn save(&self) -> PyResult<&bulk::Bulk> {
+        self.save.as_ref().filter(|_| self.process == std::process::id()).ok_or_else(|| {
             PyRuntimeError::new_err(format!(
                 "this writer belongs to process {}, and its threads did not come along into the fork; \
                  open another one here: ResultStore(...).writer()",
@@ -220,15 +223,15 @@ impl Bulk {
     }
 }
 
-/// Take back what was not taken; whoever gives up everything that is under way may have done so already.
-fn forget(under_way: &Bound<'_, PyDict>, ticket: u64) -> PyResult<()> {
-    under_way.call_method1("pop", (ticket, ())).map(drop)
+/// Remove the entry of a result that was not submitted; an abandoned writer may have removed it already.
+fn forget(in_flight: &Bound<'_, PyDict>, ticket: u64) -> PyResult<()> {
+    in_flight.call_method1("pop", (ticket, ())).map(drop)
 }
 
-/// Bytes that a table keeps in memory until it is written, by its own account; a guess where it gives none.
-fn weight(source: &Bound<'_, PyAny>) -> PyResult<usize> {
+/// Return the bytes that a table keeps in memory until it is written, as it reports them, or a guess.
+fn memory_of(source: &Bound<'_, PyAny>) -> PyResult<usize> {
     const GUESS: usize = 1 << 20;
-    let told = || -> PyResult<usize> {
+    let reported = || -> PyResult<usize> {
         if !source.hasattr("__arrow_c_stream__")? {
             return Ok(0);
         }
@@ -237,13 +240,13 @@ fn weight(source: &Bound<'_, PyAny>) -> PyResult<usize> {
             None => source.call_method0("estimated_size")?.extract(), // polars
         }
     };
-    match told() {
+    match reported() {
         Err(error) if error.is_instance_of::<PyException>(source.py()) => Ok(GUESS),
-        told => told,
+        reported => reported,
     }
 }
 
-/// Make an exception, whose constructor is Python's: what a signal handler raises in there is kept for later.
+/// Create an exception. Its constructor runs Python code: keep for later what a signal handler raises in it.
 fn exception(py: Python<'_>, make: impl Fn() -> PyErr, raised: &mut Option<PyErr>) -> Py<PyBaseException> {
     // Handlers that raise do so once for each signal.
     for _ in 0..100 {
@@ -258,10 +261,9 @@ fn exception(py: Python<'_>, make: impl Fn() -> PyErr, raised: &mut Option<PyErr
 
 impl Drop for Bulk {
     fn drop(&mut self) {
-        // In a fork, a lock of it may be held by a thread that is not there, and what it holds is the parent's
-        // to undo.
+        // In a fork, a thread that does not exist may hold a lock, and the parent undoes its results.
         if self.process != std::process::id() {
-            std::mem::forget(self.engine.take());
+            std::mem::forget(self.save.take());
         }
     }
 }

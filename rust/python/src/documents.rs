@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::to_python;
-use crate::gate::detach;
+use crate::exit::detach;
 use crate::interrupt::run;
 use crate::owned::ProcessOwned;
 use crate::reader::{PathAndError, to_errors};

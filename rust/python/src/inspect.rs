@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use llem_store::inspect::clean::Fate;
+use llem_store::inspect::clean::{CleanOptions, Fate, clean as clean_store};
 use llem_store::inspect::{self, Depth, Finding, Status, VerifyBatch};
 use llem_store::load::Limit;
 use pyo3::exceptions::PyValueError;
@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::to_python;
-use crate::gate::detach;
+use crate::exit::detach;
 use crate::interrupt::run;
 use crate::owned::ProcessOwned;
 
@@ -67,15 +67,15 @@ type Left = (&'static str, PathBuf, String, Option<String>);
 pub fn clean(py: Python<'_>, root: PathBuf, seconds: f64, dry_run: bool) -> PyResult<Vec<Left>> {
     let age =
         Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
-    let leftovers =
-        run(py, |interrupt| inspect::clean::clean(&root, age, dry_run, interrupt))?.into_iter().map(|left| {
-            let (fate, why) = match left.fate {
-                Fate::Removed => ("removed", None),
-                Fate::Restored => ("restored", None),
-                Fate::Young => ("young", None),
-                Fate::Kept(why) => ("kept", Some(why)),
-            };
-            (fate, root.join(left.place), left.what, why)
-        });
+    let options = CleanOptions { older_than: age, dry_run };
+    let leftovers = run(py, |interrupt| clean_store(&root, options, interrupt))?.into_iter().map(|left| {
+        let (fate, why) = match left.fate {
+            Fate::Removed => ("removed", None),
+            Fate::Restored => ("restored", None),
+            Fate::Young => ("young", None),
+            Fate::Kept(why) => ("kept", Some(why)),
+        };
+        (fate, root.join(left.place), left.what, why)
+    });
     Ok(leftovers.collect())
 }

@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::errors::IntoPython;
-use crate::gate::detach;
+use crate::exit::detach;
 
 /// Return `true` in the main thread: Python runs signal handlers in no other.
 pub fn is_main_thread(py: Python<'_>) -> PyResult<bool> {

@@ -4,11 +4,11 @@
 #![allow(clippy::needless_pass_by_value, reason = "arguments from Python are owned")]
 
 mod arrow;
+mod baseline;
 mod bulk;
 mod documents;
 mod errors;
-mod floor;
-mod gate;
+mod exit;
 mod inspect;
 mod interrupt;
 mod load;
@@ -22,16 +22,16 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _store {
-    use super::{Bound, PyModule, PyResult, gate};
+    use super::{Bound, PyModule, PyResult, exit};
 
     #[pymodule_export]
     use crate::arrow::{Batch, Schema, Table};
     #[pymodule_export]
+    use crate::baseline::{baseline_read, baseline_save};
+    #[pymodule_export]
     use crate::bulk::Bulk;
     #[pymodule_export]
     use crate::documents::{Documents, completed};
-    #[pymodule_export]
-    use crate::floor::{floor, read_floor};
     #[pymodule_export]
     use crate::inspect::{Inspection, clean};
     #[pymodule_export]
@@ -47,7 +47,7 @@ mod _store {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        gate::register(module)
+        exit::register(module)
     }
 
     #[pymodule_export]

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::{class_of, to_python};
-use crate::gate::detach;
+use crate::exit::detach;
 
 /// Read a record of at most so many bytes by its file or its directory: the file's path, its bytes, and whether a
 /// sidecar is beside it.

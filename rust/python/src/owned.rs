@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::gate::detach;
+use crate::exit::detach;
 
 /// The error of a fork of the process that began to read.
 pub const IN_A_FORK: &str =

@@ -1,13 +1,13 @@
-//! One result saved, and the pieces of a save that other writers of files use.
+//! The save of one result, and the steps of a save for other writers of files.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use llem_store::error::Error;
 use llem_store::fs::durable;
-use llem_store::save::{Save, Saved, Sidecar, claim_in};
+use llem_store::save::{NewResult, NewSidecar, SaveOptions, Saved, Sidecar, claim_in};
 use llem_store::sidecar::Source;
-use llem_store::{Durability, name};
+use llem_store::{Durability, Store, name};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -15,18 +15,18 @@ use pyo3::types::PyString;
 use pyo3_arrow::PyRecordBatchReader;
 
 use crate::errors::{sidecar_error, to_python};
-use crate::gate::detach;
+use crate::exit::detach;
 use crate::interrupt::run;
 
-/// The directory name of a result: see `llem_store::name`.
+/// Return the legal name of a result's directory; see `llem_store::name`.
 #[pyfunction]
 pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
     name::directory_name(model, backend, timestamp)
 }
 
-/// Save one result; returns the name of its directory, and false where the sidecar's source does not exist.
+/// Save one result; return the name of its directory, and false where the sidecar's source does not exist.
 #[pyfunction]
-#[pyo3(signature = (root, name, record, *, source=None, record_beside=None, durable))]
+#[pyo3(signature = (root, name, record, *, source=None, record_with_sidecar=None, durable))]
 #[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
 pub fn save(
     py: Python<'_>,
@@ -34,14 +34,17 @@ pub fn save(
     name: &str,
     record: PyBackedBytes,
     source: Option<&Bound<'_, PyAny>>,
-    record_beside: Option<PyBackedBytes>,
+    record_with_sidecar: Option<PyBackedBytes>,
     durable: bool,
 ) -> PyResult<(OsString, bool)> {
     let source = source.map(|source| to_source(py, source)).transpose()?;
-    let sidecar = source.map(|source| (source, record_beside.as_deref().unwrap_or(&record)));
+    let with_sidecar = record_with_sidecar.as_deref().unwrap_or(&record).into();
+    let sidecar = source.map(|source| NewSidecar { source, record: with_sidecar, memory: 0 });
     let durability = if durable { Durability::Durable } else { Durability::Relaxed };
-    let request = Save { root: &root, name, record: &record, sidecar, durability };
-    let Saved { path, sidecar } = run(py, |interrupt| llem_store::save::save(request, interrupt))?;
+    let result = NewResult { name: name.into(), record: (&*record).into(), sidecar };
+    let options = SaveOptions { durability };
+    let store = Store::new(root);
+    let Saved { path, sidecar } = run(py, |interrupt| store.save(result, options, interrupt))?;
     let sidecar_found = match sidecar {
         Sidecar::None | Sidecar::Stored => true,
         Sidecar::Missing => false,
@@ -51,8 +54,8 @@ pub fn save(
     Ok((name.to_owned(), sidecar_found))
 }
 
-/// A path or an Arrow stream. Whatever else it is, or however it fails, must not keep the result from being
-/// saved, so it becomes a source that fails; only an interrupt comes out of here.
+/// Convert a path or an Arrow stream. Any other object, or a failure, becomes a source that fails, since it must not
+/// cost the result; only an interrupt is an error here.
 pub fn to_source(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
     let failed = |reason| Ok(Source::Failed(Error::NotASource { reason }));
     match read_source(source) {
@@ -77,7 +80,7 @@ fn read_source(source: &Bound<'_, PyAny>) -> PyResult<Option<Source>> {
     }
 }
 
-/// Claim `base`, `base_1`, ... in a directory, which is made where it is missing.
+/// Claim `base`, `base_1`, ... in a directory, which is created where it is missing.
 #[pyfunction]
 pub fn claim(py: Python<'_>, parent: PathBuf, base: OsString) -> PyResult<PathBuf> {
     detach(py, || {
@@ -89,7 +92,7 @@ pub fn claim(py: Python<'_>, parent: PathBuf, base: OsString) -> PyResult<PathBu
     .map_err(|error| to_python(py, &error))
 }
 
-/// Replace a file, whole or not at all.
+/// Replace a file durably and atomically.
 #[pyfunction]
 pub fn replace(py: Python<'_>, path: PathBuf, content: PyBackedBytes) -> PyResult<()> {
     detach(py, || durable::replace(&path, &content)).map_err(|error| to_python(py, &error))

@@ -14,7 +14,7 @@ use pyo3::types::PyCapsule;
 
 use crate::arrow::stream;
 use crate::errors::to_python;
-use crate::gate::detach;
+use crate::exit::detach;
 
 /// A power trace in memory, one row a second and GPU.
 #[pyclass(frozen, module = "llenergymeasure._store")]

@@ -1,6 +1,6 @@
-//! What the system calls of a save, and of reading a tree, cost in plain std: the floors that the benchmarks stand on.
+//! The baseline of the benchmarks: the bare system calls of a save, and of reading a tree, in plain std.
 //!
-//! They know every name and probe for none, check nothing and clean nothing up: no store can do less.
+//! They know every name and probe for none, check nothing and clean up nothing: no store can do less.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use crate::{Durability, RECORD};
 
-/// As long as a real name, since the names fill the directory.
+/// A name of a usual length, since the names fill the directory.
 const BASE: &str = "meta-llama-llama-3.1-8b_vllm_2026-02-18T14-30";
 
-/// Save a record under each suffix of a range, one after the other, and tell how long each save took.
+/// Save a record under each suffix of a range, one after the other, and return the time of each save.
 ///
-/// The directories are `base`, `base_1`, ..., of which none may exist yet.
-pub fn floor(
+/// The directories are `base`, `base_1`, ...; none may exist yet.
+pub fn save(
     root: &Path,
     record: &[u8],
     suffixes: Range<u64>,
@@ -26,13 +26,13 @@ pub fn floor(
     suffixes
         .map(|suffix| {
             let begin = Instant::now();
-            save(root, suffix, record, durability)?;
+            save_one(root, suffix, record, durability)?;
             Ok(begin.elapsed())
         })
         .collect()
 }
 
-fn save(root: &Path, suffix: u64, record: &[u8], durability: Durability) -> io::Result<()> {
+fn save_one(root: &Path, suffix: u64, record: &[u8], durability: Durability) -> io::Result<()> {
     let dir = if suffix == 0 { root.join(BASE) } else { root.join(format!("{BASE}_{suffix}")) };
     fs::create_dir(&dir)?;
     let temp = dir.join(".result.json.tmp");
@@ -50,7 +50,7 @@ fn save(root: &Path, suffix: u64, record: &[u8], durability: Durability) -> io::
     Ok(())
 }
 
-/// Open and read each of some records, in a number of threads that share them; returns their bytes.
+/// Open and read records in a number of threads that share them; return the number of bytes.
 pub fn read(records: &[PathBuf], threads: usize) -> io::Result<u64> {
     let share = records.len().div_ceil(threads.max(1)).max(1);
     thread::scope(|scope| {
@@ -81,11 +81,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_suffix_of_the_range_is_saved_and_timed() {
+    fn save_range_of_suffixes_times_each() {
         let temp = tempfile::tempdir().unwrap();
         for (suffixes, durability) in [(0..1, Durability::Relaxed), (1..3, Durability::Durable)] {
             let count = suffixes.clone().count();
-            let times = floor(temp.path(), b"record", suffixes, durability).unwrap();
+            let times = save(temp.path(), b"record", suffixes, durability).unwrap();
             assert_eq!(times.len(), count);
             assert!(times.iter().all(|time| !time.is_zero()));
         }
@@ -99,7 +99,7 @@ mod tests {
         for threads in [1, 2, 7] {
             assert_eq!(read(&records, threads).unwrap(), 18);
         }
-        let error = floor(temp.path(), b"record", 2..4, Durability::Relaxed).unwrap_err();
+        let error = save(temp.path(), b"record", 2..4, Durability::Relaxed).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
     }
 }

@@ -1,114 +1,105 @@
-//! Many results: the steps of one save, with flushes that many share.
+//! Many results: the steps of one save, with flushes that many results share (group commit).
 //!
-//! A few threads stage results: each claims a directory and writes its files under temporary names. One of them
-//! at a time leads: it takes what is staged, makes a barrier (everything written is on the device), gives the
-//! staged files their names, and at the next barrier, when those names are on the device too, acknowledges
-//! them. So each result lies between two barriers, as in a single save it lies between two flushes; the second
-//! barrier of one batch is the first of the next, and staging goes on meanwhile.
+//! A few threads stage results: each claims a directory and writes its files under temporary names. One thread at
+//! a time leads: it takes the staged results, makes a barrier (everything written is on the device), publishes
+//! them, and acknowledges them after the next barrier, when their names are on the device too. Each result lies
+//! between two barriers, as it lies between two flushes in a single save. The second barrier of a batch is the
+//! first of the next one, and staging goes on meanwhile.
 //!
-//! Each result is atomic alone; a batch is no transaction.
+//! Each result is atomic by itself; a batch is not a transaction.
 
 mod barrier;
 mod batch;
-mod engine;
 mod queue;
+mod workers;
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub use barrier::Engine;
-use barrier::Gate;
-use engine::{Shared, wait};
+pub use barrier::FlushMethod;
+use barrier::FlushPolicy;
 use queue::Queue;
+use workers::{Shared, wait};
 
 use crate::error::{Error, Result, Step};
 use crate::fs::durable::Durability;
 use crate::interrupt::Interrupt;
-use crate::save::Saved;
-use crate::sidecar::Source;
+use crate::save::{NewResult, Saved};
 
-/// Longer than anybody waits.
+/// A timeout that no caller outlives, and that the clock can represent.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// One result to save.
-pub struct Job {
-    /// The name of the result's directory; `_1`, `_2`, ... are appended where it is taken.
-    pub name: String,
-    /// What `result.json` is to hold: compact JSON, which is [indented](crate::json::indent) on its way.
-    pub record: Vec<u8>,
-    /// The sidecar, and the record as it reads beside one.
-    pub sidecar: Option<(Source, Vec<u8>)>,
-    /// Bytes that the sidecar's source keeps in memory.
-    pub weight: usize,
+/// Return the bytes that a result keeps in memory.
+fn memory_of(result: &NewResult<'_>) -> usize {
+    let sidecar = result.sidecar.as_ref().map_or(0, |sidecar| sidecar.record.len() + sidecar.memory);
+    result.record.len().saturating_add(sidecar)
 }
 
-impl fmt::Debug for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Job").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Job {
-    fn size(&self) -> usize {
-        let records = self.record.len() + self.sidecar.as_ref().map_or(0, |(_, beside)| beside.len());
-        records.saturating_add(self.weight)
-    }
-}
-
-/// How results are saved.
+/// The options of a bulk save.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Whether to wait for the device.
+pub struct BulkOptions {
+    /// The policy for flushes.
     pub durability: Durability,
-    /// Which engine makes the barriers; `None` for whichever is faster at the moment.
-    pub engine: Option<Engine>,
-    /// Results that may be under way, before another must wait.
-    pub results: usize,
-    /// And the bytes that they keep in memory. One that is larger goes alone.
-    pub bytes: usize,
-    /// Whether one caller hands over many and waits for all of them. Then a barrier may wait 20 ms for another
-    /// result, and room is made by what is finished; [`Bulk::settle`] is not called.
-    pub many: bool,
+    /// The method of the barriers; `None` for the faster one at the moment.
+    pub flush_method: Option<FlushMethod>,
+    /// The results in flight above which the caller waits (backpressure).
+    pub max_results: usize,
+    /// The bytes in flight above which the caller waits; a larger result is saved by itself.
+    pub max_bytes: usize,
+    /// One caller submits all results and waits for all of them: a barrier may wait 20 ms for another result, and
+    /// [`Bulk::settle`] is not called.
+    pub is_batch: bool,
 }
 
-/// How long a caller waits for room.
+impl Default for BulkOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Durable,
+            flush_method: None,
+            max_results: 1024,
+            max_bytes: 64 << 20,
+            is_batch: true,
+        }
+    }
+}
+
+/// The condition for which a caller waits, where there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// Until enough of the results before are finished.
+    /// Enough of the earlier results are finished.
     UntilFinished,
-    /// Until it has also been told, by [`Bulk::settle`], what became of them.
+    /// Enough of the earlier results are finished, and their outcomes reported: see [`Bulk::settle`].
     UntilSettled,
 }
 
-/// Saves results in threads of its own.
+/// A bulk save in progress, with threads of its own.
 ///
-/// Dropped, it finishes what was submitted and tells nobody.
+/// Dropped, it finishes the submitted results without a report.
 #[derive(Debug)]
 pub struct Bulk {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What became of results since the last look.
+/// The outcomes since the last call of [`Bulk::finished`].
 #[derive(Debug)]
 pub struct Finished {
-    /// Tickets, and what became of each.
+    /// Tickets, each with its outcome.
     pub outcomes: Vec<(u64, Result<Saved>)>,
-    /// Whether nothing more will come: the engine is closed, and all that was submitted is accounted for.
+    /// No more outcomes follow: the save is closed, and every submitted result is finished.
     pub over: bool,
 }
 
 impl Bulk {
-    /// An engine for one output directory, which its first result makes; so does it start the threads.
+    /// Prepare a bulk save; its first result creates the root and starts the threads.
     #[must_use]
-    pub fn new(root: PathBuf, options: Options) -> Self {
+    pub fn new(root: PathBuf, options: BulkOptions) -> Self {
         let shared = Arc::new(Shared {
-            gate: Gate::new(options.engine),
-            durable: options.durability == Durability::Durable,
+            policy: FlushPolicy::new(options.flush_method),
+            durability: options.durability,
             root: Mutex::new(None),
             cancelled: AtomicBool::new(false),
             queue: Mutex::new(Queue::new(options)),
@@ -120,25 +111,25 @@ impl Bulk {
         Self { shared, threads: Mutex::new(Vec::new()) }
     }
 
-    /// Hand over a result under a ticket of the caller's; waits while too many are under way. Returns whether
-    /// others are finished, for [`Bulk::finished`] to tell.
+    /// Submit a result under a ticket of the caller; wait while too many are in flight. Return `true` where
+    /// [`Bulk::finished`] has outcomes.
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`] once the caller has cancelled while it waits; [`Error::Closed`]; and where not one
-    /// thread could be started. The result is then not taken.
+    /// [`Error::Interrupted`] once the caller has cancelled while it waits; [`Error::Closed`]; and where no thread
+    /// starts. The result is then not submitted.
     pub fn submit(
         &self,
         ticket: u64,
-        job: Job,
+        result: NewResult<'static>,
         patience: Patience,
         interrupt: Interrupt<'_>,
     ) -> Result<bool> {
-        let mut queue = self.wait_for_room(job.size(), patience, interrupt)?;
+        let mut queue = self.wait_for_room(memory_of(&result), patience, interrupt)?;
         if queue.wants_thread() {
             self.start_thread(&mut queue)?;
         }
-        queue.push(ticket, job);
+        queue.push(ticket, result);
         let (has_idle_thread, has_outcomes) = (queue.idle > 0, !queue.outcomes.is_empty());
         drop(queue);
         if has_idle_thread {
@@ -161,8 +152,8 @@ impl Bulk {
         }
     }
 
-    /// Account for a result that was refused before it came here: it waits for room, and is to be settled as
-    /// others are. The caller notes why, and then calls [`Bulk::refused`].
+    /// Account for a result that the caller refused: it waits for room, and is settled, like the others. The caller
+    /// notes its error, and then calls [`Bulk::refused`].
     ///
     /// # Errors
     ///
@@ -174,7 +165,7 @@ impl Bulk {
         Ok(())
     }
 
-    /// Let whoever waits in [`Bulk::finished`] look why a result was refused.
+    /// Wake the caller in [`Bulk::finished`], so that it reports the error of a refused result.
     pub fn refused(&self) {
         let mut queue = self.shared.lock();
         queue.refusing -= 1;
@@ -190,7 +181,7 @@ impl Bulk {
     ) -> Result<MutexGuard<'_, Queue>> {
         let mut queue = self.shared.lock();
         if !queue.closed && !queue.has_room(size, patience) {
-            // Until it pays to come back: not once for each result that is finished.
+            // Wake once a quarter of the queue is free, not per result.
             while !queue.closed && !queue.has_ample_room(size, patience) {
                 queue = self.shared.wait_for_room(queue, interrupt)?;
             }
@@ -198,7 +189,7 @@ impl Bulk {
         if queue.closed { Err(Error::Closed) } else { Ok(queue) }
     }
 
-    /// What became of results since the last call; waits up to `timeout` for some.
+    /// Return the outcomes since the last call; wait up to `timeout` for some.
     #[must_use]
     pub fn finished(&self, timeout: Duration) -> Finished {
         let mut queue = self.shared.lock();
@@ -216,7 +207,7 @@ impl Bulk {
         Finished { outcomes: std::mem::take(&mut queue.outcomes), over: queue.is_over() }
     }
 
-    /// Note that those who wait for results have been told what became of them, which makes room for others.
+    /// Note that the outcomes of results were reported to their callers, which makes room for others.
     pub fn settle(&self, tickets: &[u64]) {
         let mut queue = self.shared.lock();
         for ticket in tickets {
@@ -238,7 +229,7 @@ impl Bulk {
         Ok(())
     }
 
-    /// Take no more; what was submitted is finished.
+    /// Accept no more results; finish the submitted ones.
     pub fn close(&self) {
         self.shared.lock().closed = true;
         self.shared.work.notify_all();
@@ -246,10 +237,10 @@ impl Bulk {
         self.shared.room.notify_all();
     }
 
-    /// Take no more, and undo what is not in place yet; what is in place is still flushed.
+    /// Accept no more results, undo those that are not in place, and flush those that are.
     pub fn cancel(&self) {
         let mut queue = self.shared.lock();
-        // Under the lock: what is given its name after this is not, or is known to be.
+        // Under the lock, so that every result is either undone or known to be in place.
         self.shared.cancelled.store(true, Ordering::Relaxed);
         let abandoned = queue.abandon_waiting();
         drop(queue);
@@ -257,7 +248,7 @@ impl Bulk {
         self.close();
     }
 
-    /// The results that are in place, or may be at any moment, and are not acknowledged yet.
+    /// Return the results that are in place, or may be at any moment, and are not acknowledged yet.
     #[must_use]
     pub fn in_place(&self) -> Vec<(u64, PathBuf)> {
         self.shared.lock().in_place()
@@ -268,7 +259,7 @@ impl Bulk {
         self.close();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
-            // Nothing to learn: what a panic cost is among the outcomes.
+            // The results that a panic cost are among the outcomes.
             let _ = thread.join();
         }
     }

@@ -39,6 +39,7 @@ mod parquet;
 pub mod save;
 pub mod scan;
 pub mod sidecar;
+pub mod store;
 pub mod timeseries;
 mod unwind;
 mod walk;
@@ -46,6 +47,7 @@ mod walk;
 pub use error::{Error, Result, Step};
 pub use fs::durable::Durability;
 pub use interrupt::Interrupt;
+pub use store::Store;
 
 /// The record's file name inside a result's directory.
 pub const RECORD: &str = "result.json";

@@ -13,12 +13,18 @@ use crate::error::{At, Result, Step};
 use crate::sidecar::{check_name, open_for_reading};
 use crate::{RECORD, SIDECAR};
 
-/// Bytes of a record, at most: a file beyond that is no result, and would be read into memory whole.
+/// The largest size of a record in bytes: a reader keeps all of it in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(pub u64);
 
+impl Default for Limit {
+    fn default() -> Self {
+        Self::USUAL
+    }
+}
+
 impl Limit {
-    /// What is read where nobody says otherwise.
+    /// The default.
     pub const USUAL: Self = Self(256 << 20);
 
     /// Read an open file that is a record, if it is a regular one and not too large.

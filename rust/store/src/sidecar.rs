@@ -1,5 +1,6 @@
 //! The power trace beside a record: a Parquet file checked and copied, or written from an Arrow stream.
 
+use std::fmt;
 use std::fs::{File, FileTimes, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,16 @@ pub enum Source {
     Arrow(Box<dyn RecordBatchReader + Send>),
     /// A source that failed before it reached the store, and why.
     Failed(Error),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Arrow(reader) => f.debug_tuple("Arrow").field(&reader.schema()).finish(),
+            Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+        }
+    }
 }
 
 /// A source that has passed every check that can be made before anything is created.

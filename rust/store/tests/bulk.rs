@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use llem_store::bulk::{Bulk, Engine, Job, Options, Patience};
-use llem_store::save::{Saved, Sidecar};
+use llem_store::bulk::{Bulk, BulkOptions, FlushMethod, Patience};
+use llem_store::save::{NewResult, NewSidecar, Saved, Sidecar};
 use llem_store::sidecar::Source;
 use llem_store::timeseries::Columns;
 use llem_store::{Durability, Error, Interrupt};
@@ -17,14 +17,19 @@ use llem_store::{Durability, Error, Interrupt};
 use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 
-const ENGINES: [Option<Engine>; 3] = [None, Some(Engine::Fsync), Some(Engine::Syncfs)];
+const METHODS: [Option<FlushMethod>; 3] = [None, Some(FlushMethod::Fsync), Some(FlushMethod::Syncfs)];
 
-fn options(engine: Option<Engine>) -> Options {
-    Options { durability: Durability::Durable, engine, results: 1024, bytes: 64 << 20, many: true }
+fn options(flush_method: Option<FlushMethod>) -> BulkOptions {
+    BulkOptions { flush_method, ..BulkOptions::default() }
 }
 
-fn job(name: &str, record: impl Into<Vec<u8>>) -> Job {
-    Job { name: name.to_owned(), record: record.into(), sidecar: None, weight: 0 }
+fn result(name: &str, record: impl Into<Vec<u8>>) -> NewResult<'static> {
+    NewResult::new(name.to_owned(), record.into())
+}
+
+fn with_sidecar(source: Source) -> NewResult<'static> {
+    let sidecar = NewSidecar { source, record: b"with sidecar".into(), memory: 0 };
+    NewResult { sidecar: Some(sidecar), ..result("base", "without") }
 }
 
 fn trace() -> Source {
@@ -33,17 +38,17 @@ fn trace() -> Source {
     Source::Arrow(Box::new(RecordBatchIterator::new([Ok(batch)], schema)))
 }
 
-fn submit(bulk: &Bulk, ticket: u64, job: Job, interrupted: bool) -> Result<bool, Error> {
-    bulk.submit(ticket, job, Patience::UntilFinished, Interrupt::new(&|_| interrupted))
+fn submit(bulk: &Bulk, ticket: u64, result: NewResult<'static>, interrupted: bool) -> Result<bool, Error> {
+    bulk.submit(ticket, result, Patience::UntilFinished, Interrupt::new(&|_| interrupted))
 }
 
 fn all(bulk: &Bulk) -> HashMap<u64, Result<Saved, Error>> {
     let mut outcomes = HashMap::new();
     loop {
         let finished = bulk.finished(Duration::from_secs(30));
-        assert!(finished.over || !finished.outcomes.is_empty(), "the engine hangs");
+        assert!(finished.over || !finished.outcomes.is_empty(), "the save hangs");
         for (ticket, outcome) in finished.outcomes {
-            assert!(outcomes.insert(ticket, outcome).is_none(), "{ticket} was told twice");
+            assert!(outcomes.insert(ticket, outcome).is_none(), "{ticket} was reported twice");
         }
         if finished.over {
             return outcomes;
@@ -62,16 +67,16 @@ fn files(path: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_job_is_a_directory_with_its_own_bytes() {
-    for engine in ENGINES {
+fn submit_each_result_saves_its_own_bytes() {
+    for method in METHODS {
         for durability in [Durability::Durable, Durability::Relaxed] {
             let temp = tempfile::tempdir().unwrap();
             let root = temp.path().join("a/b");
-            let bulk = Bulk::new(root.clone(), Options { durability, ..options(engine) });
+            let bulk = Bulk::new(root.clone(), BulkOptions { durability, ..options(method) });
             assert!(!root.exists(), "nothing is made before there is a result");
             for ticket in 0..700 {
                 let name = format!("name-{}", ticket % 3);
-                submit(&bulk, ticket, job(&name, ticket.to_string()), false).unwrap();
+                submit(&bulk, ticket, result(&name, ticket.to_string()), false).unwrap();
             }
             bulk.close();
             let outcomes = all(&bulk);
@@ -86,12 +91,12 @@ fn every_job_is_a_directory_with_its_own_bytes() {
 }
 
 #[test]
-fn a_result_that_stands_alone_is_finished_without_another_coming() {
+fn submit_single_result_finishes_without_another() {
     let temp = tempfile::tempdir().unwrap();
     for many in [true, false] {
-        let bulk = Bulk::new(temp.path().to_owned(), Options { many, ..options(None) });
+        let bulk = Bulk::new(temp.path().to_owned(), BulkOptions { is_batch: many, ..options(None) });
         for ticket in 0..3 {
-            submit(&bulk, ticket, job("base", "{}"), false).unwrap();
+            submit(&bulk, ticket, result("base", "{}"), false).unwrap();
             let finished = bulk.finished(Duration::from_secs(30));
             assert_eq!((finished.outcomes.len(), finished.over), (1, false));
         }
@@ -99,47 +104,46 @@ fn a_result_that_stands_alone_is_finished_without_another_coming() {
 }
 
 #[test]
-fn a_job_too_many_waits_and_can_be_called_off() {
+fn submit_without_room_waits_until_cancelled() {
     let temp = tempfile::tempdir().unwrap();
-    let few = Options { results: 1, ..options(None) };
+    let few = BulkOptions { max_results: 1, ..options(None) };
     let bulk = Bulk::new(temp.path().to_owned(), few);
     let mut refused = 0;
     for ticket in 0..50 {
-        match submit(&bulk, ticket, job("base", vec![b'x'; 1 << 20]), true) {
+        match submit(&bulk, ticket, result("base", vec![b'x'; 1 << 20]), true) {
             Ok(_) => {}
             Err(Error::Interrupted) => refused += 1,
             Err(error) => panic!("{error}"),
         }
     }
     bulk.close();
-    assert!(matches!(submit(&bulk, 50, job("base", "{}"), false), Err(Error::Closed)));
+    assert!(matches!(submit(&bulk, 50, result("base", "{}"), false), Err(Error::Closed)));
     assert_eq!(all(&bulk).len() + refused, 50);
     assert!(refused > 0);
 }
 
 #[test]
-fn one_that_is_larger_than_the_bound_goes_alone() {
+fn submit_result_above_max_bytes_saves_it() {
     let temp = tempfile::tempdir().unwrap();
-    let bulk = Bulk::new(temp.path().to_owned(), Options { bytes: 10, ..options(None) });
+    let bulk = Bulk::new(temp.path().to_owned(), BulkOptions { max_bytes: 10, ..options(None) });
     for ticket in 0..3 {
-        submit(&bulk, ticket, job("base", vec![b'x'; 1000]), false).unwrap();
+        submit(&bulk, ticket, result("base", vec![b'x'; 1000]), false).unwrap();
     }
     bulk.close();
     assert!(all(&bulk).values().all(Result::is_ok));
 }
 
 #[test]
-fn sidecars_are_stored_and_what_is_wrong_with_one_costs_no_record() {
+fn submit_failed_sidecar_saves_the_record() {
     let temp = tempfile::tempdir().unwrap();
     let not_parquet = temp.path().join("not.parquet");
     fs::write(&not_parquet, "x").unwrap();
-    for engine in ENGINES {
-        let root = temp.path().join(format!("{engine:?}"));
-        let bulk = Bulk::new(root.clone(), options(engine));
+    for method in METHODS {
+        let root = temp.path().join(format!("{method:?}"));
+        let bulk = Bulk::new(root.clone(), options(method));
         let sources = [trace(), Source::File(temp.path().join("absent")), Source::File(not_parquet.clone())];
         for (ticket, source) in (0..).zip(sources) {
-            let sidecar = Some((source, b"beside".to_vec()));
-            submit(&bulk, ticket, Job { sidecar, ..job("base", "alone") }, false).unwrap();
+            submit(&bulk, ticket, with_sidecar(source), false).unwrap();
         }
         bulk.close();
         let mut outcomes = all(&bulk);
@@ -148,9 +152,9 @@ fn sidecars_are_stored_and_what_is_wrong_with_one_costs_no_record() {
             let stored = path.with_file_name("timeseries.parquet").exists();
             (sidecar, fs::read(path).unwrap(), stored)
         };
-        assert!(matches!(saved(0), (Sidecar::Stored, record, true) if record == b"beside"));
-        assert!(matches!(saved(1), (Sidecar::Missing, record, false) if record == b"alone"));
-        assert!(matches!(saved(2), (Sidecar::Failed(_), record, false) if record == b"alone"));
+        assert!(matches!(saved(0), (Sidecar::Stored, record, true) if record == b"with sidecar"));
+        assert!(matches!(saved(1), (Sidecar::Missing, record, false) if record == b"without"));
+        assert!(matches!(saved(2), (Sidecar::Failed(_), record, false) if record == b"without"));
         assert_eq!(files(&root).len(), 4);
     }
 }
@@ -174,16 +178,16 @@ impl RecordBatchReader for Stalled {
 }
 
 #[test]
-fn a_source_that_stalls_keeps_no_other_result_waiting() {
+fn submit_stalled_source_delays_no_other_result() {
     let temp = tempfile::tempdir().unwrap();
     let orders = [(5, 0), (5, 1), (5, 4), (3, 2)];
     for ((count, stalled), many) in orders.into_iter().flat_map(|order| [(order, false), (order, true)]) {
         let root = temp.path().join("root");
-        let bulk = Bulk::new(root, Options { many, ..options(None) });
+        let bulk = Bulk::new(root, BulkOptions { is_batch: many, ..options(None) });
         // All threads there are have been at work, and have nothing to do.
         let mut idle = 100..110;
         for ticket in idle.clone() {
-            submit(&bulk, ticket, job("base", "alone"), false).unwrap();
+            submit(&bulk, ticket, result("base", "without"), false).unwrap();
         }
         while !idle.is_empty() {
             idle.start += bulk.finished(Duration::from_secs(30)).outcomes.len() as u64;
@@ -191,11 +195,13 @@ fn a_source_that_stalls_keeps_no_other_result_waiting() {
         let (release, wait) = mpsc::channel();
         let mut wait = Some(wait);
         for ticket in 0..count {
-            let source = (ticket == stalled).then(|| {
+            let result = if ticket == stalled {
                 let source = Stalled(wait.take().unwrap(), llem_store::timeseries::schema());
-                (Source::Arrow(Box::new(source)), b"beside".to_vec())
-            });
-            submit(&bulk, ticket, Job { sidecar: source, ..job("base", "alone") }, false).unwrap();
+                with_sidecar(Source::Arrow(Box::new(source)))
+            } else {
+                result("base", "without")
+            };
+            submit(&bulk, ticket, result, false).unwrap();
         }
         let mut others = BTreeSet::new();
         while (others.len() as u64) < count - 1 {
@@ -211,12 +217,12 @@ fn a_source_that_stalls_keeps_no_other_result_waiting() {
 }
 
 #[test]
-fn an_output_directory_that_goes_away_is_made_again() {
+fn submit_with_removed_root_creates_it_again() {
     let temp = tempfile::tempdir().unwrap();
     let root = temp.path().join("root");
-    let bulk = Bulk::new(root.clone(), Options { many: false, ..options(None) });
+    let bulk = Bulk::new(root.clone(), BulkOptions { is_batch: false, ..options(None) });
     for (ticket, moved) in (0..).zip(["", "moved", "removed", ""]) {
-        submit(&bulk, ticket, job("base", "{}"), false).unwrap();
+        submit(&bulk, ticket, result("base", "{}"), false).unwrap();
         let path = bulk.finished(Duration::from_secs(30)).outcomes.remove(0).1.unwrap().path;
         assert!(path.starts_with(&root) && path.exists(), "{ticket}");
         match moved {
@@ -228,12 +234,12 @@ fn an_output_directory_that_goes_away_is_made_again() {
 }
 
 #[test]
-fn what_cannot_be_saved_fails_alone() {
+fn submit_invalid_name_fails_alone() {
     let temp = tempfile::tempdir().unwrap();
     let bulk = Bulk::new(temp.path().to_owned(), options(None));
     for ticket in 0..100 {
         let name = if ticket % 10 == 0 { "x".repeat(300) } else { "base".to_owned() };
-        submit(&bulk, ticket, job(&name, "{}"), false).unwrap();
+        submit(&bulk, ticket, result(&name, "{}"), false).unwrap();
     }
     bulk.close();
     let outcomes = all(&bulk);
@@ -244,12 +250,12 @@ fn what_cannot_be_saved_fails_alone() {
 }
 
 #[test]
-fn cancelling_undoes_what_is_not_in_place_and_accounts_for_the_rest() {
+fn cancel_undoes_results_that_are_not_in_place() {
     for durability in [Durability::Durable, Durability::Relaxed] {
         let temp = tempfile::tempdir().unwrap();
-        let bulk = Bulk::new(temp.path().to_owned(), Options { durability, ..options(None) });
+        let bulk = Bulk::new(temp.path().to_owned(), BulkOptions { durability, ..options(None) });
         for ticket in 0..900 {
-            submit(&bulk, ticket, job("base", "{}"), false).unwrap();
+            submit(&bulk, ticket, result("base", "{}"), false).unwrap();
         }
         bulk.cancel();
         let outcomes = all(&bulk);
@@ -263,16 +269,16 @@ fn cancelling_undoes_what_is_not_in_place_and_accounts_for_the_rest() {
 }
 
 #[test]
-fn threads_that_submit_to_one_engine_lose_nothing() {
+fn submit_from_many_threads_loses_nothing() {
     let temp = tempfile::tempdir().unwrap();
-    let few = Options { results: 20, many: false, ..options(None) };
+    let few = BulkOptions { max_results: 20, is_batch: false, ..options(None) };
     let bulk = Bulk::new(temp.path().to_owned(), few);
     std::thread::scope(|scope| {
         for thread in 0..8_u64 {
             let bulk = &bulk;
             scope.spawn(move || {
                 for n in 0..100 {
-                    submit(bulk, thread * 100 + n, job("base", "{}"), false).unwrap();
+                    submit(bulk, thread * 100 + n, result("base", "{}"), false).unwrap();
                 }
             });
         }
@@ -283,18 +289,18 @@ fn threads_that_submit_to_one_engine_lose_nothing() {
 }
 
 #[test]
-fn a_patient_caller_waits_until_what_came_before_is_settled() {
+fn submit_until_settled_waits_for_settle() {
     let temp = tempfile::tempdir().unwrap();
-    let few = Options { results: 2, many: false, ..options(None) };
+    let few = BulkOptions { max_results: 2, is_batch: false, ..options(None) };
     let bulk = Bulk::new(temp.path().to_owned(), few);
     let patiently =
-        |ticket| bulk.submit(ticket, job("base", "{}"), Patience::UntilSettled, Interrupt::new(&|_| true));
+        |ticket| bulk.submit(ticket, result("base", "{}"), Patience::UntilSettled, Interrupt::new(&|_| true));
     patiently(0).unwrap();
     bulk.refuse(1, Patience::UntilSettled, Interrupt::new(&|_| true)).unwrap();
     bulk.refused();
     while bulk.finished(Duration::from_secs(30)).outcomes.is_empty() {}
     assert!(matches!(patiently(2), Err(Error::Interrupted)), "finished, but not settled");
-    submit(&bulk, 2, job("base", "{}"), true).unwrap();
+    submit(&bulk, 2, result("base", "{}"), true).unwrap();
     assert!(matches!(bulk.wait_settled(2, Interrupt::new(&|_| true)), Err(Error::Interrupted)));
     bulk.settle(&[0, 1]);
     bulk.wait_settled(2, Interrupt::new(&|_| true)).unwrap();

@@ -6,15 +6,15 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use llem_store::save::{Save, Saved, Sidecar, save};
+use llem_store::save::{NewResult, NewSidecar, SaveOptions, Saved, Sidecar};
 use llem_store::sidecar::Source;
 use llem_store::timeseries::Columns;
-use llem_store::{Durability, Error, Interrupt};
+use llem_store::{Durability, Error, Interrupt, Store};
 
 use arrow_array::{RecordBatch, RecordBatchIterator};
 
 const RECORD: &[u8] = br#"{"timeseries":null}"#;
-const BESIDE: &[u8] = br#"{"timeseries":"timeseries.parquet"}"#;
+const WITH_SIDECAR: &[u8] = br#"{"timeseries":"timeseries.parquet"}"#;
 
 /// What is in a file, when that is one field as it is laid out.
 fn field_of(file: &Path) -> String {
@@ -22,9 +22,10 @@ fn field_of(file: &Path) -> String {
     text.strip_prefix("{\n  ").unwrap().strip_suffix("\n}").unwrap().to_owned()
 }
 
-fn request(root: &Path, source: Option<Source>) -> Save<'_> {
-    let sidecar = source.map(|source| (source, BESIDE));
-    Save { root, name: "base", record: RECORD, sidecar, durability: Durability::Durable }
+fn save(root: &Path, source: Option<Source>, interrupt: Interrupt<'_>) -> Result<Saved, Error> {
+    let sidecar = source.map(|source| NewSidecar { source, record: WITH_SIDECAR.into(), memory: 0 });
+    let result = NewResult { sidecar, ..NewResult::new("base", RECORD) };
+    Store::new(root).save(result, SaveOptions::default(), interrupt)
 }
 
 fn trace() -> Source {
@@ -47,12 +48,13 @@ fn tree(path: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_record_alone_is_committed() {
+fn save_without_sidecar_commits_the_record() {
     let temp = tempfile::tempdir().unwrap();
     for durability in [Durability::Durable, Durability::Relaxed] {
         let root = temp.path().join("a/b");
-        let Saved { path, sidecar } =
-            save(Save { durability, ..request(&root, None) }, Interrupt::NEVER).unwrap();
+        let Saved { path, sidecar } = Store::new(&root)
+            .save(NewResult::new("base", RECORD), SaveOptions { durability }, Interrupt::NEVER)
+            .unwrap();
         assert!(matches!(sidecar, Sidecar::None));
         assert_eq!(field_of(&path), r#""timeseries": null"#);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
@@ -62,37 +64,34 @@ fn a_record_alone_is_committed() {
 }
 
 #[test]
-fn a_record_says_whether_a_sidecar_is_beside_it() {
+fn save_with_sidecar_names_it_in_the_record() {
     let temp = tempfile::tempdir().unwrap();
-    let saved = save(request(temp.path(), Some(trace())), Interrupt::NEVER).unwrap();
+    let saved = save(temp.path(), Some(trace()), Interrupt::NEVER).unwrap();
     assert!(matches!(saved.sidecar, Sidecar::Stored));
     assert_eq!(field_of(&saved.path), r#""timeseries": "timeseries.parquet""#);
     let copied = Source::File(saved.path.with_file_name("timeseries.parquet"));
-    assert!(matches!(
-        save(request(temp.path(), Some(copied)), Interrupt::NEVER).unwrap().sidecar,
-        Sidecar::Stored
-    ));
+    assert!(matches!(save(temp.path(), Some(copied), Interrupt::NEVER).unwrap().sidecar, Sidecar::Stored));
 
     let absent = Source::File(temp.path().join("absent"));
-    let saved = save(request(temp.path(), Some(absent)), Interrupt::NEVER).unwrap();
+    let saved = save(temp.path(), Some(absent), Interrupt::NEVER).unwrap();
     assert!(matches!(saved.sidecar, Sidecar::Missing));
     assert_eq!(field_of(&saved.path), r#""timeseries": null"#);
 
     let failed = Source::Failed(Error::NotASource { reason: "no".into() });
-    let saved = save(request(temp.path(), Some(failed)), Interrupt::NEVER).unwrap();
+    let saved = save(temp.path(), Some(failed), Interrupt::NEVER).unwrap();
     assert!(matches!(saved.sidecar, Sidecar::Failed(Error::NotASource { .. })));
     assert_eq!(field_of(&saved.path), r#""timeseries": null"#);
 }
 
 #[test]
-fn an_interrupt_before_the_commit_leaves_nothing_at_any_point() {
+fn save_cancelled_before_the_commit_leaves_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let root = temp.path().join("a/b");
     let (mut stop_at, mut stopped) = (0, true);
     while stopped {
         let asked = Cell::new(0);
         let is_cancelled = |_| asked.replace(asked.get() + 1) == stop_at;
-        let saved = save(request(&root, Some(trace())), Interrupt::new(&is_cancelled));
+        let saved = save(&root, Some(trace()), Interrupt::new(&is_cancelled));
         stopped = matches!(saved, Err(Error::Interrupted));
         assert!(stopped || saved.is_ok());
         assert!(!stopped || tree(temp.path()).is_empty(), "{:?}", tree(temp.path()));
@@ -102,7 +101,7 @@ fn an_interrupt_before_the_commit_leaves_nothing_at_any_point() {
 }
 
 #[test]
-fn savers_that_give_up_do_not_pull_the_root_from_under_others() {
+fn save_next_to_cancelled_saves_keeps_its_root() {
     let temp = tempfile::tempdir().unwrap();
     for round in 0..50 {
         let root = temp.path().join(format!("{round}/results"));
@@ -110,7 +109,7 @@ fn savers_that_give_up_do_not_pull_the_root_from_under_others() {
             for thread in 0..4 {
                 let root = &root;
                 scope.spawn(move || {
-                    let saved = save(request(root, None), Interrupt::new(&|_| thread % 2 == 0));
+                    let saved = save(root, None, Interrupt::new(&|_| thread % 2 == 0));
                     assert_eq!(saved.is_ok(), thread % 2 == 1, "{saved:?}");
                 });
             }

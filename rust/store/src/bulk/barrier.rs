@@ -1,8 +1,8 @@
-//! A barrier: all that was written before it is on the device after it.
+//! A barrier: everything written before it is on the device after it.
 //!
-//! Two engines make one, and promise the same. [`Engine::Fsync`] flushes every file and directory, many at once,
-//! which a journal commits together. [`Engine::Syncfs`] flushes the file system in one call: faster by far, but
-//! everybody's data with it, so that it waits for whatever others have written.
+//! Two methods make one, with the same guarantee. [`FlushMethod::Fsync`] flushes every file and directory, many at
+//! once, which a journal commits together. [`FlushMethod::Syncfs`] flushes the file system in one call: much
+//! faster, but it waits for the data of every other program too.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -13,59 +13,55 @@ use std::thread;
 use super::batch::{Committed, OpenRoot, Staged};
 use crate::error::{At, Step};
 use crate::fs::dir::FileSystem;
+use crate::save::Flush;
 
-/// How a barrier is made.
+/// The system calls of a barrier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
+pub enum FlushMethod {
     /// `fsync` of every file, then of every directory, from many threads.
     Fsync,
     /// One `syncfs`.
     Syncfs,
 }
 
-/// Flushes in flight at once: a journal takes in what waits while it commits.
+/// Flushes in flight at once: a journal commits together what waits for it.
 const FLUSHERS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
-/// Fewer results than this are flushed one by one: a `syncfs` has a price of its own.
+/// Results below which they are flushed one by one: a `syncfs` has a cost of its own.
 const FEW: usize = 8;
-/// Bytes that others may have waiting for the device before a `syncfs` is out of the question.
+/// Dirty bytes of other programs above which `syncfs` is not used.
 const FOREIGN: u64 = 32 << 20;
-/// What a result leaves dirty beside its bytes: directory blocks, inodes, the journal's copy of them.
+/// Dirty bytes of a result besides its content: directory blocks, inodes, the journal's copy of them.
 const METADATA: u64 = 32 << 10;
 
-/// What can be flushed on its own, and remembers how that went.
-pub(super) trait Flush: Send {
-    fn flush(&mut self);
-}
-
-/// Which engine makes the next barrier.
+/// The choice of the method for the next barrier.
 #[derive(Debug)]
-pub(super) struct Gate {
-    wanted: Option<Engine>,
-    /// A `syncfs` has failed: whose error it was it does not say, so that it is not asked again.
+pub(super) struct FlushPolicy {
+    wanted: Option<FlushMethod>,
+    /// A `syncfs` has failed. It does not report whose error that was, so that it is not used again.
     failed: AtomicBool,
 }
 
-impl Gate {
-    pub(super) fn new(wanted: Option<Engine>) -> Self {
+impl FlushPolicy {
+    pub(super) fn new(wanted: Option<FlushMethod>) -> Self {
         Self { wanted, failed: AtomicBool::new(false) }
     }
 
-    /// The file system to flush as a whole, where that is possible and pays.
-    fn open<'r>(&self, root: &'r OpenRoot, results: usize, own: u64) -> Option<&'r FileSystem> {
+    /// Return the file system to flush as a whole, where that is possible and faster.
+    fn file_system<'r>(&self, root: &'r OpenRoot, results: usize, own: u64) -> Option<&'r FileSystem> {
         let file_system = root.file_system.as_ref()?;
         if self.failed.load(Ordering::Relaxed) {
             return None;
         }
-        let open = match self.wanted {
-            Some(engine) => engine == Engine::Syncfs,
+        let use_syncfs = match self.wanted {
+            Some(method) => method == FlushMethod::Syncfs,
             None => results >= FEW && dirty().is_some_and(|bytes| bytes.saturating_sub(own) <= FOREIGN),
         };
-        open.then_some(file_system)
+        use_syncfs.then_some(file_system)
     }
 }
 
-/// Put staged files and committed names on the device; each result remembers what failed of it.
-pub(super) fn barrier(gate: &Gate, staged: &mut [Staged], committed: &mut [Committed]) {
+/// Put staged files and committed names on the device; each result keeps the result of its flush.
+pub(super) fn barrier(policy: &FlushPolicy, staged: &mut [Staged], committed: &mut [Committed]) {
     let mut roots: Vec<Arc<OpenRoot>> = Vec::new();
     for root in staged.iter().map(|result| &result.root).chain(committed.iter().map(|result| &result.root)) {
         if !roots.iter().any(|known| Arc::ptr_eq(known, root)) {
@@ -73,36 +69,37 @@ pub(super) fn barrier(gate: &Gate, staged: &mut [Staged], committed: &mut [Commi
         }
     }
     let results = staged.len() + committed.len();
-    let own = staged.iter().map(Staged::size).sum::<u64>() + results as u64 * METADATA;
-    // An output directory that was removed and made again may be on another file system.
-    let file_system = if let [root] = roots.as_slice() { gate.open(root, results, own) } else { None };
+    let own = staged.iter().map(|staged| staged.result.size()).sum::<u64>() + results as u64 * METADATA;
+    // A root that was removed and created again may be on another file system.
+    let file_system =
+        if let [root] = roots.as_slice() { policy.file_system(root, results, own) } else { None };
     let Some(file_system) = file_system else {
         return flush_each(&roots, staged, committed);
     };
     let synced = file_system.sync().at(Step::Flush, || roots[0].path().to_owned());
     if let Err(error) = synced.and_then(|()| roots[0].check_alive()) {
-        gate.failed.store(true, Ordering::Relaxed);
-        for result in committed {
-            result.doubt(&error);
+        policy.failed.store(true, Ordering::Relaxed);
+        for committed in committed {
+            committed.result.mark_unconfirmed(error.copy());
         }
-        for result in staged.iter_mut() {
-            result.rewrite(&error);
+        for staged in staged.iter_mut() {
+            staged.rewrite(&error);
         }
         flush_each(&roots, staged, &mut []);
     }
 }
 
-/// Flush every file and every directory, many at once, and then the output directory, once.
+/// Flush every file and every directory, many at once, and then the root, once.
 fn flush_each(roots: &[Arc<OpenRoot>], staged: &mut [Staged], committed: &mut [Committed]) {
-    let files = staged.iter_mut().map(|result| result as &mut dyn Flush);
-    let directories = committed.iter_mut().map(|result| result as &mut dyn Flush);
+    let files = staged.iter_mut().map(|staged| &mut staged.result as &mut dyn Flush);
+    let directories = committed.iter_mut().map(|committed| &mut committed.result as &mut dyn Flush);
     flush_all(files.chain(directories).collect());
     for root in roots {
         let mut named = committed.iter_mut().filter(|result| Arc::ptr_eq(&result.root, root)).peekable();
         if named.peek().is_some()
             && let Err(error) = root.flush()
         {
-            named.for_each(|result| result.doubt(&error));
+            named.for_each(|committed| committed.result.mark_unconfirmed(error.copy()));
         }
     }
 }
@@ -118,7 +115,7 @@ fn flush_all(results: Vec<&mut dyn Flush>) {
     };
     thread::scope(|scope| {
         for _ in 0..helpers {
-            // Where there are no more threads to be had, those that there are do it.
+            // The threads that did start do the work.
             if thread::Builder::new().spawn_scoped(scope, work).is_err() {
                 break;
             }
@@ -127,7 +124,7 @@ fn flush_all(results: Vec<&mut dyn Flush>) {
     });
 }
 
-/// Bytes of the whole machine that wait for a device; `None` where the system does not tell.
+/// Return the dirty bytes of the whole machine; `None` where the system does not report them.
 fn dirty() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let field = |name: &str| {
@@ -152,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_flushed_exactly_once() {
+    fn flush_all_results_flushes_each_once() {
         for count in [0, 1, 2, 63, 64, 65, 500] {
             let flushes = AtomicUsize::new(0);
             let mut results: Vec<_> = (0..count).map(|_| Counted(&flushes, false)).collect();
@@ -164,7 +161,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_kernel_tells_what_is_dirty() {
+    fn dirty_on_linux_returns_bytes() {
         assert!(dirty().is_some());
     }
 }

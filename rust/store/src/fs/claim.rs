@@ -107,12 +107,12 @@ fn claim_from(root: &Arc<Dir>, base: &OsStr, mut suffix: u64) -> Result<(Claim, 
 ///
 /// A number that somebody else took meanwhile costs one more look, as in [`claim`].
 #[derive(Debug, Default)]
-pub struct Names(Mutex<HashMap<OsString, u64>>);
+pub struct SuffixCounter(Mutex<HashMap<OsString, u64>>);
 
-/// Names that are remembered; a sweep over more models begins anew with those that it meets again.
-const NAMES: usize = 4096;
+/// SuffixCounter that are remembered; a sweep over more models begins anew with those that it meets again.
+const REMEMBERED: usize = 4096;
 
-impl Names {
+impl SuffixCounter {
     /// Claim the next free one of `base`, `base_1`, ...
     pub fn claim(&self, root: &Arc<Dir>, base: &OsStr) -> Result<Claim> {
         let hint = Hint::of(root.path(), base);
@@ -131,7 +131,7 @@ impl Names {
             *next += 1;
             return *next - 1;
         }
-        if names.len() >= NAMES {
+        if names.len() >= REMEMBERED {
             names.clear();
         }
         let first = first();
@@ -176,26 +176,26 @@ fn first_free_after(mut taken: u64, mut is_taken: impl FnMut(u64) -> io::Result<
 
 /// The last suffix that this process claimed under a name, in one atomic word.
 ///
-/// No lock, so a fork in mid-save leaves nothing held; no growth, since names that share a slot evict each
+/// No lock, so a fork in mid-save leaves nothing held; no growth, since names that share a cell evict each
 /// other. A word that is lost or wrong costs probes, never a result.
 struct Hint {
-    slot: &'static AtomicU64,
+    cell: &'static AtomicU64,
     tag: u64,
 }
 
 const SUFFIX_BITS: u32 = 32;
-const SLOTS: usize = 1024;
-static HINTS: [AtomicU64; SLOTS] = [const { AtomicU64::new(0) }; SLOTS];
+const CELLS: usize = 1024;
+static HINTS: [AtomicU64; CELLS] = [const { AtomicU64::new(0) }; CELLS];
 
 impl Hint {
     fn of(root: &Path, base: &OsStr) -> Self {
         let mut hasher = DefaultHasher::new();
         (root, base).hash(&mut hasher);
         let hash = hasher.finish();
-        #[allow(clippy::cast_possible_truncation, reason = "the remainder is below SLOTS")]
-        let slot = &HINTS[(hash % SLOTS as u64) as usize];
-        // Never zero, so that an empty slot matches no name.
-        Self { slot, tag: (hash >> SUFFIX_BITS) | 1 }
+        #[allow(clippy::cast_possible_truncation, reason = "the remainder is below CELLS")]
+        let cell = &HINTS[(hash % CELLS as u64) as usize];
+        // Never zero, so that an empty cell matches no name.
+        Self { cell, tag: (hash >> SUFFIX_BITS) | 1 }
     }
 
     /// Where to begin: after the last suffix, unless its directory was deleted since, which frees its name.
@@ -207,13 +207,13 @@ impl Hint {
     }
 
     fn last(&self) -> Option<u64> {
-        let word = self.slot.load(Ordering::Relaxed);
+        let word = self.cell.load(Ordering::Relaxed);
         (word >> SUFFIX_BITS == self.tag).then_some(word & u64::from(u32::MAX))
     }
 
     fn set(&self, suffix: u64) {
         let suffix = suffix.min(u64::from(u32::MAX));
-        self.slot.store((self.tag << SUFFIX_BITS) | suffix, Ordering::Relaxed);
+        self.cell.store((self.tag << SUFFIX_BITS) | suffix, Ordering::Relaxed);
     }
 }
 
@@ -303,7 +303,7 @@ mod tests {
         for taken in ["b", "b_1", "b_4"] {
             fs::create_dir(temp.path().join(taken)).unwrap();
         }
-        let names = Names::default();
+        let names = SuffixCounter::default();
         let claimed = || {
             let mut claim = names.claim(&root, "b".as_ref()).unwrap();
             claim.keep();
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn the_names_of_a_batch_are_claimed_without_probing_for_each() {
         let (temp, root) = root();
-        let names = Names::default();
+        let names = SuffixCounter::default();
         names.claim(&root, "b".as_ref()).unwrap().keep();
         // Whoever probed would find these holes, and whoever listed would find the last.
         for n in [3_u64, 4, 5] {

@@ -54,6 +54,15 @@ pub struct Leftover {
     pub fate: Fate,
 }
 
+/// The options of a clean.
+#[derive(Debug, Clone, Copy)]
+pub struct CleanOptions {
+    /// The age of a leftover: a younger one may belong to a save in progress.
+    pub older_than: Duration,
+    /// Report the leftovers without removing them.
+    pub dry_run: bool,
+}
+
 /// Remove what saves have left below a directory and nobody wrote to for as long as `older_than`; where it is `dry`,
 /// only say what would be removed.
 ///
@@ -62,12 +71,7 @@ pub struct Leftover {
 /// # Errors
 ///
 /// The root cannot be read; [`Error::Interrupted`](crate::Error::Interrupted) between two leftovers, once the caller has cancelled.
-pub fn clean(
-    root: &Path,
-    older_than: Duration,
-    dry: bool,
-    interrupt: Interrupt<'_>,
-) -> Result<Vec<Leftover>> {
+pub fn clean(root: &Path, options: CleanOptions, interrupt: Interrupt<'_>) -> Result<Vec<Leftover>> {
     let mut inspection = Inspection::open(root, Depth::Leftovers, Limit::USUAL)?;
     let mut found = Vec::new();
     while let Some(part) = inspection.next(interrupt)? {
@@ -75,9 +79,10 @@ pub fn clean(
             part.findings.into_iter().filter(|f| matches!(f.status, Status::Incomplete | Status::Stranded)),
         );
     }
+    let CleanOptions { older_than, dry_run } = options;
     let older_than = Nanos::try_from(older_than.as_nanos()).unwrap_or(Nanos::MAX);
     let dir = Dir::open(root).at(Step::Read, || root.to_owned())?;
-    let mut cleaner = Cleaner { root: dir, older_than, dry, clocks: HashMap::new() };
+    let mut cleaner = Cleaner { root: dir, older_than, dry_run, clocks: HashMap::new() };
     let mut leftovers = Vec::new();
     for finding in found {
         interrupt.check()?;
@@ -96,7 +101,7 @@ pub fn clean(
 struct Cleaner {
     root: Dir,
     older_than: Nanos,
-    dry: bool,
+    dry_run: bool,
     /// The time on the file systems of the directories that leftovers are in.
     clocks: HashMap<PathBuf, Nanos>,
 }
@@ -120,7 +125,7 @@ impl Cleaner {
         if !self.is_old(above, &parent, newest)? {
             return Ok(Some(Fate::Young));
         }
-        if self.dry {
+        if self.dry_run {
             return Ok(Some(Fate::Removed));
         }
         remove(&parent, name, &dir)
@@ -155,7 +160,7 @@ impl Cleaner {
         }
         let children: Vec<&OsString> =
             entries.iter().filter(|(_, kind)| *kind == EntryKind::Directory).map(|(name, _)| name).collect();
-        if self.dry {
+        if self.dry_run {
             let holds = |name: &&OsString| trash.open_dir(name).is_ok_and(|dir| has_record(&dir));
             return Ok(Some(if children.iter().any(holds) { Fate::Restored } else { Fate::Removed }));
         }
@@ -335,7 +340,8 @@ mod tests {
     }
 
     fn cleaned(root: &Path, seconds: u64, dry: bool) -> Vec<(String, Fate)> {
-        let leftovers = clean(root, Duration::from_secs(seconds), dry, Interrupt::NEVER).unwrap();
+        let options = CleanOptions { older_than: Duration::from_secs(seconds), dry_run: dry };
+        let leftovers = clean(root, options, Interrupt::NEVER).unwrap();
         leftovers.into_iter().map(|left| (left.place.to_str().unwrap().to_owned(), left.fate)).collect()
     }
 
@@ -435,8 +441,12 @@ mod tests {
         std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
         std::os::unix::fs::symlink(outside.join("a"), root.join(NAME)).unwrap();
         assert!(cleaned(&root, 0, false).is_empty());
-        let mut cleaner =
-            Cleaner { root: Dir::open(&root).unwrap(), older_than: 0, dry: false, clocks: HashMap::new() };
+        let mut cleaner = Cleaner {
+            root: Dir::open(&root).unwrap(),
+            older_than: 0,
+            dry_run: false,
+            clocks: HashMap::new(),
+        };
         for place in ["link/a", NAME] {
             assert!(!matches!(cleaner.clean(Path::new(place)), Ok(Some(Fate::Removed))), "{place}");
         }

@@ -1,4 +1,4 @@
-//! The threads of many saves: what they share, and what each does.
+//! The threads of a bulk save: one leads a batch, the others stage results.
 
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,33 +7,34 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::barrier::{Gate, barrier};
+use super::Patience;
+use super::barrier::{FlushPolicy, barrier};
 use super::batch::{Committed, NotStaged, OpenRoot, Staged};
 use super::queue::{Next, Queue};
-use super::{Job, Patience};
 use crate::error::{Error, Result, Step};
 use crate::fs::claim::Claim;
+use crate::fs::durable::Durability;
 use crate::interrupt::Interrupt;
-use crate::save::{Saved, while_root_vanishes};
+use crate::save::{NewResult, Saved, while_root_vanishes};
 
-/// How often somebody who waits looks whether to go on waiting.
+/// The interval at which a waiting caller checks whether to go on.
 const LOOK: Duration = Duration::from_millis(50);
-/// Outcomes that a waiting caller is woken for while more are under way.
+/// Outcomes for which a waiting caller is woken while more are in flight.
 const WORTH_WAKING: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) path: PathBuf,
-    pub(super) durable: bool,
-    pub(super) gate: Gate,
+    pub(super) durability: Durability,
+    pub(super) policy: FlushPolicy,
     pub(super) root: Mutex<Option<Arc<OpenRoot>>>,
     pub(super) cancelled: AtomicBool,
     pub(super) queue: Mutex<Queue>,
-    /// Told when there may be something to stage or to flush.
+    /// Notified when there may be something to stage or to flush.
     pub(super) work: Condvar,
-    /// Told when results are finished.
+    /// Notified when results are finished.
     pub(super) news: Condvar,
-    /// Told when more results may come.
+    /// Notified when there may be room for more results.
     pub(super) room: Condvar,
 }
 
@@ -46,43 +47,43 @@ impl Shared {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Wait for a change that may make room, and look whether to go on waiting.
+    /// Wait for room, and check whether the caller has cancelled.
     pub(super) fn wait_for_room<'q>(
         &'q self,
         mut queue: MutexGuard<'q, Queue>,
         interrupt: Interrupt<'_>,
     ) -> Result<MutexGuard<'q, Queue>> {
-        queue.crowd += 1;
+        queue.waiting_for_room += 1;
         if queue.idle > 0 {
             self.work.notify_one();
         }
         queue = wait(&self.room, queue, Some(LOOK));
-        queue.crowd -= 1;
+        queue.waiting_for_room -= 1;
         drop(queue);
         interrupt.check()?;
         Ok(self.lock())
     }
 
-    /// What each thread does.
+    /// Stage results and lead batches until the queue ends.
     pub(super) fn serve(&self) {
         let mut queue = self.lock();
         loop {
             match queue.next() {
-                Next::Stage { ticket, job, first } => {
+                Next::Stage { ticket, result, first } => {
                     drop(queue);
                     if first {
                         self.check_root();
                     }
-                    let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, job)));
+                    let done = catch_unwind(AssertUnwindSafe(|| self.stage(ticket, result)));
                     queue = self.lock();
                     queue.staging -= 1;
                     match done {
                         Ok(Stage::Staged(staged)) => queue.stage(*staged),
                         Ok(Stage::Finished(outcome)) => queue.finish(ticket, outcome),
                         Ok(Stage::TakenBack) => {}
-                        Err(_) => self.disown(&mut queue, [ticket]),
+                        Err(_) => self.lose(&mut queue, [ticket]),
                     }
-                    self.tell(&queue);
+                    self.notify(&queue);
                 }
                 Next::Lead(staged, committed) => {
                     drop(queue);
@@ -96,9 +97,9 @@ impl Shared {
                     queue.end_batch();
                     match done {
                         Ok(committed) => queue.committed = committed,
-                        Err(_) => self.disown(&mut queue, tickets),
+                        Err(_) => self.lose(&mut queue, tickets),
                     }
-                    self.tell(&queue);
+                    self.notify(&queue);
                     self.work.notify_all();
                 }
                 Next::Wait(time) => {
@@ -107,7 +108,7 @@ impl Shared {
                     queue.idle -= 1;
                 }
                 Next::End => {
-                    // Whoever keeps the engine for its outcomes keeps no directory open.
+                    // A caller may keep the writer for its outcomes, which need no open directory.
                     *self.root.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     self.work.notify_all();
                     self.news.notify_all();
@@ -117,40 +118,42 @@ impl Shared {
         }
     }
 
-    /// Write a result's files; without flushes to wait for, it is in place at once.
-    fn stage(&self, ticket: u64, mut job: Job) -> Stage {
+    /// Write a result's files; publish them at once where no flush follows.
+    fn stage(&self, ticket: u64, mut result: NewResult<'static>) -> Stage {
         let mut last_try = false;
         loop {
             let claim = |name: &str| self.claim(name);
-            match Staged::new(ticket, job, last_try, claim, Interrupt::new(&|_| self.is_cancelled())) {
-                Ok(staged) if self.durable => return Stage::Staged(Box::new(staged)),
+            match Staged::new(ticket, result, last_try, claim, Interrupt::new(&|_| self.is_cancelled())) {
+                Ok(staged) if self.durability == Durability::Durable => {
+                    return Stage::Staged(Box::new(staged));
+                }
                 Ok(staged) => return Stage::Finished(self.publish_one(staged)),
-                Err(NotStaged { error, job: None }) => return Stage::Finished(Err(error)),
-                Err(NotStaged { job: Some(again), .. }) => {
+                Err(NotStaged { error, result: None }) => return Stage::Finished(Err(error)),
+                Err(NotStaged { result: Some(again), .. }) => {
                     let mut queue = self.lock();
-                    if queue.others_in_hand() > 0 {
+                    if queue.others_in_flight() > 0 {
                         queue.take_back(ticket, *again);
                         return Stage::TakenBack;
                     }
-                    (job, last_try) = (*again, true);
+                    (result, last_try) = (*again, true);
                 }
             }
         }
     }
 
-    /// Forget an output directory that was moved away, since what is saved from now on belongs where the path
-    /// leads, and one whose flush has failed, since the next flush of that descriptor would not know.
+    /// Close a root that was moved away, since later results belong where the path leads, and one whose flush
+    /// failed, since the next flush of that descriptor would report success.
     fn check_root(&self) {
         let mut open = self.root.lock().unwrap_or_else(PoisonError::into_inner);
         open.take_if(|root| root.is_spent() || !root.is_at(&self.path));
     }
 
-    /// Make a barrier for what is staged and what is in place; acknowledge the one, and give the other its names.
+    /// Make a barrier for staged and committed results; publish the former, and acknowledge the latter.
     fn lead(&self, mut staged: Vec<Staged>, mut committed: Vec<Committed>) -> Vec<Committed> {
         if self.is_cancelled() {
             self.undo(std::mem::take(&mut staged));
         }
-        barrier(&self.gate, &mut staged, &mut committed);
+        barrier(&self.policy, &mut staged, &mut committed);
         self.check_root();
         // Descriptors are closed outside the lock.
         let acknowledged: Vec<_> = committed.into_iter().map(Committed::finish).collect();
@@ -161,12 +164,12 @@ impl Shared {
         if queue.listeners > 0 && !queue.outcomes.is_empty() {
             self.news.notify_all();
         }
-        self.tell(&queue);
+        self.notify(&queue);
         drop(queue);
         self.publish(staged)
     }
 
-    /// Give staged files their names, unless that is not wanted any more.
+    /// Publish staged results, unless the caller has cancelled.
     fn publish(&self, staged: Vec<Staged>) -> Vec<Committed> {
         if !self.expect_in_place(&staged) {
             self.undo(staged);
@@ -174,24 +177,24 @@ impl Shared {
         }
         let mut in_place = Vec::with_capacity(staged.len());
         for staged in staged {
-            match staged.publish(self.durable) {
-                (_, Ok(committed)) => in_place.push(committed),
-                (ticket, Err(error)) => self.lock().finish(ticket, Err(error)),
+            let ticket = staged.ticket;
+            match staged.publish(self.durability) {
+                Ok(committed) => in_place.push(committed),
+                Err(error) => self.lock().finish(ticket, Err(error)),
             }
         }
         in_place
     }
 
-    /// The same for a result that no flush follows.
+    /// Publish one result that no flush follows.
     fn publish_one(&self, staged: Staged) -> Result<Saved> {
         if !self.expect_in_place(std::slice::from_ref(&staged)) {
             return Err(Error::Interrupted);
         }
-        let (_, committed) = staged.publish(self.durable);
-        committed?.finish().1
+        staged.publish(self.durability)?.finish().1
     }
 
-    /// Note that results are about to be in place; false where that is not wanted any more.
+    /// Note that results are about to be in place; return false where the caller has cancelled.
     fn expect_in_place(&self, staged: &[Staged]) -> bool {
         let mut queue = self.lock();
         let wanted = !self.is_cancelled();
@@ -209,7 +212,7 @@ impl Shared {
         }
     }
 
-    /// Claim a directory, in the output directory that is open already or in one that is opened or made now.
+    /// Claim a directory in the open root; open or create the root first where it is not open.
     fn claim(&self, name: &str) -> Result<(Arc<OpenRoot>, Claim)> {
         while_root_vanishes(|| {
             let root = {
@@ -232,42 +235,42 @@ impl Shared {
         })
     }
 
-    /// Account for results that a panic has cost: none may be waited for in vain.
-    fn disown(&self, queue: &mut Queue, tickets: impl IntoIterator<Item = u64>) {
+    /// Finish results that a panic has cost, so that no caller waits for them.
+    fn lose(&self, queue: &mut Queue, tickets: impl IntoIterator<Item = u64>) {
         for ticket in tickets {
-            let cause = io::Error::other("the store failed in a way that was not foreseen");
+            let cause = io::Error::other("an internal error of the store; please report it");
             queue.lose(ticket, Error::io(Step::Flush, &self.path, cause));
         }
     }
 
-    /// Wake whoever waits for what has happened; to wake nobody is a system call, too.
-    fn tell(&self, queue: &Queue) {
+    /// Wake the callers that wait for this change; a wake without a waiter is a system call too.
+    fn notify(&self, queue: &Queue) {
         let is_worth_waking = || queue.outcomes.len() >= WORTH_WAKING || queue.is_idle();
         if queue.listeners > 0 && !queue.outcomes.is_empty() && is_worth_waking() {
             self.news.notify_all();
         }
-        if queue.crowd > 0 && queue.has_ample_room(0, Patience::UntilFinished) {
+        if queue.waiting_for_room > 0 && queue.has_ample_room(0, Patience::UntilFinished) {
             self.room.notify_all();
         }
     }
 }
 
-/// What came of staging a result.
+/// The outcome of staging a result.
 enum Stage {
     Staged(Box<Staged>),
     Finished(Result<Saved>),
-    /// There are no descriptors for it now.
+    /// The queue has it again, since there are no descriptors for it now.
     TakenBack,
 }
 
-/// Wait to be told, or for a time.
+/// Wait for a notification, or for a time.
 pub(super) fn wait<'q>(
-    told: &Condvar,
+    notified: &Condvar,
     queue: MutexGuard<'q, Queue>,
     time: Option<Duration>,
 ) -> MutexGuard<'q, Queue> {
     match time {
-        Some(time) => told.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner).0,
-        None => told.wait(queue).unwrap_or_else(PoisonError::into_inner),
+        Some(time) => notified.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner).0,
+        None => notified.wait(queue).unwrap_or_else(PoisonError::into_inner),
     }
 }
