@@ -105,7 +105,9 @@ class Bench:
             begin = clock()
             record = encode(self.result, indent=2)
             dump = clock() - begin
-            (calls,) = _store.floor(str(baseline_root), record, start=suffix, count=1, durable=durable)
+            (calls,) = _store.baseline_save(
+                str(baseline_root), record, start=suffix, count=1, durable=durable
+            )
             baseline.append(calls)
             both.append(dump + calls)
             begin = clock()

@@ -248,7 +248,7 @@ def sweep(location: Location, count: int) -> list[Row]:
         report = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         marks: list[tuple[int, int, int | None]] = json.loads(report)
         _settle(root)
-        baseline = _store.floor(str(bare), RECORD, start=0, count=count, durable=False)
+        baseline = _store.baseline_save(str(bare), RECORD, start=0, count=count, durable=False)
     first = next(mark for mark in marks if mark[0] >= WINDOW)
     last = next(mark for mark in marks if mark[0] >= count - WINDOW)
     (done, began, _), (total, ended, peak) = marks[0], marks[-1]
@@ -314,7 +314,7 @@ def _writer(directory: Path) -> float:
 
 
 def _baseline(directory: Path, *, durable: bool) -> float:
-    save = partial(_store.floor, str(directory), RECORD, durable=durable)
+    save = partial(_store.baseline_save, str(directory), RECORD, durable=durable)
     if durable:
         return _one_by_one(lambda n: sum(save(start=n, count=1)), BATCH)
     return sum(save(start=0, count=BATCH)) / BATCH / 1000

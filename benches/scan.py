@@ -106,7 +106,7 @@ def read_rows(tree: Path, rounds: int) -> list[Row]:
         assert found.complete == count
 
     contenders = [
-        timed("baseline", lambda: _store.read_floor(paths, THREADS)),
+        timed("baseline", lambda: _store.baseline_read(paths, THREADS)),
         timed("scan 8", lambda: scan(COLUMNS)),
         timed("pandas", lambda: store.scan(COLUMNS).to_pandas()),
         timed("scan all", lambda: scan(None)),

@@ -40,7 +40,7 @@ class Baseline(_Ours):
 
     def save(self, count: int) -> None:
         """Make a directory, write a file and rename it, in Rust."""
-        _store.floor(str(self.directory), self.record, start=0, count=count, durable=self.durable)
+        _store.baseline_save(str(self.directory), self.record, start=0, count=count, durable=self.durable)
 
     def last(self) -> object:
         """Read any record: all are the same."""

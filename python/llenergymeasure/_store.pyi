@@ -26,7 +26,7 @@ def save(
     record: bytes,
     *,
     source: TimeseriesSource | None = None,
-    record_beside: bytes | None = None,
+    record_with_sidecar: bytes | None = None,
     durable: bool,
 ) -> tuple[str, bool]:
     """Save a record; return the name of its directory, and False if the source does not exist."""
@@ -37,8 +37,8 @@ def claim(parent: Path, base: str) -> Path:
 def replace(path: Path, content: bytes) -> None:
     """Write a file durably and atomically; replace a file of the same name."""
 
-def floor(root: str, record: bytes, *, start: int, count: int, durable: bool) -> list[int]: ...
-def read_floor(records: Sequence[str], threads: int) -> int: ...
+def baseline_save(root: str, record: bytes, *, start: int, count: int, durable: bool) -> list[int]: ...
+def baseline_read(records: Sequence[str], threads: int) -> int: ...
 def read(path: str, max_bytes: int) -> tuple[str, bytes, bool]:
     """Read a record; return its path, its bytes, and True if `timeseries.parquet` is next to it."""
 
@@ -68,8 +68,8 @@ class Bulk:
         durable: bool,
         max_results: int,
         max_bytes: int,
-        many: bool,
-        engine: str | None = None,
+        is_batch: bool,
+        flush_method: str | None = None,
     ) -> Bulk: ...
     def next_ticket(self) -> int: ...
     def submit(
@@ -79,8 +79,8 @@ class Bulk:
         record: bytes,
         *,
         source: TimeseriesSource | None = None,
-        record_beside: bytes | None = None,
-        under_way: dict[int, Any] | None = None,
+        record_with_sidecar: bytes | None = None,
+        in_flight: dict[int, Any] | None = None,
         entry: object = None,
         patient: bool = False,
     ) -> bool: ...
@@ -89,7 +89,7 @@ class Bulk:
         ticket: int,
         error: Exception,
         *,
-        under_way: dict[int, Any],
+        in_flight: dict[int, Any],
         entry: object,
         patient: bool,
     ) -> None: ...

@@ -206,14 +206,14 @@ def test_close_writer_refuses_or_saves_submits_that_wait_for_room(
 
 @pytest.mark.parametrize("how", ["submit", "refuse"])
 def test_abandon_submit_that_is_refused_raises(tmp_path: Path, how: str) -> None:
-    bulk = _store.Bulk(str(tmp_path), durable=False, max_results=1, max_bytes=1 << 20, many=False)
-    under_way: dict[int, Any] = {}
-    bulk.submit(0, "name", b"{}", under_way=under_way, patient=True)
+    bulk = _store.Bulk(str(tmp_path), durable=False, max_results=1, max_bytes=1 << 20, is_batch=False)
+    in_flight: dict[int, Any] = {}
+    bulk.submit(0, "name", b"{}", in_flight=in_flight, patient=True)
     refused: list[Exception] = []
 
     def hand_over() -> None:
         kinds: dict[str, Any] = {
-            "under_way": under_way,
+            "in_flight": in_flight,
             "entry": None,
             "patient": True,
         }
@@ -227,8 +227,8 @@ def test_abandon_submit_that_is_refused_raises(tmp_path: Path, how: str) -> None
 
     thread = threading.Thread(target=hand_over)
     thread.start()
-    wait_until(lambda: 1 in under_way)
-    under_way.clear()
+    wait_until(lambda: 1 in in_flight)
+    in_flight.clear()
     bulk.close()
     thread.join(HANG)
     bulk.join()

@@ -41,7 +41,7 @@ def save_record(
         name,
         record,
         source=source,
-        record_beside=with_sidecar,
+        record_with_sidecar=with_sidecar,
         durable=durable,
     )
     # Joining is faster than parsing a path from a string, which takes several microseconds.

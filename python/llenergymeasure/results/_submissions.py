@@ -74,7 +74,7 @@ class Submissions:
             self._bulk.refuse(
                 ticket,
                 error.with_traceback(None),
-                under_way=self.in_flight,
+                in_flight=self.in_flight,
                 entry=entry,
                 patient=waits_for_room,
             )
@@ -84,8 +84,8 @@ class Submissions:
             name,
             record,
             source=source,
-            record_beside=with_sidecar,
-            under_way=self.in_flight,
+            record_with_sidecar=with_sidecar,
+            in_flight=self.in_flight,
             entry=entry,
             patient=waits_for_room,
         )

@@ -90,8 +90,8 @@ class _Run:
             durable=durable,
             max_results=MAX_PENDING,
             max_bytes=MAX_BYTES,
-            many=True,
-            engine=flush_method,
+            is_batch=True,
+            flush_method=flush_method,
         )
 
     def submit(self, index: int, result: ExperimentResult, source: TimeseriesSource | None) -> None:
@@ -108,7 +108,7 @@ class _Run:
                 name,
                 record,
                 source=source,
-                record_beside=with_sidecar,
+                record_with_sidecar=with_sidecar,
             )
         except PersistenceError as error:  # no thread started
             self._outcomes[index] = error

@@ -63,8 +63,8 @@ class Writer:
             durable=durable,
             max_results=max_pending,
             max_bytes=MAX_BYTES,
-            many=False,
-            engine=flush_method,
+            is_batch=False,
+            flush_method=flush_method,
         )
         self._submissions = Submissions(root, bulk, on_error)
         self._thread = threading.Thread(target=self._submissions.serve, name=THREAD)

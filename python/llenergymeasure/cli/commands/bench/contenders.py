@@ -172,7 +172,7 @@ def _baseline(turn: Turn, *, durable: bool) -> None:
     count = min(_SAVES_A_CALL[durable], turn.most)
     while turn.another(count):
         start = turn.results - count
-        turn.spent_ns += sum(_store.floor(root, record, start=start, count=count, durable=durable))
+        turn.spent_ns += sum(_store.baseline_save(root, record, start=start, count=count, durable=durable))
 
 
 def _save(turn: Turn, *, durable: bool) -> None:
