@@ -35,6 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
+pub use column::EXPERIMENT;
 pub use completed::{Completed, completed};
 pub use documents::{Document, Documents};
 pub use error::{PlanError, RecordError, RecordErrorKind, ScanError};
@@ -42,16 +43,16 @@ pub use filter::{Comparison, Condition, Operand};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use plan::Plan;
 pub use reader::Reader;
-pub(crate) use records::CHUNK_BYTES;
 pub use schema::{RecordSchema, SchemaError};
-pub use traces::{EXPERIMENT, TraceReader, TraceScan, TraceScanOptions};
+pub use traces::{TraceReader, TraceScan, TraceScanOptions};
 
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
 use crate::walk::Tree;
 use column::ColumnSource;
-use inference::{ConfigTypes, SchemaInference};
+use inference::SchemaInference;
 use json_type::JsonTypes;
+use keys::ConfigTypes;
 #[cfg(not(any(test, feature = "fuzzing")))]
 use plan::Plan;
 use reader::Pending;

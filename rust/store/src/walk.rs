@@ -24,6 +24,8 @@ use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
 
+/// Bytes after which a chunk of records should end.
+pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 /// Maximum names of a unit.
 const UNIT: usize = 64;
 /// Names to visit for a unit before further directories below it become units of their own.

@@ -21,8 +21,7 @@ use crate::error::{Error, Result};
 use crate::fs::dir::{Dir, EntryKind};
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
-use crate::scan::CHUNK_BYTES;
-use crate::walk::{Tree, Visit};
+use crate::walk::{CHUNK_BYTES, Tree, Visit};
 
 /// What the names of directories begin with in which a cleaner puts what it is about to remove.
 pub const TRASH: &str = ".trash-";

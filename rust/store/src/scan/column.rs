@@ -8,6 +8,8 @@ use super::schema::FieldType;
 
 /// The column of all keys of the configuration.
 pub(super) const CONFIG: &str = "effective_config";
+/// The column of the `experiment_id` of a record.
+pub const EXPERIMENT: &str = "experiment_id";
 /// The column of a result's directory, relative to the root.
 pub(super) const PATH: &str = "path";
 /// The column of whether a sidecar lies next to the record.

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, new_null_array};
 
-use super::inference::ConfigTypes;
 use super::json_type::JsonColumn;
-use super::keys::{ConfigKeys, name_of};
+use super::keys::{ConfigKeys, ConfigTypes, name_of};
 use crate::json::text::{check_escapes, fail, members};
 
 /// Maximum number of keys that become columns.

@@ -4,12 +4,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::records::CHUNK_BYTES;
 use crate::error::{Error, Result, Step};
 use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
-use crate::walk::{Tree, Visit};
+use crate::walk::{CHUNK_BYTES, Tree, Visit};
 use crate::{RECORD, SIDECAR};
 
 /// A record on disk.

@@ -5,21 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::config::{ConfigColumns, MAX_KEYS};
 use super::error::PlanError;
 use super::json_type::JsonTypes;
-use super::keys::ConfigKeys;
-
-/// The types of the columns of the configuration: of the requested keys, then of the keys that occur.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct ConfigTypes {
-    pub requested: Vec<JsonTypes>,
-    pub found: Vec<(Vec<String>, JsonTypes)>,
-}
-
-impl ConfigTypes {
-    /// Return types that hold the JSON texts of any values of the requested keys.
-    pub fn texts(keys: &ConfigKeys) -> Self {
-        Self { requested: vec![JsonTypes::any(); keys.paths.len()], found: Vec::new() }
-    }
-}
+use super::keys::{ConfigKeys, ConfigTypes};
 
 /// Schema inference: the JSON types that occur in each column, over chunks in order.
 #[derive(Debug, Default)]

@@ -1,8 +1,9 @@
-//! Names of the keys of configurations.
+//! The keys of configurations that become columns: their names, and the types of their values.
 
 use std::borrow::Cow;
 
 use super::error::PlanError;
+use super::json_type::JsonTypes;
 
 /// The requested keys of the configuration.
 #[derive(Debug, Default)]
@@ -28,6 +29,20 @@ impl ConfigKeys {
 
     pub fn is_empty(&self) -> bool {
         !self.all && self.paths.is_empty()
+    }
+}
+
+/// The types of the columns of the configuration: of the requested keys, then of the keys that occur.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct ConfigTypes {
+    pub requested: Vec<JsonTypes>,
+    pub found: Vec<(Vec<String>, JsonTypes)>,
+}
+
+impl ConfigTypes {
+    /// Return types that hold the JSON texts of any values of the requested keys.
+    pub fn texts(keys: &ConfigKeys) -> Self {
+        Self { requested: vec![JsonTypes::any(); keys.paths.len()], found: Vec::new() }
     }
 }
 

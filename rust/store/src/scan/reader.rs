@@ -7,11 +7,11 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
 use super::plan::Plan;
-use super::records::{CHUNK_BYTES, RecordVisitor, RowChunk};
+use super::records::{RecordVisitor, RowChunk};
 use super::table::Table;
 use super::{RecordError, ScanBatch, ScanError};
 use crate::interrupt::Interrupt;
-use crate::walk::Tree;
+use crate::walk::{CHUNK_BYTES, Tree};
 
 /// A reader of the batches of a [`Scan`](super::Scan).
 pub struct Reader {

@@ -13,7 +13,7 @@ use super::builder::{CHUNK_ROWS, ColumnBuilder};
 use super::column::ColumnSource;
 use super::config::ConfigColumns;
 use super::error::{RecordError, RecordErrorKind};
-use super::inference::ConfigTypes;
+use super::keys::ConfigTypes;
 use super::plan::Plan;
 use super::row::{RecordFile, Row};
 use super::table::Table;
@@ -22,12 +22,10 @@ use crate::RECORD;
 use crate::error::{Error, Step};
 use crate::fs::dir::Dir;
 use crate::load::Limit;
-use crate::walk::Visit;
+use crate::walk::{CHUNK_BYTES, Visit};
 
 /// Maximum bytes of a buffer that is kept for the next record.
 const MAX_KEPT_BUFFER: usize = 1 << 18;
-/// Bytes after which a chunk ends.
-pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 
 /// The visitor of a scan.
 pub(super) struct RecordVisitor {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use arrow_schema::{Field, Schema, SchemaRef};
 
 use super::column::{CONFIG, ColumnSource};
-use super::inference::ConfigTypes;
-use super::keys::name_of;
+use super::keys::{ConfigTypes, name_of};
 use super::plan::Plan;
 
 /// The columns of a table, once the types of the configuration are known.

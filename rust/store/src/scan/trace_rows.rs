@@ -15,19 +15,18 @@ use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, SchemaRef, TimeUnit};
 use arrow_select::filter::filter_record_batch;
 
-use super::column::{ColumnSource, PATH};
+use super::column::{ColumnSource, EXPERIMENT, PATH};
 use super::config::ConfigColumns;
 use super::filter::{Cell, Test};
-use super::records::{CHUNK_BYTES, ReadLog, RecordVisitor};
+use super::records::{ReadLog, RecordVisitor};
 use super::row::Row;
-use super::traces::EXPERIMENT;
 use super::value::FieldValue;
 use super::{RecordError, RecordErrorKind};
 use crate::SIDECAR;
 use crate::error::{Error, Step};
 use crate::fs::dir::Dir;
 use crate::timeseries::TraceFile;
-use crate::walk::{Visit, failed};
+use crate::walk::{CHUNK_BYTES, Visit, failed};
 
 const GPU: &str = "gpu_index";
 /// Maximum bytes of a power trace, which is kept as a whole, and of a column of strings.

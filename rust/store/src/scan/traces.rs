@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
-use super::column::{Column, ColumnSource, PATH};
+use super::column::{Column, ColumnSource, EXPERIMENT, PATH};
 use super::filter::{Condition, Test};
 use super::plan::Plan;
 use super::records::RecordVisitor;
@@ -17,9 +17,6 @@ use crate::interrupt::Interrupt;
 use crate::load::Limit;
 use crate::timeseries::schema;
 use crate::walk::Tree;
-
-/// The column of the `experiment_id` of a row's record.
-pub const EXPERIMENT: &str = "experiment_id";
 
 /// The options of a [`TraceScan`].
 #[derive(Debug, Clone)]
