@@ -109,7 +109,7 @@ fn claim_from(root: &Arc<Dir>, base: &OsStr, mut suffix: u64) -> Result<(Claim, 
 #[derive(Debug, Default)]
 pub struct SuffixCounter(Mutex<HashMap<OsString, u64>>);
 
-/// SuffixCounter that are remembered; a sweep over more models begins anew with those that it meets again.
+/// Maximum number of remembered names; a sweep over more models searches again for those that it forgot.
 const REMEMBERED: usize = 4096;
 
 impl SuffixCounter {
