@@ -3,6 +3,7 @@
 pub mod clean;
 mod contents;
 mod record;
+mod trash;
 mod verify;
 
 pub(crate) use contents::Contents;

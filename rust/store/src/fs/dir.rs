@@ -4,15 +4,22 @@
 //! name that is swapped for a symlink in the middle of a save changes nothing; elsewhere it is a path. The
 //! two differ in this module alone.
 
+#[cfg(all(target_os = "linux", not(feature = "plain-dir")))]
+mod linux;
 #[cfg(any(not(unix), feature = "plain-dir"))]
 mod plain;
 #[cfg(all(unix, not(feature = "plain-dir")))]
 mod unix;
 
 #[cfg(any(not(unix), feature = "plain-dir"))]
-pub use plain::{Dir, FileSystem, close};
+pub use plain::{Dir, close};
 #[cfg(all(unix, not(feature = "plain-dir")))]
-pub use unix::{Dir, FileSystem, close};
+pub use unix::{Dir, close};
+
+#[cfg(all(target_os = "linux", not(feature = "plain-dir")))]
+pub use linux::FileSystem;
+#[cfg(any(not(target_os = "linux"), feature = "plain-dir"))]
+pub use no_file_system::FileSystem;
 
 /// What an entry of a directory is; a symlink is none of the first two, wherever it leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +37,31 @@ pub type Nanos = i128;
 
 #[cfg(any(not(target_os = "linux"), feature = "plain-dir"))]
 mod no_file_system {
-    /// There is none.
+    use std::io;
+
+    use super::Dir;
+
+    /// A file system that can be flushed as a whole: none on this platform.
     #[derive(Debug)]
     pub enum FileSystem {}
 
     impl FileSystem {
         /// Never called.
-        pub fn sync(&self) -> std::io::Result<()> {
+        pub fn sync(&self) -> io::Result<()> {
             match *self {}
+        }
+    }
+
+    impl Dir {
+        /// Report no failure: this platform has no check.
+        pub fn check_alive(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        /// Return `None`: no file system of this platform is known to report its errors in one flush.
+        #[must_use]
+        pub fn file_system(&self) -> Option<FileSystem> {
+            None
         }
     }
 }

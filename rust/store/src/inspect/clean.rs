@@ -18,17 +18,17 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ffi::{OsStr, OsString};
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::SIDECAR;
 use crate::error::{At, Result, Step};
 use crate::fs::dir::{Dir, EntryKind, Nanos};
+use crate::inspect::trash::{clock, discard, dispose, has_record, remove, restore, unused_name};
 use crate::inspect::{Contents, Depth, Inspection, Status, TRASH, reason_of};
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
-use crate::{RECORD, SIDECAR};
 
 /// What became of a leftover, or would.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,143 +189,6 @@ impl Cleaner {
     }
 }
 
-/// The time on a file system: when what was made just now was made.
-fn clock(parent: &Dir) -> io::Result<Nanos> {
-    let (name, made) = make_trash(parent)?;
-    let now = made.modified();
-    parent.remove_dir(&name)?;
-    now
-}
-
-fn unused_name() -> OsString {
-    format!("{TRASH}{:016x}", RandomState::new().hash_one(std::process::id())).into()
-}
-
-fn make_trash(parent: &Dir) -> io::Result<(OsString, Dir)> {
-    loop {
-        let name = unused_name();
-        match parent.make_dir(&name) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-            Ok(()) => {
-                let dir = parent.open_dir(&name)?;
-                return Ok((name, dir));
-            }
-        }
-    }
-}
-
-/// Remove a leftover that was looked at, unless it has become something else.
-fn remove(parent: &Dir, name: &OsStr, dir: &Dir) -> io::Result<Option<Fate>> {
-    let (trash_name, trash) = make_trash(parent)?;
-    if let Err(error) = parent.move_to(name, &trash, name) {
-        parent.remove_dir(&trash_name)?;
-        return Err(error);
-    }
-    let moved = trash.open_dir(name);
-    let disposed = match &moved {
-        // Removed by its saver meanwhile, and claimed by another: that one is not ours to judge.
-        Ok(moved) if !moved.is_same(dir) => Ok(false),
-        Ok(moved) => dispose(&trash, name, moved),
-        // It is no directory any more.
-        Err(_) => Ok(false),
-    };
-    if matches!(disposed, Ok(true)) {
-        discard(parent, &trash_name, &trash, true)?;
-        return Ok(Some(Fate::Removed));
-    }
-    let is_result = moved.is_ok_and(|moved| has_record(&moved));
-    restore(parent, &trash, name)?;
-    discard(parent, &trash_name, &trash, false)?;
-    disposed?;
-    Ok((!is_result).then(|| Fate::Kept("something was put into it meanwhile".into())))
-}
-
-/// Remove a directory in the trash; false where it holds what is to be kept, and then all of it is in its place.
-fn dispose(trash: &Dir, name: &OsStr, dir: &Dir) -> io::Result<bool> {
-    let removed = empty(trash, dir).and_then(|empty| {
-        if !empty {
-            return Ok(false);
-        }
-        match trash.remove_dir(name) {
-            Ok(()) => Ok(true),
-            // A record, or somebody's file, has appeared.
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error),
-        }
-    });
-    if !matches!(removed, Ok(true)) {
-        match trash.move_to(SIDECAR.as_ref(), dir, SIDECAR.as_ref()) {
-            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
-                return Err(error);
-            }
-            _ => {}
-        }
-    }
-    removed
-}
-
-/// Take what a save makes out of a directory; false where it holds a record, or what no save makes.
-fn empty(trash: &Dir, dir: &Dir) -> io::Result<bool> {
-    let contents = Contents::of(dir)?;
-    if contents.record || contents.unknown().is_some() {
-        return Ok(false);
-    }
-    let gone = |done: io::Result<()>| match done {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
-    for temp in &contents.temps {
-        gone(dir.remove_file(temp))?;
-    }
-    if contents.sidecar {
-        // Not removed yet: a record that names it may appear until the directory is gone.
-        gone(dir.move_to(SIDECAR.as_ref(), trash, SIDECAR.as_ref()))?;
-    }
-    Ok(true)
-}
-
-/// Put a directory back where it was, or under the next free suffix where its name was claimed meanwhile.
-fn restore(parent: &Dir, trash: &Dir, name: &OsStr) -> io::Result<()> {
-    for suffix in 0_u64.. {
-        let mut free = name.to_owned();
-        if suffix > 0 {
-            free.push(format!("_{suffix}"));
-        }
-        match trash.move_to(name, parent, &free) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            // Another cleaner did.
-            Err(error) if error.kind() == ErrorKind::NotFound => break,
-            Err(error) => return Err(error),
-            Ok(()) => break,
-        }
-    }
-    // Its save has flushed the name that it had in the trash.
-    trash.sync()?;
-    parent.sync()
-}
-
-/// Remove the trash, and a power trace in it whose directory is gone.
-fn discard(parent: &Dir, name: &OsStr, trash: &Dir, is_dead: bool) -> io::Result<()> {
-    if is_dead
-        && let Err(error) = trash.remove_file(SIDECAR.as_ref())
-        && error.kind() != ErrorKind::NotFound
-    {
-        return Err(error);
-    }
-    match parent.remove_dir(name) {
-        // Another cleaner has taken it, or somebody put something there: it is told of next time.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => Ok(()),
-        outcome => outcome,
-    }
-}
-
-/// Whether anything is called `result.json`, as far as can be told.
-fn has_record(dir: &Dir) -> bool {
-    dir.is_taken(RECORD.as_ref()).unwrap_or(true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,30 +268,6 @@ mod tests {
         assert_eq!(names(root), [".trash-4", "y", "y_1"]);
         assert_eq!(names(&root.join("y_1")), ["result.json", "timeseries.parquet"]);
         assert_eq!(fs::read(root.join("y/result.json")).unwrap(), b"another");
-    }
-
-    #[test]
-    fn a_record_that_appears_at_any_moment_is_put_back_with_its_trace() {
-        let temp = tempfile::tempdir().unwrap();
-        let root = temp.path();
-        put(root, "x/timeseries.parquet", b"PAR1");
-        put(root, "x/.result.json.tmp", b"");
-        let parent = Dir::open(root).unwrap();
-        let dir = parent.open_dir("x".as_ref()).unwrap();
-        put(root, "x/result.json", b"{}");
-        assert_eq!(remove(&parent, "x".as_ref(), &dir).unwrap(), None);
-        assert_eq!(names(root), ["x"]);
-        assert_eq!(names(&root.join("x")), [".result.json.tmp", "result.json", "timeseries.parquet"]);
-        // After the second look: the trace is aside, and the removal is what finds it.
-        let (name, trash) = make_trash(&parent).unwrap();
-        parent.move_to("x".as_ref(), &trash, "x".as_ref()).unwrap();
-        let moved = trash.open_dir("x".as_ref()).unwrap();
-        moved.move_to(SIDECAR.as_ref(), &trash, SIDECAR.as_ref()).unwrap();
-        assert!(!dispose(&trash, "x".as_ref(), &moved).unwrap());
-        assert!(moved.is_taken(SIDECAR.as_ref()).unwrap() && moved.is_taken(RECORD.as_ref()).unwrap());
-        restore(&parent, &trash, "x".as_ref()).unwrap();
-        discard(&parent, &name, &trash, false).unwrap();
-        assert_eq!(names(root), ["x"]);
     }
 
     #[cfg(unix)]

@@ -9,8 +9,6 @@ use std::time::UNIX_EPOCH;
 
 use super::{EntryKind, Nanos};
 
-pub use super::no_file_system::FileSystem;
-
 /// A directory.
 #[derive(Debug)]
 pub struct Dir {
@@ -184,19 +182,6 @@ impl Dir {
     /// Flush the directory's entries, where the platform can: Windows has no flush for directories.
     pub fn sync(&self) -> io::Result<()> {
         if cfg!(windows) { Ok(()) } else { File::open(&self.path)?.sync_all() }
-    }
-}
-
-impl Dir {
-    /// Nothing is asked here.
-    pub fn check_alive(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Without descriptors, no file system is flushed as a whole.
-    #[must_use]
-    pub fn file_system(&self) -> Option<FileSystem> {
-        None
     }
 }
 

@@ -12,12 +12,12 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::{EntryKind, Nanos};
 
-const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// An open directory.
 #[derive(Debug)]
 pub struct Dir {
-    fd: OwnedFd,
+    pub(super) fd: OwnedFd,
     path: PathBuf,
 }
 
@@ -260,104 +260,6 @@ impl Dir {
 #[allow(clippy::cast_lossless, clippy::unnecessary_cast, reason = "types that differ between platforms")]
 fn modified(status: &rustix::fs::Stat) -> Nanos {
     status.st_mtime as Nanos * 1_000_000_000 + status.st_mtime_nsec as Nanos
-}
-
-#[cfg(target_os = "linux")]
-const EXT4: u64 = 0xEF53;
-#[cfg(target_os = "linux")]
-const XFS: u64 = 0x5846_5342;
-#[cfg(target_os = "linux")]
-const BTRFS: u64 = 0x9123_683E;
-#[cfg(target_os = "linux")]
-const F2FS: u64 = 0xF2F5_2010;
-#[cfg(target_os = "linux")]
-const OVERLAY: u64 = 0x794C_7630;
-
-#[cfg(target_os = "linux")]
-impl Dir {
-    /// Ask whether the file system still takes changes, after a flush that found nothing to do.
-    ///
-    /// When the device fails in a commit that somebody else waited for, a file system aborts and stops, and a
-    /// flush that comes later has nothing to commit and says that all is well (seen on ext4, xfs and btrfs). A
-    /// change does meet the abort: the first one starts a transaction, which makes ext4 notice, and the second
-    /// is refused. Network file systems are not asked: it would cost two messages.
-    pub fn check_alive(&self) -> io::Result<()> {
-        use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
-        if !matches!(self.magic(), Some(EXT4 | XFS | BTRFS | F2FS | OVERLAY)) {
-            return Ok(());
-        }
-        let touch = Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-            last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
-        };
-        for _ in 0..2 {
-            // Any other error, such as a directory that is not ours to touch, tells nothing.
-            if let Err(error @ (Errno::IO | Errno::ROFS)) =
-                retry_on_intr(|| rustix::fs::futimens(&self.fd, &touch))
-            {
-                return Err(error.into());
-            }
-        }
-        Ok(())
-    }
-
-    /// The kind of the file system.
-    fn magic(&self) -> Option<u64> {
-        #[allow(clippy::cast_sign_loss, reason = "a magic number, in a type that differs between platforms")]
-        rustix::fs::fstatfs(&self.fd).ok().map(|status| status.f_type as u64 & 0xFFFF_FFFF)
-    }
-
-    /// A descriptor of the file system that the directory is on, where one call flushes all of it and reports
-    /// what went wrong since the descriptor was opened.
-    ///
-    /// Known of ext4, xfs and btrfs, since Linux 5.17. An overlay flushes, but keeps to itself the errors of
-    /// the file system under it; FUSE answers at once and does nothing.
-    #[must_use]
-    pub fn file_system(&self) -> Option<FileSystem> {
-        if !matches!(self.magic(), Some(EXT4 | XFS | BTRFS)) || kernel() < (5, 17) {
-            return None;
-        }
-        rustix::fs::openat(&self.fd, ".", OPEN_DIR, Mode::empty()).ok().map(FileSystem)
-    }
-}
-
-/// A file system that can be flushed as a whole.
-#[cfg(target_os = "linux")]
-#[derive(Debug)]
-pub struct FileSystem(OwnedFd);
-
-#[cfg(target_os = "linux")]
-impl FileSystem {
-    /// Flush everything on the file system. As with [`Dir::sync`], a failure is final.
-    pub fn sync(&self) -> io::Result<()> {
-        Ok(retry_on_intr(|| rustix::fs::syncfs(&self.0))?)
-    }
-}
-
-/// The kernel's version, `(6, 1)` for `6.1.0-18-amd64`.
-#[cfg(target_os = "linux")]
-fn kernel() -> (u32, u32) {
-    let name = rustix::system::uname();
-    let release = name.release().to_string_lossy();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-}
-
-#[cfg(not(target_os = "linux"))]
-pub use super::no_file_system::FileSystem;
-
-#[cfg(not(target_os = "linux"))]
-impl Dir {
-    /// Nothing is known to be asked on this platform.
-    pub fn check_alive(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// No file system is known to be flushed as a whole, errors and all, on this platform.
-    #[must_use]
-    pub fn file_system(&self) -> Option<FileSystem> {
-        None
-    }
 }
 
 #[allow(clippy::useless_conversion, reason = "the types differ between platforms")]
