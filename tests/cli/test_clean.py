@@ -54,7 +54,7 @@ def test_clean_foreign_files_keeps_them_and_exits_1(llem: Run, left: Path) -> No
     done = llem("clean", "the results", "--yes", "--older-than", "0s")
     assert done.returncode == 1
     assert done.stdout.startswith(f"kept  {left}: ")
-    assert "notes.txt is not the store's" in done.stdout
+    assert "notes.txt is not a file of the store" in done.stdout
     assert (left / "notes.txt").exists()
 
 

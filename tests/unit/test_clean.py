@@ -107,7 +107,7 @@ def test_clean_keeps_and_reports_foreign_files(store: ResultStore) -> None:
     assert cleaning.removed == []
     ((path, why),) = cleaning.kept
     assert path == left
-    assert "notes.txt is not the store's" in why
+    assert "notes.txt is not a file of the store" in why
 
 
 def test_clean_never_follows_symlinks(store: ResultStore, tmp_path: Path) -> None:

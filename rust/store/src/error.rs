@@ -1,4 +1,4 @@
-//! What can go wrong, and where: every I/O error carries its step and its path.
+//! The errors of a store: every I/O error carries its step and its path.
 
 use std::fmt;
 use std::io;
@@ -11,11 +11,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
-    /// Opening the output directory.
+    /// Opening the root.
     OpenOutputDir,
-    /// Making the output directory or one of its ancestors.
+    /// Creating the root or one of its ancestors.
     MakeOutputDir,
-    /// Making and opening the directory of one result.
+    /// Creating and opening the directory of one result.
     Claim,
     /// Opening and checking the file that a sidecar is copied from.
     ReadSource,
@@ -70,21 +70,21 @@ impl fmt::Display for Step {
     }
 }
 
-/// Why a save, a sidecar or a load failed.
+/// An error of a save, a sidecar or a load.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A system call failed before anything was committed.
     #[error("{step} {}: {source}", path.display())]
     Io {
-        /// What was being done.
+        /// The failed step.
         step: Step,
-        /// What it was being done to.
+        /// The path of the step.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The record is in place and whole, but the flush that would make it durable failed. Saving again
+    /// The record is in place and complete, but the flush that makes it durable failed. Saving again
     /// makes a second copy; flushing again would report success without being one.
     #[error("{} is in place, but its flush failed: {cause}", result.display())]
     Unconfirmed {
@@ -92,17 +92,17 @@ pub enum Error {
         result: PathBuf,
         /// The flush that failed.
         cause: Box<Error>,
-        /// What went wrong with the sidecar, where that failed too.
+        /// The error of the sidecar, where that failed too.
         sidecar: Option<Box<Error>>,
     },
-    /// The source of a sidecar is no Parquet file.
+    /// The source of a sidecar is not a Parquet file.
     #[error("{} is not a Parquet file ({size} bytes): {reason}", path.display())]
     NotParquet {
         /// The source.
         path: PathBuf,
         /// Its size in bytes.
         size: u64,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The source of a sidecar is a directory, a pipe, a device.
@@ -117,14 +117,14 @@ pub enum Error {
         /// The source.
         path: PathBuf,
     },
-    /// What should be a power trace is not a complete Parquet file.
+    /// A power trace is not a complete Parquet file.
     #[error("{} ({size} bytes) is not a complete power trace: {reason}", path.display())]
     DamagedTrace {
         /// The file.
         path: PathBuf,
         /// Its size in bytes.
         size: u64,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// A Parquet file holds something else than a power trace.
@@ -134,25 +134,25 @@ pub enum Error {
         path: PathBuf,
         /// Its size in bytes.
         size: u64,
-        /// What it holds, or lacks.
+        /// The unexpected or missing content.
         reason: String,
     },
     /// An Arrow stream failed, or holds what Parquet cannot.
     #[error("the Arrow stream cannot be written as Parquet: {reason}")]
     Stream {
-        /// What the stream or the encoder said.
+        /// The error of the stream or the encoder.
         reason: String,
     },
-    /// What was given as the source of a sidecar is none.
+    /// An object is not a source of a sidecar.
     #[error("{reason}")]
     NotASource {
-        /// What it is, and what it should be.
+        /// The expected and the actual type.
         reason: String,
     },
-    /// The caller asked to stop.
+    /// The caller cancelled.
     #[error("interrupted")]
     Interrupted,
-    /// An engine for many results was closed before.
+    /// The bulk save is closed.
     #[error("closed")]
     Closed,
 }
@@ -162,7 +162,7 @@ impl Error {
         Self::Io { step, path: path.into(), source }
     }
 
-    /// The same error of the system for another result that it befell.
+    /// Return the same error for another result.
     pub(crate) fn copy(&self) -> Self {
         match self {
             Self::Io { step, path, source } => {
@@ -179,7 +179,7 @@ impl Error {
         }
     }
 
-    /// The operating system's code for the error, where it has one.
+    /// Return the operating system's code of the error, where it has one.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
@@ -189,19 +189,19 @@ impl Error {
         }
     }
 
-    /// Whether the process, or the system, has no more descriptors to give.
+    /// Return `true` where the process or the system has no more descriptors.
     pub(crate) fn is_out_of_descriptors(&self) -> bool {
         const ENFILE: i32 = 23;
         const EMFILE: i32 = 24;
         cfg!(unix) && matches!(self.raw_os_error(), Some(ENFILE | EMFILE))
     }
 
-    /// Whether the disk is full, or what the user may have of it is.
+    /// Return `true` where the disk or the user's quota is full.
     pub(crate) fn is_out_of_room(&self) -> bool {
         self.is_io(io::ErrorKind::StorageFull) || self.is_io(io::ErrorKind::QuotaExceeded)
     }
 
-    /// The step that failed.
+    /// Return the failed step.
     #[must_use]
     pub fn step(&self) -> Step {
         match self {
@@ -215,7 +215,7 @@ impl Error {
         }
     }
 
-    /// The path that the failed step was about.
+    /// Return the path of the failed step.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -230,7 +230,7 @@ impl Error {
         }
     }
 
-    /// Whether this is an I/O error of the given kind.
+    /// Return `true` for an I/O error of a kind.
     #[must_use]
     pub fn is_io(&self, kind: io::ErrorKind) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == kind)
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_names_its_step_its_path_and_the_systems_reason() {
+    fn display_io_error_names_step_path_and_reason() {
         let error = Error::io(Step::Write, "/x/y", io::Error::from_raw_os_error(28));
         assert!(error.to_string().starts_with("write /x/y: "));
         assert_eq!(error.raw_os_error(), Some(28));
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unconfirmed_flush_keeps_the_flush_as_its_cause() {
+    fn unconfirmed_error_keeps_the_flush_as_its_cause() {
         let cause = Error::io(Step::FlushDirectory, "/x", io::Error::from_raw_os_error(5));
         let error =
             Error::Unconfirmed { result: "/x/result.json".into(), cause: cause.into(), sidecar: None };

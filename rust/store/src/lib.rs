@@ -1,24 +1,28 @@
-//! The store of `llenergymeasure`: each result is one directory, claimed without collisions, committed
-//! atomically and flushed before it is acknowledged.
+//! A store of measurement results on a file system.
+//!
+//! A store is a root directory. Each result is one directory in it, claimed without collisions, committed atomically
+//! and flushed before the save returns. [`Store`] has the verbs: save, bulk save, load, scan, verify, clean.
 //!
 //! ```text
-//! output_dir/
+//! root/
 //!   {model}_{backend}_{minute}[_n]/
-//!     result.json            its presence is the commit mark
-//!     timeseries.parquet     the power trace, when there is one
+//!     result.json            the record; its presence is the commit mark
+//!     timeseries.parquet     the sidecar: the power trace, if there is one
 //! ```
 //!
-//! What holds, in the order in which it wins:
+//! # Guarantees
 //!
-//! 1. When [`save::save`] returns, a [`Durability::Durable`] result survives a crash of the process and a
-//!    power cut, and nothing that existed was overwritten, whoever else saves: threads, processes, hosts.
-//! 2. A reader sees a whole file or none, at every instant.
-//! 3. What comes back is what went in: a record is [indented](json::indent) and never parsed, a sidecar copied.
+//! In the order of precedence:
+//!
+//! 1. When a [`Durability::Durable`] save returns, the result survives a crash of the process and a power cut. A save
+//!    never overwrites a result, even when other threads, processes or hosts save at the same time.
+//! 2. At every instant, a reader sees a complete file or none.
+//! 3. A load returns what was saved: a record is [indented](json::indent) without being parsed, a sidecar is copied.
 //!
 //! # Limits
 //!
-//! Durability ends where the device or file system lies about a flush: `nobarrier`, volatile overlays,
-//! tmpfs, NFS exports with `async`. Directories cannot be flushed on Windows, where only the files are.
+//! Durability ends where the device or file system reports a flush that did not happen: `nobarrier`, volatile
+//! overlays, tmpfs, NFS exports with `async`. Windows has no flush for directories: only files are flushed there.
 
 #![forbid(unsafe_code)]
 

@@ -27,7 +27,7 @@ impl Limit {
     /// The default.
     pub const USUAL: Self = Self(256 << 20);
 
-    /// Read an open file that is a record, if it is a regular one and not too large.
+    /// Read an open record, if it is a regular file and not too large.
     pub(crate) fn read(self, mut file: &File, metadata: &Metadata, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
         if metadata.is_dir() {
@@ -72,7 +72,7 @@ pub struct Record {
     pub path: PathBuf,
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// Whether a `timeseries.parquet` lies beside it.
+    /// A `timeseries.parquet` lies next to it.
     pub has_sidecar: bool,
 }
 

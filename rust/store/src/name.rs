@@ -1,20 +1,20 @@
-//! A model, a backend and a minute become a legal directory name.
+//! The legal directory name of a model, a backend and a minute.
 
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 
-/// What an absent or empty model or backend is called.
+/// The name of an absent or empty model or backend.
 const UNKNOWN: &str = "unknown";
 /// Bytes of the model's part: with the backend's, a minute and a 16-byte suffix the name fits 255.
 const MAX_SLUG: usize = 180;
 /// Bytes of the backend's part.
 const MAX_BACKEND: usize = 40;
-/// What the minute of a save looks like, with a digit for each zero.
+/// The pattern of a save's minute: a digit for each zero.
 const MINUTE: &str = "0000-00-00T00-00";
 
 /// Name the directory of a result: `{model_slug}_{backend}_{timestamp}`.
 ///
-/// The slug is the model with `/` as `-`, in lower case. Whatever the strings are, the name is one legal
+/// The slug is the model with `/` as `-`, in lower case. For any strings, the name is one legal
 /// component on every platform: NFC, without separators, control characters and `<>:"|?*`, without a
 /// leading dot or dash, a trailing dot or space, or a Windows device name, and at most 238 bytes long for a
 /// timestamp of 16. A name that is legal by the plain rule comes out exactly by the plain rule.
@@ -34,7 +34,7 @@ pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
     name
 }
 
-/// Whether a name is one that a save gives: it ends in a minute, and perhaps a suffix.
+/// Return `true` for a name that a save gives: it ends in a minute, and perhaps a suffix.
 #[must_use]
 pub fn is_given(name: &str) -> bool {
     let name = match name.rsplit_once('_') {
@@ -52,7 +52,7 @@ pub fn is_given(name: &str) -> bool {
     is_minute && model_and_backend.contains('_')
 }
 
-/// The string in NFC, with `-` for every character that some platform forbids in a file name.
+/// Return the string in NFC, with `-` for every character that some platform forbids in a file name.
 fn clean(text: &str) -> String {
     // ASCII is in NFC as it is, and most names are ASCII.
     if text.is_ascii() { text.chars().map(permitted).collect() } else { text.nfc().map(permitted).collect() }
@@ -70,7 +70,7 @@ fn or_unknown(text: &str) -> &str {
     if text.is_empty() { UNKNOWN } else { text }
 }
 
-/// Cut a string above `max` bytes on a character boundary, and end it in a hash of the whole.
+/// Cut a string above `max` bytes on a character boundary, and end it in a hash of the complete string.
 fn shorten(text: &str, max: usize) -> String {
     if text.len() <= max {
         return text.to_owned();
@@ -83,7 +83,7 @@ fn shorten(text: &str, max: usize) -> String {
     format!("{}-{a:02x}{b:02x}{c:02x}{d:02x}", &text[..end])
 }
 
-/// Where the first dot is, if Windows takes what stands before it for a device (`con.7b_vllm_...`).
+/// Return the position of the first dot, if Windows takes the part before it for a device (`con.7b_vllm_...`).
 fn device_name(name: &str) -> Option<usize> {
     let dot = name.find('.')?;
     let stem = name[..dot].trim_end_matches(' ').to_ascii_uppercase();

@@ -1,4 +1,4 @@
-//! The power trace beside a record: a Parquet file checked and copied, or written from an Arrow stream.
+//! The power trace next to a record: a Parquet file checked and copied, or written from an Arrow stream.
 
 use std::fmt;
 use std::fs::{File, FileTimes, Metadata};
@@ -23,16 +23,16 @@ use crate::parquet::footer::{self, ParquetFault, os_error};
 use crate::unwind::catch_panic;
 
 pub(crate) const TEMP: &str = ".timeseries.parquet.tmp";
-/// Bytes copied between two looks at whether the caller wants to stop.
-const CHUNK: u64 = 16 << 20;
+/// Bytes copied between two checks for a cancelled caller.
+const COPY_BYTES: u64 = 16 << 20;
 
-/// Where a sidecar comes from.
+/// The source of a sidecar.
 pub enum Source {
     /// A Parquet file, copied byte for byte.
     File(PathBuf),
     /// Record batches, written as Parquet with zstd.
     Arrow(Box<dyn RecordBatchReader + Send>),
-    /// A source that failed before it reached the store, and why.
+    /// A source that failed before it reached the store.
     Failed(Error),
 }
 
@@ -46,11 +46,11 @@ impl fmt::Debug for Source {
     }
 }
 
-/// A source that has passed every check that can be made before anything is created.
+/// A source that passed every check that is possible before a file is created.
 pub enum Checked {
     /// A regular file with a Parquet footer that can be read.
     File(SourceFile),
-    /// Record batches; what is wrong with them shows when they are pulled.
+    /// Record batches, which may fail when they are read.
     Arrow(Box<dyn RecordBatchReader + Send>),
 }
 
@@ -63,7 +63,7 @@ pub struct SourceFile {
     modified: Option<SystemTime>,
 }
 
-/// Check a source; `None` where there is no such file.
+/// Check a source; return `None` where the file does not exist.
 pub fn check(source: Source) -> Result<Option<Checked>> {
     match source {
         Source::File(path) => Ok(SourceFile::open(path)?.map(Checked::File)),
@@ -72,16 +72,15 @@ pub fn check(source: Source) -> Result<Option<Checked>> {
     }
 }
 
-/// Write a checked source into a claimed directory, under a temporary name; the file is still to be flushed and
-/// published as `timeseries.parquet`.
+/// Write a checked source into a claimed directory, under a temporary name, for [`publish`].
 ///
-/// The source is taken when there is a file to write it to.
+/// This takes the source once the file is created.
 pub fn write(dir: &Arc<Dir>, source: &mut Option<Checked>, interrupt: Interrupt<'_>) -> Result<PendingFile> {
     let mut pending = PendingFile::create(dir, TEMP.as_ref())?;
     let length = match source.take() {
         Some(Checked::File(mut source)) => source.copy_into(&mut pending, interrupt)?,
         Some(Checked::Arrow(reader)) => {
-            // The encoder panics on types that it has no code for; that must not cost the result.
+            // The encoder panics on types that it does not support; that must not cost the result.
             catch_panic(|| encode_into(reader, &mut pending, interrupt)).unwrap_or_else(|said| {
                 let reason = format!("a column has a type that Parquet has no place for ({said})");
                 Err(Error::Stream { reason })
@@ -136,10 +135,10 @@ impl SourceFile {
             loop {
                 interrupt.check()?;
                 // On Linux this is `copy_file_range`, and from the offset reached, `sendfile` or read and write.
-                match io::copy(&mut (&self.file).take(CHUNK), target) {
+                match io::copy(&mut (&self.file).take(COPY_BYTES), target) {
                     Ok(0) => break,
                     Ok(_) => {}
-                    // `copy` hands a signal up: both files are at the offset reached, and it goes on from there.
+                    // A signal interrupted `copy`: both files are at the offset reached.
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) => return Err(Error::io(Step::Write, temp, error)),
                 }
@@ -183,7 +182,7 @@ pub fn check_name(name: &str, exists: impl FnOnce() -> bool) -> std::result::Res
     }
 }
 
-/// Open a file without waiting for whoever should open the other end of it, if it is a pipe.
+/// Open a file; do not block on a FIFO.
 pub(crate) fn open_for_reading(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
@@ -195,7 +194,7 @@ pub(crate) fn open_for_reading(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// Share the source's blocks with the target; false where the file system cannot.
+/// Share the source's blocks with the target; return `false` where the file system cannot.
 #[cfg(target_os = "linux")]
 fn reflink(source: &File, target: &File) -> bool {
     rustix::fs::ioctl_ficlone(target, source).is_ok()
@@ -206,7 +205,7 @@ fn reflink(_source: &File, _target: &File) -> bool {
     false
 }
 
-/// Write record batches as Parquet; returns the length of the file.
+/// Write record batches as Parquet; return the length of the file.
 fn encode_into(
     reader: Box<dyn RecordBatchReader + Send>,
     pending: &mut PendingFile,
@@ -219,7 +218,7 @@ fn encode_into(
     Ok(counted.length)
 }
 
-/// Write record batches as Parquet with zstd; `failed` tells what an error of the encoder is.
+/// Write record batches as Parquet with zstd; `failed` converts an error of the encoder.
 pub(crate) fn encode(
     reader: Box<dyn RecordBatchReader + Send>,
     target: impl Write + Send,
@@ -236,7 +235,7 @@ pub(crate) fn encode(
     Ok(())
 }
 
-/// What writes Parquet with zstd.
+/// Return a writer of Parquet with zstd.
 pub(crate) fn parquet_writer<W: Write + Send>(
     target: W,
     schema: SchemaRef,
@@ -246,7 +245,7 @@ pub(crate) fn parquet_writer<W: Write + Send>(
     ArrowWriter::try_new(target, schema, Some(properties))
 }
 
-/// A full disk is an I/O error, even where the encoder has wrapped it.
+/// Convert an error of the encoder: a full disk is an I/O error, even where the encoder wrapped it.
 pub(crate) fn encode_error(temp: &Path, error: &ParquetError) -> Error {
     match os_error(error) {
         Some(source) => Error::io(Step::Write, temp, source),
@@ -254,7 +253,7 @@ pub(crate) fn encode_error(temp: &Path, error: &ParquetError) -> Error {
     }
 }
 
-/// Counts what is written through it: the length that the file must have in the end.
+/// A writer that counts its bytes: the length that the file must have in the end.
 pub(crate) struct Counted<W> {
     pub writer: W,
     pub length: u64,
@@ -319,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arrow_stream_reads_back_from_parquet() {
+    fn write_arrow_stream_reads_back_from_parquet() {
         let temp = tempfile::tempdir().unwrap();
         write_into(temp.path(), stream(vec![Ok(trace(3)), Ok(trace(2))])).unwrap();
         let file = File::open(temp.path().join(SIDECAR)).unwrap();
@@ -331,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_has_the_sources_bytes_and_its_modification_time() {
+    fn write_file_keeps_bytes_and_modification_time() {
         let temp = tempfile::tempdir().unwrap();
         let source = parquet_file(&temp.path().join("source"));
         let then = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
@@ -344,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_parquet_is_said_to_be_what_it_is() {
+    fn check_invalid_parquet_names_the_fault() {
         assert!(reason(b"").contains("(0 bytes): the file is empty"));
         assert!(reason(b"PAR1").contains("too short"));
         assert!(reason(b"timestamp_s,power_w\n").contains("does not begin with"));
@@ -354,20 +353,20 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_is_not_there_is_no_error_and_no_sidecar() {
+    fn check_missing_source_returns_none() {
         let temp = tempfile::tempdir().unwrap();
         assert!(check(Source::File(temp.path().join("absent"))).unwrap().is_none());
     }
 
     #[test]
-    fn a_directory_is_not_a_file() {
+    fn check_directory_returns_error() {
         let temp = tempfile::tempdir().unwrap();
         let error = check(Source::File(temp.path().to_owned())).err().unwrap();
         assert!(matches!(error, Error::NotAFile { .. }), "{error}");
     }
 
     #[test]
-    fn a_source_that_changes_is_not_copied() {
+    fn write_changed_source_fails() {
         let temp = tempfile::tempdir().unwrap();
         let source = parquet_file(&temp.path().join("source"));
         let mut checked = check(Source::File(source.clone())).unwrap();
@@ -379,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_breaks_leaves_no_partial_sidecar() {
+    fn write_broken_stream_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
         let broken = Err(ArrowError::ComputeError("the sensor went away".into()));
         let error = write_into(temp.path(), stream(vec![Ok(trace(3)), broken])).unwrap_err();
@@ -388,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupt_stops_a_copy_and_leaves_nothing() {
+    fn write_cancelled_leaves_nothing() {
         let temp = tempfile::tempdir().unwrap();
         let mut checked = check(stream(vec![Ok(trace(3))])).unwrap();
         let dir = Arc::new(Dir::open(temp.path()).unwrap());
@@ -399,7 +398,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_full_disk_keeps_its_code_through_the_encoder() {
+    fn encode_error_full_disk_keeps_its_code() {
         let full = ParquetError::from(io::Error::from_raw_os_error(28));
         assert_eq!(encode_error(Path::new("/x"), &full).raw_os_error(), Some(28));
     }

@@ -1,7 +1,7 @@
-//! A directory that nobody else has.
+//! The claim of a directory by one save.
 //!
-//! `mkdir` decides every claim; no test for existence ever does. Where to *begin* is only a hint: the last
-//! suffix that this process claimed under the name, or a gallop of existence probes. So the n-th save under
+//! `mkdir` decides every claim; no test for existence ever does. The suffix to *begin* with is only a hint: the last
+//! one that this process claimed under the name, or the result of a galloping search with existence probes. So the n-th save under
 //! one name costs O(log n) system calls in a fresh process and O(1) after that, on NFS without listing.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::Dir;
 
-/// A directory of this save's own.
+/// A directory that belongs to one save.
 ///
 /// Dropped without [`Claim::keep`], it removes the directory and what this save put into it.
 #[derive(Debug)]
@@ -35,12 +35,12 @@ impl Claim {
         &self.dir
     }
 
-    /// Note a file that this save has put here, to be removed with the claim.
+    /// Note a file of this save, to be removed with the claim.
     pub fn holds(&mut self, file: &'static str) {
         self.contents.push(file);
     }
 
-    /// Remove a file that this save has put here.
+    /// Remove a file of this save.
     pub fn take_back(&mut self, file: &'static str) -> io::Result<()> {
         self.dir.remove_file(file.as_ref())?;
         self.contents.retain(|held| *held != file);
@@ -61,7 +61,7 @@ impl Drop for Claim {
         for file in &self.contents {
             let _ = self.dir.remove_file(file.as_ref());
         }
-        // Whoever cleans may have moved the directory away, and another saver claimed the name since.
+        // A clean may have moved the directory away, and another save claimed the name since.
         if self.root.holds(&self.name, &self.dir) {
             let _ = self.root.remove_dir(&self.name);
         }
@@ -103,9 +103,9 @@ fn claim_from(root: &Arc<Dir>, base: &OsStr, mut suffix: u64) -> Result<(Claim, 
     }
 }
 
-/// The suffixes that the saves of a batch take, each without a look at the directory.
+/// A counter of suffixes for the saves of one process, which needs no look at the directory.
 ///
-/// A number that somebody else took meanwhile costs one more look, as in [`claim`].
+/// A suffix that another process took meanwhile costs another search, as in [`claim`].
 #[derive(Debug, Default)]
 pub struct SuffixCounter(Mutex<HashMap<OsString, u64>>);
 
@@ -155,7 +155,7 @@ fn suffixed(base: &OsStr, suffix: u64) -> OsString {
     name
 }
 
-/// A suffix that was free when it was looked at and whose predecessor was not, above one that is taken.
+/// Return a free suffix with a taken predecessor, above a taken one.
 ///
 /// Strides of 4^k bracket it and halving closes in: at most 1.5·log2(n) + 4 probes for n taken ones.
 fn first_free_after(mut taken: u64, mut is_taken: impl FnMut(u64) -> io::Result<bool>) -> io::Result<u64> {
@@ -176,8 +176,8 @@ fn first_free_after(mut taken: u64, mut is_taken: impl FnMut(u64) -> io::Result<
 
 /// The last suffix that this process claimed under a name, in one atomic word.
 ///
-/// No lock, so a fork in mid-save leaves nothing held; no growth, since names that share a cell evict each
-/// other. A word that is lost or wrong costs probes, never a result.
+/// It has no lock that a fork could leave held, and does not grow: names that share a cell evict each other. A lost
+/// or wrong word costs probes, never a result.
 struct Hint {
     cell: &'static AtomicU64,
     tag: u64,
@@ -198,7 +198,7 @@ impl Hint {
         Self { cell, tag: (hash >> SUFFIX_BITS) | 1 }
     }
 
-    /// Where to begin: after the last suffix, unless its directory was deleted since, which frees its name.
+    /// Return the suffix to begin with: after the last one, unless its directory was deleted, which frees its name.
     fn start(&self, root: &Dir, base: &OsStr) -> u64 {
         match self.last() {
             Some(last) if root.is_taken(&suffixed(base, last)).unwrap_or(false) => last + 1,
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_free_suffix_is_claimed() {
+    fn claim_taken_names_returns_first_free_suffix() {
         let (temp, root) = root();
         for taken in ["b", "b_1", "b_2"] {
             fs::create_dir(temp.path().join(taken)).unwrap();
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_or_a_dangling_symlink_takes_a_name_too() {
+    fn claim_next_to_file_or_dangling_symlink_skips_it() {
         let (temp, root) = root();
         fs::write(temp.path().join("b"), "").unwrap();
         #[cfg(unix)]
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_whose_directories_were_deleted_begins_anew() {
+    fn claim_after_deletion_begins_again() {
         let (temp, root) = root();
         assert_eq!([claimed(&root, "b"), claimed(&root, "b")], ["b", "b_1"]);
         fs::remove_dir(temp.path().join("b")).unwrap();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_processes_claimed_meanwhile_is_skipped() {
+    fn claim_after_other_processes_skips_theirs() {
         let (temp, root) = root();
         assert_eq!(claimed(&root, "b"), "b");
         for n in 1..500 {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_claim_leaves_nothing() {
+    fn claim_dropped_leaves_nothing() {
         let (temp, root) = root();
         let mut abandoned = claim(&root, "b".as_ref()).unwrap();
         fs::write(temp.path().join("b/ours"), "").unwrap();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_race_for_one_name_get_one_directory_each() {
+    fn claim_in_racing_threads_returns_one_directory_each() {
         let (temp, root) = root();
         let names: Vec<String> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_takes_its_names_in_order_and_steps_around_what_others_took() {
+    fn counter_claim_returns_free_suffixes_in_order() {
         let (temp, root) = root();
         for taken in ["b", "b_1", "b_4"] {
             fs::create_dir(temp.path().join(taken)).unwrap();
@@ -315,11 +315,11 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_a_batch_are_claimed_without_probing_for_each() {
+    fn counter_take_does_not_probe() {
         let (temp, root) = root();
         let names = SuffixCounter::default();
         names.claim(&root, "b".as_ref()).unwrap().keep();
-        // Whoever probed would find these holes, and whoever listed would find the last.
+        // A probe would find these holes, and a listing the last of them.
         for n in [3_u64, 4, 5] {
             assert_eq!(names.take("c".as_ref(), || 3), n);
         }
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vanished_root_is_an_error_that_names_the_claim() {
+    fn claim_in_removed_root_names_the_step() {
         let (temp, root) = root();
         fs::remove_dir(temp.path()).unwrap();
         let error = claim(&root, "b".as_ref()).unwrap_err();
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_process_claims_in_logarithmically_many_calls() {
+    fn first_free_after_n_taken_probes_log_n_times() {
         for n in (1_u64..3000).chain([9_999, 10_000, 10_001, 65_536, 1_000_000]) {
             let mut probes = 0;
             let free = first_free_after(0, |suffix| {
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_suffix_below_holes_is_still_free() {
+    fn first_free_after_with_holes_returns_free_suffix() {
         let taken: HashSet<u64> = [0, 1, 2, 4, 5, 6, 7, 30].into();
         let free = first_free_after(0, |suffix| Ok(taken.contains(&suffix))).unwrap();
         assert!(!taken.contains(&free) && taken.contains(&(free - 1)));

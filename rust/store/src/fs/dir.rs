@@ -21,7 +21,7 @@ pub use linux::FileSystem;
 #[cfg(any(not(target_os = "linux"), feature = "plain-dir"))]
 pub use no_file_system::FileSystem;
 
-/// What an entry of a directory is; a symlink is none of the first two, wherever it leads.
+/// The kind of a directory's entry; a symlink is [`EntryKind::Other`], wherever it leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
     /// A regular file.
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_never_opened_over_another() {
+    fn create_new_existing_file_fails() {
         let (temp, dir) = opened();
         close(dir.create_new("x".as_ref()).unwrap()).unwrap();
         assert_eq!(dir.create_new("x".as_ref()).unwrap_err().kind(), ErrorKind::AlreadyExists);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn publishing_never_replaces_what_is_there() {
+    fn publish_to_taken_name_fails() {
         let (temp, dir) = opened();
         fs::write(temp.path().join("theirs"), "theirs").unwrap();
         dir.create_new("ours".as_ref()).unwrap().write_all(b"ours").unwrap();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rename_whose_answer_was_lost_counts_as_done() {
+    fn publish_with_lost_answer_succeeds() {
         let (temp, dir) = opened();
         fs::write(temp.path().join("final"), "ours").unwrap();
         dir.publish("temp".as_ref(), "final".as_ref()).unwrap();
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn replacing_replaces() {
+    fn replace_taken_name_replaces_it() {
         let (temp, dir) = opened();
         fs::write(temp.path().join("old"), "old").unwrap();
         fs::write(temp.path().join("new"), "new").unwrap();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_made_once() {
+    fn make_dir_twice_fails() {
         let (_temp, dir) = opened();
         dir.make_dir("d".as_ref()).unwrap();
         assert_eq!(dir.make_dir("d".as_ref()).unwrap_err().kind(), ErrorKind::AlreadyExists);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_told_by_name_and_kind_hidden_ones_too() {
+    fn entries_returns_names_and_kinds_with_hidden_ones() {
         let (temp, dir) = opened();
         fs::create_dir(temp.path().join("b")).unwrap();
         fs::write(temp.path().join(".a"), "").unwrap();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_moves_into_another_under_a_name_that_is_free() {
+    fn move_to_taken_name_fails() {
         let (temp, dir) = opened();
         for name in ["from", "to", "taken"] {
             dir.make_dir(name.as_ref()).unwrap();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_that_of_the_file_system() {
+    fn modified_returns_the_time_of_the_file_system() {
         let (temp, dir) = opened();
         fs::write(temp.path().join("x"), "").unwrap();
         let then = std::time::UNIX_EPOCH + std::time::Duration::new(5, 7000);
@@ -164,13 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_knows_where_it_is() {
+    fn is_at_own_path_returns_true() {
         let (temp, dir) = opened();
         assert!(dir.is_at(temp.path()) && !dir.is_at(&temp.path().join("elsewhere")));
     }
 
     #[test]
-    fn a_file_system_that_is_flushed_as_a_whole_is_flushed() {
+    fn sync_file_system_succeeds() {
         let (_temp, dir) = opened();
         if let Some(file_system) = dir.file_system() {
             file_system.sync().unwrap();
@@ -179,7 +179,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_symlink_is_not_followed_into_and_counts_as_taken() {
+    fn open_dir_symlink_fails() {
         let (temp, dir) = opened();
         std::os::unix::fs::symlink(temp.path().join("nowhere"), temp.path().join("link")).unwrap();
         assert!(dir.is_taken("link".as_ref()).unwrap());

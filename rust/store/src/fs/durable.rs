@@ -1,4 +1,4 @@
-//! A file that is whole or absent, and what must be flushed before it may be relied on.
+//! A file that is complete or absent, and its flushes.
 //!
 //! A file is written under a temporary name, flushed, and renamed. Without the flush *before* the rename, a
 //! power cut leaves a record of length zero under its final name; without the flush of the directory *after*
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::{self, Dir};
 
-/// Whether a save waits for the device.
+/// The policy for flushes: wait for the device, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// Everything is flushed before the save returns: it survives a power cut.
@@ -43,13 +43,13 @@ impl PendingFile {
         Ok(Self { dir: dir.clone(), name: name.to_owned(), file: Some(file), length: 0, published: false })
     }
 
-    /// Where the temporary file is.
+    /// Return the path of the temporary file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.dir.path().join(&self.name)
     }
 
-    /// The open file, until it is closed.
+    /// Return the open file.
     pub fn file(&mut self) -> Result<&mut File> {
         let Self { dir, name, file, .. } = self;
         file.as_mut().ok_or_else(|| {
@@ -66,36 +66,36 @@ impl PendingFile {
 
     /// Check that the file has the length it should have.
     pub fn check_length(&mut self, length: u64) -> Result<()> {
-        // Where the file ends by the kernel's account, not by the sum of what the writes reported.
+        // The kernel's end of the file, not the sum of what the writes reported.
         let end = self.file()?.seek(SeekFrom::End(0));
         let end = end.at(Step::Write, || self.path())?;
         if end == length {
             self.length = length;
             return Ok(());
         }
-        let said = format!("{end} bytes are there where {length} were written");
+        let said = format!("expected {length} bytes in the file, got {end}");
         Err(Error::io(Step::Write, self.path(), io::Error::new(ErrorKind::WriteZero, said)))
     }
 
-    /// The length that was checked last.
+    /// Return the length that was checked last.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Flush the file to the device. A failure is final: what failed must be written anew, to another file.
+    /// Flush the file to the device. A failure is final: the content must be written again, to another file.
     pub fn flush(&mut self) -> Result<()> {
         let flushed = self.file()?.sync_all();
         flushed.at(Step::Flush, || self.path())
     }
 
-    /// Close the file, and report what the close says.
+    /// Close the file, and report the error of the close.
     pub fn close(&mut self) -> Result<()> {
         let closed = self.file.take().map_or(Ok(()), dir::close);
         closed.at(Step::Close, || self.path())
     }
 
-    /// Flush the file, where it is to last, and close it: what must precede its publication.
+    /// Flush the file, where it is to be durable, and close it.
     pub fn seal(&mut self, durability: Durability) -> Result<()> {
         if durability == Durability::Durable {
             self.flush()?;
@@ -103,7 +103,7 @@ impl PendingFile {
         self.close()
     }
 
-    /// Close the file, where that is still to be done, and rename it to a name that nothing has.
+    /// Close the file, unless it is closed, and rename it to a free name.
     pub fn publish(mut self, name: &OsStr) -> Result<()> {
         self.close()?;
         self.dir.publish(&self.name, name).at(Step::Commit, || self.dir.path().join(name))?;
@@ -111,7 +111,7 @@ impl PendingFile {
         Ok(())
     }
 
-    /// Rename the sealed file over whatever has the name.
+    /// Rename the sealed file, and replace a file of that name.
     pub fn replace(mut self, name: &OsStr) -> Result<()> {
         self.dir.replace(&self.name, name).at(Step::Commit, || self.dir.path().join(name))?;
         self.published = true;
@@ -127,7 +127,7 @@ impl Drop for PendingFile {
     }
 }
 
-/// Replace a file, whole or not at all, and durably: the file is flushed, renamed, and its directory flushed.
+/// Replace a file atomically and durably: flush the file, rename it, and flush its directory.
 ///
 /// The new file has mode 0666 under the umask. A symlink is replaced, not followed.
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
@@ -137,7 +137,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     })
 }
 
-/// As [`replace`], with content that is written piece by piece; `write` returns how many bytes it wrote.
+/// Replace a file as [`replace`] does, with content that `write` writes; it returns the number of bytes.
 pub fn replace_with<E: From<Error>>(
     path: &Path,
     write: impl FnOnce(&mut PendingFile) -> std::result::Result<u64, E>,
@@ -158,7 +158,7 @@ pub fn replace_with<E: From<Error>>(
     })
 }
 
-/// A hidden temporary file under a name that no other writer of this directory has.
+/// Create a hidden temporary file under a name that is unique in the directory.
 fn create_unique(dir: &Arc<Dir>) -> Result<PendingFile> {
     loop {
         let name = format!(".llem-{:016x}.tmp", RandomState::new().hash_one(std::process::id()));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_appears_whole_under_its_name() {
+    fn publish_makes_the_complete_file_appear() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Arc::new(Dir::open(temp.path()).unwrap());
         let mut pending = PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_published_leaves_nothing() {
+    fn drop_unpublished_file_removes_it() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Arc::new(Dir::open(temp.path()).unwrap());
         PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap().write(b"half").unwrap();
@@ -202,17 +202,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_the_wrong_length_is_told() {
+    fn check_length_of_short_file_fails() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Arc::new(Dir::open(temp.path()).unwrap());
         let mut pending = PendingFile::create(&dir, ".x.tmp".as_ref()).unwrap();
         pending.write(b"half").unwrap();
         let error = pending.check_length(8).unwrap_err();
-        assert!(error.to_string().contains("4 bytes are there where 8 were written"), "{error}");
+        assert!(error.to_string().contains("expected 8 bytes in the file, got 4"), "{error}");
     }
 
     #[test]
-    fn a_file_is_replaced_whole() {
+    fn replace_existing_file_has_new_content() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("manifest.json");
         for content in [&b"old and long"[..], b"new", b""] {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_replacement_leaves_the_old_file_and_no_other() {
+    fn replace_failed_keeps_the_old_file() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("directory");
         fs::create_dir(&path).unwrap();

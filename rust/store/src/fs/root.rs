@@ -1,4 +1,4 @@
-//! The output directory: opened once, made with its missing ancestors where it was not there.
+//! The root: opened once, created with its missing ancestors where it does not exist.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -8,16 +8,16 @@ use std::sync::Arc;
 use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::Dir;
 
-/// A directory that this save had to make, in the parent whose flush makes its name durable.
+/// A directory that this save created, in the parent whose flush makes its name durable.
 #[derive(Debug)]
 struct Made {
     parent: Arc<Dir>,
     name: OsString,
 }
 
-/// The output directory, and what had to be made to have it.
+/// The root, and the directories that were created for it.
 ///
-/// Dropped without [`Root::keep`], it removes the directories that it made and that are still empty.
+/// Dropped without [`Root::keep`], it removes the created directories that are still empty.
 #[derive(Debug)]
 pub struct Root {
     dir: Arc<Dir>,
@@ -26,7 +26,7 @@ pub struct Root {
 }
 
 impl Root {
-    /// Open a directory; make it, and every missing ancestor, where it is not there.
+    /// Open a directory; create it and every missing ancestor.
     pub fn open_or_make(path: &Path) -> Result<Self> {
         match Dir::open(path) {
             Ok(dir) => Ok(Self { dir: Arc::new(dir), made: Vec::new(), kept: false }),
@@ -45,8 +45,8 @@ impl Root {
             let parent = root.dir.clone();
             let made = match parent.make_dir(name) {
                 Ok(()) => true,
-                // Somebody else made it between our look and our call, and may by now have removed it again.
-                // What has the name and cannot be opened is a dangling symlink.
+                // Another process created it meanwhile, and may have removed it again.
+                // An entry that cannot be opened is a dangling symlink.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     if Dir::open(path).is_err() && parent.is_taken(name).unwrap_or(true) {
                         return Err(Error::io(Step::MakeOutputDir, path, error));
@@ -63,13 +63,13 @@ impl Root {
         Ok(root)
     }
 
-    /// The directory itself.
+    /// Return the directory.
     #[must_use]
     pub fn dir(&self) -> &Arc<Dir> {
         &self.dir
     }
 
-    /// Flush the directory, then the parent of each directory that had to be made, innermost first.
+    /// Flush the directory, then the parent of each created directory, innermost first.
     ///
     /// The parents of a root that is kept are flushed once.
     pub fn flush(&mut self) -> Result<()> {
@@ -84,18 +84,18 @@ impl Root {
         Ok(())
     }
 
-    /// Whether parents of directories that had to be made are still to be flushed.
+    /// Return `true` while parents of created directories are not flushed.
     #[must_use]
     pub fn owes_flushes(&self) -> bool {
         !self.made.is_empty()
     }
 
-    /// Fail where the file system has stopped taking changes, whatever a flush said.
+    /// Fail where the file system stopped accepting changes, even after a successful flush.
     pub fn check_alive(&self) -> Result<()> {
         self.dir.check_alive().at(Step::FlushDirectory, || self.dir.path().to_owned())
     }
 
-    /// Leave what was made where it is.
+    /// Keep the created directories.
     pub fn keep(&mut self) {
         self.kept = true;
     }
@@ -107,7 +107,7 @@ impl Drop for Root {
             return;
         }
         for made in self.made.iter().rev() {
-            // A directory that somebody else has put something into is not empty, and stays.
+            // A directory that another process uses is not empty, and stays.
             let _ = made.parent.remove_dir(&made.name);
         }
     }
@@ -119,7 +119,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn missing_ancestors_are_made_and_kept() {
+    fn open_or_make_creates_missing_ancestors() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("a/b/../c/d");
         let mut root = Root::open_or_make(&path).unwrap();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_for_nothing_goes_away_and_what_was_there_stays() {
+    fn drop_unkept_root_removes_created_directories() {
         let temp = tempfile::tempdir().unwrap();
         fs::create_dir(temp.path().join("a")).unwrap();
         drop(Root::open_or_make(&temp.path().join("a/b/c")).unwrap());
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_uses_is_not_taken_away() {
+    fn drop_unkept_root_keeps_directories_in_use() {
         let temp = tempfile::tempdir().unwrap();
         let root = Root::open_or_make(&temp.path().join("a/b")).unwrap();
         fs::write(temp.path().join("a/b/theirs"), "").unwrap();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_the_way_is_named() {
+    fn open_or_make_through_file_names_it() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("file");
         fs::write(&file, "").unwrap();
@@ -161,7 +161,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_dangling_symlink_in_the_way_is_named() {
+    fn open_or_make_through_dangling_symlink_names_it() {
         let temp = tempfile::tempdir().unwrap();
         let link = temp.path().join("link");
         std::os::unix::fs::symlink("nowhere", &link).unwrap();

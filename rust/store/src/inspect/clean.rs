@@ -1,13 +1,12 @@
-//! What saves that were cut short have left is removed, beside savers and other cleaners that are at work.
+//! The removal of the leftovers of interrupted saves, next to active saves and other cleans.
 //!
-//! A directory is removed when it is a leftover (see [`crate::inspect`]) and nothing in it was written to for as
-//! long as the caller says, by the file system's clock. The steps, each relative to an open directory, so that
-//! no symlink leads anywhere else:
+//! A directory is removed when it is a leftover (see [`crate::inspect`]) and nothing in it was written for the given
+//! time, by the file system's clock. The steps are relative to open directories, so that no symlink is followed:
 //!
 //! 1. Look: no record, nothing that no save makes, old enough.
-//! 2. Make `.trash-<random>` beside it and rename the directory into it: of two cleaners, one can.
-//! 3. Look again. Remove the temporary files: a save that was about to rename one fails, and says that nothing was
-//!    saved. Rename a power trace out of the directory, beside it.
+//! 2. Create `.trash-<random>` next to it and rename the directory into it: of two cleans, one can.
+//! 3. Look again. Remove the temporary files: a save that was about to rename one fails, and reports that nothing was
+//!    saved. Rename a power trace out of the directory, next to it.
 //! 4. Remove the directory: the system refuses where a record has appeared, and where it does not, none can any more.
 //!    Only then the power trace goes, and the trash.
 //!
@@ -30,27 +29,27 @@ use crate::inspect::{Contents, Depth, Inspection, Status, TRASH, reason_of};
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
 
-/// What became of a leftover, or would.
+/// The outcome of a leftover, or its expected outcome in a dry run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// It is removed.
     Removed,
     /// A result that was in the trash is where it was.
     Restored,
-    /// It is not old enough: a save may be at work.
+    /// It is not old enough: a save may be active.
     Young,
-    /// It is left as it was, and why.
+    /// It is left as it was, for this reason.
     Kept(String),
 }
 
-/// What a save, or a cleaner, has left.
+/// A leftover of an interrupted save or clean.
 #[derive(Debug)]
 pub struct Leftover {
     /// The directory, relative to the root.
     pub place: PathBuf,
-    /// What it is.
+    /// A description of the leftover.
     pub what: String,
-    /// What became of it.
+    /// The outcome.
     pub fate: Fate,
 }
 
@@ -63,10 +62,9 @@ pub struct CleanOptions {
     pub dry_run: bool,
 }
 
-/// Remove what saves have left below a directory and nobody wrote to for as long as `older_than`; where it is `dry`,
-/// only say what would be removed.
+/// Remove the leftovers of interrupted saves below a root.
 ///
-/// A dry run makes and removes an empty directory beside what it finds, to read the file system's clock.
+/// A dry run creates and removes an empty directory next to a leftover, to read the file system's clock.
 ///
 /// # Errors
 ///
@@ -119,7 +117,7 @@ impl Cleaner {
             return Ok(None);
         }
         if let Some(unknown) = contents.unknown() {
-            return Ok(Some(Fate::Kept(format!("{} is not the store's", unknown.display()))));
+            return Ok(Some(Fate::Kept(format!("{} is not a file of the store", unknown.display()))));
         }
         let newest = contents.newest(&dir)?;
         if !self.is_old(above, &parent, newest)? {
@@ -131,7 +129,7 @@ impl Cleaner {
         remove(&parent, name, &dir)
     }
 
-    /// Finish what a cleaner that was stopped has begun.
+    /// Finish an interrupted clean.
     fn empty_trash(
         &mut self,
         above: &Path,
@@ -146,7 +144,7 @@ impl Cleaner {
             EntryKind::Other => false,
         };
         if let Some((unknown, _)) = entries.iter().find(|entry| !is_known(entry)) {
-            return Ok(Some(Fate::Kept(format!("{} is not the store's", unknown.display()))));
+            return Ok(Some(Fate::Kept(format!("{} is not a file of the store", unknown.display()))));
         }
         let mut newest = trash.modified()?;
         for (name, kind) in &entries {
@@ -179,7 +177,7 @@ impl Cleaner {
         Ok(Some(fate))
     }
 
-    /// Whether nothing was written for long enough.
+    /// Return `true` where nothing was written for long enough.
     fn is_old(&mut self, above: &Path, parent: &Dir, newest: Nanos) -> io::Result<bool> {
         let now = match self.clocks.entry(above.to_owned()) {
             Entry::Occupied(known) => *known.get(),
@@ -217,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_save_left_goes_and_everything_else_stays() {
+    fn clean_removes_leftovers_and_keeps_the_rest() {
         let temp = tempfile::tempdir().unwrap();
         let root = temp.path();
         fs::create_dir(root.join(NAME)).unwrap();
@@ -228,7 +226,7 @@ mod tests {
         put(root, "c/.result.json.tmp", b"");
         put(root, "c/notes.txt", b"");
         put(root, "d/notes.txt", b"");
-        let kept = Fate::Kept("notes.txt is not the store's".into());
+        let kept = Fate::Kept("notes.txt is not a file of the store".into());
         for dry in [true, false] {
             let expected = [
                 ("c".to_owned(), kept.clone()),
@@ -245,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_young_stays() {
+    fn clean_young_leftover_keeps_it() {
         let temp = tempfile::tempdir().unwrap();
         put(temp.path(), "a/.result.json.tmp", b"");
         assert_eq!(cleaned(temp.path(), 3600, false), [("a".into(), Fate::Young)]);
@@ -253,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trash_that_was_left_goes_and_a_result_in_it_comes_back_with_its_trace() {
+    fn clean_trash_restores_a_result_with_its_trace() {
         let temp = tempfile::tempdir().unwrap();
         let root = temp.path();
         put(root, ".trash-1/x/.result.json.tmp", b"");
@@ -263,7 +261,7 @@ mod tests {
         put(root, ".trash-3/timeseries.parquet", b"PAR1");
         put(root, ".trash-4/notes.txt", b"");
         let fates: Vec<_> = cleaned(root, 0, false).into_iter().map(|(_, fate)| fate).collect();
-        let kept = Fate::Kept("notes.txt is not the store's".into());
+        let kept = Fate::Kept("notes.txt is not a file of the store".into());
         assert_eq!(fates, [Fate::Removed, Fate::Restored, Fate::Removed, kept]);
         assert_eq!(names(root), [".trash-4", "y", "y_1"]);
         assert_eq!(names(&root.join("y_1")), ["result.json", "timeseries.parquet"]);
@@ -272,7 +270,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_symlink_is_never_followed() {
+    fn clean_does_not_follow_symlinks() {
         let temp = tempfile::tempdir().unwrap();
         let (root, outside) = (temp.path().join("root"), temp.path().join("outside"));
         put(&outside, "a/.result.json.tmp", b"");

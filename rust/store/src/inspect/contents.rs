@@ -1,4 +1,4 @@
-//! What a directory without a record holds.
+//! The contents of a directory without a record.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -10,16 +10,16 @@ use crate::{RECORD, SIDECAR, name, save, sidecar};
 /// The entries of a directory, by what they mean to a store.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
-    /// Whether anything is called `result.json`.
+    /// An entry is called `result.json`.
     pub record: bool,
-    /// Whether there is a `timeseries.parquet`.
+    /// There is a `timeseries.parquet`.
     pub sidecar: bool,
     /// Temporary files of a save.
     pub temps: Vec<OsString>,
-    /// What cleaners put aside.
+    /// The trash of cleans.
     pub trash: Vec<OsString>,
     directories: Vec<OsString>,
-    /// What no save makes.
+    /// Entries that no save creates.
     others: Vec<OsString>,
 }
 
@@ -40,7 +40,7 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Say what a save left, if the directory is what one left.
+    /// Describe the directory as a leftover; `None` where it is not one.
     pub fn leftover(&self, name: &OsStr) -> Option<String> {
         if self.record || !self.directories.is_empty() || !self.trash.is_empty() {
             return None;
@@ -58,13 +58,13 @@ impl Contents {
         })
     }
 
-    /// Something that no save makes.
+    /// Return an entry that no save creates.
     pub fn unknown(&self) -> Option<&OsStr> {
         let mut unknown = self.others.iter().chain(&self.directories).chain(&self.trash);
         unknown.next().map(OsString::as_os_str)
     }
 
-    /// Say what is in the directory.
+    /// Describe the contents.
     pub fn describe(&self) -> String {
         let first = self.others.iter().chain(&self.temps).chain(&self.directories).next();
         match first {
@@ -74,7 +74,7 @@ impl Contents {
         }
     }
 
-    /// When the directory, or a file in it, was last written to.
+    /// Return the last time that the directory or a file in it was written.
     pub fn newest(&self, dir: &Dir) -> io::Result<Nanos> {
         let mut newest = dir.modified()?;
         let sidecar = self.sidecar.then_some(OsStr::new(SIDECAR));

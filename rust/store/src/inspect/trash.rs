@@ -9,7 +9,7 @@ use super::{Contents, TRASH};
 use crate::fs::dir::{Dir, Nanos};
 use crate::{RECORD, SIDECAR};
 
-/// The time on a file system: when what was made just now was made.
+/// Return the time of a file system: the modification time of a new directory.
 pub(super) fn clock(parent: &Dir) -> io::Result<Nanos> {
     let (name, made) = make_trash(parent)?;
     let now = made.modified();
@@ -47,7 +47,7 @@ pub(super) fn remove(parent: &Dir, name: &OsStr, dir: &Dir) -> io::Result<Option
         // Removed by its saver meanwhile, and claimed by another: that one is not ours to judge.
         Ok(moved) if !moved.is_same(dir) => Ok(false),
         Ok(moved) => dispose(&trash, name, moved),
-        // It is no directory any more.
+        // It is not a directory any more.
         Err(_) => Ok(false),
     };
     if matches!(disposed, Ok(true)) {
@@ -58,10 +58,10 @@ pub(super) fn remove(parent: &Dir, name: &OsStr, dir: &Dir) -> io::Result<Option
     restore(parent, &trash, name)?;
     discard(parent, &trash_name, &trash, false)?;
     disposed?;
-    Ok((!is_result).then(|| Fate::Kept("something was put into it meanwhile".into())))
+    Ok((!is_result).then(|| Fate::Kept("a file appeared in it meanwhile".into())))
 }
 
-/// Remove a directory in the trash; false where it holds what is to be kept, and then all of it is in its place.
+/// Remove a directory in the trash; return `false`, with its content in place, where some of it is to be kept.
 pub(super) fn dispose(trash: &Dir, name: &OsStr, dir: &Dir) -> io::Result<bool> {
     let removed = empty(trash, dir).and_then(|empty| {
         if !empty {
@@ -69,7 +69,7 @@ pub(super) fn dispose(trash: &Dir, name: &OsStr, dir: &Dir) -> io::Result<bool> 
         }
         match trash.remove_dir(name) {
             Ok(()) => Ok(true),
-            // A record, or somebody's file, has appeared.
+            // A record or another file has appeared.
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(false),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
@@ -86,7 +86,7 @@ pub(super) fn dispose(trash: &Dir, name: &OsStr, dir: &Dir) -> io::Result<bool> 
     removed
 }
 
-/// Take what a save makes out of a directory; false where it holds a record, or what no save makes.
+/// Remove the files of a save from a directory; return `false` where it holds a record or other files.
 pub(super) fn empty(trash: &Dir, dir: &Dir) -> io::Result<bool> {
     let contents = Contents::of(dir)?;
     if contents.record || contents.unknown().is_some() {
@@ -135,13 +135,13 @@ pub(super) fn discard(parent: &Dir, name: &OsStr, trash: &Dir, is_dead: bool) ->
         return Err(error);
     }
     match parent.remove_dir(name) {
-        // Another cleaner has taken it, or somebody put something there: it is told of next time.
+        // Another clean has taken it, or a file appeared in it: the next clean reports it.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => Ok(()),
         outcome => outcome,
     }
 }
 
-/// Whether anything is called `result.json`, as far as can be told.
+/// Return `true` where an entry is called `result.json`, or may be.
 pub(super) fn has_record(dir: &Dir) -> bool {
     dir.is_taken(RECORD.as_ref()).unwrap_or(true)
 }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_appears_at_any_moment_is_put_back_with_its_trace() {
+    fn remove_with_new_record_puts_it_back() {
         let temp = tempfile::tempdir().unwrap();
         let root = temp.path();
         put(root, "x/timeseries.parquet", b"PAR1");

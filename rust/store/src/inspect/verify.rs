@@ -1,12 +1,11 @@
-//! What is whole in a tree, what is half-made, and what is somebody else's.
+//! The check of a tree: each directory is complete, damaged, incomplete or foreign.
 //!
-//! A directory with a whole `result.json` is complete. One that a save made and did not finish is incomplete: it
-//! holds nothing, or a power trace without a record, or the temporary files of a save. One whose record is not
-//! whole is damaged. One that holds other things and no result at any depth is foreign. Directories that hold
-//! results are none of these.
+//! A directory with a valid `result.json` is complete. An incomplete one is the leftover of an interrupted save: it is
+//! empty, or holds a power trace without a record, or the temporary files of a save. A damaged one has an invalid
+//! record. A foreign one holds other files and no result at any depth. Directories of results have no status.
 //!
-//! An empty directory, and one with a power trace alone, tell that a save made them by their name only: any
-//! other name is somebody's who may want to keep what is there.
+//! An empty directory, and one with only a power trace, is incomplete only under a name that a save gives: any other
+//! name may be that of a user's directory.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -23,60 +22,60 @@ use crate::interrupt::Interrupt;
 use crate::load::Limit;
 use crate::walk::{CHUNK_BYTES, Tree, Visit};
 
-/// What the names of directories begin with in which a cleaner puts what it is about to remove.
+/// The prefix of the directories in which a clean puts what it is about to remove.
 pub const TRASH: &str = ".trash-";
 /// Findings of a chunk, after which another begins.
 const MOST_EVENTS: usize = 1024;
 
-/// What is to be looked at.
+/// The depth of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Depth {
-    /// What a save, or a cleaner, did not finish.
+    /// The leftovers of interrupted saves and cleans.
     Leftovers,
-    /// And whether each record is a whole JSON object of this schema line, and its sidecar there.
+    /// Also each record, as a JSON object of this schema line, and the presence of its sidecar.
     Records(String),
-    /// And each sidecar to its last page; records are handed on.
+    /// Also each sidecar to its last page; the batches hold the records.
     Everything(String),
 }
 
-/// What is wrong with a directory.
+/// The status of a directory that is not complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// A save did not finish, or a cleaner.
+    /// A save or a clean did not finish.
     Incomplete,
-    /// Its record or its sidecar is not whole, or it cannot be read.
+    /// Its record or its sidecar is invalid or cannot be read.
     Damaged,
-    /// A result is in the trash, where a cleaner was stopped.
+    /// A result is in the trash of an interrupted clean.
     Stranded,
     /// Its record names a sidecar that is not there.
     MissingSidecar,
-    /// It is not the store's.
+    /// It does not belong to the store.
     Foreign,
 }
 
-/// A directory with which something is wrong.
+/// A directory that is not complete.
 #[derive(Debug)]
 pub struct Finding {
-    /// What it is.
+    /// Its status.
     pub status: Status,
     /// The directory, relative to the root.
     pub place: PathBuf,
-    /// What is wrong, without the path.
+    /// The problem, without the path.
     pub problem: String,
 }
 
-/// What came of some directories that follow each other.
+/// The findings in consecutive directories.
 #[derive(Debug, Default)]
 pub struct VerifyBatch {
     /// Results that are complete, and not among the records below.
     pub complete: u64,
-    /// What is wrong.
+    /// The directories that are not complete.
     pub findings: Vec<Finding>,
-    /// Of [`Depth::Everything`]: each record that is whole so far, with its directory, still to be validated.
+    /// With [`Depth::Everything`]: each record that passed so far, with its directory, to be validated.
     pub records: Vec<(PathBuf, Vec<u8>)>,
 }
 
-/// A tree that is being inspected.
+/// A check of a tree in progress.
 pub struct Inspection {
     tree: Tree<Inspect>,
     root: PathBuf,
@@ -113,13 +112,13 @@ struct Chunk {
 }
 
 impl Inspection {
-    /// Begin to look at a tree.
+    /// Begin to check a tree.
     pub fn open(root: &Path, depth: Depth, limit: Limit) -> Result<Self> {
         let tree = Tree::open(root, Arc::new(Inspect { depth, limit }))?;
         Ok(Self { tree, root: root.to_owned(), open: Vec::new() })
     }
 
-    /// What came of the next directories; `None` at the end.
+    /// Return the findings in the next directories; `None` at the end.
     ///
     /// # Errors
     ///
@@ -185,17 +184,17 @@ impl Inspection {
         }
     }
 
-    /// Judge the innermost open directory. Of foreign ones in each other, the outermost is told.
+    /// Close the innermost open directory; of nested foreign directories, report the outermost.
     fn close(&mut self, findings: &mut Vec<Finding>) {
         let Some(Open { place, problem, holds_results, foreign_below }) = self.open.pop() else { return };
-        let told = if holds_results {
+        let reported = if holds_results {
             foreign_below
         } else {
             vec![Finding { status: Status::Foreign, place, problem }]
         };
         match self.open.last_mut() {
-            Some(outer) => outer.foreign_below.extend(told),
-            None => findings.extend(told),
+            Some(outer) => outer.foreign_below.extend(reported),
+            None => findings.extend(reported),
         }
     }
 }
@@ -233,7 +232,7 @@ impl Visit for Inspect {
     }
 
     fn search(&self, chunk: &mut Chunk, root: &Dir, place: &Path) {
-        // What cannot be listed is told of by whoever searches it.
+        // The walk reports a directory that cannot be listed.
         let Ok(dir) = root.open_dir_below(place) else { return };
         let Ok(contents) = Contents::of(&dir) else { return };
         let name = place.file_name().unwrap_or(OsStr::new(""));
@@ -274,7 +273,7 @@ impl Visit for Inspect {
     }
 }
 
-/// Whether a directory in the trash holds a record.
+/// Return `true` where a directory in the trash holds a record.
 fn holds_record(trash: &Dir) -> bool {
     let holds =
         |name: &OsStr| trash.open_dir(name).is_ok_and(|dir| dir.is_taken(RECORD.as_ref()).unwrap_or(true));
@@ -282,7 +281,7 @@ fn holds_record(trash: &Dir) -> bool {
     entries.iter().any(|(name, kind)| *kind == EntryKind::Directory && holds(name))
 }
 
-/// What the system says, without its code.
+/// Return the message of the system, without its code.
 pub(crate) fn reason(error: &Error) -> String {
     match error {
         Error::Io { source, .. } => reason_of(source),
@@ -311,8 +310,8 @@ mod tests {
         let (mut complete, mut found) = (0, Vec::new());
         while let Some(part) = inspection.next(Interrupt::NEVER).unwrap() {
             complete += part.complete;
-            let told = |f: Finding| (f.status, f.place.to_str().unwrap().to_owned(), f.problem);
-            found.extend(part.findings.into_iter().map(told));
+            let found_of = |f: Finding| (f.status, f.place.to_str().unwrap().to_owned(), f.problem);
+            found.extend(part.findings.into_iter().map(found_of));
         }
         (complete, found)
     }
@@ -324,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_is_told_apart_and_directories_of_results_are_none() {
+    fn next_reports_the_status_of_each_directory() {
         let temp = tempfile::tempdir().unwrap();
         let root = temp.path();
         put(root, "study/a/result.json", b"{\"schema_version\": \"2.0\"}");
@@ -353,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named() {
+    fn next_damaged_record_names_the_fault() {
         let temp = tempfile::tempdir().unwrap();
         let root = temp.path();
         for (name, content, said) in [
@@ -373,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_that_is_named_and_not_there_is_missed() {
+    fn next_missing_sidecar_names_it() {
         let temp = tempfile::tempdir().unwrap();
         put(temp.path(), "a/result.json", b"{\"timeseries\": \"x.parquet\"}");
         put(temp.path(), "b/result.json", b"{\"timeseries\": \"../a/result.json\"}");

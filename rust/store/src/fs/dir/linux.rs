@@ -17,10 +17,10 @@ const OVERLAY: u64 = 0x794C_7630;
 impl Dir {
     /// Ask whether the file system still takes changes, after a flush that found nothing to do.
     ///
-    /// When the device fails in a commit that somebody else waited for, a file system aborts and stops, and a
-    /// flush that comes later has nothing to commit and says that all is well (seen on ext4, xfs and btrfs). A
-    /// change does meet the abort: the first one starts a transaction, which makes ext4 notice, and the second
-    /// is refused. Network file systems are not asked: it would cost two messages.
+    /// When the device fails in a commit of another process, the file system aborts, and a later flush has nothing to
+    /// commit and reports success (seen on ext4, xfs and btrfs). A change meets the abort: the first one starts a
+    /// transaction, which makes ext4 notice, and the second is refused. Network file systems are not asked, since it
+    /// would cost two messages.
     pub fn check_alive(&self) -> io::Result<()> {
         if !matches!(self.magic(), Some(EXT4 | XFS | BTRFS | F2FS | OVERLAY)) {
             return Ok(());
@@ -30,7 +30,7 @@ impl Dir {
             last_modification: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
         };
         for _ in 0..2 {
-            // Any other error, such as a directory that is not ours to touch, tells nothing.
+            // Any other error, such as a lack of permission, shows nothing.
             if let Err(error @ (Errno::IO | Errno::ROFS)) =
                 retry_on_intr(|| rustix::fs::futimens(&self.fd, &touch))
             {

@@ -25,19 +25,19 @@ impl Dir {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Where the directory is.
+    /// Return the path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether a path leads to this directory.
+    /// Return `true` where a path leads to this directory.
     #[must_use]
     pub fn is_at(&self, path: &Path) -> bool {
         self.path == path
     }
 
-    /// Make a directory; fails with `AlreadyExists` whatever has the name.
+    /// Create a directory; fail with `AlreadyExists` where any entry has the name.
     pub fn make_dir(&self, name: &OsStr) -> io::Result<()> {
         fs::create_dir(self.path.join(name))
     }
@@ -56,7 +56,7 @@ impl Dir {
         fs::remove_dir(self.path.join(name))
     }
 
-    /// Create a file for writing; fails with `AlreadyExists` whatever has the name.
+    /// Create a file for writing; fail with `AlreadyExists` where any entry has the name.
     pub fn create_new(&self, name: &OsStr) -> io::Result<File> {
         OpenOptions::new().write(true).create_new(true).open(self.path.join(name))
     }
@@ -66,7 +66,7 @@ impl Dir {
         fs::remove_file(self.path.join(name))
     }
 
-    /// Whether anything has the name, a dangling symlink too.
+    /// Return `true` where any entry has the name, a dangling symlink too.
     pub fn is_taken(&self, name: &OsStr) -> io::Result<bool> {
         match fs::symlink_metadata(self.path.join(name)) {
             Ok(_) => Ok(true),
@@ -75,7 +75,7 @@ impl Dir {
         }
     }
 
-    /// Rename a file to a name that nothing has; fails with `AlreadyExists` rather than replace.
+    /// Rename a file to a free name; fail with `AlreadyExists` rather than replace.
     ///
     /// The link refuses to replace on every file system that has links; where there are none, the check and
     /// the rename are two steps, alone in a directory that this save has claimed.
@@ -137,13 +137,13 @@ impl Dir {
         modified(&fs::symlink_metadata(self.path.join(name))?)
     }
 
-    /// Whether a name is that of a directory, as far as paths tell.
+    /// Return `true` where a name is that of a directory, as far as paths show.
     #[must_use]
     pub fn holds(&self, name: &OsStr, dir: &Self) -> bool {
         self.path.join(name) == dir.path
     }
 
-    /// Whether another directory is this one; by paths, that cannot be told of one that was renamed.
+    /// Return `true`: paths do not identify a directory that was renamed.
     #[must_use]
     pub fn is_same(&self, _other: &Self) -> bool {
         true
@@ -168,13 +168,13 @@ impl Dir {
         crate::sidecar::open_for_reading(&path)
     }
 
-    /// Whether a regular file is there, if only through a symlink.
+    /// Return `true` where a path leads to a regular file, also through a symlink.
     #[must_use]
     pub fn has_file(&self, below: &Path) -> bool {
         self.path.join(below).is_file()
     }
 
-    /// Rename a file over whatever has the name.
+    /// Rename a file, and replace a file of that name.
     pub fn replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         fs::rename(self.path.join(from), self.path.join(to))
     }

@@ -24,19 +24,19 @@ pub struct Dir {
 impl Dir {
     /// Open a directory by path; a symlink is followed here and by no other method.
     pub fn open(path: &Path) -> io::Result<Self> {
-        // The empty path means the current directory to everyone but the kernel.
+        // The kernel does not accept the empty path as the current directory.
         let target = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let fd = retry_on_intr(|| rustix::fs::open(target, OPEN_DIR, Mode::empty()))?;
         Ok(Self { fd, path: path.to_owned() })
     }
 
-    /// Where the directory was when it was opened.
+    /// Return the path of the directory when it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Make a directory, 0777 under the umask; fails with `AlreadyExists` whatever has the name.
+    /// Create a directory, 0777 under the umask; fail with `AlreadyExists` where any entry has the name.
     pub fn make_dir(&self, name: &OsStr) -> io::Result<()> {
         Ok(retry_on_intr(|| rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777)))?)
     }
@@ -53,7 +53,7 @@ impl Dir {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)?)
     }
 
-    /// Create a file for writing, 0666 under the umask; fails with `AlreadyExists` whatever has the name.
+    /// Create a file for writing, 0666 under the umask; fail with `AlreadyExists` where any entry has the name.
     pub fn create_new(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o666);
@@ -65,7 +65,7 @@ impl Dir {
         Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
-    /// Whether anything has the name, a dangling symlink too.
+    /// Return `true` where any entry has the name, a dangling symlink too.
     pub fn is_taken(&self, name: &OsStr) -> io::Result<bool> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
@@ -74,10 +74,10 @@ impl Dir {
         }
     }
 
-    /// Rename a file to a name that nothing has; fails with `AlreadyExists` rather than replace.
+    /// Rename a file to a free name; fail with `AlreadyExists` rather than replace.
     ///
     /// A network file system may carry out a rename and lose the answer. A source that is gone and a target
-    /// that is there mean that it did: nobody else knows the names inside a claimed directory.
+    /// that is there mean that it did: no other save writes into a claimed directory.
     pub fn publish(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         match rustix::fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
@@ -107,7 +107,7 @@ impl Dir {
         Ok(identity(&rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
-    /// Whether a path leads to this directory.
+    /// Return `true` where a path leads to this directory.
     #[must_use]
     pub fn is_at(&self, path: &Path) -> bool {
         let target = if path.as_os_str().is_empty() { Path::new(".") } else { path };
@@ -117,7 +117,7 @@ impl Dir {
         }
     }
 
-    /// Rename a file over whatever has the name.
+    /// Rename a file, and replace a file of that name.
     pub fn replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
@@ -129,7 +129,7 @@ impl Dir {
         for entry in rustix::fs::Dir::new(fd)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            // Some file systems do not tell what an entry is: whoever opens it finds out.
+            // Some file systems do not report the kind of an entry: opening it shows it.
             let may_be = matches!(entry.file_type(), FileType::Directory | FileType::Unknown);
             if may_be && !name.starts_with(b".") {
                 names.push(OsStr::from_bytes(name).to_owned());
@@ -141,7 +141,7 @@ impl Dir {
 
     /// All entries, hidden ones too, in the order of their names' bytes.
     pub fn entries(&self) -> io::Result<Vec<(OsString, EntryKind)>> {
-        // A descriptor of its own: how far a listing is belongs to whoever shares the descriptor.
+        // A new descriptor: the position of a listing is shared by all users of one.
         let fd = self.open_below(Path::new(""), OPEN_DIR)?;
         let mut entries = Vec::new();
         for entry in rustix::fs::Dir::new(fd)? {
@@ -186,7 +186,7 @@ impl Dir {
         Ok(modified(&rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
-    /// Whether a name is that of an open directory.
+    /// Return `true` where a name is that of an open directory.
     #[must_use]
     pub fn holds(&self, name: &OsStr, dir: &Self) -> bool {
         let there = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
@@ -196,7 +196,7 @@ impl Dir {
         }
     }
 
-    /// Whether another open directory is this one, whatever its name is by now.
+    /// Return `true` where another open directory is this one, even after a rename.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         match (rustix::fs::fstat(&self.fd), rustix::fs::fstat(&other.fd)) {
@@ -213,16 +213,15 @@ impl Dir {
             Err(Errno::NOTEMPTY) => return Err(Errno::EXIST.into()),
             answer => return Ok(answer?),
         }
-        // No such flag here. A directory that somebody makes meanwhile is replaced while it is empty: whoever
-        // made it finds it gone, and fails or begins anew.
+        // No such flag here: an empty directory that another process creates meanwhile is replaced.
         if target.is_taken(to)? {
             return Err(Errno::EXIST.into());
         }
         Ok(rustix::fs::renameat(&self.fd, from, &target.fd, to)?)
     }
 
-    /// Open a file below this directory for reading, without waiting for whoever should open the other end of it,
-    /// if it is a pipe. A symlink is refused: as the last name everywhere, on the way there on Linux.
+    /// Open a file below this directory for reading; do not block on a FIFO. A symlink is refused: as the last name
+    /// everywhere, and as any name on Linux.
     pub fn open_file(&self, below: &Path) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         Ok(self.open_below(below, flags)?.into())
@@ -243,7 +242,7 @@ impl Dir {
         Ok(retry_on_intr(|| rustix::fs::openat(&self.fd, below, flags, Mode::empty()))?)
     }
 
-    /// Whether a regular file is there, if only through a symlink.
+    /// Return `true` where a path leads to a regular file, also through a symlink.
     #[must_use]
     pub fn has_file(&self, below: &Path) -> bool {
         rustix::fs::statat(&self.fd, below, AtFlags::empty())
@@ -282,7 +281,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn publishing_by_link_keeps_the_promises_of_publishing() {
+    fn publish_by_link_to_taken_name_fails() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
         fs::write(temp.path().join("ours"), "ours").unwrap();
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_whose_answer_was_lost_counts_as_done() {
+    fn publish_by_link_with_lost_answer_succeeds() {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
         fs::write(temp.path().join("temp"), "ours").unwrap();
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn later_steps_follow_the_directory_not_its_name() {
+    fn create_new_after_rename_follows_the_directory() {
         let temp = tempfile::tempdir().unwrap();
         let root = Dir::open(temp.path()).unwrap();
         root.make_dir("claimed".as_ref()).unwrap();
