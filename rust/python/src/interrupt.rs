@@ -6,13 +6,25 @@ use llem_store::Interrupt;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use crate::errors::IntoPython;
 use crate::exit::detach;
 
+static THREADING: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+
+/// Import `threading` with the extension: a first import in another thread would take that one for the main thread.
+pub fn register(py: Python<'_>) -> PyResult<()> {
+    threading(py).map(drop)
+}
+
+fn threading(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+    THREADING.get_or_try_init(py, || py.import("threading").map(Bound::unbind)).map(|module| module.bind(py))
+}
+
 /// Return `true` in the main thread: Python runs signal handlers in no other.
 pub fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
-    let threading = py.import(intern!(py, "threading"))?;
+    let threading = threading(py)?;
     let current = threading.call_method0(intern!(py, "current_thread"))?;
     Ok(current.is(threading.call_method0(intern!(py, "main_thread"))?))
 }

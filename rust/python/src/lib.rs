@@ -22,7 +22,7 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 mod _store {
-    use super::{Bound, PyModule, PyResult, exit};
+    use super::{Bound, PyModule, PyResult, exit, interrupt};
 
     #[pymodule_export]
     use crate::arrow::{Batch, Schema, Table};
@@ -47,6 +47,7 @@ mod _store {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        interrupt::register(module.py())?;
         exit::register(module)
     }
 

@@ -3,8 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use llem_store::load::{self, Limit, Record};
-use llem_store::sidecar::check_name;
+use llem_store::load::{self, Limit, Record, check_name};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 

@@ -7,10 +7,10 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 pub(crate) use fault::Header;
-pub use fault::{FaultClass, Position, RecordFault, diagnose};
+pub use fault::{FaultClass, NameFault, Position, RecordFault, check_name, diagnose};
 
 use crate::error::{At, Result, Step};
-use crate::sidecar::{check_name, open_for_reading};
+use crate::sidecar::open_for_reading;
 use crate::{RECORD, SIDECAR};
 
 /// The largest size of a record in bytes: a reader keeps all of it in memory.

@@ -160,28 +160,6 @@ fn modified(metadata: &Metadata) -> Option<SystemTime> {
     metadata.modified().ok()
 }
 
-/// The reason why the sidecar that a record names is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NameFault {
-    /// The name is a path, which would lead out of the result's directory.
-    #[error("which is not a file name")]
-    NotAFileName,
-    /// The directory holds no file of that name.
-    #[error("which does not exist")]
-    Missing,
-}
-
-/// Check the name that a record gives its sidecar; `exists` looks for the file, and only where the name is one.
-pub fn check_name(name: &str, exists: impl FnOnce() -> bool) -> std::result::Result<(), NameFault> {
-    if matches!(name, "" | "." | "..") || name.contains(['/', '\\', '\0']) {
-        Err(NameFault::NotAFileName)
-    } else if exists() {
-        Ok(())
-    } else {
-        Err(NameFault::Missing)
-    }
-}
-
 /// Open a file; do not block on a FIFO.
 pub(crate) fn open_for_reading(path: &Path) -> io::Result<File> {
     #[cfg(unix)]

@@ -5,8 +5,7 @@ use std::path::Path;
 use super::{Status, reason, reason_of};
 use crate::error::Error;
 use crate::fs::dir::Dir;
-use crate::load::Header;
-use crate::sidecar::check_name;
+use crate::load::{Header, check_name};
 use crate::timeseries::TraceFile;
 use crate::{RECORD, SIDECAR};
 
