@@ -34,7 +34,10 @@ def path(tmp_path: Path) -> Path:
         ({"timestamp_s": [0.0, None], "power_w": [1.0, 1.0]}, "timestamp_s has nulls"),
         ({"timestamp_s": pa.nulls(1), "power_w": [1.0]}, "timestamp_s has nulls"),
         ({"timestamp_s": [0.0], "power_w": [1.0], "gpu_index": pa.array([None], pa.int32())}, "has nulls"),
-        ({"timestamp_s": [0.0], "power_w": [1.0], "gpu_index": [0.5]}, "gpu_index expects Int32, got 0.5 in row 0"),
+        (
+            {"timestamp_s": [0.0], "power_w": [1.0], "gpu_index": [0.5]},
+            "gpu_index expects Int32, got 0.5 in row 0",
+        ),
         (
             {"timestamp_s": [0.0, 1.0], "power_w": [1.0, 1e39]},
             "power_w expects Float32, got 1.* in row 1",
