@@ -7,22 +7,6 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Literal, NamedTuple
 
-__all__ = [
-    "ABSENT",
-    "DIGITS",
-    "Number",
-    "Unit",
-    "best_prefix",
-    "format_number",
-    "format_quantity",
-    "human_bytes",
-    "human_seconds",
-    "is_plain",
-    "plural",
-    "prefixed",
-    "printable",
-]
-
 ABSENT = "-"
 DIGITS = 4
 

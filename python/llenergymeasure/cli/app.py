@@ -16,8 +16,6 @@ from llenergymeasure.cli.errors import CommandError, UsageError
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.errors import LLEMError
 
-__all__ = ["app", "run"]
-
 _COMMANDS = {
     "save": "Save results durably, each in a directory of its own.",
     "ls": "List the results of a directory, by path unless another order is given.",

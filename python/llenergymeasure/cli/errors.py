@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CommandError", "UsageError"]
-
 
 class UsageError(Exception):
     """A wrong command line: the command did nothing (exit status 2)."""

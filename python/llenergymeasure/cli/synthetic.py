@@ -16,8 +16,6 @@ from llenergymeasure.results.timeseries import Timeseries
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["NOTICE", "Synthetic", "sweep"]
-
 NOTICE = "synthetic: made up by `llem demo`, nothing was measured"
 
 # Name, parameters, tokens/s of one sequence on an imagined 400 W GPU, and the backends that run it.

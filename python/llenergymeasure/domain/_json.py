@@ -10,8 +10,6 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-__all__ = ["MAX_DEPTH", "MAX_DIGITS", "to_json_object", "to_json_value"]
-
 MAX_DEPTH = 128
 """Nested lists and objects in one value, at most. pydantic's parser reads 200 levels of a record."""
 

@@ -17,21 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = [
-    "BLACK",
-    "COLOURS",
-    "GREY",
-    "new_figure",
-    "render",
-    "require_matplotlib",
-    "set_legend",
-    "set_plain",
-    "set_scales",
-    "set_title",
-    "shown",
-    "style",
-]
-
 # Okabe and Ito's palette for the colour-blind, without its yellow, which is faint on white paper.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7F5200")
 BLACK, GREY = "#000000", "#999999"

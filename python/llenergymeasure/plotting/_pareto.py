@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from llenergymeasure.results.scan import Scan
 
-__all__ = ["plot_pareto"]
-
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _MOST_MODELS = 36
 """Each model has its own colour and marker, and the legend fits the height of the figure."""

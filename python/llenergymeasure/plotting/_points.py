@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["COLUMNS", "OTHER", "ParetoPoint", "ParetoPoints"]
-
 COLUMNS = ("path", "effective_config.model", "backend", "avg_tokens_per_second", "avg_energy_per_token_j")
 OTHER = "other models"
 _UNKNOWN = "unknown"

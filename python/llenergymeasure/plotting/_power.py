@@ -24,8 +24,6 @@ from llenergymeasure.results.timeseries import Timeseries, read_timeseries
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["PowerCurve", "curves", "plot_power"]
-
 _JOULE = Unit("J", "all")
 _COLOURS = (*COLOURS, "#555555")
 _DASHES = ("-", ":", "-.")

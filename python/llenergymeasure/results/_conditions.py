@@ -12,8 +12,6 @@ from llenergymeasure.results import _columns
 if TYPE_CHECKING:
     from llenergymeasure.results.types import Condition
 
-__all__ = ["checked", "listed"]
-
 _PARTS = 3
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of naive times
 _MICROSECOND = timedelta(microseconds=1)

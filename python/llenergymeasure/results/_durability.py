@@ -12,8 +12,6 @@ from llenergymeasure.results._warnings import warn
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Durability", "durability_of", "warn_once"]
-
 QUIET: Final = "LLEM_NO_DURABILITY_WARNING"
 """An environment variable; any value but the empty string suppresses the warning."""
 

@@ -7,8 +7,6 @@ import time
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 
-__all__ = ["directory_name", "encode"]
-
 
 def encode(result: ExperimentResult, *, sidecar: bool) -> tuple[str, bytes, bytes | None]:
     """Return the directory's name, the record, and the record that names a sidecar, or None.

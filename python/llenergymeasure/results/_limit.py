@@ -8,8 +8,6 @@ from typing import Final
 from llenergymeasure import _store
 from llenergymeasure.errors import LLEMError
 
-__all__ = ["VARIABLE", "check_limit", "max_bytes"]
-
 VARIABLE: Final = "LLEM_MAX_RECORD_BYTES"
 """An environment variable: the largest record in bytes, unless the caller gives a limit."""
 

@@ -17,8 +17,6 @@ from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.types import MissingSidecar, OnUnreadable, check_policy
 
-__all__ = ["load_record", "load_tree", "no_garbage_collection"]
-
 _RAISE = ("raise", "error")
 """The two spellings of one policy; see `results.types`."""
 

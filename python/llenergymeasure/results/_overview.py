@@ -12,8 +12,6 @@ from typing import Any
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results.scan import scan_results
 
-__all__ = ["Overview"]
-
 _MAX_SECONDS = 0.5
 """Seconds of counting, at most; then the overview is partial."""
 

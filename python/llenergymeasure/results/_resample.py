@@ -11,8 +11,6 @@ from typing import Any
 
 from llenergymeasure._store import Timeseries
 
-__all__ = ["gpu_number", "resample"]
-
 _MEANS = ("power_w", "temperature_c", "memory_used_mb", "memory_total_mb", "sm_utilisation")
 """The quantities that are averaged; `sm_utilisation` is `sm_utilisation_pct` in the file."""
 _LARGEST = 3.4028234663852886e38

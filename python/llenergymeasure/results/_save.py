@@ -16,8 +16,6 @@ from llenergymeasure.results._warnings import warn
 if TYPE_CHECKING:
     from llenergymeasure.results.types import TimeseriesSource
 
-__all__ = ["absolute", "save_record"]
-
 _PATH: Final = type(Path())
 
 

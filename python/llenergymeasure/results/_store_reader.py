@@ -16,8 +16,6 @@ from llenergymeasure.results.scan import BATCH_SIZE, Scan, completed, scan_resul
 from llenergymeasure.results.stored import StoredResult
 from llenergymeasure.results.types import Condition, MissingSidecar, OnBadFile, OnUnreadable, Progress
 
-__all__ = ["StoreReader"]
-
 Config = TypeVar("Config", bound="BaseModel | Mapping[str, Any]")
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
     from llenergymeasure.results.types import OnError, TimeseriesSource
 
-__all__ = ["THREAD", "Submissions"]
-
 THREAD: Final = "llem-writer"
 """The name of each writer's thread."""
 

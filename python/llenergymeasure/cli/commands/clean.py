@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from llenergymeasure.results.clean import Cleaning
     from llenergymeasure.results.verify import Finding
 
-__all__ = ["clean"]
-
 
 def clean(
     directory: Directory,

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from llenergymeasure.domain.experiment import ExperimentResult
 
-__all__ = ["demo"]
-
 _SIDECAR = "timeseries.parquet"
 _SHOWN_DIRECTORIES = 4
 _SHOWN_LINES = 14

@@ -19,8 +19,6 @@ from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.results._columns import all_columns
 from llenergymeasure.results.scan import EXPORT_ENDINGS
 
-__all__ = ["export"]
-
 _FORMATS = {".ndjson": "jsonl", ".feather": "arrow", ".ipc": "arrow"}
 
 

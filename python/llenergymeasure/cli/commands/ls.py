@@ -25,8 +25,6 @@ from llenergymeasure.cli.terminal.table import Column, print_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["ls"]
-
 _PATH = "path"
 _USUAL = ("model", "backend", "tokens", "energy", "J/token", "tokens/s", "when", "warnings")
 _FLEXIBLE = 10

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
     from llenergymeasure.results.writer import Writer
 
-__all__ = ["save"]
-
 _PATIENCE = 0.15
 """Seconds to wait for running saves after a second Ctrl-C."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import core_schema
 
-__all__ = ["schema"]
-
 _NON_FINITE = ["NaN", "Infinity", "-Infinity"]
 
 

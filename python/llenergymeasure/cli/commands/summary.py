@@ -20,8 +20,6 @@ from llenergymeasure.cli.terminal.numbers import align, unit_of
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.cli.terminal.table import Column, print_table
 
-__all__ = ["summary"]
-
 _METRICS = ("energy", "J/token", "tokens/s", "time")
 _DROPPED = "time"
 """The metric that a narrow terminal drops first."""

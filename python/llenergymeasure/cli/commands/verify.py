@@ -19,8 +19,6 @@ from llenergymeasure.results.store import ResultStore
 if TYPE_CHECKING:
     from llenergymeasure.results.verify import Finding, Verification
 
-__all__ = ["verify"]
-
 
 def verify(
     directory: Directory,

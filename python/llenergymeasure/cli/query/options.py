@@ -9,8 +9,6 @@ import typer
 from llenergymeasure.cli.query.columns import COLUMN_HELP
 from llenergymeasure.cli.query.where import WHERE_HELP
 
-__all__ = ["Columns", "Directory", "Where"]
-
 Directory = Annotated[
     str, typer.Argument(metavar="DIR", show_default=False, help="The directory of the results, at any depth.")
 ]

@@ -18,8 +18,6 @@ from llenergymeasure.results.store import ResultStore
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["HOW_TO_ADD_RESULTS", "Reading", "given_path"]
-
 HOW_TO_ADD_RESULTS = "add some: `llem save FILE --output-dir DIR`, or `result.save(DIR)` in Python"
 _PATIENCE = 0.5
 """Seconds before the bar appears."""

@@ -10,8 +10,6 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results.store import ResultStore
 from llenergymeasure.types import MissingSidecar
 
-__all__ = ["load_record"]
-
 
 def load_record(path: str, missing_sidecar: MissingSidecar = "ignore") -> ExperimentResult:
     """Load a result by its directory or its `result.json`.

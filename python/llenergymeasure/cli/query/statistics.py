@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["Statistic"]
-
 
 class Statistic:
     """The mean and the sample standard deviation (n - 1) of the values that are finite numbers.

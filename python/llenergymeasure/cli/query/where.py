@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from llenergymeasure.results.types import Condition
 
-__all__ = ["WHERE_HELP", "conditions"]
-
 WHERE_HELP = (
     "Select results by a condition: COLUMN, one of = == != < <= > >= ~, and a value; ~ finds a text within "
     "the value, ignoring case. All conditions must hold if repeated. null matches an absent value."

@@ -20,18 +20,6 @@ from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = [
-    "STDIN",
-    "InputError",
-    "NotAResultError",
-    "Position",
-    "Record",
-    "first_of",
-    "parse",
-    "read_records",
-    "total_size",
-]
-
 STDIN = "-"
 _LINES = (".jsonl", ".ndjson")
 _BOM = b"\xef\xbb\xbf"

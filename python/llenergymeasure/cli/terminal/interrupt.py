@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Interrupt"]
-
 
 class Interrupt:
     """A handler that turns Ctrl-C into `KeyboardInterrupt`, but not in the middle of a step.

@@ -7,8 +7,6 @@ import math
 from datetime import datetime
 from typing import Any
 
-__all__ = ["to_json"]
-
 _INFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 

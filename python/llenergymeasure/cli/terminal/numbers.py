@@ -8,8 +8,6 @@ from statistics import median
 
 from llenergymeasure._format import ABSENT, DIGITS, Number, Unit, format_number, is_plain
 
-__all__ = ["align", "format_numbers", "unit_of"]
-
 _SUFFIXES = {
     "_j": Unit("J", "all"),
     "_w": Unit("W", "all"),

@@ -11,8 +11,6 @@ from llenergymeasure.cli.terminal.stream import ERR
 from llenergymeasure.plotting._figure import require_matplotlib
 from llenergymeasure.results.persistence import _atomic_write
 
-__all__ = ["check_matplotlib", "check_output", "write_picture"]
-
 
 def check_output(option: str, file: str, suffixes: Sequence[str]) -> str:
     """Check that a file can be written, and return its suffix in lower case.

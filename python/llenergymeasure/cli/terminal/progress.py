@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-__all__ = ["Bar", "progress_bar"]
-
-
 _DRAW_EVERY = 0.05
 """Seconds; an update of rich takes longer than a save."""
 _RATE_OVER = 2.0

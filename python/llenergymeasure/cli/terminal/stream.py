@@ -12,9 +12,6 @@ from llenergymeasure._format import printable
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["ERR", "OUT", "Stream"]
-
-
 _USUAL_WIDTH = 80
 
 

@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 from llenergymeasure.cli.terminal.stream import OUT
 
-__all__ = ["Column", "cell_width", "print_heading", "print_table", "shorten", "spelled"]
-
 _GAP, _SMALL_GAP = "  ", " "
 _LINES_A_WRITE = 1000
 _SEPARATORS = "/-_ ,."

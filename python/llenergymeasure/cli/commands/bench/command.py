@@ -26,8 +26,6 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.plotting import render
 from llenergymeasure.results.store import ResultStore
 
-__all__ = ["bench"]
-
 _PICTURES = (".svg", ".png")
 _WARM_UP = 16
 _LOADED = 128

@@ -16,20 +16,6 @@ from llenergymeasure.cli.commands.bench.record import encode
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results.store import ResultStore
 
-__all__ = [
-    "BASELINE",
-    "DUMP",
-    "DURABLE_BASELINE",
-    "LOAD",
-    "PROCESSES",
-    "READ",
-    "Bench",
-    "Contender",
-    "Turn",
-    "Way",
-    "contenders",
-]
-
 PROCESSES = 4
 _THREADS = (4, 16)
 _BATCHES = (1, 8, 64, 256, 1000, 10_000, 100_000)

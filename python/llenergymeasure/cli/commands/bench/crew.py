@@ -15,8 +15,6 @@ from llenergymeasure.results.store import ResultStore
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Crew", "CrewError", "serve"]
-
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from llenergymeasure.cli.commands.bench.crew import serve; serve(sys.argv[2])"

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from llenergymeasure.results._disk import MEMORY, NETWORK, Mount, is_fuse, mount_of
 
-__all__ = ["Disk", "describe", "doubt_of_kind", "flush_us", "room", "write_out"]
-
 _FLUSHES = 20
 IMPLAUSIBLE_US = 50
 """A shorter flush reached no device: the fastest devices take longer to commit a journal."""

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from llenergymeasure.cli.terminal.progress import Bar
 
-__all__ = ["Measurements", "Report", "measure", "rounds_for"]
-
 _TURN_SEC = 0.25
 _MANY = 2000
 _ENOUGH_SEC = 35

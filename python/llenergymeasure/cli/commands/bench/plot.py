@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from llenergymeasure.cli.commands.bench.measurements import Measurements, Report
 
-__all__ = ["draw"]
-
 _BLUE, _ORANGE, _GREEN, _VERMILION = COLOURS[:4]
 _CURVES: tuple[tuple[str, Way, dict[str, Any]], ...] = (
     ("save_many, durable", Way("save_many", durable=True), {"color": _BLUE, "marker": "o"}),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from llenergymeasure.cli.synthetic import sweep
 from llenergymeasure.domain.experiment import ExperimentResult
 
-__all__ = ["encode", "result_of_size", "smallest_size"]
-
 _MODEL = "meta-llama/Llama-3.1-8B"
 _SETTING = 8
 """Characters of a setting: a larger record has more fields, as real ones have."""

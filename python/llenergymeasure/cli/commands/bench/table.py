@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from llenergymeasure.cli.commands.bench.measurements import Measurements, Report
 
-__all__ = ["show"]
-
 _LONGEST_OPTIONS = 120
 _FOOT = (
     "baseline: mkdir, create, write and rename in Rust's std, one result after another; the durable "

@@ -17,8 +17,6 @@ from llenergymeasure.cli.terminal.numbers import unit_of
 from llenergymeasure.cli.terminal.stream import OUT
 from llenergymeasure.cli.terminal.table import Column, print_heading, print_table
 
-__all__ = ["compare"]
-
 _FEWEST = 2
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _RATIO_DIGITS, _SPREAD_DIGITS = 3, 2

@@ -16,8 +16,6 @@ from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.statistics import Statistic
 from llenergymeasure.results._columns import CONFIG
 
-__all__ = ["METRICS", "Operand", "differing", "ratio"]
-
 METRICS = (
     "total_energy_j",
     "avg_energy_per_token_j",

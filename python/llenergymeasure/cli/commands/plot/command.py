@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-__all__ = ["plot"]
-
 _PICTURES = (".svg", ".png", ".html")
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from llenergymeasure.plotting._points import ParetoPoints
     from llenergymeasure.plotting._power import PowerCurve
 
-__all__ = ["pareto_page", "power_page"]
-
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>

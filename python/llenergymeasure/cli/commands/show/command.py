@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
     from llenergymeasure.results.timeseries import Timeseries
 
-__all__ = ["show"]
-
 
 def show(
     path: Annotated[

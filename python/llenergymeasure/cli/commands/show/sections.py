@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
     from llenergymeasure.results.timeseries import Timeseries
 
-__all__ = ["duration", "print_result"]
-
 Fact = tuple[str, str]
 
 _JOULE, _WATT, _FLOP = Unit("J", "all"), Unit("W", "all"), Unit("FLOP", "all")

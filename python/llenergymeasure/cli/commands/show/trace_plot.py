@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from llenergymeasure.results.timeseries import Timeseries
 
-__all__ = ["Point", "plot", "total_power"]
-
 Point = tuple[float, float]
 """Seconds and watts."""
 
