@@ -114,7 +114,8 @@ def test_save_many_in_a_directory_that_is_swept_fails_only_the_lost_results(
         over.set()
         thread.join(HANG)
     assert sorted([*outcomes, *failed]) == list(range(200))
-    assert all(isinstance(error, FileNotFoundError) for error in failed.values())
+    # A name that the sweep freed is claimed again, so that two results can meet in one directory.
+    assert all(isinstance(error, (FileNotFoundError, FileExistsError)) for error in failed.values())
 
 
 @pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit, GeneratorExit])
