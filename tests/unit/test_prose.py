@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import io
-import os
 import re
 import tokenize
 from collections.abc import Iterator
@@ -110,7 +109,6 @@ def test_search_python_finds_no_private_idiom(path: Path) -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.skipif("LLEM_PROSE" not in os.environ, reason="the comments in Rust are being rewritten")
 @pytest.mark.parametrize("path", RUST, ids=lambda path: str(path.relative_to(TOP)))
 def test_search_rust_comments_finds_no_private_idiom(path: Path) -> None:
     found = find(prose_of_rust(path), path, IDIOMS, PRONOUNS)

@@ -1,4 +1,4 @@
-//! A store's error becomes the Python exception that says the same.
+//! The conversion of the store's errors to Python exceptions.
 
 use std::ffi::OsString;
 use std::io;
@@ -19,14 +19,14 @@ mod classes {
     import_exception!(llenergymeasure.errors, SidecarError);
 }
 
-/// POSIX's codes for what has no code of its own: a bad argument, and any other input or output error.
+/// POSIX's codes, for errors that have no code of their own.
 const EINVAL: i32 = 22;
 const EIO: i32 = 5;
 const EISDIR: i32 = 21;
 const EFBIG: i32 = 27;
 const ENOMEM: i32 = 12;
 
-/// An error that becomes the Python exception that says the same.
+/// An error with a Python exception of its own.
 pub trait IntoPython {
     /// Return the exception.
     fn into_python(self, py: Python<'_>) -> PyErr;
@@ -49,7 +49,7 @@ impl IntoPython for ScanError {
     }
 }
 
-/// The exception for an error of the store.
+/// Return the exception for an error of the store.
 pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     if matches!(error, Error::Interrupted) {
         return PyKeyboardInterrupt::new_err(());
@@ -68,12 +68,12 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     exception
 }
 
-/// The exception for a result that was saved without the sidecar that it should have.
+/// Return the exception for a result that was saved without its sidecar.
 pub fn sidecar_error(error: &Error, result: &Path) -> PyErr {
     classes::SidecarError::new_err(arguments(error, Some(result)))
 }
 
-/// The exception for a file that is not a row of a scan.
+/// Return the exception for a file that is not a row of a scan.
 pub fn record_error(py: Python<'_>, error: &RecordError) -> PyErr {
     match &error.kind {
         RecordErrorKind::Io(error) => to_python(py, error),
@@ -94,7 +94,7 @@ pub fn class_of(fault: &RecordFault) -> &'static str {
     }
 }
 
-/// Whether an exception came out as it was meant to: making it runs Python code, and in it signal handlers.
+/// Return `true` for an exception of the store: a signal handler in its constructor may raise another one.
 pub fn is_ours(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<classes::PersistenceError>(py)
 }
@@ -118,7 +118,7 @@ fn errno(error: &Error) -> i32 {
     })
 }
 
-/// What the system said, without the code and the path that the exception carries beside it.
+/// Return the system's message, without the code and the path, which the exception has as attributes.
 fn reason(error: &Error) -> String {
     match error {
         Error::Io { source, .. } => {

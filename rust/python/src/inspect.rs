@@ -1,4 +1,4 @@
-//! A tree looked over, and what saves have left in it removed.
+//! The check of a tree, and the removal of the leftovers of interrupted saves.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::exit::detach;
 use crate::interrupt::run;
 use crate::owned::ProcessOwned;
 
-/// A tree that is being looked over.
+/// A check of a tree in progress.
 #[pyclass(frozen, module = "llenergymeasure._store")]
 pub struct Inspection {
     tree: ProcessOwned<inspect::Inspection>,
@@ -27,7 +27,7 @@ type Looked<'py> = (u64, Vec<Found>, Vec<(PathBuf, Bound<'py, PyBytes>)>);
 
 #[pymethods]
 impl Inspection {
-    /// `version` is the schema line that records are to be of, `max_bytes` how large they may be.
+    /// Begin to check a tree: `version` is the schema line of its records, `max_bytes` their largest size.
     #[new]
     #[pyo3(signature = (root, version, *, deep, max_bytes))]
     fn new(py: Python<'_>, root: PathBuf, version: String, deep: bool, max_bytes: u64) -> PyResult<Self> {
@@ -37,8 +37,8 @@ impl Inspection {
         Ok(Self { tree: ProcessOwned::new(inspection), root })
     }
 
-    /// What came of the next directories: how many are complete; the others, each its kind, its path and what is
-    /// wrong; and, where it is deep, the records that are still to be validated. None at the end.
+    /// Return the findings in the next directories: the number of complete ones; the status, path and problem of each
+    /// other one; and, where the check is deep, the records to validate. `None` at the end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Looked<'py>>> {
         let batch = self.tree.with(py, |tree| run(py, |interrupt| tree.next(interrupt)))??;
         let Some(VerifyBatch { complete, findings, records }) = batch else { return Ok(None) };
@@ -60,8 +60,8 @@ fn name_of(status: Status) -> &'static str {
 
 type Left = (&'static str, PathBuf, String, Option<String>);
 
-/// Remove what saves have left below a directory and nobody wrote to for some seconds; where it is dry, only say
-/// what would be. Each leftover is what became of it, its path, what it is, and why it was kept, or None.
+/// Remove the leftovers of interrupted saves that are older than some seconds; return the outcome of each, its path,
+/// its description, and the reason where it was kept.
 #[pyfunction]
 #[pyo3(signature = (root, seconds, *, dry_run))]
 pub fn clean(py: Python<'_>, root: PathBuf, seconds: f64, dry_run: bool) -> PyResult<Vec<Left>> {

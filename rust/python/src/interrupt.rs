@@ -4,29 +4,42 @@ use std::cell::{Cell, RefCell};
 
 use llem_store::Interrupt;
 use pyo3::exceptions::PyKeyboardInterrupt;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
 
 use crate::errors::IntoPython;
 use crate::exit::detach;
 
-static THREADING: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-
-/// Import `threading` with the extension: a first import in another thread would take that one for the main thread.
-pub fn register(py: Python<'_>) -> PyResult<()> {
-    threading(py).map(drop)
+thread_local! {
+    /// True in the main thread, the only one in which Python runs signal handlers; `None` until it is known.
+    static IS_MAIN: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
-fn threading(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
-    THREADING.get_or_try_init(py, || py.import("threading").map(Bound::unbind)).map(|module| module.bind(py))
+/// Look for the main thread at the import of the extension: the first import of `threading`, in any thread, takes
+/// that thread for the main one.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    is_main_thread(module.py())?;
+    let Some(register) = module.py().import("os")?.getattr_opt("register_at_fork")? else { return Ok(()) };
+    let options = PyDict::new(module.py());
+    options.set_item("after_in_child", wrap_pyfunction!(become_main_thread, module)?)?;
+    register.call((), Some(&options)).map(drop)
 }
 
-/// Return `true` in the main thread: Python runs signal handlers in no other.
+/// Note that a fork made this thread the main thread of the new process.
+#[pyfunction]
+fn become_main_thread() {
+    IS_MAIN.set(Some(true));
+}
+
+/// Return `true` in the main thread.
 pub fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
-    let threading = threading(py)?;
-    let current = threading.call_method0(intern!(py, "current_thread"))?;
-    Ok(current.is(threading.call_method0(intern!(py, "main_thread"))?))
+    if let Some(is_main) = IS_MAIN.get() {
+        return Ok(is_main);
+    }
+    let threading = py.import("threading")?;
+    let is_main = threading.call_method0("current_thread")?.is(threading.call_method0("main_thread")?);
+    IS_MAIN.set(Some(is_main));
+    Ok(is_main)
 }
 
 /// Run a step of the store without the interpreter, but for signal handlers in the main thread.

@@ -47,7 +47,7 @@ mod _store {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        interrupt::register(module.py())?;
+        interrupt::register(module)?;
         exit::register(module)
     }
 
@@ -55,13 +55,13 @@ mod _store {
     const RECORD: &str = llem_store::RECORD;
     #[pymodule_export]
     const SIDECAR: &str = llem_store::SIDECAR;
-    /// Bytes of a record, at most, where nobody says otherwise.
+    /// The default of the largest size of a record in bytes.
     #[pymodule_export]
     const MAX_RECORD_BYTES: u64 = llem_store::load::Limit::USUAL.0;
     /// The version of the extension, which is the package's.
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
-    /// Whether the extension was built with optimisation.
+    /// True where the extension was built with optimisation.
     #[pymodule_export]
     const OPTIMISED: bool = !cfg!(debug_assertions);
 }

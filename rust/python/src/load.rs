@@ -1,4 +1,4 @@
-//! One record read.
+//! The load of one record.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use pyo3::types::PyBytes;
 use crate::errors::{class_of, to_python};
 use crate::exit::detach;
 
-/// Read a record of at most so many bytes by its file or its directory: the file's path, its bytes, and whether a
-/// sidecar is beside it.
+/// Read a record of at most `max_bytes` by its file or its directory: return the file's path, its bytes, and true
+/// where a sidecar is next to it.
 #[pyfunction]
 pub fn read(py: Python<'_>, path: PathBuf, max_bytes: u64) -> PyResult<(OsString, Bound<'_, PyBytes>, bool)> {
     let Record { path, bytes, has_sidecar } =
@@ -19,15 +19,15 @@ pub fn read(py: Python<'_>, path: PathBuf, max_bytes: u64) -> PyResult<(OsString
     Ok((path.into_os_string(), PyBytes::new(py, &bytes), has_sidecar))
 }
 
-/// Return why bytes are not a record of a schema line, as a class and a phrase that continues the file's name; None
-/// where they are a JSON object of it.
+/// Return the reason why bytes are not a record of a schema line, as a class and a phrase that continues the file's
+/// name; `None` where they are a JSON object of it.
 #[pyfunction]
 pub fn diagnose(py: Python<'_>, content: &[u8], schema_line: &str) -> Option<(&'static str, String)> {
     let fault = detach(py, || load::diagnose(content, schema_line))?;
     Some((class_of(&fault), fault.to_string()))
 }
 
-/// Return a phrase that says why the sidecar that a record names is not there; None where it is.
+/// Return the reason why the sidecar that a record names is missing; `None` where it is there.
 #[pyfunction]
 pub fn missing_sidecar(record: PathBuf, name: &str) -> Option<String> {
     let fault = check_name(name, || record.with_file_name(name).is_file()).err()?;

@@ -1,4 +1,4 @@
-//! Many results, from the jobs to what lies on disk.
+//! Bulk saves, from the requests to the files on disk.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -159,7 +159,7 @@ fn submit_failed_sidecar_saves_the_record() {
     }
 }
 
-/// A stream that gives nothing until whoever holds the sender lets go of it.
+/// A stream that stalls until its sender is dropped.
 struct Stalled(mpsc::Receiver<()>, SchemaRef);
 
 impl Iterator for Stalled {

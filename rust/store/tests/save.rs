@@ -1,4 +1,4 @@
-//! One result, from the request to what lies on disk.
+//! Single saves, from the request to the files on disk.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -16,7 +16,7 @@ use arrow_array::{RecordBatch, RecordBatchIterator};
 const RECORD: &[u8] = br#"{"timeseries":null}"#;
 const WITH_SIDECAR: &[u8] = br#"{"timeseries":"timeseries.parquet"}"#;
 
-/// What is in a file, when that is one field as it is laid out.
+/// Return the only field of an indented record.
 fn field_of(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
     text.strip_prefix("{\n  ").unwrap().strip_suffix("\n}").unwrap().to_owned()
