@@ -16,7 +16,7 @@ CARGO_TEST := cargo test --locked --profile fast --package llem-store --package 
 PYTEST_TEST := LLEM_TEST_INSTALLED=1 .venv-test/bin/python -m pytest
 PYTEST_FULL := LLEM_TEST_INSTALLED=1 LLEM_TEST_OPTIONAL=1 .venv-full/bin/python -m pytest
 GROUPS := build test lint optional
-LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
+LOCK := $(DEV)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate \
 	--no-emit-index-url
 STEP := $(MAKE) --no-print-directory
 
@@ -76,9 +76,8 @@ format: .make/dev-env ## rewrite the sources in their house style
 pictures: .make/full-env ## draw the pictures of the README from the demo
 	.venv-full/bin/python tools/pictures.py $(ARGS)
 
-lock: ## pin the dependencies anew, in requirements/
-	$(PYTHON) $(PIP) uv
-	@mkdir -p .make
+lock: .make/maturin ## pin the dependencies anew, in requirements/
+	$(DEV)/python $(PIP) uv
 	$(LOCK) pyproject.toml $(GROUPS:%=--group %) --output-file .make/lock.txt
 	$(LOCK) pyproject.toml --constraint .make/lock.txt --output-file requirements/run.txt
 	for group in $(GROUPS); do $(LOCK) --group pyproject.toml:$$group --constraint .make/lock.txt \
