@@ -39,6 +39,15 @@ def _escape(mark: str) -> str:
     return mark if is_raw_byte else mark.encode("unicode_escape").decode("ascii")
 
 
+def format_value(value: object) -> str:
+    """Return any JSON value on one line: null as `-`, a boolean as in JSON, a float with six digits."""
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
+
+
 def plural(count: int, noun: str) -> str:
     """Return a count and its noun: `1 result`, `2 results`, `1,234 directories`."""
     if count == 1:

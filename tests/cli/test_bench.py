@@ -172,7 +172,7 @@ def test_bench_with_failing_write_reports_one_sentence(llem: Run, tmp_path: Path
         "bench", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)), timeout=HANG
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("llem bench: [Errno 27] File too large")
+    assert done.stderr.startswith("llem bench: File too large [EFBIG]")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

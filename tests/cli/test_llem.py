@@ -93,4 +93,4 @@ def test_llem_help_on_full_disk_prints_no_traceback(llem: Run) -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = llem("--help", stdout=full)
     assert done.returncode == 1
-    assert done.stderr == "llem: [Errno 28] No space left on device\n"
+    assert done.stderr == "llem: cannot write to standard output: No space left on device\n"

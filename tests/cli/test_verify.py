@@ -88,10 +88,11 @@ def test_verify_and_clean_reject_paths_that_are_not_directories(
     llem: Run, tmp_path: Path, command: str
 ) -> None:
     (tmp_path / "file").touch()
-    for name in ("absent", "file"):
+    faults = {"absent": "absent does not exist", "file": "file is not a directory", "": "DIR is empty"}
+    for name, fault in faults.items():
         done = llem(command, name)
         assert (done.returncode, done.stdout) == (2, "")
-        assert f"llem {command}: {name} is not a directory" in done.stderr
+        assert f"llem {command}: {fault}" in done.stderr
 
 
 def test_verify_keeps_progress_on_the_terminal(terminal: Terminal, results: Path) -> None:

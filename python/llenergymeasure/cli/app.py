@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 from collections.abc import Callable
 from importlib import import_module
@@ -68,10 +69,18 @@ def _reporting(program: str, command: Callable[..., int]) -> Callable[..., int]:
             ERR.report("interrupted")
             return 130
         except (CommandError, LLEMError, OSError) as error:
-            ERR.report(str(error))
+            ERR.report(_message(error))
             return 1
 
     return run_command
+
+
+def _message(error: Exception) -> str:
+    """Return the message of an error; one of the system names the file and the code as the package's do."""
+    if isinstance(error, LLEMError) or not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    where = "" if error.filename is None else f"cannot use {error.filename!r}: "
+    return f"{where}{error.strerror} [{errno.errorcode.get(error.errno, 'no code')}]"
 
 
 def _typer(**options: Any) -> typer.Typer:  # noqa: ANN401
@@ -122,10 +131,11 @@ def run() -> int:
     except (typer.Abort, KeyboardInterrupt):
         ERR.report("interrupted")
         return 130
-    except OSError as error:  # the help, on a full disk
+    except OSError as error:  # the help, on a full disk or a closed pipe
+        status = 1
         OUT.flush()
-        ERR.report(str(error))
-        return 1
+        if OUT.error is None and not isinstance(error, BrokenPipeError):
+            ERR.report(_message(error))
     except Exception as error:
         if not isinstance(error, _PARSER_ERROR):
             raise

@@ -6,7 +6,7 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -30,10 +30,8 @@ def load_record(
     """Load a result from its `result.json` or its directory; see `ResultStore.load`."""
     check_policy("missing_sidecar", missing_sidecar, MissingSidecar)
     file, content, has_sidecar = _store.read(os.fsdecode(path), max_bytes(limit))
-    result, fault = _validate(file, content, has_sidecar=has_sidecar, look=missing_sidecar != "ignore")
+    result, fault = _validate(file, content, missing_sidecar, has_sidecar=has_sidecar)
     if fault is not None:
-        if missing_sidecar in _RAISE:
-            _fail(fault)
         warn(fault)
     return result
 
@@ -51,16 +49,13 @@ def _load_tree(
     root: str, on_error: OnUnreadable, missing_sidecar: MissingSidecar, most: int
 ) -> Iterator[ExperimentResult]:
     documents = _store.Documents(root, max_bytes=most)
-    look = missing_sidecar != "ignore"
     skipped, missing = _Faults("files were skipped"), _Faults("sidecars are missing")
     while (documents_read := documents.next()) is not None:
         for path, content, has_sidecar, error in documents_read:
             try:
                 result, fault = _validate(
-                    str(path), _given(content, error), has_sidecar=has_sidecar, look=look
+                    str(path), _given(content, error), missing_sidecar, has_sidecar=has_sidecar
                 )
-                if fault is not None and missing_sidecar in _RAISE:
-                    _fail(fault)
             except (OSError, ResultError, ValidationError) as unreadable:
                 if on_error == "raise":
                     raise
@@ -111,22 +106,21 @@ def _given(content: bytes | None, error: Exception | None) -> bytes:
     return content
 
 
-def _fail(fault: str) -> NoReturn:
-    raise ResultError(fault)
-
-
 def _validate(
-    file: str, content: bytes, *, has_sidecar: bool, look: bool
+    file: str, content: bytes, missing_sidecar: MissingSidecar, *, has_sidecar: bool
 ) -> tuple[ExperimentResult, str | None]:
-    """Return a valid result, and the fault of its sidecar or None; `look` enables this check."""
+    """Return a valid result, and the fault of its sidecar, or None."""
     try:
         result = ExperimentResult.model_validate_json(content)
     except ValidationError as error:
         raise _reading_error(file, content, error) from None
     if result.timeseries is None:
         return (result.model_copy(update={"timeseries": _store.SIDECAR}) if has_sidecar else result), None
-    problem = _store.missing_sidecar(file, result.timeseries) if look else None
-    return result, problem and f"Timeseries sidecar missing: {file} {problem}"
+    problem = None if missing_sidecar == "ignore" else _store.missing_sidecar(file, result.timeseries)
+    fault = problem and f"Timeseries sidecar missing: {file} {problem}"
+    if fault is not None and missing_sidecar in _RAISE:
+        raise ResultError(fault)
+    return result, fault
 
 
 def _reading_error(file: str, content: bytes, error: ValidationError) -> Exception:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llenergymeasure._format import plural, printable
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.options import Directory
+from llenergymeasure.cli.query.options import Directory, check_directory
+from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.results.clean import to_age
 from llenergymeasure.results.store import ResultStore
@@ -27,10 +26,10 @@ def clean(
         str,
         typer.Option("--older-than", metavar="AGE", help="Least age of a leftover: 90s, 30m, 12h, 1d, 2w."),
     ] = "1d",
-    yes: Annotated[  # noqa: FBT002 - an option of the command line
+    yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Remove them; without this option, only list them.")
     ] = False,
-    as_json: Annotated[  # noqa: FBT002
+    as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object with the outcome for each leftover.")
     ] = False,
 ) -> int:
@@ -42,15 +41,14 @@ def clean(
     Exit status: 0 done, 1 some could not be removed, 2 wrong usage,
     130 interrupted.
     """
-    if not Path(directory).is_dir():
-        raise UsageError(f"{directory} is not a directory")
+    check_directory(directory)
     try:
         age = to_age(older_than)
     except ValueError as error:
         raise UsageError(f"--older-than: {error}") from None
     cleaning = ResultStore(directory).clean(older_than=age, dry_run=not yes)
     if as_json:
-        OUT.write(json.dumps(_as_json(cleaning, directory, older_than), indent=2) + "\n")
+        OUT.write(to_json(_as_json(cleaning, directory, older_than)))
     else:
         _print(cleaning, directory, older_than)
     return 1 if cleaning.kept else 0

@@ -14,7 +14,8 @@ import typer
 from pydantic import ValidationError
 
 from llenergymeasure._format import human_bytes, human_seconds, plural, printable
-from llenergymeasure.cli.errors import CommandError, UsageError
+from llenergymeasure.cli.errors import CommandError
+from llenergymeasure.cli.query.options import check_directory
 from llenergymeasure.cli.synthetic import NOTICE, Synthetic, sweep
 from llenergymeasure.cli.terminal.interrupt import Interrupt
 from llenergymeasure.cli.terminal.progress import progress_bar
@@ -48,10 +49,7 @@ def demo(
 
     Exit status: 0 every loaded result equals the saved one, 1 not, 2 wrong usage, 130 interrupted.
     """
-    if not output_dir:
-        raise UsageError("DIR is empty")
-    if os.path.lexists(output_dir) and not Path(output_dir).is_dir():
-        raise UsageError(f"{output_dir} is not a directory")
+    check_directory(output_dir, may_be_missing=True)
     runs = list(sweep())
     store = ResultStore(output_dir)
     earlier = _count(store)
@@ -152,7 +150,7 @@ def _table(results: list[ExperimentResult]) -> Table:
 
 def _show_files(root: Path, record: Path, run: Synthetic) -> None:
     """Print the directories, one record, its power trace, how to load it, and the next commands."""
-    lines = record.read_text(encoding="utf-8").splitlines()
+    lines, program = record.read_text(encoding="utf-8").splitlines(), _program()
     OUT.print("", _heading("On disk"), _tree(root))
     OUT.print("", _heading(printable(str(record))), *lines[:_SHOWN_LINES], wrap=False)
     OUT.print(
@@ -170,21 +168,13 @@ def _show_files(root: Path, record: Path, run: Synthetic) -> None:
         "print(result.total_energy_j, result.avg_energy_per_token_j)",
         "",
         _heading("Next"),
-        *_next_commands(root, record.parent),
+        f"{program} ls {quote(str(root))}",
+        f"{program} show {quote(str(record.parent))}",
+        f"{program} summary {quote(str(root))}",
         "",
         _heading(f"All of it is {NOTICE}."),
         wrap=False,
     )
-
-
-def _next_commands(root: Path, result: Path) -> list[str]:
-    """Return three commands as a user can type them in this directory and environment."""
-    program = _program()
-    return [
-        f"{program} ls {quote(str(root))}",
-        f"{program} show {quote(str(result))}",
-        f"{program} summary {quote(str(root))}",
-    ]
 
 
 def _program() -> str:

@@ -49,9 +49,9 @@ def export(
             help=f"The file: {', '.join(EXPORT_ENDINGS)}.",
         ),
     ],
-    where: Where = [],  # noqa: B006 - typer copies it
-    columns: Columns = [],  # noqa: B006
-    as_json: Annotated[  # noqa: FBT002 - an option of the command line
+    where: Where = [],
+    columns: Columns = [],
+    as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object that describes the export.")
     ] = False,
 ) -> int:

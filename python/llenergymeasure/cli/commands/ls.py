@@ -7,18 +7,18 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llenergymeasure._format import ABSENT, best_prefix, plural, prefixed, printable
+from llenergymeasure._format import ABSENT, best_prefix, format_value, plural
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import column_of, find_all, head_of
 from llenergymeasure.cli.query.options import Columns, Directory, Where
 from llenergymeasure.cli.query.reading import Reading, given_path
 from llenergymeasure.cli.terminal.json import to_json
-from llenergymeasure.cli.terminal.numbers import format_numbers, unit_of
+from llenergymeasure.cli.terminal.numbers import format_numbers, head_and_unit, unit_of
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.cli.terminal.table import Column, print_table
 
@@ -33,9 +33,9 @@ _FLEXIBLE = 10
 Row = tuple[Any, ...]
 
 
-def ls(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
+def ls(
     directory: Directory,
-    where: Where = [],  # noqa: B006 - typer copies it
+    where: Where = [],
     sort: Annotated[
         str | None,
         typer.Option(
@@ -43,14 +43,12 @@ def ls(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
             help="Sort by a column, or in descending order by -COLUMN; absent values are last.",
         ),
     ] = None,
-    reverse: Annotated[  # noqa: FBT002 - an option of the command line
-        bool, typer.Option("--reverse", "-r", help="Reverse the order.")
-    ] = False,
-    columns: Columns = [],  # noqa: B006
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="Reverse the order.")] = False,
+    columns: Columns = [],
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", metavar="N", min=0, help="Show only the first N.")
     ] = None,
-    as_json: Annotated[  # noqa: FBT002
+    as_json: Annotated[
         bool,
         typer.Option(
             "--json",
@@ -80,7 +78,7 @@ def ls(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
     table = {rows.names[place]: [row[place] for row in taken] for place in places}
     if as_json:
         objects = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
-        OUT.write(to_json([*objects, *_invalid(reading)]))
+        OUT.write(to_json([*objects, *reading.error_objects]))
     elif taken:
         is_usual = not columns
         print_table(
@@ -112,11 +110,6 @@ def _ordered(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     )
 
 
-def _invalid(reading: Reading) -> Iterator[dict[str, str]]:
-    for path, message in reading.errors.items():
-        yield {"path": path, "error": message}
-
-
 class _Rows:
     """The rows of a reading, in the requested order."""
 
@@ -130,7 +123,7 @@ class _Rows:
         first = next(rows, None)
         if first is None:
             return []
-        rows = _chain(first, rows)
+        rows = chain([first], rows)
         if by is None:
             taken = list(islice(rows, limit))
             for _ in rows:
@@ -148,11 +141,6 @@ class _Rows:
             if _PATH in batch:
                 batch[_PATH] = [given_path(self._directory, path) for path in batch[_PATH]]
             yield from zip(*batch.values(), strict=True)
-
-
-def _chain(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
-    yield first
-    yield from rest
 
 
 def _rank(place: int, *, is_descending: bool) -> Callable[[Row], tuple[int, Any]]:
@@ -199,18 +187,10 @@ def _with_unique_heads(columns: list[Column], names: Iterable[str]) -> list[Colu
 def _number_column(name: str, values: list[Any]) -> Column:
     bare, unit = unit_of(name)
     if name.startswith("effective_config."):
-        return Column(
-            head_of(name), [ABSENT if value is None else _plain(value) for value in values], right=True
-        )
+        return Column(head_of(name), [format_value(value) for value in values], right=True)
     power = best_prefix(values, unit)
-    head, symbol = head_of(name, bare), prefixed(power, unit)
-    if "/" in head:  # the name is the unit
-        head, symbol = symbol, ""
+    head, symbol = head_and_unit(head_of(name, bare), power, unit)
     return Column(head, format_numbers(values, power), symbol, right=True)
-
-
-def _plain(value: float) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _time_column(name: str, values: list[datetime | None]) -> Column:
@@ -233,10 +213,4 @@ def _time_column(name: str, values: list[datetime | None]) -> Column:
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - any value of a column
-    if value is None:
-        return ABSENT
-    if isinstance(value, list):
-        return printable(", ".join(map(str, value))) or ABSENT
-    if isinstance(value, bool):
-        return str(value).lower()
-    return printable(str(value)) or ABSENT
+    return format_value(", ".join(map(str, value)) if isinstance(value, list) else value) or ABSENT

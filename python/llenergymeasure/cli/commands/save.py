@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -18,6 +17,7 @@ import typer
 
 from llenergymeasure._format import human_bytes, human_seconds, plural, printable
 from llenergymeasure.cli.errors import UsageError
+from llenergymeasure.cli.query.options import check_directory, check_path
 from llenergymeasure.cli.terminal.input import (
     STDIN,
     InputError,
@@ -28,6 +28,7 @@ from llenergymeasure.cli.terminal.input import (
     total_size,
 )
 from llenergymeasure.cli.terminal.interrupt import Interrupt
+from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.progress import Bar, progress_bar
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.errors import PersistenceError, SidecarError
@@ -42,7 +43,7 @@ _PATIENCE = 0.15
 """Seconds to wait for running saves after a second Ctrl-C."""
 
 
-def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
+def save(
     files: Annotated[
         list[str],
         typer.Argument(
@@ -59,7 +60,7 @@ def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
         str | None,
         typer.Option(metavar="FILE", help="The power trace (Parquet) of a single result."),
     ] = None,
-    with_sidecars: Annotated[  # noqa: FBT002 - an option of the command line
+    with_sidecars: Annotated[
         bool,
         typer.Option(
             "--with-sidecars",
@@ -67,13 +68,13 @@ def save(  # noqa: PLR0913, PLR0917 - typer makes each parameter an option
             "and timeseries.parquet for result.json.",
         ),
     ] = False,
-    print_paths: Annotated[  # noqa: FBT002
+    print_paths: Annotated[
         bool, typer.Option("--print-paths", help="Print the path of each saved result, one per line.")
     ] = False,
-    as_json: Annotated[  # noqa: FBT002
+    as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object that lists saved results and failures.")
     ] = False,
-    quiet: Annotated[  # noqa: FBT002
+    quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print no progress bar and no summary, only errors.")
     ] = False,
 ) -> int:
@@ -122,16 +123,12 @@ def _check_usage(
         raise UsageError(
             "--print-paths and --json both write to standard output; use --json, which has the paths"
         )
-    if not output_dir:
-        raise UsageError("--output-dir is empty")
-    if os.path.lexists(output_dir) and not Path(output_dir).is_dir():
-        raise UsageError(f"--output-dir {output_dir} is not a directory")
+    check_directory(output_dir, "--output-dir", may_be_missing=True)
     if timeseries is None:
         return
     if with_sidecars:
         raise UsageError("--timeseries and --with-sidecars cannot be used together")
-    if not os.path.lexists(timeseries):
-        raise UsageError(f"--timeseries {timeseries} does not exist")
+    check_path(timeseries, "--timeseries")
     if not Path(timeseries).is_file():
         raise UsageError(f"--timeseries {timeseries} is not a file")
 
@@ -303,7 +300,7 @@ class _Run:
         tally.seconds = time.perf_counter() - self._began
         tally.results_per_second = tally.saved / tally.seconds
         if as_json:
-            OUT.write(json.dumps(asdict(tally), indent=2) + "\n")
+            OUT.write(to_json(asdict(tally)))
         if tally.interrupted:
             ERR.write(f"Interrupted: {self._summary()}\n")
         elif not quiet and not as_json:

@@ -31,7 +31,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def schema(
-    as_json: Annotated[  # noqa: ARG001, FBT002 - every command has the option
+    as_json: Annotated[  # noqa: ARG001 - every command has the option
         bool, typer.Option("--json", help="Print JSON, as without it.")
     ] = False,
 ) -> int:

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from llenergymeasure._format import ABSENT, best_prefix, format_number, plural, prefixed, printable
+from llenergymeasure._format import ABSENT, best_prefix, format_number, format_value, plural
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import COLUMN_HELP, find_all, head_of
 from llenergymeasure.cli.query.options import Directory, Where
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.statistics import Statistic
 from llenergymeasure.cli.terminal.json import to_json
-from llenergymeasure.cli.terminal.numbers import align, unit_of
+from llenergymeasure.cli.terminal.numbers import align, head_and_unit, unit_of
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.cli.terminal.table import Column, print_table
 
@@ -39,9 +39,9 @@ def summary(
             metavar="COLUMN,...",
             help=f"The columns that repeats have in common. {COLUMN_HELP}",
         ),
-    ] = ["model", "backend"],  # noqa: B006 - typer copies it
-    where: Where = [],  # noqa: B006
-    as_json: Annotated[  # noqa: FBT002 - an option of the command line
+    ] = ["model", "backend"],
+    where: Where = [],
+    as_json: Annotated[
         bool,
         typer.Option(
             "--json",
@@ -69,8 +69,7 @@ def summary(
     ordered = groups.ordered()
     if as_json:
         document = [groups.as_json(key) for key in ordered]
-        errors = [{"path": path, "error": message} for path, message in reading.errors.items()]
-        OUT.write(to_json({"groups": document, "errors": errors}))
+        OUT.write(to_json({"groups": document, "errors": reading.error_objects}))
     elif ordered:
         print_table(groups.columns(ordered))
     left_out = groups.left_out
@@ -129,7 +128,7 @@ class _Groups:
         """Return the columns of the table."""
         columns = []
         for place, name in enumerate(self._names):
-            cells = [_cell(key[place]) for key in ordered]
+            cells = [format_value(key[place]) or ABSENT for key in ordered]
             is_number = all(isinstance(key[place], (int, float, type(None))) for key in ordered)
             least = None if is_number else _FLEXIBLE
             columns.append(Column(head_of(name), cells, right=is_number, least=least, wraps=True))
@@ -153,22 +152,12 @@ def _comparable(value: Any) -> Any:  # noqa: ANN401
     return (is_nan, 0 if is_nan else value)
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401
-    if value is None:
-        return ABSENT
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.6g}" if isinstance(value, float) else printable(str(value)) or ABSENT
-
-
 def _metric(name: str, statistics: Sequence[Statistic]) -> list[Column]:
     """Return the columns of means and deviations, with the same prefix."""
     _, unit = unit_of(name)
     means = [statistic.mean for statistic in statistics]
     power = best_prefix(means, unit)
-    head, symbol = head_of(name), prefixed(power, unit)
-    if "/" in head:  # the name is the unit
-        head, symbol = symbol, ""
+    head, symbol = head_and_unit(head_of(name), power, unit)
     dropped = 1 if head == _DROPPED else 0
     deviations = [format_number(statistic.deviation, power, _SD_DIGITS) for statistic in statistics]
     return [

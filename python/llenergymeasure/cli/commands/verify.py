@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llenergymeasure._format import human_seconds, plural, printable
-from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.options import Directory
+from llenergymeasure.cli.query.options import Directory, check_directory
+from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.progress import progress_bar
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.results.store import ResultStore
@@ -22,17 +20,15 @@ if TYPE_CHECKING:
 
 def verify(
     directory: Directory,
-    deep: Annotated[  # noqa: FBT002 - an option of the command line
+    deep: Annotated[
         bool,
         typer.Option(
             "--deep",
             help="Validate each record against the schema, and read each power trace to its last page.",
         ),
     ] = False,
-    as_json: Annotated[  # noqa: FBT002
-        bool, typer.Option("--json", help="Print one JSON object with the findings.")
-    ] = False,
-    quiet: Annotated[  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with the findings.")] = False,
+    quiet: Annotated[
         bool,
         typer.Option("--quiet", "-q", help="Print no progress bar and no summary, only damage."),
     ] = False,
@@ -45,8 +41,7 @@ def verify(
     Exit status: 0 every result is complete and has its power trace, 1 some are
     not, 2 wrong usage, 130 interrupted.
     """
-    if not Path(directory).is_dir():
-        raise UsageError(f"{directory} is not a directory")
+    check_directory(directory)
     began = time.perf_counter()
     with progress_bar("Verifying", None, wanted=not quiet, done="checked") as bar:
         seen = 0
@@ -59,7 +54,7 @@ def verify(
         found = ResultStore(directory).verify(deep=deep, progress=note)
     seconds = time.perf_counter() - began
     if as_json:
-        OUT.write(json.dumps(_as_json(found, directory, seconds), indent=2) + "\n")
+        OUT.write(to_json(_as_json(found, directory, seconds)))
     else:
         _print(found, seconds, quiet=quiet)
     return 0 if found.ok else 1

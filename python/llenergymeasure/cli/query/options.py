@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import COLUMN_HELP
 from llenergymeasure.cli.query.where import WHERE_HELP
 
@@ -25,3 +28,34 @@ Columns = Annotated[
         help=f"The columns, in their order. {COLUMN_HELP}",
     ),
 ]
+
+
+def check_path(path: str, name: str = "PATH") -> None:
+    """Check that a path exists; `name` is that of its argument or option.
+
+    Raises:
+        UsageError: The path is empty or does not exist.
+    """
+    if not path:
+        raise UsageError(f"{name} is empty")
+    if not os.path.lexists(path):
+        raise UsageError(f"{_option(name)}{path} does not exist")
+
+
+def check_directory(
+    directory: str, name: str = "DIR", *, may_be_missing: bool = False, hint: str = ""
+) -> None:
+    """Check that a path is a directory, or that a directory can have it; see `check_path`.
+
+    Raises:
+        UsageError: The path is empty, does not exist, or is not a directory.
+    """
+    if directory and may_be_missing and not os.path.lexists(directory):
+        return
+    check_path(directory, name)
+    if not Path(directory).is_dir():
+        raise UsageError(f"{_option(name)}{directory} is not a directory{hint}")
+
+
+def _option(name: str) -> str:
+    return f"{name} " if name.startswith("--") else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llenergymeasure._format import plural
 from llenergymeasure.cli.errors import UsageError
+from llenergymeasure.cli.query.options import check_directory
 from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.cli.terminal.progress import Bar, progress_bar
 from llenergymeasure.cli.terminal.stream import ERR
@@ -22,16 +23,6 @@ HOW_TO_ADD_RESULTS = "add some: `llem save FILE --output-dir DIR`, or `result.sa
 _PATIENCE = 0.5
 """Seconds before the bar appears."""
 _SHOWN_ERRORS = 5
-
-
-def _check_directory(directory: str) -> None:
-    """Raise `UsageError` unless the argument is a directory."""
-    if not directory:
-        raise UsageError("DIR is empty")
-    if not os.path.lexists(directory):
-        raise UsageError(f"{directory} does not exist")
-    if not Path(directory).is_dir():
-        raise UsageError(f"{directory} is not a directory; use `llem show` for one result")
 
 
 def given_path(directory: str, path: str) -> str:
@@ -52,7 +43,7 @@ class Reading:
         Raises:
             UsageError: The directory or a column does not exist, or an expression is invalid.
         """
-        _check_directory(directory)
+        check_directory(directory, hint="; use `llem show` for one result")
         self._directory, self._is_filtered = directory, bool(where)
         try:
             self._scan = ResultStore(directory).scan(
@@ -77,6 +68,11 @@ class Reading:
             given_path(self._directory, os.path.relpath(path, root)): str(error)
             for path, error in self._scan.errors.items()
         }
+
+    @property
+    def error_objects(self) -> list[dict[str, str]]:
+        """The objects that `--json` prints for invalid result files."""
+        return [{"path": path, "error": message} for path, message in self.errors.items()]
 
     @property
     def status(self) -> int:

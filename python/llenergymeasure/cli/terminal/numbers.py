@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-from llenergymeasure._format import ABSENT, DIGITS, Number, Unit, format_number, is_plain
+from llenergymeasure._format import ABSENT, DIGITS, Number, Unit, format_number, is_plain, prefixed
 
 _SUFFIXES = {
     "_j": Unit("J", "all"),
@@ -43,6 +43,12 @@ def unit_of(column: str) -> tuple[str, Unit]:
         if last.endswith(suffix):
             return column.removesuffix(suffix), unit
     return column, Unit("")
+
+
+def head_and_unit(head: str, power: int, unit: Unit) -> tuple[str, str]:
+    """Return the head of a column and its unit, with a prefix; a head such as J/token is itself the unit."""
+    symbol = prefixed(power, unit)
+    return (symbol, "") if "/" in head else (head, symbol)
 
 
 def format_numbers(values: Sequence[Number | None], power: int = 0) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +17,8 @@ from llenergymeasure.cli.commands.bench.record import encode, result_of_size, sm
 from llenergymeasure.cli.commands.bench.table import show
 from llenergymeasure.cli.commands.bench.workplace import workplace
 from llenergymeasure.cli.errors import CommandError, UsageError
+from llenergymeasure.cli.query.options import check_directory
+from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.output import check_matplotlib, check_output, write_picture
 from llenergymeasure.cli.terminal.progress import progress_bar
 from llenergymeasure.cli.terminal.stream import ERR, OUT
@@ -42,7 +42,7 @@ def bench(
         int, typer.Option(metavar="N", min=1, max=1_000_000, help="The greatest batch of results.")
     ] = 1000,
     size: Annotated[int, typer.Option(metavar="BYTES", help="The size of a record.")] = 9000,
-    as_json: Annotated[  # noqa: FBT002 - an option of the command line
+    as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of a table.")
     ] = False,
     plot: Annotated[
@@ -67,7 +67,7 @@ def bench(
     except CrewError as error:
         raise CommandError(str(error)) from None
     if as_json:
-        OUT.write(json.dumps(report.as_json(), indent=2) + "\n")
+        OUT.write(to_json(report.as_json()))
         for doubt in report.doubts:
             ERR.report(doubt)
     else:
@@ -79,12 +79,7 @@ def bench(
 
 
 def _check_usage(directory: str, size: int, plot: str | None) -> None:
-    if not directory:
-        raise UsageError("--dir is empty")
-    if not os.path.lexists(directory):
-        raise UsageError(f"--dir {directory} does not exist")
-    if not Path(directory).is_dir():
-        raise UsageError(f"--dir {directory} is not a directory")
+    check_directory(directory, "--dir")
     if size < smallest_size():
         raise UsageError(f"--size expects at least {smallest_size()} bytes, the smallest record; got {size}")
     if plot is not None:

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from llenergymeasure._format import ABSENT, best_prefix, format_number, plural, prefixed, printable
+from llenergymeasure._format import best_prefix, format_number, format_value, plural, printable
 from llenergymeasure.cli.commands.compare.operands import METRICS, Operand, differing, ratio
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import head_of, head_of_key
 from llenergymeasure.cli.query.statistics import Statistic
 from llenergymeasure.cli.terminal.json import to_json
-from llenergymeasure.cli.terminal.numbers import unit_of
+from llenergymeasure.cli.terminal.numbers import head_and_unit, unit_of
 from llenergymeasure.cli.terminal.stream import OUT
 from llenergymeasure.cli.terminal.table import Column, print_heading, print_table
 
@@ -34,7 +34,7 @@ def compare(
             "compared by its means.",
         ),
     ],
-    as_json: Annotated[  # noqa: FBT002 - an option of the command line
+    as_json: Annotated[
         bool,
         typer.Option(
             "--json",
@@ -92,11 +92,7 @@ def _document(operands: Sequence[Operand]) -> dict[str, Any]:
         ],
         "differing": {key: [operand.values(key) for operand in operands] for key in different},
         "equal": equal,
-        "errors": [
-            {"path": path, "error": message}
-            for operand in operands
-            for path, message in operand.reading.errors.items()
-        ],
+        "errors": [error for operand in operands for error in operand.reading.error_objects],
     }
 
 
@@ -144,13 +140,7 @@ def _values(values: list[Any], most: int = _MANY_VALUES) -> str:
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    if value is None:
-        return ABSENT
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{_values(value)}]"
-    return f"{value:.6g}" if isinstance(value, float) else printable(str(value)) or '""'
+    return f"[{_values(value)}]" if isinstance(value, list) else format_value(value) or '""'
 
 
 def _metrics(operands: Sequence[Operand]) -> list[Column]:
@@ -160,8 +150,8 @@ def _metrics(operands: Sequence[Operand]) -> list[Column]:
     for name in names:
         bare, unit = unit_of(name)
         powers[name] = best_prefix([operand.statistics[name].mean for operand in operands], unit)
-        head, symbol = head_of(name, bare), prefixed(powers[name], unit)
-        heads.append(symbol if "/" in head else f"{head} [{symbol}]" if symbol else head)
+        head, symbol = head_and_unit(head_of(name, bare), powers[name], unit)
+        heads.append(f"{head} [{symbol}]" if symbol else head)
     columns = [Column("", heads)]
     for operand in operands:
         means = [_mean(operand.statistics[name], powers[name]) for name in names]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llenergymeasure import _store
-from llenergymeasure.cli.errors import UsageError
+from llenergymeasure.cli.query.options import check_path
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.statistics import Statistic
 from llenergymeasure.results._columns import CONFIG
@@ -67,8 +67,7 @@ class Operand:
         """
         directory = path
         if Path(path).name == _store.RECORD and not Path(path).is_dir():
-            if not os.path.lexists(path):
-                raise UsageError(f"{path} does not exist")
+            check_path(path)
             directory = os.path.dirname(path) or "."  # noqa: PTH120 - keeps "./"
         return cls(path, label, Reading(directory, [*METRICS, *_CIRCUMSTANCES, CONFIG], ()))
 

@@ -13,7 +13,7 @@ from llenergymeasure import _store
 from llenergymeasure._format import plural
 from llenergymeasure.cli.commands.plot.page import pareto_page, power_page
 from llenergymeasure.cli.errors import CommandError, UsageError
-from llenergymeasure.cli.query.options import Where
+from llenergymeasure.cli.query.options import Where, check_path
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.record import load_record
 from llenergymeasure.cli.terminal.json import to_json
@@ -47,8 +47,8 @@ def plot(
             "--output", "-o", metavar="FILE", show_default=False, help="The picture: .svg, .png or .html."
         ),
     ] = None,
-    where: Where = [],  # noqa: B006 - typer copies it
-    as_json: Annotated[  # noqa: FBT002 - an option of the command line
+    where: Where = [],
+    as_json: Annotated[
         bool, typer.Option("--json", help="Print the data of the picture as one JSON object; needs no -o.")
     ] = False,
 ) -> int:
@@ -71,10 +71,7 @@ def plot(
 
 
 def _check_usage(path: str, output: str | None, *, as_json: bool) -> None:
-    if not path:
-        raise UsageError("PATH is empty")
-    if not os.path.lexists(path):
-        raise UsageError(f"{path} does not exist")
+    check_path(path)
     if output is not None:
         check_output("--output", output, _PICTURES)
     elif not as_json:
@@ -91,8 +88,9 @@ def _plot_pareto(directory: str, output: str | None, where: list[str], *, as_jso
             "not finite"
         )
     if data.points:
-        name = _name_of(directory)
-        _write(output, lambda: plot_pareto(data, name=name), lambda figure: pareto_page(figure, data, name))
+        name = Path(directory).resolve().name or directory
+        if output is not None:
+            _write(output, plot_pareto(data, name=name), lambda figure: pareto_page(figure, data, name))
     if as_json:
         document = {
             "directory": directory,
@@ -116,11 +114,9 @@ def _plot_power(path: str, output: str | None, *, as_json: bool) -> int:
         raise CommandError(f"the power trace of {path} has no sample with a power")
     model = result.effective_config.get("model", "unknown")
     name = f"{model}, {result.backend}"
-    _write(
-        output,
-        lambda: plot_power(trace, name=name, recorded_j=result.total_energy_j),
-        lambda figure: power_page(figure, drawn, name),
-    )
+    if output is not None:
+        figure = plot_power(trace, name=name, recorded_j=result.total_energy_j)
+        _write(output, figure, lambda figure: power_page(figure, drawn, name))
     if as_json:
         document: dict[str, Any] = {
             "path": path,
@@ -144,16 +140,8 @@ def _plot_power(path: str, output: str | None, *, as_json: bool) -> int:
     return 0
 
 
-def _write(output: str | None, draw: Callable[[], Figure], page: Callable[[Figure], bytes]) -> None:
-    if output is None:
-        return
-    figure = draw()
+def _write(output: str, figure: Figure, page: Callable[[Figure], bytes]) -> None:
     form = Path(output).suffix[1:].lower()
     write_picture(
         output, page(figure) if form == "html" else render(figure, "svg" if form == "svg" else "png")
     )
-
-
-def _name_of(directory: str) -> str:
-    """Return the name of a directory, also if it is `.`."""
-    return Path(directory).absolute().resolve().name or directory

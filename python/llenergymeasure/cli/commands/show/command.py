@@ -12,7 +12,8 @@ import typer
 from llenergymeasure import _store
 from llenergymeasure._format import plural
 from llenergymeasure.cli.commands.show.sections import duration, print_result
-from llenergymeasure.cli.errors import CommandError, UsageError
+from llenergymeasure.cli.errors import CommandError
+from llenergymeasure.cli.query.options import check_path
 from llenergymeasure.cli.query.reading import HOW_TO_ADD_RESULTS
 from llenergymeasure.cli.query.record import load_record
 from llenergymeasure.cli.terminal.json import to_json
@@ -33,7 +34,7 @@ def show(
             metavar="PATH", show_default=False, help="The result's directory, or its result.json."
         ),
     ],
-    as_json: Annotated[  # noqa: FBT002 - an option of the command line
+    as_json: Annotated[
         bool,
         typer.Option(
             "--json",
@@ -49,10 +50,7 @@ def show(
 
     Exit status: 0 shown; 1 no valid result or power trace; 2 wrong usage; 130 interrupted.
     """
-    if not path:
-        raise UsageError("PATH is empty")
-    if not os.path.lexists(path):
-        raise UsageError(f"{path} does not exist")
+    check_path(path)
     if Path(path).is_dir() and not os.path.lexists(Path(path, _store.RECORD)):
         raise CommandError(_absence_in(path))
     result, notes = _load(path)

@@ -314,7 +314,8 @@ def _trace_section(result: ExperimentResult, trace: Timeseries | None) -> None:
         format_quantity(power, _WATT) for power in (trace.mean_power_w, min(powers), max(powers))
     )
     traced, recorded = format_quantity(trace.energy_j, _JOULE), format_quantity(result.total_energy_j, _JOULE)
-    difference = _difference(trace.energy_j, result.total_energy_j)
+    recorded_j = result.total_energy_j
+    difference = f" ({(trace.energy_j / recorded_j - 1) * 100:+.2f} %)" if recorded_j > 0 else ""
     _paragraph(f"{plural(len(points), 'sample')} {whose}: mean {mean}, {least} to {most}")
     _paragraph(f"energy by the trapezoid rule {traced}; recorded {recorded}{difference}")
     if len(gpus) > 1:
@@ -324,10 +325,6 @@ def _trace_section(result: ExperimentResult, trace: Timeseries | None) -> None:
             [f"{gpu}: {format_number(energy, power)}" for gpu, energy in zip(gpus, energies, strict=True)]
         )
         _paragraph(f"by GPU, in {prefixed(power, _JOULE)}: {each}")
-
-
-def _difference(trace: float, recorded: float) -> str:
-    return f" ({(trace / recorded - 1) * 100:+.2f} %)" if recorded > 0 else ""
 
 
 def _configuration(config: dict[str, Any], above: str = "") -> Iterator[Fact]:
