@@ -7,16 +7,13 @@
 
 use std::fs;
 use std::hint::black_box;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use llem_store::fs::claim::claim;
-use llem_store::fs::dir::Dir;
 use llem_store::load::{Limit, diagnose, read};
 use llem_store::name::directory_name;
-use llem_store::save::{NewResult, SaveOptions, save};
+use llem_store::save::{NewResult, SaveOptions, claim_directory, save};
 use llem_store::{Durability, Interrupt, RECORD};
 use tempfile::TempDir;
 
@@ -45,27 +42,37 @@ fn name(c: &mut Criterion) {
     });
 }
 
+/// A claimed directory. Dropped outside the timing, it is removed, and the next claim does not find it.
+struct Claimed(PathBuf);
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        fs::remove_dir(&self.0).unwrap();
+    }
+}
+
+fn claim(root: &Path) -> Claimed {
+    Claimed(claim_directory(root, NAME.as_ref()).unwrap())
+}
+
 fn claims(c: &mut Criterion) {
     let mut group = c.benchmark_group("claim");
     let empty = fresh_dir();
-    let root = Arc::new(Dir::open(empty.path()).unwrap());
-    // A claim that is dropped outside the timing removes its directory, and the next finds none.
     group.bench_function("none taken", |b| {
-        b.iter_batched(|| (), |()| claim(&root, NAME.as_ref()).unwrap(), BatchSize::PerIteration);
+        b.iter_batched(|| (), |()| claim(empty.path()), BatchSize::PerIteration);
     });
 
     let full = fresh_dir();
-    let root = Arc::new(Dir::open(full.path()).unwrap());
     fs::create_dir(full.path().join(NAME)).unwrap();
     for n in 1..TAKEN {
         fs::create_dir(full.path().join(format!("{NAME}_{n}"))).unwrap();
     }
     // Its directory gone, what the process remembers is of no use: this is a fresh process's first claim.
     group.bench_function(format!("{TAKEN} taken, first"), |b| {
-        b.iter_batched(|| (), |()| claim(&root, NAME.as_ref()).unwrap(), BatchSize::PerIteration);
+        b.iter_batched(|| (), |()| claim(full.path()), BatchSize::PerIteration);
     });
     group.bench_function(format!("{TAKEN} taken, next"), |b| {
-        b.iter_batched(|| (), |()| claim(&root, NAME.as_ref()).unwrap(), BatchSize::NumIterations(100));
+        b.iter_batched(|| (), |()| claim(full.path()), BatchSize::NumIterations(100));
     });
 }
 

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use llem_store::inspect::clean::{CleanOptions, Fate, clean as clean_store};
-use llem_store::inspect::{self, Depth, Finding, Status, VerifyBatch};
+use llem_store::Store;
+use llem_store::inspect::clean::{CleanOptions, Outcome};
+use llem_store::inspect::{self, Finding, Status, VerifyBatch, VerifyOptions};
 use llem_store::load::Limit;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -31,10 +32,10 @@ impl Inspection {
     #[new]
     #[pyo3(signature = (root, version, *, deep, max_bytes))]
     fn new(py: Python<'_>, root: PathBuf, version: String, deep: bool, max_bytes: u64) -> PyResult<Self> {
-        let depth = if deep { Depth::Everything(version) } else { Depth::Records(version) };
-        let inspection = detach(py, || inspect::Inspection::open(&root, depth, Limit(max_bytes)))
-            .map_err(|error| to_python(py, &error))?;
-        Ok(Self { tree: ProcessOwned::new(inspection), root })
+        let options = VerifyOptions { schema_line: version, deep, limit: Limit(max_bytes) };
+        let inspection = detach(py, || inspect::Inspection::open(&root, options));
+        let tree = ProcessOwned::new(inspection.map_err(|error| to_python(py, &error))?);
+        Ok(Self { tree, root })
     }
 
     /// Return the findings in the next directories: the number of complete ones; the status, path and problem of each
@@ -42,8 +43,10 @@ impl Inspection {
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Looked<'py>>> {
         let batch = self.tree.with(py, |tree| run(py, |interrupt| tree.next(interrupt)))??;
         let Some(VerifyBatch { complete, findings, records }) = batch else { return Ok(None) };
-        let found = |Finding { status, place, problem }| (name_of(status), self.root.join(place), problem);
-        let record = |(place, bytes): (PathBuf, Vec<u8>)| (self.root.join(place), PyBytes::new(py, &bytes));
+        let found =
+            |Finding { status, directory, problem }| (name_of(status), self.root.join(directory), problem);
+        let record =
+            |(directory, bytes): (PathBuf, Vec<u8>)| (self.root.join(directory), PyBytes::new(py, &bytes));
         let findings = findings.into_iter().map(found).collect();
         Ok(Some((complete, findings, records.into_iter().map(record).collect())))
     }
@@ -68,14 +71,15 @@ pub fn clean(py: Python<'_>, root: PathBuf, seconds: f64, dry_run: bool) -> PyRe
     let age =
         Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let options = CleanOptions { older_than: age, dry_run };
-    let leftovers = run(py, |interrupt| clean_store(&root, options, interrupt))?.into_iter().map(|left| {
-        let (fate, why) = match left.fate {
-            Fate::Removed => ("removed", None),
-            Fate::Restored => ("restored", None),
-            Fate::Young => ("young", None),
-            Fate::Kept(why) => ("kept", Some(why)),
+    let store = Store::new(&root);
+    let leftovers = run(py, |interrupt| store.clean(options, interrupt))?.into_iter().map(|left| {
+        let (outcome, why) = match left.outcome {
+            Outcome::Removed => ("removed", None),
+            Outcome::Restored => ("restored", None),
+            Outcome::Young => ("young", None),
+            Outcome::Kept(why) => ("kept", Some(why)),
         };
-        (fate, root.join(left.place), left.what, why)
+        (outcome, root.join(left.directory), left.description, why)
     });
     Ok(leftovers.collect())
 }

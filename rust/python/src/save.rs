@@ -3,11 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use llem_store::error::Error;
-use llem_store::fs::durable;
-use llem_store::save::{NewResult, NewSidecar, SaveOptions, Saved, Sidecar, claim_in};
-use llem_store::sidecar::Source;
-use llem_store::{Durability, Store, name};
+use llem_store::save::{NewResult, NewSidecar, SaveOptions, Saved, Sidecar, Source, claim_directory};
+use llem_store::{Durability, Error, Store, name, replace_file};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -83,17 +80,11 @@ fn read_source(source: &Bound<'_, PyAny>) -> PyResult<Option<Source>> {
 /// Claim `base`, `base_1`, ... in a directory, which is created where it is missing.
 #[pyfunction]
 pub fn claim(py: Python<'_>, parent: PathBuf, base: OsString) -> PyResult<PathBuf> {
-    detach(py, || {
-        let (mut root, mut claim) = claim_in(&parent, &base)?;
-        claim.keep();
-        root.keep();
-        Ok(claim.dir().path().to_owned())
-    })
-    .map_err(|error| to_python(py, &error))
+    detach(py, || claim_directory(&parent, &base)).map_err(|error| to_python(py, &error))
 }
 
 /// Replace a file durably and atomically.
 #[pyfunction]
 pub fn replace(py: Python<'_>, path: PathBuf, content: PyBackedBytes) -> PyResult<()> {
-    detach(py, || durable::replace(&path, &content)).map_err(|error| to_python(py, &error))
+    detach(py, || replace_file(&path, &content)).map_err(|error| to_python(py, &error))
 }

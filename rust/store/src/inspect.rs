@@ -7,5 +7,5 @@ mod trash;
 mod verify;
 
 pub(crate) use contents::Contents;
-pub use verify::{Depth, Finding, Inspection, Status, TRASH, VerifyBatch};
-pub(crate) use verify::{reason, reason_of};
+pub use verify::{Finding, Inspection, Status, VerifyBatch, VerifyOptions};
+pub(crate) use verify::{TRASH, reason, reason_of};

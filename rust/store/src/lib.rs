@@ -28,9 +28,9 @@
 
 pub mod baseline;
 pub mod bulk;
-pub mod error;
+mod error;
 pub mod export;
-pub mod fs;
+mod fs;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -42,14 +42,14 @@ pub mod name;
 mod parquet;
 pub mod save;
 pub mod scan;
-pub mod sidecar;
-pub mod store;
+mod sidecar;
+mod store;
 pub mod timeseries;
 mod unwind;
 mod walk;
 
 pub use error::{Error, Result, Step};
-pub use fs::durable::Durability;
+pub use fs::durable::{Durability, replace as replace_file};
 pub use interrupt::Interrupt;
 pub use store::Store;
 

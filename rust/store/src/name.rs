@@ -35,8 +35,7 @@ pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
 }
 
 /// Return `true` for a name that a save gives: it ends in a minute, and perhaps a suffix.
-#[must_use]
-pub fn is_given(name: &str) -> bool {
+pub(crate) fn is_given(name: &str) -> bool {
     let name = match name.rsplit_once('_') {
         Some((base, suffix)) if !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()) => {
             base

@@ -21,7 +21,8 @@ use crate::fs::claim::{Claim, claim};
 use crate::fs::durable::Durability;
 use crate::fs::root::Root;
 use crate::interrupt::Interrupt;
-use crate::sidecar::{self, Source};
+use crate::sidecar;
+pub use crate::sidecar::Source;
 pub(crate) use staged::{Committed, Flush, Staged, unconfirmed};
 
 pub(crate) const TEMP: &str = ".result.json.tmp";
@@ -136,8 +137,20 @@ pub fn save(
     committed.finish()
 }
 
+/// Claim `name`, `name_1`, ... in a root, which is created where it is missing; return the path of the directory.
+///
+/// # Errors
+///
+/// The root cannot be opened or created, or the directory cannot be created.
+pub fn claim_directory(root: &Path, name: &OsStr) -> Result<PathBuf> {
+    let (mut root, mut claim) = claim_in(root, name)?;
+    claim.keep();
+    root.keep();
+    Ok(claim.dir().path().to_owned())
+}
+
 /// Open a root, created where it is missing, and claim a directory in it.
-pub fn claim_in(root: &Path, name: &OsStr) -> Result<(Root, Claim)> {
+fn claim_in(root: &Path, name: &OsStr) -> Result<(Root, Claim)> {
     while_root_vanishes(|| {
         let root = Root::open_or_make(root)?;
         let claim = claim(root.dir(), name)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::bulk::{Bulk, BulkOptions};
 use crate::error::Result;
 use crate::inspect::clean::{CleanOptions, Leftover, clean};
-use crate::inspect::{Depth, Inspection};
+use crate::inspect::{Inspection, VerifyOptions};
 use crate::interrupt::Interrupt;
 use crate::load::{Limit, Record, read};
 use crate::save::{NewResult, SaveOptions, Saved, save};
@@ -31,24 +31,6 @@ use crate::scan::{PlanError, RecordSchema, Scan, ScanOptions};
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
-}
-
-/// The options of [`Store::load`].
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LoadOptions {
-    /// The size above which a file is not read as a record.
-    pub limit: Limit,
-}
-
-/// The options of [`Store::verify`].
-#[derive(Debug, Clone)]
-pub struct VerifyOptions {
-    /// The schema line of the records.
-    pub schema_line: String,
-    /// Read each sidecar to its last page, and return the records for validation.
-    pub deep: bool,
-    /// The size above which a file is not read as a record.
-    pub limit: Limit,
 }
 
 impl Store {
@@ -105,13 +87,13 @@ impl Store {
     ///
     /// ```
     /// # use llem_store::save::{NewResult, SaveOptions};
-    /// use llem_store::store::LoadOptions;
+    /// use llem_store::load::Limit;
     /// use llem_store::{Interrupt, Store};
     ///
     /// # let temp = tempfile::tempdir().unwrap();
     /// let store = Store::new(temp.path());
     /// # store.save(NewResult::new("gpt2", b"{}".to_vec()), SaveOptions::default(), Interrupt::NEVER)?;
-    /// let record = store.load("gpt2", LoadOptions::default())?;
+    /// let record = store.load("gpt2", Limit::USUAL)?;
     /// assert!(!record.has_sidecar);
     /// # Ok::<(), llem_store::Error>(())
     /// ```
@@ -119,8 +101,8 @@ impl Store {
     /// # Errors
     ///
     /// The record cannot be read.
-    pub fn load(&self, name: impl AsRef<Path>, options: LoadOptions) -> Result<Record> {
-        read(&self.root.join(name), options.limit)
+    pub fn load(&self, name: impl AsRef<Path>, limit: Limit) -> Result<Record> {
+        read(&self.root.join(name), limit)
     }
 
     /// Plan a scan of the store as a table; see [`Scan`].
@@ -152,8 +134,8 @@ impl Store {
     /// Begin to check the store for damage; see [`Inspection`].
     ///
     /// ```
+    /// use llem_store::inspect::VerifyOptions;
     /// use llem_store::load::Limit;
-    /// use llem_store::store::VerifyOptions;
     /// use llem_store::{Interrupt, Store};
     ///
     /// # let temp = tempfile::tempdir().unwrap();
@@ -169,9 +151,7 @@ impl Store {
     ///
     /// The root cannot be read.
     pub fn verify(&self, options: VerifyOptions) -> Result<Inspection> {
-        let VerifyOptions { schema_line, deep, limit } = options;
-        let depth = if deep { Depth::Everything(schema_line) } else { Depth::Records(schema_line) };
-        Inspection::open(&self.root, depth, limit)
+        Inspection::open(&self.root, options)
     }
 
     /// Remove the leftovers of interrupted saves; see [`crate::inspect::clean`].

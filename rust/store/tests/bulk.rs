@@ -9,8 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use llem_store::bulk::{Bulk, BulkOptions, FlushMethod, Patience};
-use llem_store::save::{NewResult, NewSidecar, Saved, Sidecar};
-use llem_store::sidecar::Source;
+use llem_store::save::{NewResult, NewSidecar, Saved, Sidecar, Source};
 use llem_store::timeseries::Columns;
 use llem_store::{Durability, Error, Interrupt};
 

@@ -6,8 +6,7 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use llem_store::save::{NewResult, NewSidecar, SaveOptions, Saved, Sidecar};
-use llem_store::sidecar::Source;
+use llem_store::save::{NewResult, NewSidecar, SaveOptions, Saved, Sidecar, Source};
 use llem_store::timeseries::Columns;
 use llem_store::{Durability, Error, Interrupt, Store};
 

@@ -30,7 +30,6 @@ pub struct Claim {
 
 impl Claim {
     /// The claimed directory.
-    #[must_use]
     pub fn dir(&self) -> &Arc<Dir> {
         &self.dir
     }

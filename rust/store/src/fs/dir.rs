@@ -59,7 +59,6 @@ mod no_file_system {
         }
 
         /// Return `None`: no file system of this platform is known to report its errors in one flush.
-        #[must_use]
         pub fn file_system(&self) -> Option<FileSystem> {
             None
         }

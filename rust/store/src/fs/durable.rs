@@ -44,7 +44,6 @@ impl PendingFile {
     }
 
     /// Return the path of the temporary file.
-    #[must_use]
     pub fn path(&self) -> PathBuf {
         self.dir.path().join(&self.name)
     }
@@ -78,7 +77,6 @@ impl PendingFile {
     }
 
     /// Return the length that was checked last.
-    #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }

@@ -64,7 +64,6 @@ impl Root {
     }
 
     /// Return the directory.
-    #[must_use]
     pub fn dir(&self) -> &Arc<Dir> {
         &self.dir
     }
@@ -85,7 +84,6 @@ impl Root {
     }
 
     /// Return `true` while parents of created directories are not flushed.
-    #[must_use]
     pub fn owes_flushes(&self) -> bool {
         !self.made.is_empty()
     }

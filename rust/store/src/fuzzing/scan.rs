@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use arrow_array::cast::AsArray;
 
 use super::{COLUMNS, MAX_ROWS, SCHEMA};
-use crate::inspect::{Depth, Inspection, Status};
+use crate::inspect::{Inspection, Status, VerifyOptions};
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
 use crate::scan::{
@@ -48,10 +48,10 @@ pub fn scan(input: &[u8], temp: &Path) {
     let traced = traces(&root, &records);
     assert!(traced.iter().all(|path| narrow.rows.contains_key(path)), "{traced:?}");
 
-    let (complete, damaged) = inspect(&root, Depth::Records("2.0".into()));
+    let (complete, damaged) = inspect(&root, false);
     assert_eq!(complete + damaged.len(), records.len(), "{damaged:?}");
     assert!(damaged.iter().all(|path| !wide.rows.contains_key(path)), "a row, and damaged: {damaged:?}");
-    let (complete, broken) = inspect(&root, Depth::Everything("2.0".into()));
+    let (complete, broken) = inspect(&root, true);
     assert_eq!(complete + broken.len(), records.len(), "{broken:?}");
     assert!(damaged.is_subset(&broken), "{damaged:?} {broken:?}");
 
@@ -191,15 +191,16 @@ fn by_path(errors: Vec<RecordError>) -> BTreeMap<PathBuf, RecordError> {
 }
 
 /// Return the number of complete records, and the damaged ones, or those with a damaged power trace.
-fn inspect(root: &Path, depth: Depth) -> (usize, BTreeSet<PathBuf>) {
-    let mut inspection = Inspection::open(root, depth, Limit::USUAL).unwrap();
+fn inspect(root: &Path, deep: bool) -> (usize, BTreeSet<PathBuf>) {
+    let options = VerifyOptions { schema_line: "2.0".into(), deep, limit: Limit::USUAL };
+    let mut inspection = Inspection::open(root, options).unwrap();
     let (mut complete, mut damaged) = (0, BTreeSet::new());
     while let Some(part) = inspection.next(Interrupt::NEVER).unwrap() {
         complete += usize::try_from(part.complete).unwrap() + part.records.len();
         for finding in part.findings {
             assert!(!finding.problem.contains("internal error"), "{finding:?}");
             if finding.status == Status::Damaged {
-                damaged.insert(root.join(&finding.place).join(RECORD));
+                damaged.insert(root.join(&finding.directory).join(RECORD));
             }
         }
     }

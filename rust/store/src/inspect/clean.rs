@@ -25,13 +25,12 @@ use crate::SIDECAR;
 use crate::error::{At, Result, Step};
 use crate::fs::dir::{Dir, EntryKind, Nanos};
 use crate::inspect::trash::{clock, discard, dispose, has_record, remove, restore, unused_name};
-use crate::inspect::{Contents, Depth, Inspection, Status, TRASH, reason_of};
+use crate::inspect::{Contents, Inspection, Status, TRASH, reason_of};
 use crate::interrupt::Interrupt;
-use crate::load::Limit;
 
 /// The outcome of a leftover, or its expected outcome in a dry run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
+pub enum Outcome {
     /// It is removed.
     Removed,
     /// A result that was in the trash is where it was.
@@ -46,11 +45,11 @@ pub enum Fate {
 #[derive(Debug)]
 pub struct Leftover {
     /// The directory, relative to the root.
-    pub place: PathBuf,
+    pub directory: PathBuf,
     /// A description of the leftover.
-    pub what: String,
+    pub description: String,
     /// The outcome.
-    pub fate: Fate,
+    pub outcome: Outcome,
 }
 
 /// The options of a clean.
@@ -68,13 +67,14 @@ pub struct CleanOptions {
 ///
 /// # Errors
 ///
-/// The root cannot be read; [`Error::Interrupted`](crate::Error::Interrupted) between two leftovers, once the caller has cancelled.
+/// The root cannot be read; [`Error::Interrupted`](crate::Error::Interrupted) between two leftovers, once the
+/// caller has cancelled.
 pub fn clean(root: &Path, options: CleanOptions, interrupt: Interrupt<'_>) -> Result<Vec<Leftover>> {
-    let mut inspection = Inspection::open(root, Depth::Leftovers, Limit::USUAL)?;
+    let mut inspection = Inspection::of_leftovers(root)?;
     let mut found = Vec::new();
-    while let Some(part) = inspection.next(interrupt)? {
+    while let Some(batch) = inspection.next(interrupt)? {
         found.extend(
-            part.findings.into_iter().filter(|f| matches!(f.status, Status::Incomplete | Status::Stranded)),
+            batch.findings.into_iter().filter(|f| matches!(f.status, Status::Incomplete | Status::Stranded)),
         );
     }
     let CleanOptions { older_than, dry_run } = options;
@@ -84,14 +84,14 @@ pub fn clean(root: &Path, options: CleanOptions, interrupt: Interrupt<'_>) -> Re
     let mut leftovers = Vec::new();
     for finding in found {
         interrupt.check()?;
-        let fate = match cleaner.clean(&finding.place) {
-            Ok(Some(fate)) => fate,
+        let outcome = match cleaner.clean(&finding.directory) {
+            Ok(Some(outcome)) => outcome,
             // It is gone, or a result by now.
             Ok(None) => continue,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => Fate::Kept(reason_of(&error)),
+            Err(error) => Outcome::Kept(reason_of(&error)),
         };
-        leftovers.push(Leftover { place: finding.place, what: finding.problem, fate });
+        leftovers.push(Leftover { directory: finding.directory, description: finding.problem, outcome });
     }
     Ok(leftovers)
 }
@@ -105,8 +105,8 @@ struct Cleaner {
 }
 
 impl Cleaner {
-    fn clean(&mut self, place: &Path) -> io::Result<Option<Fate>> {
-        let (Some(above), Some(name)) = (place.parent(), place.file_name()) else { return Ok(None) };
+    fn clean(&mut self, directory: &Path) -> io::Result<Option<Outcome>> {
+        let (Some(above), Some(name)) = (directory.parent(), directory.file_name()) else { return Ok(None) };
         let parent = self.root.open_dir_below(above)?;
         let dir = parent.open_dir(name)?;
         if name.as_encoded_bytes().starts_with(TRASH.as_bytes()) {
@@ -117,14 +117,14 @@ impl Cleaner {
             return Ok(None);
         }
         if let Some(unknown) = contents.unknown() {
-            return Ok(Some(Fate::Kept(format!("{} is not a file of the store", unknown.display()))));
+            return Ok(Some(Outcome::Kept(format!("{} is not a file of the store", unknown.display()))));
         }
         let newest = contents.newest(&dir)?;
         if !self.is_old(above, &parent, newest)? {
-            return Ok(Some(Fate::Young));
+            return Ok(Some(Outcome::Young));
         }
         if self.dry_run {
-            return Ok(Some(Fate::Removed));
+            return Ok(Some(Outcome::Removed));
         }
         remove(&parent, name, &dir)
     }
@@ -136,7 +136,7 @@ impl Cleaner {
         parent: &Dir,
         name: &OsStr,
         trash: &Dir,
-    ) -> io::Result<Option<Fate>> {
+    ) -> io::Result<Option<Outcome>> {
         let entries = trash.entries()?;
         let is_known = |(name, kind): &&(OsString, EntryKind)| match kind {
             EntryKind::Directory => true,
@@ -144,7 +144,7 @@ impl Cleaner {
             EntryKind::Other => false,
         };
         if let Some((unknown, _)) = entries.iter().find(|entry| !is_known(entry)) {
-            return Ok(Some(Fate::Kept(format!("{} is not a file of the store", unknown.display()))));
+            return Ok(Some(Outcome::Kept(format!("{} is not a file of the store", unknown.display()))));
         }
         let mut newest = trash.modified()?;
         for (name, kind) in &entries {
@@ -154,27 +154,27 @@ impl Cleaner {
             }
         }
         if !self.is_old(above, parent, newest)? {
-            return Ok(Some(Fate::Young));
+            return Ok(Some(Outcome::Young));
         }
         let children: Vec<&OsString> =
             entries.iter().filter(|(_, kind)| *kind == EntryKind::Directory).map(|(name, _)| name).collect();
         if self.dry_run {
             let holds = |name: &&OsString| trash.open_dir(name).is_ok_and(|dir| has_record(&dir));
-            return Ok(Some(if children.iter().any(holds) { Fate::Restored } else { Fate::Removed }));
+            return Ok(Some(if children.iter().any(holds) { Outcome::Restored } else { Outcome::Removed }));
         }
         let ours = unused_name();
         parent.move_to(name, parent, &ours)?;
         let trash = &parent.open_dir(&ours)?;
-        let mut fate = Fate::Removed;
+        let mut outcome = Outcome::Removed;
         for name in children {
             let child = trash.open_dir(name)?;
             if !dispose(trash, name, &child)? {
                 restore(parent, trash, name)?;
-                fate = Fate::Restored;
+                outcome = Outcome::Restored;
             }
         }
-        discard(parent, &ours, trash, fate == Fate::Removed)?;
-        Ok(Some(fate))
+        discard(parent, &ours, trash, outcome == Outcome::Removed)?;
+        Ok(Some(outcome))
     }
 
     /// Return `true` where nothing was written for long enough.
@@ -200,10 +200,13 @@ mod tests {
         fs::write(path, content).unwrap();
     }
 
-    fn cleaned(root: &Path, seconds: u64, dry: bool) -> Vec<(String, Fate)> {
+    fn cleaned(root: &Path, seconds: u64, dry: bool) -> Vec<(String, Outcome)> {
         let options = CleanOptions { older_than: Duration::from_secs(seconds), dry_run: dry };
         let leftovers = clean(root, options, Interrupt::NEVER).unwrap();
-        leftovers.into_iter().map(|left| (left.place.to_str().unwrap().to_owned(), left.fate)).collect()
+        leftovers
+            .into_iter()
+            .map(|left| (left.directory.to_str().unwrap().to_owned(), left.outcome))
+            .collect()
     }
 
     fn names(root: &Path) -> Vec<String> {
@@ -226,13 +229,13 @@ mod tests {
         put(root, "c/.result.json.tmp", b"");
         put(root, "c/notes.txt", b"");
         put(root, "d/notes.txt", b"");
-        let kept = Fate::Kept("notes.txt is not a file of the store".into());
+        let kept = Outcome::Kept("notes.txt is not a file of the store".into());
         for dry in [true, false] {
             let expected = [
                 ("c".to_owned(), kept.clone()),
-                (NAME.to_owned(), Fate::Removed),
-                ("study/a".to_owned(), Fate::Removed),
-                (format!("study/{NAME}"), Fate::Removed),
+                (NAME.to_owned(), Outcome::Removed),
+                ("study/a".to_owned(), Outcome::Removed),
+                (format!("study/{NAME}"), Outcome::Removed),
             ];
             assert_eq!(cleaned(root, 0, dry), expected);
             assert_eq!(root.join(NAME).exists(), dry);
@@ -246,7 +249,7 @@ mod tests {
     fn clean_young_leftover_keeps_it() {
         let temp = tempfile::tempdir().unwrap();
         put(temp.path(), "a/.result.json.tmp", b"");
-        assert_eq!(cleaned(temp.path(), 3600, false), [("a".into(), Fate::Young)]);
+        assert_eq!(cleaned(temp.path(), 3600, false), [("a".into(), Outcome::Young)]);
         assert_eq!(names(temp.path()), ["a"]);
     }
 
@@ -260,9 +263,9 @@ mod tests {
         put(root, "y/result.json", b"another");
         put(root, ".trash-3/timeseries.parquet", b"PAR1");
         put(root, ".trash-4/notes.txt", b"");
-        let fates: Vec<_> = cleaned(root, 0, false).into_iter().map(|(_, fate)| fate).collect();
-        let kept = Fate::Kept("notes.txt is not a file of the store".into());
-        assert_eq!(fates, [Fate::Removed, Fate::Restored, Fate::Removed, kept]);
+        let outcomes: Vec<_> = cleaned(root, 0, false).into_iter().map(|(_, outcome)| outcome).collect();
+        let kept = Outcome::Kept("notes.txt is not a file of the store".into());
+        assert_eq!(outcomes, [Outcome::Removed, Outcome::Restored, Outcome::Removed, kept]);
         assert_eq!(names(root), [".trash-4", "y", "y_1"]);
         assert_eq!(names(&root.join("y_1")), ["result.json", "timeseries.parquet"]);
         assert_eq!(fs::read(root.join("y/result.json")).unwrap(), b"another");
@@ -284,8 +287,11 @@ mod tests {
             dry_run: false,
             clocks: HashMap::new(),
         };
-        for place in ["link/a", NAME] {
-            assert!(!matches!(cleaner.clean(Path::new(place)), Ok(Some(Fate::Removed))), "{place}");
+        for directory in ["link/a", NAME] {
+            assert!(
+                !matches!(cleaner.clean(Path::new(directory)), Ok(Some(Outcome::Removed))),
+                "{directory}"
+            );
         }
         assert!(outside.join("a/.result.json.tmp").exists());
     }

@@ -16,7 +16,7 @@ use crate::{RECORD, SIDECAR};
 /// The status and the problem, where the result is not complete.
 pub(super) fn check(
     root: &Dir,
-    place: &Path,
+    directory: &Path,
     record: &[u8],
     schema_line: &str,
     deep: bool,
@@ -24,7 +24,7 @@ pub(super) fn check(
     let header = Header::read(record).and_then(|header| header.check_schema_line(schema_line));
     let header =
         header.map_err(|fault| (Status::Damaged, format!("{RECORD} ({} bytes) {fault}", record.len())))?;
-    let exists = |name: &str| root.has_file(&place.join(name));
+    let exists = |name: &str| root.has_file(&directory.join(name));
     let name = match &header.sidecar {
         Some(name) => {
             check_name(name, || exists(name)).map_err(|fault| {
@@ -36,13 +36,13 @@ pub(super) fn check(
         None => return Ok(()),
     };
     if deep {
-        read_through(root, place, name).map_err(|problem| (Status::Damaged, problem))?;
+        read_through(root, directory, name).map_err(|problem| (Status::Damaged, problem))?;
     }
     Ok(())
 }
 
-fn read_through(root: &Dir, place: &Path, name: &str) -> Result<(), String> {
-    let below = place.join(name);
+fn read_through(root: &Dir, directory: &Path, name: &str) -> Result<(), String> {
+    let below = directory.join(name);
     let path = root.path().join(&below);
     let file =
         root.open_file(&below).map_err(|error| format!("{name} cannot be read: {}", reason_of(&error)))?;

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
 
-use super::clean::Fate;
+use super::clean::Outcome;
 use super::{Contents, TRASH};
 use crate::fs::dir::{Dir, Nanos};
 use crate::{RECORD, SIDECAR};
@@ -36,7 +36,7 @@ pub(super) fn make_trash(parent: &Dir) -> io::Result<(OsString, Dir)> {
 }
 
 /// Remove a leftover that was looked at, unless it has become something else.
-pub(super) fn remove(parent: &Dir, name: &OsStr, dir: &Dir) -> io::Result<Option<Fate>> {
+pub(super) fn remove(parent: &Dir, name: &OsStr, dir: &Dir) -> io::Result<Option<Outcome>> {
     let (trash_name, trash) = make_trash(parent)?;
     if let Err(error) = parent.move_to(name, &trash, name) {
         parent.remove_dir(&trash_name)?;
@@ -52,13 +52,13 @@ pub(super) fn remove(parent: &Dir, name: &OsStr, dir: &Dir) -> io::Result<Option
     };
     if matches!(disposed, Ok(true)) {
         discard(parent, &trash_name, &trash, true)?;
-        return Ok(Some(Fate::Removed));
+        return Ok(Some(Outcome::Removed));
     }
     let is_result = moved.is_ok_and(|moved| has_record(&moved));
     restore(parent, &trash, name)?;
     discard(parent, &trash_name, &trash, false)?;
     disposed?;
-    Ok((!is_result).then(|| Fate::Kept("a file appeared in it meanwhile".into())))
+    Ok((!is_result).then(|| Outcome::Kept("a file appeared in it meanwhile".into())))
 }
 
 /// Remove a directory in the trash; return `false`, with its content in place, where some of it is to be kept.

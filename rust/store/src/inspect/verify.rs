@@ -27,15 +27,15 @@ pub const TRASH: &str = ".trash-";
 /// Findings of a chunk, after which another begins.
 const MOST_EVENTS: usize = 1024;
 
-/// The depth of a check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Depth {
-    /// The leftovers of interrupted saves and cleans.
-    Leftovers,
-    /// Also each record, as a JSON object of this schema line, and the presence of its sidecar.
-    Records(String),
-    /// Also each sidecar to its last page; the batches hold the records.
-    Everything(String),
+/// The options of a check.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// The schema line of the records.
+    pub schema_line: String,
+    /// Read each sidecar to its last page, and return the records for validation.
+    pub deep: bool,
+    /// The size above which a file is not read as a record.
+    pub limit: Limit,
 }
 
 /// The status of a directory that is not complete.
@@ -59,7 +59,7 @@ pub struct Finding {
     /// Its status.
     pub status: Status,
     /// The directory, relative to the root.
-    pub place: PathBuf,
+    pub directory: PathBuf,
     /// The problem, without the path.
     pub problem: String,
 }
@@ -71,7 +71,7 @@ pub struct VerifyBatch {
     pub complete: u64,
     /// The directories that are not complete.
     pub findings: Vec<Finding>,
-    /// With [`Depth::Everything`]: each record that passed so far, with its directory, to be validated.
+    /// In a deep check: each record that passed so far, with its directory, to be validated.
     pub records: Vec<(PathBuf, Vec<u8>)>,
 }
 
@@ -85,15 +85,15 @@ pub struct Inspection {
 
 /// A directory without a record, of which it is not known yet whether it holds results.
 struct Open {
-    place: PathBuf,
+    directory: PathBuf,
     problem: String,
     holds_results: bool,
     foreign_below: Vec<Finding>,
 }
 
 struct Inspect {
-    depth: Depth,
-    limit: Limit,
+    /// `None` where only the leftovers of interrupted saves and cleans matter.
+    options: Option<VerifyOptions>,
 }
 
 enum Event {
@@ -113,8 +113,17 @@ struct Chunk {
 
 impl Inspection {
     /// Begin to check a tree.
-    pub fn open(root: &Path, depth: Depth, limit: Limit) -> Result<Self> {
-        let tree = Tree::open(root, Arc::new(Inspect { depth, limit }))?;
+    pub fn open(root: &Path, options: VerifyOptions) -> Result<Self> {
+        Self::begin(root, Some(options))
+    }
+
+    /// Begin to look for leftovers, without reading records.
+    pub(super) fn of_leftovers(root: &Path) -> Result<Self> {
+        Self::begin(root, None)
+    }
+
+    fn begin(root: &Path, options: Option<VerifyOptions>) -> Result<Self> {
+        let tree = Tree::open(root, Arc::new(Inspect { options }))?;
         Ok(Self { tree, root: root.to_owned(), open: Vec::new() })
     }
 
@@ -124,35 +133,35 @@ impl Inspection {
     ///
     /// [`Error::Interrupted`] once the caller has cancelled.
     pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<VerifyBatch>> {
-        let mut part = VerifyBatch::default();
+        let mut batch = VerifyBatch::default();
         let Some(chunk) = self.tree.next(interrupt)? else {
             if self.open.is_empty() {
                 return Ok(None);
             }
             while !self.open.is_empty() {
-                self.close(&mut part.findings);
+                self.close(&mut batch.findings);
             }
-            return Ok(Some(part));
+            return Ok(Some(batch));
         };
         for event in chunk.events {
-            self.take(event, &mut part);
+            self.take(event, &mut batch);
         }
-        Ok(Some(part))
+        Ok(Some(batch))
     }
 
-    fn take(&mut self, event: Event, part: &mut VerifyBatch) {
+    fn take(&mut self, event: Event, batch: &mut VerifyBatch) {
         match event {
-            Event::Complete(place) => {
-                self.reach(&place, true, part);
-                part.complete += 1;
+            Event::Complete(directory) => {
+                self.reach(&directory, true, batch);
+                batch.complete += 1;
             }
-            Event::Record(place, bytes) => {
-                self.reach(&place, true, part);
-                part.records.push((place, bytes));
+            Event::Record(directory, bytes) => {
+                self.reach(&directory, true, batch);
+                batch.records.push((directory, bytes));
             }
             Event::Finding(finding) => {
-                self.reach(&finding.place, true, part);
-                part.findings.push(finding);
+                self.reach(&finding.directory, true, batch);
+                batch.findings.push(finding);
             }
             Event::Failed(error) => {
                 let path = error.path().unwrap_or(&self.root);
@@ -161,23 +170,23 @@ impl Inspection {
                 } else {
                     (path, "the directory")
                 };
-                let place = dir.strip_prefix(&self.root).unwrap_or(dir).to_owned();
-                self.reach(&place, true, part);
+                let directory = dir.strip_prefix(&self.root).unwrap_or(dir).to_owned();
+                self.reach(&directory, true, batch);
                 let problem = format!("{what} cannot be read: {}", reason(&error));
-                part.findings.push(Finding { status: Status::Damaged, place, problem });
+                batch.findings.push(Finding { status: Status::Damaged, directory, problem });
             }
-            Event::Searched(place, problem) => {
-                self.reach(&place, false, part);
-                let holds_results = place.as_os_str().is_empty();
-                self.open.push(Open { place, problem, holds_results, foreign_below: Vec::new() });
+            Event::Searched(directory, problem) => {
+                self.reach(&directory, false, batch);
+                let holds_results = directory.as_os_str().is_empty();
+                self.open.push(Open { directory, problem, holds_results, foreign_below: Vec::new() });
             }
         }
     }
 
-    /// Leave the directories that a place is not in, and note whether it makes those it is in hold results.
-    fn reach(&mut self, place: &Path, is_result: bool, part: &mut VerifyBatch) {
-        while self.open.last().is_some_and(|open| !place.starts_with(&open.place)) {
-            self.close(&mut part.findings);
+    /// Leave the directories that a directory is not in, and note whether it makes those it is in hold results.
+    fn reach(&mut self, directory: &Path, is_result: bool, batch: &mut VerifyBatch) {
+        while self.open.last().is_some_and(|open| !directory.starts_with(&open.directory)) {
+            self.close(&mut batch.findings);
         }
         if is_result {
             self.open.iter_mut().for_each(|open| open.holds_results = true);
@@ -186,11 +195,11 @@ impl Inspection {
 
     /// Close the innermost open directory; of nested foreign directories, report the outermost.
     fn close(&mut self, findings: &mut Vec<Finding>) {
-        let Some(Open { place, problem, holds_results, foreign_below }) = self.open.pop() else { return };
+        let Some(Open { directory, problem, holds_results, foreign_below }) = self.open.pop() else { return };
         let reported = if holds_results {
             foreign_below
         } else {
-            vec![Finding { status: Status::Foreign, place, problem }]
+            vec![Finding { status: Status::Foreign, directory, problem }]
         };
         match self.open.last_mut() {
             Some(outer) => outer.foreign_below.extend(reported),
@@ -206,41 +215,39 @@ impl Visit for Inspect {
         Chunk::default()
     }
 
-    fn visit(&self, chunk: &mut Chunk, root: &Dir, place: &Path, record: File) {
-        let (version, deep) = match &self.depth {
-            Depth::Leftovers => return,
-            Depth::Records(version) => (version, false),
-            Depth::Everything(version) => (version, true),
-        };
+    fn visit(&self, chunk: &mut Chunk, root: &Dir, directory: &Path, record: File) {
+        let Some(VerifyOptions { schema_line, deep, limit }) = &self.options else { return };
         let mut buffer = std::mem::take(&mut chunk.buffer);
-        let read = record.metadata().and_then(|metadata| self.limit.read(&record, &metadata, &mut buffer));
+        let read = record.metadata().and_then(|metadata| limit.read(&record, &metadata, &mut buffer));
         let checked = match read {
-            Ok(()) => record::check(root, place, &buffer, version, deep),
+            Ok(()) => record::check(root, directory, &buffer, schema_line, *deep),
             Err(error) => Err((Status::Damaged, format!("{RECORD} cannot be read: {}", reason_of(&error)))),
         };
         let is_damaged = matches!(checked, Err((Status::Damaged, _)));
         if let Err((status, problem)) = checked {
-            chunk.events.push(Event::Finding(Finding { status, place: place.to_owned(), problem }));
+            chunk.events.push(Event::Finding(Finding { status, directory: directory.to_owned(), problem }));
         }
-        if deep && !is_damaged {
+        if *deep && !is_damaged {
             chunk.bytes += buffer.len();
-            chunk.events.push(Event::Record(place.to_owned(), std::mem::take(&mut buffer)));
+            chunk.events.push(Event::Record(directory.to_owned(), std::mem::take(&mut buffer)));
         } else if !is_damaged {
-            chunk.events.push(Event::Complete(place.to_owned()));
+            chunk.events.push(Event::Complete(directory.to_owned()));
         }
         chunk.buffer = buffer;
     }
 
-    fn search(&self, chunk: &mut Chunk, root: &Dir, place: &Path) {
+    fn search(&self, chunk: &mut Chunk, root: &Dir, directory: &Path) {
         // The walk reports a directory that cannot be listed.
-        let Ok(dir) = root.open_dir_below(place) else { return };
+        let Ok(dir) = root.open_dir_below(directory) else { return };
         let Ok(contents) = Contents::of(&dir) else { return };
-        let name = place.file_name().unwrap_or(OsStr::new(""));
+        let name = directory.file_name().unwrap_or(OsStr::new(""));
         chunk.events.push(match contents.leftover(name) {
-            Some(problem) if !name.is_empty() => {
-                Event::Finding(Finding { status: Status::Incomplete, place: place.to_owned(), problem })
-            }
-            _ => Event::Searched(place.to_owned(), contents.describe()),
+            Some(problem) if !name.is_empty() => Event::Finding(Finding {
+                status: Status::Incomplete,
+                directory: directory.to_owned(),
+                problem,
+            }),
+            _ => Event::Searched(directory.to_owned(), contents.describe()),
         });
         for trash in &contents.trash {
             let stranded = dir.open_dir(trash).is_ok_and(|trash| holds_record(&trash));
@@ -254,7 +261,7 @@ impl Visit for Inspect {
             };
             chunk.events.push(Event::Finding(Finding {
                 status,
-                place: place.join(trash),
+                directory: directory.join(trash),
                 problem: problem.into(),
             }));
         }
@@ -306,12 +313,13 @@ mod tests {
     const NAME: &str = "gpt2_pytorch_2026-02-18T14-30";
 
     fn seen(root: &Path) -> (u64, Vec<(Status, String, String)>) {
-        let mut inspection = Inspection::open(root, Depth::Records("2.0".into()), Limit::USUAL).unwrap();
+        let options = VerifyOptions { schema_line: "2.0".into(), deep: false, limit: Limit::USUAL };
+        let mut inspection = Inspection::open(root, options).unwrap();
         let (mut complete, mut found) = (0, Vec::new());
-        while let Some(part) = inspection.next(Interrupt::NEVER).unwrap() {
-            complete += part.complete;
-            let found_of = |f: Finding| (f.status, f.place.to_str().unwrap().to_owned(), f.problem);
-            found.extend(part.findings.into_iter().map(found_of));
+        while let Some(batch) = inspection.next(Interrupt::NEVER).unwrap() {
+            complete += batch.complete;
+            let found_of = |f: Finding| (f.status, f.directory.to_str().unwrap().to_owned(), f.problem);
+            found.extend(batch.findings.into_iter().map(found_of));
         }
         (complete, found)
     }
@@ -336,8 +344,9 @@ mod tests {
         put(root, "traces/timeseries.parquet", b"");
         let (complete, found) = seen(root);
         assert_eq!(complete, 1);
-        let mut kinds: Vec<_> = found.iter().map(|(kind, place, _)| (place.as_str(), *kind)).collect();
-        kinds.sort_by_key(|(place, _)| *place);
+        let mut kinds: Vec<_> =
+            found.iter().map(|(kind, directory, _)| (directory.as_str(), *kind)).collect();
+        kinds.sort_by_key(|(directory, _)| *directory);
         let given = (format!("{NAME}_7"), format!("study/{NAME}"));
         let expected = [
             (given.0.as_str(), Status::Incomplete),

@@ -163,10 +163,11 @@ impl<'a> Staged<'a> {
     pub fn publish(mut self, durability: Durability) -> Result<Committed> {
         std::mem::replace(&mut self.flush_result, Ok(()))?;
         self.publish_sidecar(durability)?;
-        if let Some(record) = self.record.take() {
-            record.publish(RECORD.as_ref())?;
-            self.claim.keep();
-        }
+        let Some(record) = self.record.take() else {
+            return Err(Error::io(Step::Commit, self.path(), ErrorKind::NotFound.into()));
+        };
+        record.publish(RECORD.as_ref())?;
+        self.claim.keep();
         Ok(Committed { flush_result: Ok(()), claim: self.claim, sidecar: self.sidecar })
     }
 

@@ -51,7 +51,6 @@ impl Dir {
     ///
     /// Known of ext4, xfs and btrfs, since Linux 5.17. An overlay flushes, but keeps to itself the errors of
     /// the file system under it; FUSE answers at once and does nothing.
-    #[must_use]
     pub fn file_system(&self) -> Option<FileSystem> {
         if !matches!(self.magic(), Some(EXT4 | XFS | BTRFS)) || kernel() < (5, 17) {
             return None;

@@ -26,13 +26,11 @@ impl Dir {
     }
 
     /// Return the path of the directory.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Return `true` where a path leads to this directory.
-    #[must_use]
     pub fn is_at(&self, path: &Path) -> bool {
         self.path == path
     }
@@ -138,13 +136,11 @@ impl Dir {
     }
 
     /// Return `true` where a name is that of a directory, as far as paths show.
-    #[must_use]
     pub fn holds(&self, name: &OsStr, dir: &Self) -> bool {
         self.path.join(name) == dir.path
     }
 
     /// Return `true`: paths do not identify a directory that was renamed.
-    #[must_use]
     pub fn is_same(&self, _other: &Self) -> bool {
         true
     }
@@ -169,7 +165,6 @@ impl Dir {
     }
 
     /// Return `true` where a path leads to a regular file, also through a symlink.
-    #[must_use]
     pub fn has_file(&self, below: &Path) -> bool {
         self.path.join(below).is_file()
     }

@@ -31,7 +31,6 @@ impl Dir {
     }
 
     /// Return the path of the directory when it was opened.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -108,7 +107,6 @@ impl Dir {
     }
 
     /// Return `true` where a path leads to this directory.
-    #[must_use]
     pub fn is_at(&self, path: &Path) -> bool {
         let target = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         match (rustix::fs::fstat(&self.fd), rustix::fs::stat(target)) {
@@ -187,7 +185,6 @@ impl Dir {
     }
 
     /// Return `true` where a name is that of an open directory.
-    #[must_use]
     pub fn holds(&self, name: &OsStr, dir: &Self) -> bool {
         let there = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
         match (there, rustix::fs::fstat(&dir.fd)) {
@@ -197,7 +194,6 @@ impl Dir {
     }
 
     /// Return `true` where another open directory is this one, even after a rename.
-    #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         match (rustix::fs::fstat(&self.fd), rustix::fs::fstat(&other.fd)) {
             (Ok(one), Ok(other)) => identity(&one) == identity(&other),
@@ -243,7 +239,6 @@ impl Dir {
     }
 
     /// Return `true` where a path leads to a regular file, also through a symlink.
-    #[must_use]
     pub fn has_file(&self, below: &Path) -> bool {
         rustix::fs::statat(&self.fd, below, AtFlags::empty())
             .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::RegularFile)
