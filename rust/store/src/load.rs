@@ -108,7 +108,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn a_record_is_read_by_its_file_or_its_directory() {
+    fn read_by_file_or_directory_returns_the_record() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join(RECORD);
         fs::write(&path, b"{}").unwrap();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_or_no_file_is_named() {
+    fn read_missing_or_irregular_file_names_it() {
         let temp = tempfile::tempdir().unwrap();
         let error = read(temp.path(), Limit::USUAL).unwrap_err();
         assert!(error.is_io(ErrorKind::NotFound));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_as_many_bytes_as_the_limit_is_read_and_one_of_more_refused() {
+    fn read_above_the_limit_fails() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join(RECORD);
         fs::write(&path, b"{}").unwrap();

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_legal_name_comes_out_by_the_plain_rule() {
+    fn directory_name_legal_follows_the_plain_rule() {
         assert_eq!(slug("meta-llama/Llama-3.1-8B"), "meta-llama-llama-3.1-8b");
         assert_eq!(slug("con"), "con");
         assert_eq!(slug("a b."), "a b.");
@@ -118,27 +118,27 @@ mod tests {
     }
 
     #[test]
-    fn what_some_platform_forbids_becomes_a_dash() {
+    fn directory_name_replaces_forbidden_characters() {
         assert_eq!(slug("a\\b:c*d?e\"f<g>h|i\0j\nk"), "a-b-c-d-e-f-g-h-i-j-k");
         assert_eq!(directory_name("m", "a/b", MINUTE), "m_a-b_2026-02-18T14-30");
     }
 
     #[test]
-    fn a_name_is_never_hidden_and_never_an_option() {
+    fn directory_name_drops_leading_dots_and_dashes() {
         assert_eq!(slug("../../etc/passwd"), "etc-passwd");
         assert_eq!(slug("/models/llama"), "models-llama");
         assert_eq!(slug("-rf"), "rf");
     }
 
     #[test]
-    fn nothing_becomes_unknown() {
+    fn directory_name_of_empty_parts_is_unknown() {
         assert_eq!(slug(""), "unknown");
         assert_eq!(slug("./.."), "unknown");
         assert_eq!(directory_name("m", "", MINUTE), "m_unknown_2026-02-18T14-30");
     }
 
     #[test]
-    fn a_windows_device_is_defused() {
+    fn directory_name_changes_windows_devices() {
         assert_eq!(slug("con.7b"), "con-7b");
         assert_eq!(slug("Lpt1 .gguf"), "lpt1 -gguf");
         assert_eq!(slug("com10.x"), "com10.x");
@@ -146,12 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn composed_and_decomposed_spellings_share_a_name() {
+    fn directory_name_is_normalised() {
         assert_eq!(slug("caf\u{e9}"), slug("cafe\u{301}"));
     }
 
     #[test]
-    fn a_long_part_is_cut_on_a_character_and_ends_in_a_hash_of_the_whole() {
+    fn directory_name_cuts_long_parts_and_appends_a_hash() {
         assert_eq!(slug(&"x".repeat(180)), "x".repeat(180));
         let cut = slug(&"é".repeat(91));
         assert!(cut.len() <= 180 && cut.starts_with(&"é".repeat(85)));
@@ -164,12 +164,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ascii_comes_out_as_any_string_does(text in "[ -~\\x00-\\x1f\\x7f]*") {
+        fn clean_treats_ascii_as_any_string(text in "[ -~\\x00-\\x1f\\x7f]*") {
             prop_assert_eq!(clean(&text), text.nfc().map(permitted).collect::<String>());
         }
 
         #[test]
-        fn any_strings_give_one_legal_component(model in any::<String>(), backend in any::<String>()) {
+        fn directory_name_of_any_strings_is_one_legal_component(model in any::<String>(), backend in any::<String>()) {
             let name = directory_name(&model, &backend, MINUTE);
             prop_assert!(!name.is_empty() && name.len() <= 238);
             prop_assert!(!name.contains(['/', '\\', '\0', '<', '>', ':', '"', '|', '?', '*']));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_a_save_gave_is_known_as_one() {
+    fn is_given_recognises_names_of_saves() {
         for name in ["gpt2_pytorch_2026-02-18T14-30", "a_b_vllm_2026-02-18T14-30_12"] {
             assert!(is_given(name), "{name}");
         }
