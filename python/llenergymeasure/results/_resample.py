@@ -34,7 +34,8 @@ def resample(samples: Iterable[object], gpu_index: int) -> Timeseries:
     rows: list[_Row] = []
     clock = ""
     for index, sample in enumerate(samples):
-        get = sample.get if isinstance(sample, Mapping) else _attributes(sample)
+        get: Callable[[str, None], Any]
+        get = sample.get if isinstance(sample, Mapping) else partial(getattr, sample)
         kind, time = _time(get("timestamp", None), index)
         if kind != clock:
             if clock:
@@ -94,11 +95,6 @@ def _mean(rows: list[_Row]) -> _Row:
     ]
     bits = [mask for mask in masks if mask is not None]
     return power, temperature, used, total, utilisation, reduce(operator.or_, bits) if bits else None
-
-
-def _attributes(sample: object) -> Callable[[str, None], Any]:
-    """Return a function that reads attributes like `Mapping.get`."""
-    return partial(getattr, sample)
 
 
 def _time(value: object, index: int) -> tuple[str, float]:

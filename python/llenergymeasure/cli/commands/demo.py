@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
+from llenergymeasure import _store
 from llenergymeasure._format import human_bytes, human_seconds, plural, printable
 from llenergymeasure.cli.errors import CommandError
 from llenergymeasure.cli.query.options import check_directory
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from llenergymeasure.domain.experiment import ExperimentResult
 
-_SIDECAR = "timeseries.parquet"
 _SHOWN_DIRECTORIES = 4
 _SHOWN_LINES = 14
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -116,7 +116,7 @@ def _differing(runs: list[Synthetic], loaded: list[ExperimentResult], paths: lis
     return [
         f"{path} differs from the saved result"
         for run, back, path in zip(runs, loaded, paths, strict=True)
-        if back != run.result.model_copy(update={"timeseries": _SIDECAR})
+        if back != run.result.model_copy(update={"timeseries": _store.SIDECAR})
     ]
 
 
@@ -156,7 +156,7 @@ def _show_files(root: Path, record: Path, run: Synthetic) -> None:
     OUT.print(
         f"  … and {plural(len(lines) - _SHOWN_LINES, 'more line')}",
         "",
-        _heading(printable(str(record.with_name(_SIDECAR)))),
+        _heading(printable(str(record.with_name(_store.SIDECAR)))),
         _sparkline(run),
         wrap=False,
     )

@@ -23,7 +23,7 @@ from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.cli.terminal.table import Column, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 _PATH = "path"
 _USUAL = ("model", "backend", "tokens", "energy", "J/token", "tokens/s", "when", "warnings")
@@ -73,9 +73,14 @@ def ls(
     reading = Reading(directory, read, where)
     rows = _Rows(reading, directory)
     taken = rows.take(by, is_descending=is_descending, limit=limit)
-    shown = [name for name in rows.names if not _is_extra(name, wanted)]
-    places = [rows.names.index(name) for name in _ordered(shown, wanted)]
-    table = {rows.names[place]: [row[place] for row in taken] for place in places}
+    # Other columns were read only to sort, or to name the rows.
+    places = {
+        name: place
+        for asked in wanted
+        for place, name in enumerate(rows.names)
+        if name == asked or name.startswith(f"{asked}.")
+    }
+    table = {name: [row[place] for row in taken] for name, place in places.items()}
     if as_json:
         objects = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
         OUT.write(to_json([*objects, *reading.error_objects]))
@@ -97,17 +102,6 @@ def _order(sort: str | None, *, is_reversed: bool) -> tuple[str | None, bool]:
     if sort is None:
         return (_PATH, True) if is_reversed else (None, False)
     return column_of(sort.removeprefix("-")), sort.startswith("-") != is_reversed
-
-
-def _is_extra(name: str, wanted: Sequence[str]) -> bool:
-    """Return True for a column that was read only to sort, or to name the rows."""
-    return not any(name == other or name.startswith(f"{other}.") for other in wanted)
-
-
-def _ordered(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    return sorted(
-        names, key=lambda name: min(i for i, other in enumerate(wanted) if not _is_extra(name, [other]))
-    )
 
 
 class _Rows:

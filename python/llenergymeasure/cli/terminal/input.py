@@ -154,8 +154,8 @@ def _neighbour(file: Path) -> Path | None:
     if not file.name:
         return None
     names = [file.with_suffix(".parquet").name]
-    if file.name == "result.json":
-        names.append("timeseries.parquet")
+    if file.name == _store.RECORD:
+        names.append(_store.SIDECAR)
     return next((file.with_name(name) for name in names if os.path.lexists(file.with_name(name))), None)
 
 
