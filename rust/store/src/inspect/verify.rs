@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::contents::Contents;
 use super::record;
+use super::trash::has_record;
 use crate::RECORD;
 use crate::error::{Error, Result};
 use crate::fs::dir::{Dir, EntryKind};
@@ -282,8 +283,7 @@ impl Visit for Inspect {
 
 /// Return `true` where a directory in the trash holds a record.
 fn holds_record(trash: &Dir) -> bool {
-    let holds =
-        |name: &OsStr| trash.open_dir(name).is_ok_and(|dir| dir.is_taken(RECORD.as_ref()).unwrap_or(true));
+    let holds = |name: &OsStr| trash.open_dir(name).is_ok_and(|dir| has_record(&dir));
     let entries = trash.entries().unwrap_or_default();
     entries.iter().any(|(name, kind)| *kind == EntryKind::Directory && holds(name))
 }
