@@ -40,8 +40,6 @@ pub use completed::{Completed, completed};
 pub use documents::{Document, Documents};
 pub use error::{PlanError, RecordError, RecordErrorKind, ScanError};
 pub use filter::{Comparison, Condition, Operand};
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use plan::Plan;
 pub use reader::Reader;
 pub use schema::{RecordSchema, SchemaError};
 pub use traces::{TraceReader, TraceScan, TraceScanOptions};
@@ -53,7 +51,6 @@ use column::ColumnSource;
 use inference::SchemaInference;
 use json_type::JsonTypes;
 use keys::ConfigTypes;
-#[cfg(not(any(test, feature = "fuzzing")))]
 use plan::Plan;
 use reader::Pending;
 use records::{RecordVisitor, RowChunk};

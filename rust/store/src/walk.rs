@@ -155,19 +155,11 @@ impl<V: Visit> Tree<V> {
                     self.shared.work.notify_one();
                     return Ok(Some(chunk));
                 }
-                Some(other) => {
-                    queue.units.push_front(other);
-                    queue = self
-                        .shared
-                        .done
-                        .wait_timeout(queue, CHECK_INTERVAL)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0;
-                    drop(queue);
-                    interrupt.check()?;
-                    queue = self.shared.lock();
-                }
+                Some(other) => queue.units.push_front(other),
             }
+            drop(self.shared.done.wait_timeout(queue, CHECK_INTERVAL));
+            interrupt.check()?;
+            queue = self.shared.lock();
         }
     }
 }
@@ -232,7 +224,7 @@ impl<V: Visit> Shared<V> {
         if !rest.is_empty() {
             visit.outcome.push(Progress::Waiting(WorkUnit { place: unit.place.clone(), names: rest }));
         }
-        visit.end()
+        visit.outcome
     }
 
     /// Report a panic, which is a bug of this crate or of a library.
@@ -318,11 +310,6 @@ impl<V: Visit> UnitVisit<'_, V> {
             let chunk = std::mem::replace(&mut self.chunk, visit.begin());
             self.outcome.push(Progress::Done(chunk));
         }
-    }
-
-    fn end(mut self) -> Vec<Progress<V::Chunk>> {
-        self.end_chunk();
-        self.outcome
     }
 }
 

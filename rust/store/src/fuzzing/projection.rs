@@ -1,15 +1,15 @@
 //! Any bytes as a record: the parsed values equal those of a plain JSON parser.
 
-use std::fmt;
 use std::sync::LazyLock;
 
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::{COLUMNS, SCHEMA};
+use crate::json::text::{items, members};
 use crate::load::Limit;
-use crate::scan::{Plan, RecordSchema, fuzzed};
+use crate::scan::RecordSchema;
+use crate::scan::fuzzed::{self, Plan};
 
 /// Errors of a plain parser in a value that a scan may skip.
 const SKIPPED: [&str; 4] = ["recursion limit", "out of range", "surrogate", "hex escape"];
@@ -31,12 +31,12 @@ pub fn projection(input: &[u8]) {
     let all = fuzzed::read(input, &ALL);
     let parsed = serde_json::from_slice::<Value>(input);
     match (&all, &parsed) {
-        (Ok((slots, config)), Ok(value)) => {
+        (Ok((values, config)), Ok(value)) => {
             let expected = object(&FIELDS, Some(value)).expect("it is read, and does not fit the schema");
-            for (name, slot) in COLUMNS.iter().zip(slots) {
+            for (name, actual) in COLUMNS.iter().zip(values) {
                 let expected = within(&expected, name);
                 // As text: -0.0 equals 0.0.
-                assert_eq!(slot.to_string(), expected.to_string(), "{name}");
+                assert_eq!(actual.to_string(), expected.to_string(), "{name}");
             }
             let config = config.map(|text| serde_json::from_str::<Value>(text).unwrap());
             assert_eq!(config.as_ref(), value.get("effective_config"));
@@ -61,9 +61,9 @@ pub fn projection(input: &[u8]) {
     // A scan of fewer columns sees the same values.
     for (place, plan) in EACH.iter().enumerate() {
         let narrow = fuzzed::read(input, plan);
-        if let Ok((slots, _)) = &all {
+        if let Ok((values, _)) = &all {
             let (narrow, _) = narrow.expect("read in all columns, and not in one");
-            assert_eq!(narrow[0].to_string(), slots[place].to_string(), "{}", COLUMNS[place]);
+            assert_eq!(narrow[0].to_string(), values[place].to_string(), "{}", COLUMNS[place]);
         } else if narrow.is_ok() {
             let text = std::str::from_utf8(input).expect("read in one column, and not UTF-8");
             serde_json::from_str::<IgnoredAny>(text).expect("read in one column, and not JSON");
@@ -73,74 +73,15 @@ pub fn projection(input: &[u8]) {
 
 /// Return whether an object has a key twice, of which a plain parser keeps one.
 fn has_repeated_key(input: &[u8], parsed: &Value) -> bool {
-    let Members(all) = serde_json::from_slice(input).unwrap();
-    all > members(parsed)
+    count_members(std::str::from_utf8(input).unwrap()) > count_members(&parsed.to_string())
 }
 
-fn members(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => items.iter().map(members).sum(),
-        Value::Object(object) => object.values().map(|value| 1 + members(value)).sum(),
+/// Count the members of all objects of a document, with repeated keys.
+fn count_members(text: &str) -> usize {
+    match text.trim_start().as_bytes()[0] {
+        b'[' => items(text).map(count_members).sum(),
+        b'{' => members(text, "an object").unwrap().iter().map(|(_, value)| 1 + count_members(value)).sum(),
         _ => 0,
-    }
-}
-
-/// The number of members of all objects of a document, with repeated keys.
-struct Members(usize);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Counter)
-    }
-}
-
-struct Counter;
-
-impl<'de> Visitor<'de> for Counter {
-    type Value = Members;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-        let mut all = 0;
-        while let Some((_, Members(below))) = map.next_entry::<IgnoredAny, Members>()? {
-            all += 1 + below;
-        }
-        Ok(Members(all))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Members, A::Error> {
-        let mut all = 0;
-        while let Some(Members(below)) = seq.next_element()? {
-            all += below;
-        }
-        Ok(Members(all))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Members, E> {
-        Ok(Members(0))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Members, E> {
-        Ok(Members(0))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Members, E> {
-        Ok(Members(0))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Members, E> {
-        Ok(Members(0))
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Members, E> {
-        Ok(Members(0))
-    }
-
-    fn visit_unit<E>(self) -> Result<Members, E> {
-        Ok(Members(0))
     }
 }
 

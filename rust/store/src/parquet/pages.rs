@@ -24,10 +24,10 @@ const HEADER_WINDOWS: [u64; 3] = [1 << 9, 1 << 14, 1 << 20];
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct MemoryNeed {
     longest_value: u64,
-    largest_page: u64,
+    pub largest_page: u64,
     /// A page encodes its number of lengths, and parquet 59.3 allocates for it
     /// (`ByteArrayDecoderDeltaLength::new`).
-    has_delta_lengths: bool,
+    pub has_delta_lengths: bool,
 }
 
 impl MemoryNeed {
@@ -42,14 +42,6 @@ impl MemoryNeed {
     /// Return whether a page of this column fits into memory with `pages` bytes of others.
     pub fn fits_with(self, pages: u64) -> bool {
         pages.saturating_add(self.largest_page) <= MAX_MEMORY
-    }
-
-    pub fn largest_page(self) -> u64 {
-        self.largest_page
-    }
-
-    pub fn has_delta_lengths(self) -> bool {
-        self.has_delta_lengths
     }
 
     fn merge(&mut self, other: Self) {
@@ -70,9 +62,7 @@ pub(crate) fn check(
     let mut needs = vec![MemoryNeed::default(); columns.len()];
     for group in metadata.row_groups() {
         for (&column, need) in columns.iter().zip(&mut needs) {
-            let Some(chunk) = group.columns().get(column) else {
-                return Err(ParquetFault::damage("a row group lacks a column"));
-            };
+            let chunk = group.column(column);
             let name = chunk.column_path().string();
             let Some((start, end)) = range(chunk).filter(|&(_, end)| end <= size) else {
                 return Err(ParquetFault::damage(format!("its column {name} lies outside the file")));
@@ -93,10 +83,8 @@ pub(crate) fn unsupported_compression(
     metadata: &ParquetMetaData,
     columns: &[usize],
 ) -> Option<(String, Compression)> {
-    let chunks = metadata
-        .row_groups()
-        .iter()
-        .flat_map(|group| columns.iter().filter_map(|&column| group.columns().get(column)));
+    let chunks =
+        metadata.row_groups().iter().flat_map(|group| columns.iter().map(|&column| group.column(column)));
     chunks.map(|chunk| (chunk.column_path().string(), chunk.compression())).find(|(_, compression)| {
         !matches!(compression, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_))
     })
@@ -219,9 +207,11 @@ fn parse(bytes: &[u8]) -> Option<PageHeader> {
 mod tests {
     use super::*;
     use std::fs;
+    use std::io::Write;
     use std::sync::Arc;
 
-    use parquet::schema::types::{ColumnPath, Type as SchemaType};
+    use parquet::file::metadata::{FileMetaData, RowGroupMetaData};
+    use parquet::schema::types::{ColumnPath, SchemaDescriptor, Type as SchemaType};
 
     fn float_column() -> ColumnDescriptor {
         let primitive = SchemaType::primitive_type_builder("power_w", Type::FLOAT).build().unwrap();
@@ -239,16 +229,44 @@ mod tests {
         bytes
     }
 
-    fn reason(content: &[u8]) -> Option<String> {
+    fn check_pages(content: &[u8]) -> Result<MemoryNeed, ParquetFault> {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("column");
         fs::write(&path, content).unwrap();
         let file = File::open(&path).unwrap();
-        match check_chunk(&file, "power_w", (0, content.len() as u64), &float_column()) {
+        check_chunk(&file, "power_w", (0, content.len() as u64), &float_column())
+    }
+
+    fn reason(content: &[u8]) -> Option<String> {
+        match check_pages(content) {
             Ok(_) => None,
             Err(ParquetFault::Damage(reason)) => Some(reason),
             Err(fault) => panic!("{fault:?}"),
         }
+    }
+
+    #[test]
+    fn check_columns_outside_the_file_or_overlapping_reports_damage() {
+        let content = page(0, 4, &[]);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&content).unwrap();
+        let size = content.len() as u64;
+        let power = Arc::new(SchemaType::primitive_type_builder("power_w", Type::FLOAT).build().unwrap());
+        let root = SchemaType::group_type_builder("schema").with_fields(vec![power]).build().unwrap();
+        let schema = Arc::new(SchemaDescriptor::new(Arc::new(root)));
+        let group = |offset: i64| {
+            let chunk = ColumnChunkMetaData::builder(schema.column(0)).set_data_page_offset(offset);
+            let chunk = chunk.set_total_compressed_size(size.cast_signed()).build().unwrap();
+            let group = RowGroupMetaData::builder(schema.clone()).set_column_metadata(vec![chunk]);
+            group.build().unwrap()
+        };
+        let check_groups = |groups| {
+            let footer = FileMetaData::new(2, 1, None, None, schema.clone(), None);
+            check(&file, size, &ParquetMetaData::new(footer, groups), &[0]).map_err(|fault| fault.to_string())
+        };
+        assert!(check_groups(vec![group(0)]).is_ok());
+        assert!(check_groups(vec![group(1)]).unwrap_err().contains("lies outside the file"));
+        assert!(check_groups(vec![group(0), group(0)]).unwrap_err().contains("overlap"));
     }
 
     #[test]
@@ -269,12 +287,7 @@ mod tests {
     #[test]
     fn check_pages_of_either_version_finds_delta_lengths() {
         let found = |fields: &[u8]| {
-            let temp = tempfile::tempdir().unwrap();
-            let path = temp.path().join("column");
-            let content = [page(0, 4, &[]), page(0, 4, fields)].concat();
-            fs::write(&path, &content).unwrap();
-            let file = File::open(&path).unwrap();
-            let need = check_chunk(&file, "name", (0, content.len() as u64), &float_column()).unwrap();
+            let need = check_pages(&[page(0, 4, &[]), page(0, 4, fields)].concat()).unwrap();
             (need.largest_page, need.has_delta_lengths)
         };
         for (encoding, has_delta_lengths) in [(0, false), (5, false), (6, true), (7, true), (8, false)] {

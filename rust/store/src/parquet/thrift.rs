@@ -146,7 +146,7 @@ impl Walker<'_> {
         }
     }
 
-    /// Read the type and the number of a list's elements, which is at most the number of bytes left.
+    /// Read the type and the number of a list's elements.
     fn list_header(&mut self) -> Option<(Option<WireType>, usize)> {
         let header = self.byte()?;
         let count = match header >> 4 {
@@ -154,7 +154,7 @@ impl Walker<'_> {
             count => u64::from(count),
         };
         let count = usize::try_from(count).ok()?;
-        (count <= self.rest.len().min(MAX_ELEMENTS)).then_some(())?;
+        (count <= MAX_ELEMENTS).then_some(())?;
         Some((WireType::from_bits(header & 0x0f), count))
     }
 
@@ -274,6 +274,16 @@ mod tests {
     #[test]
     fn walk_field_of_another_type_fails() {
         assert_eq!(walk(&[0x26, 0x02, 0x00], INTEGERS, &mut |_| ()), None);
+    }
+
+    #[test]
+    fn walk_list_elements_of_another_type_fails() {
+        let integers = Shape::List(&Shape::Opaque(WireType::I32));
+        let list = |header| walker(&[header, 0x02]).value(&integers, WireType::List, &mut |_| ());
+        assert!(list(0x15).is_some());
+        assert!(list(0x16).is_none());
+        // A boolean.
+        assert!(walker(&[0x11, 0x01]).skip_field(WireType::List).is_none());
     }
 
     #[test]

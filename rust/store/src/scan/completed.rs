@@ -12,7 +12,6 @@ use std::sync::Arc;
 use serde::Deserializer as _;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 
-use super::column::ColumnSource;
 use super::config::ConfigColumns;
 use super::plan::Plan;
 use super::records::ReadLog;
@@ -139,11 +138,7 @@ impl HashVisitor {
     fn parse(&self, file: RecordFile<'_>, bytes: &[u8]) -> Result<String, RecordErrorKind> {
         let mut configs = ConfigColumns::new(&self.plan.keys, None);
         let row = Row::parse(&self.plan, &mut configs, file, bytes)?;
-        let hash = self.plan.columns.iter().find_map(|column| match (&column.source, &row) {
-            (ColumnSource::Field(index), Some(row)) => row.values.get(*index),
-            _ => None,
-        });
-        match hash {
+        match row.as_ref().and_then(|row| row.first_field(&self.plan)) {
             Some(FieldValue::Text(hash)) => Ok(hash.clone().into_owned()),
             _ => Err(RecordErrorKind::Fault(RecordFault::Invalid(format!("it lacks {HASH}")))),
         }

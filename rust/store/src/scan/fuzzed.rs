@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::column::ColumnSource;
-use super::plan::Plan;
+pub(crate) use super::plan::Plan;
 use super::record;
 use super::value::FieldValue;
 

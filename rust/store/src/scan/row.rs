@@ -95,6 +95,14 @@ impl<'r> Row<'r> {
         }
     }
 
+    /// Return the value of the first column that is a field.
+    pub fn first_field(&self, plan: &Plan) -> Option<&FieldValue<'r>> {
+        plan.columns.iter().find_map(|column| match column.source {
+            ColumnSource::Field(index) => self.values.get(index),
+            _ => None,
+        })
+    }
+
     pub fn has_timeseries(&mut self) -> bool {
         let RecordFile { root, place, .. } = self.file;
         *self.has_timeseries.get_or_insert_with(|| root.has_file(&place.join(SIDECAR)))

@@ -15,10 +15,11 @@ use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, SchemaRef, TimeUnit};
 use arrow_select::filter::filter_record_batch;
 
-use super::column::{ColumnSource, EXPERIMENT, PATH};
+use super::column::{EXPERIMENT, PATH};
 use super::config::ConfigColumns;
 use super::filter::{Cell, Test};
-use super::records::{ReadLog, RecordVisitor};
+use super::plan::Plan;
+use super::records::ReadLog;
 use super::row::Row;
 use super::value::FieldValue;
 use super::{RecordError, RecordErrorKind};
@@ -34,7 +35,7 @@ const MAX_BYTES: usize = 1 << 31;
 
 /// The visitor of a scan of power traces; without a table, it only collects types.
 pub(super) struct TraceVisitor {
-    pub records: RecordVisitor,
+    pub plan: Arc<Plan>,
     pub table: Option<Arc<TraceTable>>,
     /// The columns of unknown types.
     pub names: Vec<String>,
@@ -53,7 +54,6 @@ pub(super) struct TraceChunk {
     configs: ConfigColumns,
     pub batches: Vec<RecordBatch>,
     pub types: Vec<(String, DataType)>,
-    bytes: usize,
     /// Number of power traces that the types are from.
     pub traces: u64,
     pub log: ReadLog,
@@ -64,18 +64,17 @@ impl Visit for TraceVisitor {
 
     fn begin(&self) -> TraceChunk {
         TraceChunk {
-            configs: ConfigColumns::new(&self.records.plan.keys, None),
+            configs: ConfigColumns::new(&self.plan.keys, None),
             batches: Vec::new(),
             types: Vec::new(),
-            bytes: 0,
             traces: 0,
             log: ReadLog::default(),
         }
     }
 
     fn visit(&self, chunk: &mut TraceChunk, root: &Dir, place: &Path, record: File) {
-        let TraceChunk { configs, batches, types, bytes, traces, log } = chunk;
-        let plan = &self.records.plan;
+        let TraceChunk { configs, batches, types, traces, log } = chunk;
+        let plan = &self.plan;
         let sidecar = place.join(SIDECAR);
         let mut read = Ok(());
         log.read(root, place, &record, plan.limit, |file, record| {
@@ -90,7 +89,6 @@ impl Visit for TraceVisitor {
             let (path, kind) = (root.path().join(&sidecar), RecordErrorKind::Io(error));
             log.errors.push(RecordError { path, size: 0, kind });
         }
-        *bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum();
     }
 
     fn fail(&self, chunk: &mut TraceChunk, error: Error) {
@@ -98,7 +96,7 @@ impl Visit for TraceVisitor {
     }
 
     fn is_full(&self, chunk: &TraceChunk) -> bool {
-        chunk.bytes > CHUNK_BYTES
+        chunk.batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>() > CHUNK_BYTES
     }
 
     fn is_empty(&self, chunk: &TraceChunk) -> bool {
@@ -150,11 +148,7 @@ impl TraceVisitor {
         batches: &mut Vec<RecordBatch>,
     ) -> Result<(), Error> {
         let Some(file) = Self::open(root, sidecar)? else { return Ok(()) };
-        let experiment = self.records.plan.columns.iter().find_map(|column| match column.source {
-            ColumnSource::Field(index) => row.values.get(index),
-            _ => None,
-        });
-        let Some(FieldValue::Text(experiment)) = experiment else { return Ok(()) };
+        let Some(FieldValue::Text(experiment)) = row.first_field(&self.plan) else { return Ok(()) };
         let names: Vec<&str> = table.trace_columns.keys().map(String::as_str).collect();
         let path = root.path().join(sidecar);
         file.check_rows()?;

@@ -9,7 +9,6 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use super::column::{Column, ColumnSource, EXPERIMENT, PATH};
 use super::filter::{Condition, Test};
 use super::plan::Plan;
-use super::records::RecordVisitor;
 use super::schema::FieldType;
 use super::trace_rows::{TraceTable, TraceVisitor};
 use super::{PlanError, RecordSchema, ScanBatch, ScanError};
@@ -177,8 +176,7 @@ impl TraceScan {
 
     fn visitor(&self, table: Option<Arc<TraceTable>>) -> TraceVisitor {
         let names = self.trace_columns().filter(|name| standard_type(name).is_none()).cloned().collect();
-        let records = RecordVisitor { plan: self.plan.clone(), types: None };
-        TraceVisitor { records, table, names }
+        TraceVisitor { plan: self.plan.clone(), table, names }
     }
 
     /// Infer the types of other than the standard columns; return them and the number of records.

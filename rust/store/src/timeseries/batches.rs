@@ -132,7 +132,7 @@ impl TraceFile {
             )));
         }
         let needs = self.check_pages(&leaves)?;
-        if let Some((&leaf, _)) = leaves.iter().zip(&needs).find(|(_, need)| need.has_delta_lengths()) {
+        if let Some((&leaf, _)) = leaves.iter().zip(&needs).find(|(_, need)| need.has_delta_lengths) {
             let name = self.columns()[leaf].path().string();
             return Err(self.not_a_trace(format!(
                 "its column {name} has delta-encoded string lengths, which are not supported"
@@ -153,7 +153,7 @@ impl TraceFile {
         let is_supported = |leaf: &usize| {
             is_flat(&columns[*leaf])
                 && pages::unsupported_compression(&self.metadata, &[*leaf]).is_none()
-                && !needs[*leaf].has_delta_lengths()
+                && !needs[*leaf].has_delta_lengths
         };
         let mut leaves = (0..columns.len()).filter(is_supported).peekable();
         while leaves.peek().is_some() {
@@ -162,7 +162,7 @@ impl TraceFile {
             while let Some(leaf) =
                 leaves.next_if(|&leaf| together.is_empty() || needs[leaf].fits_with(page_bytes))
             {
-                page_bytes += needs[leaf].largest_page();
+                page_bytes += needs[leaf].largest_page;
                 together.push(leaf);
             }
             let rows = MemoryNeed::batch_rows(together.iter().map(|&leaf| needs[leaf]));

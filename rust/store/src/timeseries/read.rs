@@ -68,7 +68,7 @@ pub fn read(path: &Path) -> Result<RecordBatch> {
     let mut columns = ColumnBuilders::default();
     while let Some(batch) = batches.next() {
         let batch = batch?;
-        columns.append(&batch).map_err(|fault| batches.not_a_trace(fault.to_string()))?;
+        columns.append(&batch).map_err(|reason| batches.not_a_trace(reason))?;
     }
     columns.finish(&batches)
 }
@@ -87,7 +87,8 @@ const FLOATS: [&str; 5] =
     ["power_w", "temperature_c", "memory_used_mb", "memory_total_mb", "sm_utilisation_pct"];
 
 impl ColumnBuilders {
-    fn append(&mut self, batch: &RecordBatch) -> Result<(), ColumnFault> {
+    /// Append a batch, or return the reason why it is not one of a power trace.
+    fn append(&mut self, batch: &RecordBatch) -> Result<(), String> {
         let rows = batch.num_rows();
         let or_nulls = |name: &str| {
             batch.column_by_name(name).cloned().unwrap_or_else(|| new_null_array(&DataType::Null, rows))
@@ -99,7 +100,7 @@ impl ColumnBuilders {
         let timestamp_s = or_nulls("timestamp_s");
         for (name, column) in [("timestamp_s", &timestamp_s), ("gpu_index", &gpu_index)] {
             if column.logical_null_count() > 0 {
-                return Err(ColumnFault::Nulls(name));
+                return Err(format!("its column {name} has nulls"));
             }
         }
         append(&mut self.timestamp_s, "timestamp_s", &timestamp_s, self.rows, to_f64)?;
@@ -122,17 +123,6 @@ impl ColumnBuilders {
     }
 }
 
-/// The reason why a column is not one of a power trace.
-#[derive(Debug, thiserror::Error)]
-enum ColumnFault {
-    #[error("its column {0} has nulls")]
-    Nulls(&'static str),
-    #[error("its column {name} expects numbers, got {data_type}")]
-    NotNumbers { name: &'static str, data_type: DataType },
-    #[error("its column {name} expects {expected}, got {value} in row {row}")]
-    OutOfRange { name: &'static str, row: usize, value: Number, expected: DataType },
-}
-
 /// A number in a file.
 #[derive(Debug, Clone, Copy)]
 enum Number {
@@ -143,23 +133,24 @@ enum Number {
 /// Append a column of any numeric type after `rows` rows.
 fn append<T: ArrowPrimitiveType>(
     builder: &mut PrimitiveBuilder<T>,
-    name: &'static str,
+    name: &str,
     column: &ArrayRef,
     rows: usize,
     convert: impl Fn(Number) -> Option<T::Native>,
-) -> Result<(), ColumnFault> {
+) -> Result<(), String> {
     if let Some(column) = column.as_primitive_opt::<T>() {
         builder.append_array(column);
         return Ok(());
     }
     let Some(numbers) = numbers(column) else {
-        return Err(ColumnFault::NotNumbers { name, data_type: column.data_type().clone() });
+        return Err(format!("its column {name} expects numbers, got {}", column.data_type()));
     };
     for (row, number) in numbers.into_iter().enumerate() {
         match number.map(|number| convert(number).ok_or(number)).transpose() {
             Ok(value) => builder.append_option(value),
             Err(value) => {
-                return Err(ColumnFault::OutOfRange { name, row: rows + row, value, expected: T::DATA_TYPE });
+                let (row, expected) = (rows + row, T::DATA_TYPE);
+                return Err(format!("its column {name} expects {expected}, got {value} in row {row}"));
             }
         }
     }
@@ -295,6 +286,23 @@ mod tests {
             fs::write(&path, &complete[..cut]).unwrap();
             let error = read(&path).unwrap_err();
             assert!(matches!(error, Error::DamagedTrace { .. }), "{cut}: {error}");
+        }
+    }
+
+    #[test]
+    fn read_claimed_rows_unlike_the_pages_reports_damage() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("x.parquet");
+        write(&path, &trace(40)).unwrap();
+        let mut content = fs::read(&path).unwrap();
+        // The number of rows of the row group, zigzag, is the last such field of the footer.
+        let at = content.windows(2).rposition(|field| field == [0x16, 80]).unwrap() + 1;
+        for (claimed, reason) in [(78, "claims 39"), (82, "claims 41"), (1, "a negative number of rows")] {
+            content[at] = claimed;
+            fs::write(&path, &content).unwrap();
+            let error = read(&path).unwrap_err();
+            assert!(matches!(error, Error::DamagedTrace { .. }), "{error}");
+            assert!(error.to_string().contains(reason), "{error}");
         }
     }
 
