@@ -196,6 +196,12 @@ class Traces:
 
     def read(self, *, progress: Callable[[int], object] | None = None) -> Reader: ...
 
+def columns(record: str) -> list[tuple[str, str, bool]]:
+    """Return the columns of a schema: name, type, and True for a column in a list of objects."""
+
+def find_columns(record: str, names: Sequence[str], aliases: Sequence[str]) -> list[str]:
+    """Return the columns that names stand for; an error also suggests `aliases`."""
+
 def completed(root: str, record: str, *, max_bytes: int) -> tuple[set[str], list[tuple[Path, LLEMError]]]: ...
 
 @final

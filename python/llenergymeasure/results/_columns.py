@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
 
 __all__ = [
     "CONFIG",
+    "PATH",
     "RECORD_SCHEMA",
-    "Column",
     "all_columns",
     "check_names",
-    "check_scalar",
     "find_columns",
     "kind_of",
 ]
 
-PATH, HAS_TIMESERIES, SAVED_AT = "path", "has_timeseries", "saved_at"
-CONFIG = "effective_config"
-UTC = ".utc"
+PATH, CONFIG = "path", "effective_config"
 
 _SCALARS: dict[Any, str] = {bool: "bool", int: "int", float: "float", str: "text", datetime: "time"}
-
-
-class Column(NamedTuple):
-    """A column that the schema knows."""
-
-    name: str
-    kind: str
-    """`"bool"`, `"int"`, `"float"`, `"text"`, `"time"`, `"floats"`, `"texts"`, `"json"` or `"config"`."""
-    listed: bool
-    """True in a list of objects: each value is a list, and a scan reads it only by its name."""
 
 
 def _fields(model: type[BaseModel]) -> list[dict[str, Any]]:
@@ -89,71 +76,24 @@ def RECORD_SCHEMA() -> str:  # noqa: N802 - a constant, built at its first use
 
 
 @cache
-def _known() -> dict[str, Column]:
-    """Return every column that the schema knows, in the order of the fields, by name."""
-    return {column.name: column for column in _walk(json.loads(RECORD_SCHEMA()), "", listed=False)}
-
-
-def _walk(fields: list[dict[str, Any]], above: str, *, listed: bool) -> Iterator[Column]:
-    for field in fields:
-        name, kind = above + field["name"], field["kind"]
-        if kind == "object":
-            yield from _walk(field["fields"], f"{name}.", listed=listed)
-        elif kind == "objects":
-            yield Column(name, "json", listed)
-            yield from _walk(field["fields"], f"{name}.", listed=True)
-        elif listed and kind in ("floats", "texts", "config"):
-            yield Column(name, "json", listed)
-        else:
-            yield Column(name, kind, listed)
-            if kind == "time" and not listed:
-                yield Column(name + UTC, kind, listed)
+def _known() -> dict[str, tuple[str, bool]]:
+    """Return the type of each column, and True if it lies in a list of objects."""
+    return {name: (kind, listed) for name, kind, listed in _store.columns(RECORD_SCHEMA())}
 
 
 def all_columns() -> list[str]:
     """Return the columns of a full table; `effective_config` stands for all of its keys."""
-    return [
-        PATH,
-        *(column.name for column in _known().values() if not column.listed),
-        HAS_TIMESERIES,
-        SAVED_AT,
-    ]
+    return [name for name, (_, listed) in _known().items() if not listed]
 
 
-def find_columns(names: str | Iterable[str]) -> list[str]:
+def find_columns(names: Iterable[str], aliases: Iterable[str] = ()) -> list[str]:
     """Return the columns for names; the name of an object stands for all of its columns.
 
     Raises:
-        ValueError: A column does not exist; the message has similar names.
+        ValueError: A column does not exist; the message has similar names and aliases.
         TypeError: A name is not a string.
     """
-    found: dict[str, None] = {}
-    for name in check_names(names):
-        found |= dict.fromkeys(_stands_for(name))
-    for above in [name for name in found if kind_of(name) == "json"]:
-        for name in found:
-            if name.startswith(f"{above}."):
-                raise ValueError(
-                    f"{above} and {name} cannot be in one scan: the first contains the second; choose one"
-                )
-    return list(found)
-
-
-def check_scalar(name: str) -> None:
-    """Reject a column that a condition cannot compare.
-
-    Raises:
-        ValueError: The column does not exist, or is an object.
-    """
-    names = _stands_for(name)
-    if names != [name]:
-        raise ValueError(
-            f"a condition expects a column of single values, got the object {name}; use one of its columns, "
-            f"such as {names[0]}"
-        )
-    column = _known().get(name)
-    if column is not None and (column.listed or column.kind in ("floats", "texts", "json", "config")):
-        raise ValueError(f"{name} holds lists or JSON, which a condition does not compare")
+    return _store.find_columns(RECORD_SCHEMA(), check_names(names), list(aliases))
 
 
 def check_names(names: str | Iterable[str]) -> list[str]:
@@ -168,29 +108,11 @@ def check_names(names: str | Iterable[str]) -> list[str]:
     for name in listed:
         if not isinstance(name, str):
             raise TypeError(f"columns expects strings, got {type(name).__name__}")
-    return list(dict.fromkeys(listed))
-
-
-def _stands_for(name: str) -> list[str]:
-    known = _known()
-    if name in known or name in (PATH, HAS_TIMESERIES, SAVED_AT) or name.startswith(f"{CONFIG}."):
-        return [name]
-    below = [other.name for other in known.values() if other.name.startswith(f"{name}.")]
-    if below:
-        return [other for other in below if not known[other].listed or _is_listed(name)]
-    close = difflib.get_close_matches(name, list(dict.fromkeys([*all_columns(), *known])), n=3)
-    close += [other for other in known if other.endswith(f".{name}") and other not in close]
-    hint = f"; there is {', '.join(close[:3])}" if close else ""
-    raise ValueError(f"there is no column {name!r}{hint}")
-
-
-def _is_listed(name: str) -> bool:
-    return any(name.startswith(f"{other.name}.") for other in _known().values() if other.kind == "json")
+    # A lone surrogate is in no name, and the extension accepts only Unicode.
+    return list(dict.fromkeys(name.encode(errors="backslashreplace").decode() for name in listed))
 
 
 def kind_of(name: str) -> str | None:
-    """Return the kind of a column; None if the schema does not have it."""
-    if name in (PATH, HAS_TIMESERIES, SAVED_AT):
-        return {PATH: "text", HAS_TIMESERIES: "bool", SAVED_AT: "time"}[name]
-    column = _known().get(name)
-    return column.kind if column is not None else None
+    """Return the type of a column, such as `"time"` or `"instant"`; None if it is unknown."""
+    kind, _ = _known().get(name, (None, False))
+    return kind

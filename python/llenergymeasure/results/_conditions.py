@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from llenergymeasure.results import _columns
+from llenergymeasure.results._columns import kind_of
 
 if TYPE_CHECKING:
     from llenergymeasure.results.types import Condition
@@ -29,20 +29,18 @@ def listed(where: Iterable[Condition] | None) -> list[Any]:
     return conditions
 
 
-def checked(condition: Any, *, is_of_trace: bool = False) -> tuple[str, str, object]:  # noqa: ANN401
+def checked(condition: Any) -> tuple[str, str, object]:  # noqa: ANN401
     """Return a condition for the extension.
 
     Raises:
         TypeError: The condition is not a column, an operator and a value.
-        ValueError: The column does not exist.
+        ValueError: The value is not one of the column's type.
     """
     if not isinstance(condition, (tuple, list)) or len(condition) != _PARTS:
         raise TypeError(f"expected a column, an operator and a value, got {condition!r}")
     name, operator, value = condition
     if not isinstance(name, str) or not isinstance(operator, str):
         raise TypeError(f"expected a column, an operator and a value, got {condition!r}")
-    if not is_of_trace and not name.startswith(f"{_columns.CONFIG}."):
-        _columns.check_scalar(name)
     if operator in ("in", "not in") and isinstance(value, Iterable) and not isinstance(value, str):
         return name, operator, [_operand(name, item) for item in value]
     return name, operator, _operand(name, value)
@@ -51,7 +49,8 @@ def checked(condition: Any, *, is_of_trace: bool = False) -> tuple[str, str, obj
 def _operand(name: str, value: object) -> object:
     if hasattr(value, "item") and not isinstance(value, (list, tuple)):
         value = value.item()  # a numpy scalar
-    if _columns.kind_of(name) != "time" or value is None:
+    kind = kind_of(name)
+    if kind not in ("time", "instant") or value is None:
         return os.fspath(value) if isinstance(value, os.PathLike) else value
     if isinstance(value, str):
         try:
@@ -60,12 +59,12 @@ def _operand(name: str, value: object) -> object:
             raise ValueError(f"{name} expects a time in ISO 8601, got {value!r}") from None
     if not isinstance(value, datetime):
         raise TypeError(f"{name} expects a datetime, got {value!r}")
-    is_instant = name.endswith(_columns.UTC) or name == _columns.SAVED_AT
+    is_instant = kind == "instant"
     if is_instant and value.tzinfo is None:
         raise ValueError(f"{name} expects a time with a zone, got {value}")
     if not is_instant and value.tzinfo is not None:
         raise ValueError(
-            f"{name} expects a local time without a zone, got {value}; compare {name}{_columns.UTC} with it"
+            f"{name} expects a local time without a zone, got {value}; compare {name}.utc with it"
         )
     naive = value.astimezone(timezone.utc).replace(tzinfo=None) if is_instant else value
     return (naive - _EPOCH) // _MICROSECOND

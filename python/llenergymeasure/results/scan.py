@@ -281,7 +281,7 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
     scan = _store.Scan(
         root,
         _columns.RECORD_SCHEMA(),
-        _columns.all_columns() if columns is None else _columns.find_columns(columns),
+        _columns.all_columns() if columns is None else _columns.check_names(columns),
         [_conditions.checked(condition) for condition in _conditions.listed(where)],
         batch_size=batch_size,
         strict=_is_strict(on_error),
@@ -307,9 +307,7 @@ def scan_traces(  # noqa: PLR0913 - the parameters of the method
     for condition in _conditions.listed(where):
         name = condition[0] if isinstance(condition, (tuple, list)) and condition else None
         is_of_trace = isinstance(name, str) and _is_of_trace(name, names)
-        (of_traces if is_of_trace else of_records).append(
-            _conditions.checked(condition, is_of_trace=is_of_trace)
-        )
+        (of_traces if is_of_trace else of_records).append(_conditions.checked(condition))
     record, strict, most = _columns.RECORD_SCHEMA(), _is_strict(on_error), max_bytes(limit)
     scan = _store.Traces(root, record, names, of_records, of_traces, strict=strict, max_bytes=most)
     return Scan(root, scan, on_error, progress)

@@ -41,7 +41,7 @@ mod _store {
     #[pymodule_export]
     use crate::save::{claim, directory_name, replace, save};
     #[pymodule_export]
-    use crate::scan::{Scan, Traces};
+    use crate::scan::{Scan, Traces, columns, find_columns};
     #[pymodule_export]
     use crate::timeseries::{Timeseries, read_timeseries, write_timeseries};
 

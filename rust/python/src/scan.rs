@@ -108,6 +108,20 @@ impl Traces {
     }
 }
 
+/// Return the columns of a schema in order: name, type, and True for a column in a list of objects.
+#[pyfunction]
+pub fn columns(record: &str) -> PyResult<Vec<(String, &'static str, bool)>> {
+    let schema = schema_of(record)?;
+    Ok(schema.columns().map(|(name, kind, listed)| (name.to_owned(), kind, listed)).collect())
+}
+
+/// Return the columns that names stand for; an error also suggests `aliases`.
+#[pyfunction]
+pub fn find_columns(record: &str, names: Vec<String>, aliases: Vec<String>) -> PyResult<Vec<String>> {
+    let found = schema_of(record)?.find_columns(&names, &aliases);
+    found.map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
 /// Parse the schema of a record.
 pub fn schema_of(record: &str) -> PyResult<RecordSchema> {
     RecordSchema::from_json(record).map_err(|error| PyValueError::new_err(error.to_string()))

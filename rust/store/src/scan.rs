@@ -17,6 +17,7 @@ pub(crate) mod fuzzed;
 mod inference;
 mod json_type;
 mod keys;
+mod names;
 mod plan;
 mod reader;
 mod record;

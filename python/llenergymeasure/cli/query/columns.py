@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from llenergymeasure.results._columns import CONFIG, find_columns
@@ -46,16 +45,7 @@ def column_of(name: str) -> str:
         return f"{CONFIG}.{name.removeprefix(_CONFIG)}"
     if name in _SHORT:
         return _SHORT[name]
-    try:
-        find_columns([name])
-    except ValueError as error:
-        close = difflib.get_close_matches(name, _SHORT, n=2)
-        if not close:
-            raise
-        known = str(error).partition("; there is ")[2]
-        raise ValueError(
-            f"there is no column {name!r}; there is {', '.join([*close, *filter(None, [known])])}"
-        ) from None
+    find_columns([name], aliases=_SHORT)
     return name
 
 

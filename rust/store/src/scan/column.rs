@@ -25,9 +25,9 @@ pub(super) enum ColumnSource {
     Path,
     HasTimeseries,
     SavedAt,
-    /// A field, by the index of its value in a row.
+    /// A field, by the index of its value in a row; in a schema, by the index of its column.
     Field(usize),
-    /// The instant of a time, by the index of its value in a row.
+    /// The instant of a time, by the same index.
     Instant(usize),
     /// A key of the configuration, by its index among the requested keys.
     ConfigKey(usize),
@@ -35,7 +35,7 @@ pub(super) enum ColumnSource {
     WholeConfig,
 }
 
-/// A column that was requested, or that a condition needs.
+/// A column of a schema, or one that a scan reads.
 #[derive(Debug, Clone)]
 pub(super) struct Column {
     pub name: String,
@@ -47,6 +47,11 @@ pub(super) struct Column {
 }
 
 impl Column {
+    /// Return a column that is not in a list of objects.
+    pub fn scalar(name: &str, source: ColumnSource, field_type: FieldType, nullable: bool) -> Self {
+        Self { name: name.to_owned(), source, field_type, nullable, listed: false }
+    }
+
     /// Return the Arrow type of a column that is not of the configuration.
     pub fn data_type(&self) -> DataType {
         let is_utc = matches!(self.source, ColumnSource::Instant(_) | ColumnSource::SavedAt);
@@ -61,6 +66,14 @@ impl Column {
             _ => DataType::Utf8,
         };
         if self.listed { list_of(item) } else { item }
+    }
+
+    /// Return the name of the type; a time in UTC is an instant.
+    pub fn type_name(&self) -> &'static str {
+        match self.source {
+            ColumnSource::Instant(_) | ColumnSource::SavedAt => "instant",
+            _ => self.field_type.name(),
+        }
     }
 
     pub fn is_config(&self) -> bool {

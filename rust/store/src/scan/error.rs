@@ -30,9 +30,17 @@ pub enum ScanError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// No field has this name.
-    #[error("there is no column {0}")]
-    UnknownColumn(String),
+    /// No column has this name; similar names.
+    #[error("there is no column '{}'{}", .0.escape_debug(), hint(.1))]
+    UnknownColumn(String, Vec<String>),
+    /// A column contains another one.
+    #[error("{0} and {1} cannot be in one scan: the first contains the second; choose one")]
+    Overlap(String, String),
+    /// A condition names an object; its first column.
+    #[error(
+        "a condition expects a column of single values, got the object {0}; use one of its columns, such as {1}"
+    )]
+    ObjectCondition(String, String),
     /// A column of the configuration has an invalid name.
     #[error("{0:?} is not the name of a key; join keys with dots, and quote a key that has a dot")]
     InvalidKey(String),
@@ -70,6 +78,10 @@ pub enum PlanError {
         /// Its type in another.
         other: DataType,
     },
+}
+
+fn hint(similar: &[String]) -> String {
+    if similar.is_empty() { String::new() } else { format!("; there is {}", similar.join(", ")) }
 }
 
 /// The error of a record or power trace that is not a row, or of a directory that cannot be read.

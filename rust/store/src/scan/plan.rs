@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::column::{CONFIG, Column, ColumnSource, HAS_TIMESERIES, PATH, SAVED_AT, UTC};
+use super::column::{Column, ColumnSource};
 use super::error::PlanError;
 use super::filter::{Condition, Filter};
 use super::keys::ConfigKeys;
-use super::schema::{FieldSchema, FieldType, RecordSchema};
+use super::names::config_key;
+use super::schema::{FieldSchema, FieldType, RecordSchema, path_of};
 use crate::load::Limit;
 
 const VERSION: &str = "schema_version";
@@ -69,14 +70,6 @@ pub(crate) struct Plan {
     pub(super) limit: Limit,
 }
 
-/// A value that the plan keeps.
-struct PlannedValue {
-    path: String,
-    field_type: FieldType,
-    nullable: bool,
-    listed: bool,
-}
-
 impl Plan {
     /// Resolve the names of columns and conditions.
     ///
@@ -89,13 +82,12 @@ impl Plan {
         conditions: Vec<Condition>,
         limit: Limit,
     ) -> Result<Self, PlanError> {
-        let mut planner = Planner { values: Vec::new(), keys: ConfigKeys::default() };
-        let names: Vec<&str> =
-            columns.iter().map(String::as_str).chain(conditions.iter().map(|c| c.column.as_str())).collect();
-        let record = planner.object(&schema.fields, "", Inherited::default(), &|path| {
-            path == VERSION || names.iter().any(|name| *name == path || name.strip_suffix(UTC) == Some(path))
-        });
-        let columns = columns.iter().map(|name| planner.column(name)).collect::<Result<Vec<Column>, _>>()?;
+        let columns = schema.find_columns(columns, &[])?;
+        let mut planner =
+            Planner { schema, requested: Vec::new(), values: Vec::new(), keys: ConfigKeys::default() };
+        planner.request(VERSION);
+        columns.iter().chain(conditions.iter().map(|c| &c.column)).for_each(|name| planner.request(name));
+        let record = planner.object(&schema.fields, "");
         let filters = conditions
             .into_iter()
             .map(|condition| {
@@ -103,11 +95,12 @@ impl Plan {
                 condition.check(&column)
             })
             .collect::<Result<Vec<Filter>, _>>()?;
+        let columns = columns.iter().map(|name| planner.column(name)).collect::<Result<Vec<Column>, _>>()?;
         let mut sources =
             columns.iter().map(|column| &column.source).chain(filters.iter().map(|filter| &filter.source));
         Ok(Self {
             version: schema.version.clone(),
-            version_index: planner.find(VERSION).ok_or_else(|| PlanError::UnknownColumn(VERSION.into()))?,
+            version_index: planner.find(VERSION).ok_or_else(|| schema.unknown(VERSION, &[]))?,
             timeseries_index: planner.find(TIMESERIES),
             width: planner.values.len(),
             needs_path: sources.any(|source| *source == ColumnSource::Path),
@@ -120,50 +113,45 @@ impl Plan {
     }
 }
 
-/// The properties that a field takes over from the objects around it.
-#[derive(Clone, Copy, Default)]
-struct Inherited {
-    nullable: bool,
-    listed: bool,
-}
-
-struct Planner {
-    values: Vec<PlannedValue>,
+struct Planner<'s> {
+    schema: &'s RecordSchema,
+    /// The fields to keep, by the indexes of their columns in the schema.
+    requested: Vec<usize>,
+    /// The kept fields, in the order of their values.
+    values: Vec<usize>,
     keys: ConfigKeys,
 }
 
-impl Planner {
-    fn object(
-        &mut self,
-        fields: &[FieldSchema],
-        above: &str,
-        inherited: Inherited,
-        is_requested: &dyn Fn(&str) -> bool,
-    ) -> ObjectPlan {
+impl Planner<'_> {
+    fn request(&mut self, name: &str) {
+        if let Some(ColumnSource::Field(index) | ColumnSource::Instant(index)) =
+            self.schema.column(name).map(|column| &column.source)
+        {
+            self.requested.push(*index);
+        }
+    }
+
+    fn object(&mut self, fields: &[FieldSchema], above: &str) -> ObjectPlan {
+        let schema = self.schema;
         let fields = fields.iter().map(|field| {
-            let path = if above.is_empty() { field.name.clone() } else { format!("{above}.{}", field.name) };
+            let path = path_of(above, &field.name);
             let before = self.values.len();
-            let inherited = Inherited { nullable: inherited.nullable || field.nullable, ..inherited };
-            let listed = inherited.listed;
-            let action = match &field.field_type {
-                FieldType::Config if above.is_empty() => FieldAction::Config,
-                FieldType::Objects(_) if is_requested(&path) => self.keep(&path, FieldType::Json, inherited),
-                FieldType::Objects(below) if !listed => {
-                    let inherited = Inherited { listed: true, ..inherited };
-                    match self.object(below, &path, inherited, is_requested) {
+            let columns = &schema.columns;
+            let requested = self.requested.iter().copied().find(|&index| columns[index].name == path);
+            let action = match (requested, &field.field_type) {
+                (Some(index), _) => {
+                    self.values.push(index);
+                    FieldAction::Keep { index: before, field_type: columns[index].field_type.clone() }
+                }
+                (None, FieldType::Config) if above.is_empty() => FieldAction::Config,
+                (None, FieldType::Object(below) | FieldType::Objects(below)) => {
+                    match (self.object(below, &path), &field.field_type) {
                         _ if self.values.len() == before => FieldAction::Skip,
-                        object => FieldAction::Objects(object),
+                        (object, FieldType::Object(_)) => FieldAction::Object(object),
+                        (object, _) => FieldAction::Objects(object),
                     }
                 }
-                FieldType::Object(below) => match self.object(below, &path, inherited, is_requested) {
-                    _ if self.values.len() == before => FieldAction::Skip,
-                    object => FieldAction::Object(object),
-                },
-                FieldType::Config | FieldType::Floats | FieldType::Texts if listed && is_requested(&path) => {
-                    self.keep(&path, FieldType::Json, inherited)
-                }
-                field_type if is_requested(&path) => self.keep(&path, field_type.clone(), inherited),
-                _ => FieldAction::Skip,
+                (None, _) => FieldAction::Skip,
             };
             FieldPlan {
                 name: field.name.clone().into(),
@@ -177,51 +165,34 @@ impl Planner {
         ObjectPlan { fields: fields.collect() }
     }
 
-    fn keep(&mut self, path: &str, field_type: FieldType, inherited: Inherited) -> FieldAction {
-        let index = self.values.len();
-        let Inherited { nullable, listed } = inherited;
-        let value = PlannedValue { path: path.to_owned(), field_type: field_type.clone(), nullable, listed };
-        self.values.push(value);
-        FieldAction::Keep { index, field_type }
+    /// Return the index of a field's value in a row.
+    fn find(&self, name: &str) -> Option<usize> {
+        self.find_value(self.schema.columns.iter().position(|column| column.name == name)?)
     }
 
-    fn find(&self, path: &str) -> Option<usize> {
-        self.values.iter().position(|value| value.path == path)
+    fn find_value(&self, column: usize) -> Option<usize> {
+        self.values.iter().position(|&other| other == column)
     }
 
     fn column(&mut self, name: &str) -> Result<Column, PlanError> {
-        let column = |source, field_type, nullable| Column {
-            name: name.to_owned(),
-            source,
-            field_type,
-            nullable,
-            listed: false,
-        };
-        if let Some(key) = name.strip_prefix(CONFIG).and_then(|rest| rest.strip_prefix('.')) {
-            return Ok(column(ColumnSource::ConfigKey(self.keys.request(key)?), FieldType::Json, true));
+        if let Some(key) = config_key(name) {
+            let source = ColumnSource::ConfigKey(self.keys.request(key)?);
+            return Ok(Column::scalar(name, source, FieldType::Json, true));
         }
-        let instant = || {
-            let index = self.find(name.strip_suffix(UTC)?)?;
-            let PlannedValue { field_type, listed, .. } = &self.values[index];
-            (*field_type == FieldType::Time && !listed).then_some(index)
+        let Some(column) = self.schema.column(name) else {
+            let below = self.schema.resolve(name, &[])?.into_iter().next().unwrap_or_default();
+            return Err(PlanError::ObjectCondition(name.to_owned(), below.to_owned()));
         };
-        Ok(match name {
-            PATH => column(ColumnSource::Path, FieldType::Text, false),
-            HAS_TIMESERIES => column(ColumnSource::HasTimeseries, FieldType::Bool, false),
-            SAVED_AT => column(ColumnSource::SavedAt, FieldType::Time, true),
-            CONFIG => {
-                self.keys.request_all();
-                column(ColumnSource::WholeConfig, FieldType::Json, true)
-            }
-            _ => match (self.find(name), instant()) {
-                (Some(index), _) => {
-                    let PlannedValue { field_type, nullable, listed, .. } = &self.values[index];
-                    let column = column(ColumnSource::Field(index), field_type.clone(), *nullable);
-                    Column { listed: *listed, ..column }
-                }
-                (None, Some(index)) => column(ColumnSource::Instant(index), FieldType::Time, true),
-                (None, None) => return Err(PlanError::UnknownColumn(name.to_owned())),
-            },
-        })
+        // A field without a value lies in a list that is kept as one column.
+        let value = |index| self.find_value(index).ok_or_else(|| PlanError::NotScalar(name.to_owned()));
+        let source = match &column.source {
+            ColumnSource::Field(index) => ColumnSource::Field(value(*index)?),
+            ColumnSource::Instant(index) => ColumnSource::Instant(value(*index)?),
+            other => other.clone(),
+        };
+        if source == ColumnSource::WholeConfig {
+            self.keys.request_all();
+        }
+        Ok(Column { source, ..column.clone() })
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::column::{Column, ColumnSource, HAS_TIMESERIES, PATH, SAVED_AT, UTC};
+
 const VERSION: &str = "schema_version";
 /// Maximum fields of an object: a bit each records which of them occurred.
 const MAX_FIELDS: usize = u64::BITS as usize;
@@ -31,6 +33,26 @@ pub(super) enum FieldType {
     Objects(Vec<FieldSchema>),
 }
 
+/// The types without fields, by their names.
+const TYPES: [(&str, FieldType); 9] = [
+    ("bool", FieldType::Bool),
+    ("int", FieldType::Int),
+    ("float", FieldType::Float),
+    ("text", FieldType::Text),
+    ("time", FieldType::Time),
+    ("floats", FieldType::Floats),
+    ("texts", FieldType::Texts),
+    ("json", FieldType::Json),
+    ("config", FieldType::Config),
+];
+
+impl FieldType {
+    /// Return the name of a type without fields.
+    pub fn name(&self) -> &'static str {
+        TYPES.iter().find(|(_, field_type)| field_type == self).map_or("object", |(name, _)| name)
+    }
+}
+
 /// A field of an object.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FieldSchema {
@@ -45,6 +67,8 @@ pub(super) struct FieldSchema {
 #[derive(Debug, Clone)]
 pub struct RecordSchema {
     pub(super) fields: Vec<FieldSchema>,
+    /// The columns of a table of records, in order.
+    pub(super) columns: Vec<Column>,
     pub(super) version: String,
 }
 
@@ -81,7 +105,48 @@ impl RecordSchema {
             .and_then(Value::as_str)
             .ok_or(SchemaError::Form { expected: "schema_version with a default" })?
             .to_owned();
-        Ok(Self { fields, version })
+        let mut columns = vec![Column::scalar(PATH, ColumnSource::Path, FieldType::Text, false)];
+        add_columns(&mut columns, &fields, "", false, false);
+        columns.push(Column::scalar(HAS_TIMESERIES, ColumnSource::HasTimeseries, FieldType::Bool, false));
+        columns.push(Column::scalar(SAVED_AT, ColumnSource::SavedAt, FieldType::Time, true));
+        Ok(Self { fields, columns, version })
+    }
+}
+
+/// Return the dotted path of a field of an object.
+pub(super) fn path_of(above: &str, name: &str) -> String {
+    if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") }
+}
+
+fn add_columns(columns: &mut Vec<Column>, fields: &[FieldSchema], above: &str, nullable: bool, listed: bool) {
+    for field in fields {
+        let (name, nullable) = (path_of(above, &field.name), nullable || field.nullable);
+        let field_type = match &field.field_type {
+            FieldType::Object(below) => {
+                add_columns(columns, below, &name, nullable, listed);
+                continue;
+            }
+            FieldType::Objects(_) => FieldType::Json,
+            FieldType::Config | FieldType::Floats | FieldType::Texts if listed => FieldType::Json,
+            other => other.clone(),
+        };
+        let index = columns.len();
+        let source = match field_type {
+            FieldType::Config if above.is_empty() => ColumnSource::WholeConfig,
+            _ => ColumnSource::Field(index),
+        };
+        let column = Column::scalar(&name, source, field_type, nullable);
+        let has_instant = column.field_type == FieldType::Time && !listed;
+        columns.push(Column { listed, ..column });
+        if has_instant {
+            let source = ColumnSource::Instant(index);
+            columns.push(Column::scalar(&(name.clone() + UTC), source, FieldType::Time, true));
+        }
+        if let FieldType::Objects(below) = &field.field_type
+            && !listed
+        {
+            add_columns(columns, below, &name, nullable, true);
+        }
     }
 }
 
@@ -99,18 +164,12 @@ fn parse_field(value: &Value) -> Result<FieldSchema, SchemaError> {
         |key: &str, expected| object.get(key).and_then(Value::as_str).ok_or(SchemaError::Form { expected });
     let below = |object: &Map<String, Value>| parse_fields(object.get("fields").unwrap_or(&Value::Null));
     let field_type = match text("kind", "a field with a kind")? {
-        "bool" => FieldType::Bool,
-        "int" => FieldType::Int,
-        "float" => FieldType::Float,
-        "text" => FieldType::Text,
-        "time" => FieldType::Time,
-        "floats" => FieldType::Floats,
-        "texts" => FieldType::Texts,
-        "json" => FieldType::Json,
-        "config" => FieldType::Config,
         "object" => FieldType::Object(below(object)?),
         "objects" => FieldType::Objects(below(object)?),
-        other => return Err(SchemaError::UnknownType(other.to_owned())),
+        other => TYPES
+            .into_iter()
+            .find_map(|(name, field_type)| (name == other).then_some(field_type))
+            .ok_or_else(|| SchemaError::UnknownType(other.to_owned()))?,
     };
     Ok(FieldSchema {
         name: text("name", "a field with a name")?.to_owned(),
