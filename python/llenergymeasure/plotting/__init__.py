@@ -11,8 +11,8 @@ and renderer. The functions need matplotlib: `pip install 'llenergymeasure-store
 
 from __future__ import annotations
 
-from llenergymeasure.plotting._figure import render
 from llenergymeasure.plotting._pareto import plot_pareto
 from llenergymeasure.plotting._power import plot_power
+from llenergymeasure.plotting._render import render
 
 __all__ = ["plot_pareto", "plot_power", "render"]

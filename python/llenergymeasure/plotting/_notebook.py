@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from llenergymeasure.plotting._figure import render
+from llenergymeasure.plotting._render import render
 
 __all__ = ["NotebookFigure"]
 

@@ -14,9 +14,9 @@ from llenergymeasure.plotting._figure import (
     set_scales,
     set_title,
     shown,
-    style,
 )
 from llenergymeasure.plotting._points import COLUMNS, OTHER, ParetoPoints
+from llenergymeasure.plotting._render import style
 from llenergymeasure.results.store import ResultStore
 
 if TYPE_CHECKING:

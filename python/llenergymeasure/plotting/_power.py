@@ -16,8 +16,8 @@ from llenergymeasure.plotting._figure import (
     set_plain,
     set_title,
     shown,
-    style,
 )
+from llenergymeasure.plotting._render import style
 from llenergymeasure.results.stored import StoredResult
 from llenergymeasure.results.timeseries import Timeseries, read_timeseries
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from llenergymeasure._format import printable
 from llenergymeasure.cli.errors import CommandError, UsageError
 from llenergymeasure.cli.terminal.stream import ERR
-from llenergymeasure.plotting._figure import require_matplotlib
+from llenergymeasure.plotting._render import require_matplotlib
 from llenergymeasure.results.persistence import _atomic_write
 
 

@@ -13,8 +13,8 @@ from llenergymeasure.plotting._figure import (
     new_figure,
     set_plain,
     set_title,
-    style,
 )
+from llenergymeasure.plotting._render import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
