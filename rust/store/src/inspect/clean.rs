@@ -190,15 +190,10 @@ impl Cleaner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::testing::{names, put};
     use std::fs;
 
     const NAME: &str = "gpt2_pytorch_2026-02-18T14-30";
-
-    fn put(root: &Path, path: &str, content: &[u8]) {
-        let path = root.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
 
     fn cleaned(root: &Path, seconds: u64, dry: bool) -> Vec<(String, Outcome)> {
         let options = CleanOptions { older_than: Duration::from_secs(seconds), dry_run: dry };
@@ -207,14 +202,6 @@ mod tests {
             .into_iter()
             .map(|left| (left.directory.to_str().unwrap().to_owned(), left.outcome))
             .collect()
-    }
-
-    fn names(root: &Path) -> Vec<String> {
-        let entries = fs::read_dir(root).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Contents {
             _ => return None,
         };
         Some(match self.unknown() {
-            Some(other) => format!("{left}, beside {}, which no save makes", other.display()),
+            Some(other) => format!("{left}, next to {}, which no save creates", other.display()),
             None => left.to_owned(),
         })
     }

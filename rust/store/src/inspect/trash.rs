@@ -149,21 +149,7 @@ pub(super) fn has_record(dir: &Dir) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-    use std::path::Path;
-
-    fn put(root: &Path, path: &str, content: &[u8]) {
-        fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
-        fs::write(root.join(path), content).unwrap();
-    }
-
-    fn names(root: &Path) -> Vec<String> {
-        let entries = fs::read_dir(root).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
+    use crate::inspect::testing::{names, put};
 
     #[test]
     fn remove_with_new_record_puts_it_back() {

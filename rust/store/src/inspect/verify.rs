@@ -308,6 +308,7 @@ pub(crate) fn reason_of(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::testing::put;
     use std::fs;
 
     const NAME: &str = "gpt2_pytorch_2026-02-18T14-30";
@@ -322,12 +323,6 @@ mod tests {
             found.extend(batch.findings.into_iter().map(found_of));
         }
         (complete, found)
-    }
-
-    fn put(root: &Path, path: &str, content: &[u8]) {
-        let path = root.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
     }
 
     #[test]
