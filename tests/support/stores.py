@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from llenergymeasure import ResultStore
+from llenergymeasure import ExperimentResult, ResultStore
 
 FLUSH_METHODS = [None, "fsync", "syncfs"]
 """The default, and every flush method of saves that share flushes."""
@@ -17,6 +17,11 @@ def open_store(root: Path, flush_method: str | None = None) -> ResultStore:
     store = ResultStore(root)
     store._flush_method = flush_method
     return store
+
+
+def save_each(store: ResultStore, *results: ExperimentResult) -> list[Path]:
+    """Save results one by one, without flushes, and return the paths of their records."""
+    return [store.save(result, durable=False) for result in results]
 
 
 def count_unfinished(futures: list[Future[Path]]) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import textwrap
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from llenergymeasure import ExperimentResult, ResultStore
-from support.processes import HANG, run_script
+from support.processes import HANG, run_script, store_threads, wait_until
 
 # A busy machine draws and runs examples slowly.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -168,6 +169,20 @@ def plant(tmp_path: Path, text: str) -> Callable[..., None]:
             (place / "result.json").write_bytes(text.encode() if content is None else content)
 
     return plant
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ResultStore:
+    """Return a store whose root does not exist yet."""
+    return ResultStore(tmp_path / "out")
+
+
+@pytest.fixture
+def no_thread_survives() -> Iterator[None]:
+    """Check that the threads of every writer end with its test."""
+    yield
+    gc.collect()
+    wait_until(lambda: store_threads() == [])
 
 
 @pytest.fixture

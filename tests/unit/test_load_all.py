@@ -8,7 +8,6 @@ import math
 import os
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,22 +23,14 @@ from llenergymeasure import (
 from llenergymeasure.domain.experiment import compute_measurement_config_hash
 from llenergymeasure.results.store import StoredResult
 from support.results import make_power_trace
+from support.stores import save_each
 
 Make = Callable[..., ExperimentResult]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "out")
-
-
-def save(store: ResultStore, *results: ExperimentResult) -> list[Path]:
-    return [store.save(result, durable=False) for result in results]
-
-
 def test_load_all_sorts_results_by_path(make_result: Make, store: ResultStore) -> None:
     results = [make_result(experiment_id=f"{n}", total_energy_j=math.pi * n) for n in range(150)]
-    paths = save(store, *results)
+    paths = save_each(store, *results)
     by_path = dict(zip(paths, results, strict=True))
     expected = [by_path[path] for path in sorted(paths)]
     assert store.load_all() == list(store.iter_results()) == expected
@@ -54,7 +45,7 @@ def test_load_all_with_unnamed_sidecar_fills_in_its_name(make_result: Make, stor
 
 
 def test_load_all_with_missing_sidecars_warns_once(make_result: Make, store: ResultStore) -> None:
-    save(store, *(make_result(timeseries="trace.parquet") for _ in range(3)), make_result())
+    save_each(store, *(make_result(timeseries="trace.parquet") for _ in range(3)), make_result())
     with pytest.warns(UserWarning, match="3 sidecars are missing; the first: Timeseries sidecar") as caught:
         assert len(store.load_all()) == 4
     assert len(caught) == 1
@@ -76,7 +67,7 @@ def test_load_all_with_missing_sidecars_warns_once(make_result: Make, store: Res
 def test_load_all_with_invalid_record_raises_or_skips_it(
     make_result: Make, store: ResultStore, change: Callable[[str], str], error: type[Exception]
 ) -> None:
-    paths = save(store, *(make_result(experiment_id=f"{n}") for n in range(3)))
+    paths = save_each(store, *(make_result(experiment_id=f"{n}") for n in range(3)))
     paths[1].write_text(change(paths[1].read_text()))
     with pytest.raises(error, match=str(paths[1])):
         store.load_all()
@@ -85,7 +76,7 @@ def test_load_all_with_invalid_record_raises_or_skips_it(
 
 
 def test_load_all_with_unreadable_record_names_it(make_result: Make, store: ResultStore) -> None:
-    (path,) = save(store, make_result())
+    (path,) = save_each(store, make_result())
     path.unlink()
     path.mkdir()
     with pytest.raises(IsADirectoryError, match=str(path)):
@@ -93,7 +84,7 @@ def test_load_all_with_unreadable_record_names_it(make_result: Make, store: Resu
 
 
 def test_load_all_restores_the_garbage_collector(make_result: Make, store: ResultStore) -> None:
-    (path,) = save(store, make_result())
+    (path,) = save_each(store, make_result())
     for enabled in (True, False):
         (gc.enable if enabled else gc.disable)()
         try:
@@ -108,7 +99,7 @@ def test_load_all_restores_the_garbage_collector(make_result: Make, store: Resul
 
 
 def test_close_iter_results_early_ends_it(make_result: Make, store: ResultStore) -> None:
-    save(store, *(make_result() for _ in range(20)))
+    save_each(store, *(make_result() for _ in range(20)))
     results = store.iter_results()
     next(results)
     results.close()  # type: ignore[attr-defined]
@@ -132,7 +123,9 @@ def test_missing_returns_configurations_without_results(make_result: Make, store
     assert store.completed() == set()
     assert store.missing(configs) == configs
     hashes = [compute_measurement_config_hash(config) for config in configs]
-    save(store, *(make_result(measurement_config_hash=value) for value in (hashes[1], hashes[1], hashes[3])))
+    save_each(
+        store, *(make_result(measurement_config_hash=value) for value in (hashes[1], hashes[1], hashes[3]))
+    )
     assert store.completed() == {hashes[1], hashes[3]}
     assert store.missing(config for config in configs) == [configs[0], configs[2]]
     assert store.missing([]) == []
@@ -142,7 +135,7 @@ def test_missing_with_truncated_record_returns_its_configuration(
     make_result: Make, store: ResultStore
 ) -> None:
     config = {"model": "gpt2"}
-    (path,) = save(store, make_result(measurement_config_hash=compute_measurement_config_hash(config)))
+    (path,) = save_each(store, make_result(measurement_config_hash=compute_measurement_config_hash(config)))
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.warns(UserWarning, match="1 file was skipped"):
         assert store.missing([config]) == [config]
@@ -169,7 +162,7 @@ def test_missing_with_truncated_record_returns_its_configuration(
 def test_completed_counts_the_records_that_a_scan_accepts(
     make_result: Make, store: ResultStore, change: Callable[[str], str], *, counts: bool
 ) -> None:
-    (path,) = save(store, make_result(effective_config={"model": {"a": {}}}))
+    (path,) = save_each(store, make_result(effective_config={"model": {"a": {}}}))
     path.write_text(change(path.read_text()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -179,7 +172,7 @@ def test_completed_counts_the_records_that_a_scan_accepts(
 
 
 def test_completed_ignores_records_truncated_anywhere(make_result: Make, store: ResultStore) -> None:
-    (path,) = save(store, make_result())
+    (path,) = save_each(store, make_result())
     complete = path.read_bytes()
     for place in range(1, len(complete), 7):
         path.write_bytes(complete[:-place])
@@ -206,7 +199,7 @@ def test_iterate_store_yields_stored_results_that_load_on_demand(
 def test_load_all_with_directory_name_that_is_not_utf8_works_without_paths(
     make_result: Make, store: ResultStore
 ) -> None:
-    (path,) = save(store, make_result(measurement_config_hash="f" * 16))
+    (path,) = save_each(store, make_result(measurement_config_hash="f" * 16))
     try:
         os.rename(path.parent, os.fsencode(store.root) + b"/\xff")  # noqa: PTH104 - no name for pathlib
     except OSError:

@@ -6,23 +6,13 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from llenergymeasure import (
     ExperimentResult,
     ResultStore,
 )
+from support.stores import save_each
 
 Make = Callable[..., ExperimentResult]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "out")
-
-
-def save(store: ResultStore, *results: ExperimentResult) -> list[Path]:
-    return [store.save(result, durable=False) for result in results]
 
 
 def test_repr_store_summarises_its_results(make_result: Make, store: ResultStore, tmp_path: Path) -> None:
@@ -30,9 +20,9 @@ def test_repr_store_summarises_its_results(make_result: Make, store: ResultStore
     tmp_path.joinpath("out").mkdir()
     assert repr(store).endswith(": no results yet>")
     config = {"model": "<b>gpt2</b>"}
-    save(store, make_result(effective_config=config, total_energy_j=1500.0))
+    save_each(store, make_result(effective_config=config, total_energy_j=1500.0))
     assert repr(store).endswith(": 1 result, 1 model, pytorch, 1.5 kJ, 2026-02-18>")
-    save(store, make_result(backend="vllm", total_energy_j=math.nan), make_result(total_energy_j=2e6))
+    save_each(store, make_result(backend="vllm", total_energy_j=math.nan), make_result(total_energy_j=2e6))
     (tmp_path / "out" / "torn").mkdir()
     (tmp_path / "out" / "torn" / "result.json").touch()
     assert repr(store).endswith(": 3 results, 2 models, pytorch, vllm, 2 MJ, 2026-02-18, 1 unreadable>")

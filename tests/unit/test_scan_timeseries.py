@@ -18,17 +18,9 @@ from llenergymeasure import (
     ResultStore,
 )
 from support.results import make_power_trace
+from support.stores import save_each
 
 Make = Callable[..., ExperimentResult]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "out")
-
-
-def save(store: ResultStore, *results: ExperimentResult) -> list[Path]:
-    return [store.save(result, durable=False) for result in results]
 
 
 def test_scan_timeseries_returns_all_traces_as_one_table(make_result: Make, store: ResultStore) -> None:
@@ -135,7 +127,7 @@ def test_scan_timeseries_with_damaged_sidecar_reports_its_path(make_result: Make
 
 
 def test_scan_timeseries_without_traces_returns_no_rows(make_result: Make, store: ResultStore) -> None:
-    save(store, make_result())
+    save_each(store, make_result())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert store.scan_timeseries(["path", "power_w"]).to_pydict() == {"path": [], "power_w": []}

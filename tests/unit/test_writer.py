@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import gc
 import logging
 import os
 import shutil
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,25 +23,14 @@ from llenergymeasure import (
     SidecarError,
 )
 from llenergymeasure.results.writer import Writer
-from support.processes import HANG, store_threads, wait_until
+from support.processes import HANG
 from support.results import ids, make_results, make_trace
 from support.stores import FLUSH_METHODS, count_unfinished
 from support.trees import load_saved_ids
 
+pytestmark = pytest.mark.usefixtures("no_thread_survives")
+
 Make = Callable[..., ExperimentResult]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "out")
-
-
-@pytest.fixture(autouse=True)
-def _check_no_thread_survives() -> Iterator[None]:
-    """Check that the threads of every writer end with its test."""
-    yield
-    gc.collect()
-    wait_until(lambda: store_threads() == [])
 
 
 @pytest.mark.parametrize("durable", [True, False])

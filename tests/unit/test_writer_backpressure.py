@@ -24,18 +24,7 @@ from support.results import ids, make_results
 from support.stores import count_unfinished
 from support.trees import load_saved_ids
 
-
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "out")
-
-
-@pytest.fixture(autouse=True)
-def _check_no_thread_survives() -> Iterator[None]:
-    """Check that the threads of every writer end with its test."""
-    yield
-    gc.collect()
-    wait_until(lambda: store_threads() == [])
+pytestmark = pytest.mark.usefixtures("no_thread_survives")
 
 
 class Interrupting:

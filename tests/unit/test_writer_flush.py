@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,20 +25,9 @@ from support.results import ids, make_results
 from support.stores import count_unfinished
 from support.trees import load_saved_ids
 
+pytestmark = pytest.mark.usefixtures("no_thread_survives")
+
 Make = Callable[..., ExperimentResult]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "out")
-
-
-@pytest.fixture(autouse=True)
-def _check_no_thread_survives() -> Iterator[None]:
-    """Check that the threads of every writer end with its test."""
-    yield
-    gc.collect()
-    wait_until(lambda: store_threads() == [])
 
 
 @pytest.mark.parametrize("wait", [Writer.flush, Writer.close])
