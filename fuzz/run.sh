@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run each fuzz target for a number of seconds, on the corpus and the kept crashes first.
+# Run each fuzz target for a number of seconds, on the corpus and the kept crashes first; 0 only compiles them.
 # An input that crashes a target is kept in fuzz/crashes/; an input that only adds coverage goes to .make/fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,6 +26,7 @@ export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 
 "$fuzz" build --dev --sanitizer "$sanitizer"
+if [ "$seconds" = 0 ]; then exit 0; fi
 # The limit turns an excessive allocation into a crash. A sanitizer reserves more address space than the limit.
 if [ "$sanitizer" = none ]; then ulimit -v 4194304; fi
 for target in name footer projection scan; do
