@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from llenergymeasure import _store
+from llenergymeasure.domain._origin import mark_loaded
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.errors import ResultCorruptError, ResultError, SchemaVersionError
 from llenergymeasure.results._limit import max_bytes
@@ -114,6 +115,7 @@ def _validate(
         result = ExperimentResult.model_validate_json(content)
     except ValidationError as error:
         raise _reading_error(file, content, error) from None
+    mark_loaded(result, file)
     if result.timeseries is None:
         return (result.model_copy(update={"timeseries": _store.SIDECAR}) if has_sidecar else result), None
     problem = None if missing_sidecar == "ignore" else _store.missing_sidecar(file, result.timeseries)
