@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Literal, NamedTuple
 
+from llenergymeasure._escape import escape
+
 ABSENT = "-"
 DIGITS = 4
 
@@ -28,15 +30,8 @@ _PLAIN = (1e-4, 1e9)
 
 
 def printable(text: str) -> str:
-    r"""Return text on one line that cannot steer a terminal: control characters as `\n`, `\x1b`, ..."""
-    if text.isprintable():
-        return text
-    return "".join(mark if mark.isprintable() else _escape(mark) for mark in text)
-
-
-def _escape(mark: str) -> str:
-    is_raw_byte = "\udc80" <= mark <= "\udcff"
-    return mark if is_raw_byte else mark.encode("unicode_escape").decode("ascii")
+    """Return text on one line that cannot steer a terminal, for a stream of `cli.terminal`; see `escape`."""
+    return escape(text, keep_bytes=True)
 
 
 def format_value(value: object) -> str:

@@ -6,6 +6,8 @@ import errno as codes
 import os
 from typing import TYPE_CHECKING, Any
 
+from llenergymeasure._escape import escape
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,7 +24,11 @@ __all__ = [
 
 
 class LLEMError(Exception):
-    """Base class of the package's errors."""
+    """Base class of the package's errors. Their text is one line that cannot steer a terminal."""
+
+    def __str__(self) -> str:
+        """Return the message, with escapes for characters that are not printable."""
+        return escape(super().__str__())
 
 
 class ResultError(LLEMError):
@@ -126,7 +132,8 @@ class PersistenceError(LLEMError, OSError):
         where = f" {self.filename!r}" if self.filename is not None else ""
         action = _ACTIONS.get(self.step, self.step)
         outcome = self._outcome
-        return f"cannot {action}{where}: {self.strerror} [{code}]" + (f"; {outcome}" if outcome else "")
+        text = f"cannot {action}{where}: {self.strerror} [{code}]" + (f"; {outcome}" if outcome else "")
+        return escape(text)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the public class, since the subclass for the code exists in this process only."""
@@ -166,7 +173,8 @@ class BulkSaveError(LLEMError):
         if on_disk:
             summary += f" ({on_disk} of them are on disk: see result_path)"
         for index, error in self.failed.items():
-            return f"{summary}; the first at index {index}: {type(error).__name__}: {error}"
+            first = " ".join(str(error).splitlines())
+            return escape(f"{summary}; the first at index {index}: {type(error).__name__}: {first}")
         return summary
 
 

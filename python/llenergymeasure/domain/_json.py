@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from llenergymeasure._escape import escape
+
 MAX_DEPTH = 128
 """Nested lists and objects in one value, at most. pydantic's parser reads 200 levels of a record."""
 
@@ -130,4 +132,4 @@ def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one cas
 
 
 def _unrepresentable(where: str, what: str) -> ValueError:
-    return ValueError(f"{where or 'the value'} {what}")
+    return ValueError(escape(f"{where or 'the value'} {what}"))

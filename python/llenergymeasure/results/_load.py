@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from llenergymeasure import _store
+from llenergymeasure._escape import escape
 from llenergymeasure.domain._origin import mark_loaded
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.errors import ResultCorruptError, ResultError, SchemaVersionError
@@ -134,4 +135,6 @@ def _reading_error(file: str, content: bytes, error: ValidationError) -> Excepti
         return ResultCorruptError(f"{where} cannot be read: {details[0]['ctx']['error']}")
     if kind is not None:
         return _ERRORS[kind](f"{where} {reason}")
-    return ValidationError.from_exception_data(f"ExperimentResult read from {where}", details)
+    for detail in details:
+        detail["loc"] = tuple(escape(part) if isinstance(part, str) else part for part in detail["loc"])
+    return ValidationError.from_exception_data(escape(f"ExperimentResult read from {where}"), details)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from llenergymeasure._escape import escape
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results.scan import scan_results
 
@@ -20,11 +21,22 @@ _COLUMNS = ("backend", "total_energy_j", "start_time")
 _KILO = 1000
 
 
+class _TimeUp(Exception):  # noqa: N818 - it ends the counting, and is not an error
+    """The time for counting is up."""
+
+
 @dataclass
 class Overview:
-    """The number of results, their models, backends, energy and dates."""
+    """The number of results, their models, backends, energy and dates.
+
+    Attributes:
+        fault: The reason why the results cannot be counted.
+        read: The number of result files that were read, some of them perhaps not counted yet.
+        is_complete: False if the time was up before the last result.
+    """
 
     fault: str | None = None
+    read: int = 0
     count: int = 0
     invalid: int = 0
     is_complete: bool = True
@@ -36,18 +48,26 @@ class Overview:
 
     @classmethod
     def of(cls, root: str, limit: int | None = None) -> Overview:
-        """Count the results below a root; a fault becomes part of the overview."""
+        """Count the results below a root, for a limited time; a fault becomes part of the overview."""
         overview = cls()
         until = time.monotonic() + _MAX_SECONDS
+
+        def note(done: int, _: int | None = None) -> None:
+            overview.read = done
+            if time.monotonic() > until:
+                raise _TimeUp
+
+        columns = (*_COLUMNS, _MODEL)
         try:
             scan = scan_results(
-                root, (*_COLUMNS, _MODEL), on_error="collect", batch_size=256, infer=False, limit=limit
+                root, columns, on_error="collect", batch_size=64, infer=False, limit=limit, progress=note
             )
-            for batch in scan:
-                if time.monotonic() > until:
-                    overview.is_complete = False
-                    break
-                overview.add(batch.to_pydict())
+            try:
+                for batch in scan:
+                    overview.add(batch.to_pydict())
+                    note(overview.read)
+            except _TimeUp:
+                overview.is_complete = False
             overview.invalid = len(scan.errors)
         except FileNotFoundError:
             overview.fault = "no directory yet"
@@ -66,26 +86,30 @@ class Overview:
         self.last = max([*times, self.last or times[0]])
 
     def _facts(self) -> list[tuple[str, str]]:
-        more = "" if self.is_complete else "more than "
-        facts = [("results", f"{more}{self.count:,}")]
+        facts = [("results", self._number())]
         if self.count:
             facts += [
                 ("models", f"{len(self.models):,}"),
-                ("backends", ", ".join(sorted(self.backends))),
+                ("backends", ", ".join(map(escape, sorted(self.backends)))),
                 ("energy", _format_joules(self.energy_j)),
                 ("when", _span(self.first, self.last)),
             ]
         return [*facts, ("unreadable", f"{self.invalid:,}")] if self.invalid else facts
+
+    def _number(self) -> str:
+        if self.is_complete:
+            return f"{self.count:,}"
+        return f"at least {self.count or self.read:,}"
 
     def __str__(self) -> str:
         """Return the overview on one line."""
         if self.fault is not None:
             return self.fault
         facts = dict(self._facts())
-        if not self.count:
-            parts = ["no results yet"]
-        else:
-            results = "result" if self.count == 1 else "results"
+        results = "result" if self.count == 1 and self.is_complete else "results"
+        if self.read and not self.count:
+            results = "result files"  # some of them may be invalid
+        if self.count:
             models = "model" if len(self.models) == 1 else "models"
             parts = [
                 f"{facts['results']} {results}",
@@ -94,6 +118,8 @@ class Overview:
                 facts["energy"],
                 facts["when"],
             ]
+        else:
+            parts = ["no results yet" if self.is_complete else f"{facts['results']} {results}"]
         return ", ".join(parts + ([f"{self.invalid:,} unreadable"] if self.invalid else []))
 
     def as_html(self, root: str) -> str:
@@ -103,7 +129,7 @@ class Overview:
             f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
             for name, value in facts
         )
-        return f"<table><caption><code>{html.escape(root)}</code></caption>{rows}</table>"
+        return f"<table><caption><code>{html.escape(escape(root))}</code></caption>{rows}</table>"
 
 
 def _format_joules(joules: float) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from llenergymeasure import _store
+from llenergymeasure._escape import escape
 from llenergymeasure.errors import BulkSaveError
 from llenergymeasure.results._encode import encode
 
@@ -197,7 +198,7 @@ def _warn_of_vanished(ticket: int, path: str | Exception) -> Exception | None:
     try:
         warnings.warn(
             f"the timeseries source of result {ticket} was removed after the submit; "
-            f"the result was saved without a sidecar at {path}",
+            f"the result was saved without a sidecar at {escape(str(path))}",
             UserWarning,
             stacklevel=2,
         )

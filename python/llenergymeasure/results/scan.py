@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llenergymeasure import _store
+from llenergymeasure._escape import escape
 from llenergymeasure._store import Batch, Schema
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results import _columns, _conditions
@@ -211,14 +212,12 @@ class Scan:
         target = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
         ending = os.path.splitext(target)[1].lower()  # noqa: PTH122
         if ending not in EXPORT_ENDINGS:
-            raise ValueError(
-                f"path expects an ending of {', '.join(EXPORT_ENDINGS)}, got {os.fsdecode(path)}"
-            )
+            given = escape(os.fsdecode(path))
+            raise ValueError(f"path expects an ending of {', '.join(EXPORT_ENDINGS)}, got {given}")
         folder, name = os.path.split(target)
         if name == _store.SIDECAR and os.path.lexists(os.path.join(folder, _store.RECORD)):  # noqa: PTH118
-            raise ValueError(
-                f"path expects a new file, got {os.fsdecode(path)}, the power trace of a result; rename it"
-            )
+            text = "path expects a new file, got {}, the power trace of a result; rename it"
+            raise ValueError(text.format(escape(os.fsdecode(path))))
         self.errors = {}
         rows, invalid = self._read().export(target)
         self.errors.update(invalid)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import ValidationError
 
 from llenergymeasure import _store
+from llenergymeasure._escape import escape
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.results._limit import max_bytes
 
@@ -25,8 +26,8 @@ class Finding(NamedTuple):
     problem: str
 
     def __str__(self) -> str:
-        """Return `path: problem`."""
-        return f"{self.path}: {self.problem}"
+        """Return `path: problem` on one line that cannot steer a terminal."""
+        return escape(f"{self.path}: {self.problem}")
 
 
 @dataclass(repr=False)

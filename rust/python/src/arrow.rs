@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::errors::escaped;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type,
@@ -39,9 +40,10 @@ impl Schema {
         self.0.fields().len()
     }
 
-    fn __repr__(&self) -> String {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let columns = self.names().into_iter().zip(self.types());
-        columns.map(|(name, kind)| format!("{name}: {kind}")).collect::<Vec<_>>().join("\n")
+        let lines = columns.map(|(name, kind)| escaped(py, &format_args!("{name}: {kind}")));
+        Ok(lines.collect::<PyResult<Vec<_>>>()?.join("\n"))
     }
 
     fn __eq__(&self, other: &Self) -> bool {

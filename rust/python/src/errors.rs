@@ -1,6 +1,7 @@
 //! The conversion of the store's errors to Python exceptions.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
@@ -43,10 +44,22 @@ impl IntoPython for ScanError {
         match self {
             Self::Store(error) => to_python(py, &error),
             Self::Record(error) => record_error(py, &error),
-            Self::Plan(error) => PyValueError::new_err(error.to_string()),
-            error => PyRuntimeError::new_err(error.to_string()),
+            Self::Plan(error) => value_error(py, &error),
+            error => escaped(py, &error).map_or_else(|raised| raised, PyRuntimeError::new_err),
         }
     }
+}
+
+/// Return the text of an error as one line that cannot steer a terminal: it may hold names from files.
+///
+/// The exceptions of `llenergymeasure.errors` escape their text themselves.
+pub fn escaped(py: Python<'_>, error: &impl Display) -> PyResult<String> {
+    py.import("llenergymeasure._escape")?.call_method1("escape", (error.to_string(),))?.extract()
+}
+
+/// Return a `ValueError` with the text of an error.
+pub fn value_error(py: Python<'_>, error: &impl Display) -> PyErr {
+    escaped(py, error).map_or_else(|raised| raised, PyValueError::new_err)
 }
 
 /// Return the exception for an error of the store.

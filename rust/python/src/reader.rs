@@ -11,13 +11,12 @@ use arrow_schema::{ArrowError, SchemaRef};
 use llem_store::Interrupt;
 use llem_store::export::{Format, export};
 use llem_store::scan::{self, RecordError, ScanBatch, ScanError};
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 
 use crate::arrow::{Batch, Schema, row_field, rows_of};
-use crate::errors::record_error;
+use crate::errors::{escaped, record_error, value_error};
 use crate::interrupt::{is_main_thread, run_with_progress, was_interrupted};
 use crate::owned::{IN_A_FORK, ProcessOwned};
 
@@ -84,10 +83,13 @@ impl Reader {
     /// rows.
     fn export(&self, py: Python<'_>, path: PathBuf) -> PyResult<(u64, Vec<PathAndError>)> {
         let Some(format) = Format::of(&path) else {
-            return Err(PyValueError::new_err(format!(
-                "expected a name that ends in .parquet, .arrow, .feather, .ipc, .csv, .jsonl or .ndjson, got {}",
-                path.display()
-            )));
+            return Err(value_error(
+                py,
+                &format_args!(
+                    "expected a name that ends in .parquet, .arrow, .feather, .ipc, .csv, .jsonl or .ndjson, got {}",
+                    path.display()
+                ),
+            ));
         };
         let mut batches = self.batches.take()?;
         let mut all_errors = Vec::new();
@@ -181,8 +183,12 @@ impl Stream {
     }
 }
 
+/// Return an error for an Arrow library, which passes its text on.
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> ArrowError {
-    ArrowError::ExternalError(Box::new(error))
+    match Python::attach(|py| escaped(py, &error)) {
+        Ok(text) => ArrowError::ExternalError(text.into()),
+        Err(raised) => ArrowError::ExternalError(Box::new(raised)),
+    }
 }
 
 impl Drop for Stream {

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
 
 use crate::arrow::Schema;
-use crate::errors::IntoPython;
+use crate::errors::{IntoPython, escaped, value_error};
 use crate::interrupt::run_with_progress;
 use crate::reader::{Batches, Reader};
 
@@ -117,9 +117,14 @@ pub fn columns(record: &str) -> PyResult<Vec<(String, &'static str, bool)>> {
 
 /// Return the columns that names stand for; an error also suggests `aliases`.
 #[pyfunction]
-pub fn find_columns(record: &str, names: Vec<String>, aliases: Vec<String>) -> PyResult<Vec<String>> {
+pub fn find_columns(
+    py: Python<'_>,
+    record: &str,
+    names: Vec<String>,
+    aliases: Vec<String>,
+) -> PyResult<Vec<String>> {
     let found = schema_of(record)?.find_columns(&names, &aliases);
-    found.map_err(|error| PyValueError::new_err(error.to_string()))
+    found.map_err(|error| value_error(py, &error))
 }
 
 /// Parse the schema of a record.
@@ -139,7 +144,8 @@ fn to_conditions(conditions: Vec<PyCondition<'_>>) -> PyResult<Vec<Condition>> {
             } else {
                 format!("a value of {class}")
             };
-            PyTypeError::new_err(format!("{column} cannot be compared with {operand}"))
+            let text = escaped(value.py(), &format_args!("{column} cannot be compared with {operand}"));
+            text.map_or_else(|raised| raised, PyTypeError::new_err)
         })?;
         Ok(Condition { comparison: to_comparison(&operator)?, column, operand })
     };

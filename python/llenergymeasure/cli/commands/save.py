@@ -280,7 +280,7 @@ class _Run:
         with suppress(OSError):  # another program may move the result at once
             self.tally.bytes += sum(entry.stat().st_size for entry in os.scandir(path.parent))
         if self._print_paths:
-            OUT.write(os.fsencode(shown) + b"\n")
+            OUT.write(f"{printable(shown)}\n" if OUT.is_terminal else os.fsencode(shown) + b"\n")
         return shown
 
     def _fail(self, bar: Bar, origin: Record | InputError, message: str, saved: str | None = None) -> None:

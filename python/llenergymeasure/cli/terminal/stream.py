@@ -67,13 +67,20 @@ class Stream:
         return file is None or file.encoding.lower().replace("-", "").startswith("utf")
 
     def write(self, text: str | bytes) -> None:
-        """Write text, or bytes unchanged, and flush; a file name that is not UTF-8 keeps its bytes."""
+        """Write text, or bytes unchanged, and flush.
+
+        A file name that is not UTF-8 keeps its bytes, except on a terminal, which they could steer.
+        """
         file = self._file
         if file is None or self._gone:
             return
         try:
             file.flush()
-            file.buffer.write(text if isinstance(text, bytes) else _encode(text, file.encoding))
+            file.buffer.write(
+                text
+                if isinstance(text, bytes)
+                else _encode(text, file.encoding, keep_bytes=not file.isatty())
+            )
             file.buffer.flush()
         except OSError as error:
             self._give_up(file, error)
@@ -132,8 +139,8 @@ OUT = Stream("stdout")
 ERR = Stream("stderr")
 
 
-def _encode(text: str, encoding: str) -> bytes:
+def _encode(text: str, encoding: str, *, keep_bytes: bool) -> bytes:
     try:
-        return text.encode(encoding, "surrogateescape")
+        return text.encode(encoding, "surrogateescape" if keep_bytes else "strict")
     except UnicodeEncodeError:
         return text.encode(encoding, "backslashreplace")
