@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -282,7 +283,7 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
         _columns.RECORD_SCHEMA(),
         _columns.all_columns() if columns is None else _columns.check_names(columns),
         [_conditions.checked(condition) for condition in _conditions.listed(where)],
-        batch_size=batch_size,
+        batch_size=min(batch_size, sys.maxsize),
         strict=_is_strict(on_error),
         max_bytes=max_bytes(limit),
         infer=infer,

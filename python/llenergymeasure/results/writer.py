@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 import warnings
 from concurrent.futures import Future
@@ -61,7 +62,7 @@ class Writer:
         bulk = _store.Bulk(
             root,
             durable=durable,
-            max_results=max_pending,
+            max_results=min(max_pending, sys.maxsize),
             max_bytes=MAX_BYTES,
             is_batch=False,
             flush_method=flush_method,

@@ -23,6 +23,7 @@ mod classes {
 /// POSIX's codes, for errors that have no code of their own.
 const EINVAL: i32 = 22;
 const EIO: i32 = 5;
+const EEXIST: i32 = 17;
 const EISDIR: i32 = 21;
 const EFBIG: i32 = 27;
 const ENOMEM: i32 = 12;
@@ -125,6 +126,7 @@ fn errno(error: &Error) -> i32 {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::InvalidInput => EINVAL,
         Error::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => EISDIR,
         Error::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => EFBIG,
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => EEXIST,
         Error::Io { source, .. } if source.kind() == io::ErrorKind::OutOfMemory => ENOMEM,
         Error::Io { .. } | Error::Unconfirmed { .. } => EIO,
         _ => EINVAL,

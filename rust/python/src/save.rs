@@ -80,7 +80,7 @@ fn read_source(source: &Bound<'_, PyAny>) -> PyResult<Option<Source>> {
 /// Claim `base`, `base_1`, ... in a directory, which is created where it is missing.
 #[pyfunction]
 pub fn claim(py: Python<'_>, parent: PathBuf, base: OsString) -> PyResult<PathBuf> {
-    detach(py, || claim_directory(&parent, &base)).map_err(|error| to_python(py, &error))
+    run(py, |interrupt| claim_directory(&parent, &base, interrupt))
 }
 
 /// Replace a file durably and atomically.

@@ -34,7 +34,8 @@ const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Return the bytes that a result keeps in memory.
 fn memory_of(result: &NewResult<'_>) -> usize {
-    let sidecar = result.sidecar.as_ref().map_or(0, |sidecar| sidecar.record.len() + sidecar.memory);
+    let sidecar =
+        result.sidecar.as_ref().map_or(0, |sidecar| sidecar.record.len().saturating_add(sidecar.memory));
     result.record.len().saturating_add(sidecar)
 }
 

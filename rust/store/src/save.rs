@@ -95,8 +95,8 @@ pub enum Sidecar {
 
 /// Save one result in a root, which is created with its ancestors where it is missing.
 ///
-/// The save checks `interrupt` while it writes a sidecar, and once before the commit; a cancelled save leaves
-/// nothing.
+/// The save checks `interrupt` in a long search for a free name, while it writes a sidecar, and once before the
+/// commit; a cancelled save leaves nothing.
 ///
 /// # Errors
 ///
@@ -114,7 +114,7 @@ pub fn save(
         None => (None, Cow::Borrowed(&[][..])),
     };
     let mut checked = source.map(sidecar::check);
-    let (mut root, claim) = claim_in(root, OsStr::new(&*result.name))?;
+    let (mut root, claim) = claim_in(root, OsStr::new(&*result.name), interrupt)?;
     let mut staged = Staged::new(claim, result.record, with_sidecar);
     staged.write_sidecar(&mut checked, true, interrupt)?;
     if durability == Durability::Durable {
@@ -141,19 +141,20 @@ pub fn save(
 ///
 /// # Errors
 ///
-/// The root cannot be opened or created, or the directory cannot be created.
-pub fn claim_directory(root: &Path, name: &OsStr) -> Result<PathBuf> {
-    let (mut root, mut claim) = claim_in(root, name)?;
+/// The root cannot be opened or created, or the directory cannot be created; [`Error::Interrupted`] in a long search
+/// for a free name, once the caller has cancelled.
+pub fn claim_directory(root: &Path, name: &OsStr, interrupt: Interrupt<'_>) -> Result<PathBuf> {
+    let (mut root, mut claim) = claim_in(root, name, interrupt)?;
     claim.keep();
     root.keep();
     Ok(claim.dir().path().to_owned())
 }
 
 /// Open a root, created where it is missing, and claim a directory in it.
-fn claim_in(root: &Path, name: &OsStr) -> Result<(Root, Claim)> {
+fn claim_in(root: &Path, name: &OsStr, interrupt: Interrupt<'_>) -> Result<(Root, Claim)> {
     while_root_vanishes(|| {
         let root = Root::open_or_make(root)?;
-        let claim = claim(root.dir(), name)?;
+        let claim = claim(root.dir(), name, interrupt)?;
         Ok((root, claim))
     })
 }

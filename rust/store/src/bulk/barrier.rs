@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::batch::{Committed, OpenRoot, Staged};
+use super::batch::{Committed, OpenRoot, Staged, bytes_of};
 use crate::error::{At, Step};
 use crate::fs::dir::FileSystem;
 use crate::save::Flush;
@@ -69,7 +69,7 @@ pub(super) fn barrier(policy: &FlushPolicy, staged: &mut [Staged], committed: &m
         }
     }
     let results = staged.len() + committed.len();
-    let own = staged.iter().map(|staged| staged.result.size()).sum::<u64>() + results as u64 * METADATA;
+    let own = bytes_of(staged).saturating_add((results as u64).saturating_mul(METADATA));
     // A root that was removed and created again may be on another file system.
     let file_system =
         if let [root] = roots.as_slice() { policy.file_system(root, results, own) } else { None };
@@ -131,7 +131,7 @@ fn dirty() -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
     };
-    Some((field("Dirty:")? + field("Writeback:")?) << 10)
+    Some(field("Dirty:")?.saturating_add(field("Writeback:")?).saturating_mul(1 << 10))
 }
 
 #[cfg(test)]

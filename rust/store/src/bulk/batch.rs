@@ -40,8 +40,8 @@ impl OpenRoot {
         })
     }
 
-    pub(super) fn claim(&self, name: &str) -> Result<Claim> {
-        self.suffixes.claim(&self.dir, OsStr::new(name))
+    pub(super) fn claim(&self, name: &str, interrupt: Interrupt<'_>) -> Result<Claim> {
+        self.suffixes.claim(&self.dir, OsStr::new(name), interrupt)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -141,6 +141,11 @@ impl Staged {
         self.root.keep();
         Ok(Committed { ticket: self.ticket, root: self.root, result })
     }
+}
+
+/// Return the bytes that wait for the device. A sparse source has any size.
+pub(super) fn bytes_of(staged: &[Staged]) -> u64 {
+    staged.iter().fold(0, |bytes, staged| bytes.saturating_add(staged.result.size()))
 }
 
 impl Committed {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::batch::{Committed, Staged};
+use super::batch::{Committed, Staged, bytes_of};
 use super::{BulkOptions, Patience, memory_of};
 use crate::error::{Error, Result};
 use crate::save::{NewResult, Saved, Sidecar, unconfirmed};
@@ -261,8 +261,7 @@ impl Queue {
         if self.led.is_some() || (self.staged.is_empty() && self.committed.is_empty()) {
             return None;
         }
-        let bytes = || self.staged.iter().map(|staged| staged.result.size()).sum::<u64>();
-        if self.staged.len() >= BATCH || bytes() >= BATCH_BYTES {
+        if self.staged.len() >= BATCH || bytes_of(&self.staged) >= BATCH_BYTES {
             return Some(Duration::ZERO);
         }
         let can_stage = !self.waiting.is_empty() && self.may_stage();

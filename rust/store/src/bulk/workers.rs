@@ -222,7 +222,7 @@ impl Shared {
                     None => open.insert(Arc::new(OpenRoot::open_or_make(&self.path)?)).clone(),
                 }
             };
-            match root.claim(name) {
+            match root.claim(name, Interrupt::new(&|_| self.is_cancelled())) {
                 Ok(claim) => Ok((root, claim)),
                 Err(error) => {
                     if error.is_io(ErrorKind::NotFound) {

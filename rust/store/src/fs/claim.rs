@@ -3,6 +3,9 @@
 //! `mkdir` decides every claim; no test for existence ever does. The suffix to *begin* with is only a hint: the last
 //! one that this process claimed under the name, or the result of a galloping search with existence probes. So the n-th save under
 //! one name costs O(log n) system calls in a fresh process and O(1) after that, on NFS without listing.
+//!
+//! Another program may have taken any name. Where the search meets taken names up to [`LAST`], each name is tried in
+//! turn, from the first.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
@@ -15,6 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::Dir;
+use crate::interrupt::{Interrupt, Pace};
+
+/// The last suffix that a save gives. Ten digits fit the longest name, and a [`Hint`].
+const LAST: u64 = u32::MAX as u64;
 
 /// A directory that belongs to one save.
 ///
@@ -68,26 +75,45 @@ impl Drop for Claim {
 }
 
 /// Claim `base`, or the first free one of `base_1`, `base_2`, ... in a directory.
-pub fn claim(root: &Arc<Dir>, base: &OsStr) -> Result<Claim> {
+pub fn claim(root: &Arc<Dir>, base: &OsStr, interrupt: Interrupt<'_>) -> Result<Claim> {
     let hint = Hint::of(root.path(), base);
-    let (claim, suffix) = claim_from(root, base, hint.start(root, base))?;
+    let (claim, suffix) = claim_from(root, base, hint.start(root, base), LAST, interrupt)?;
     hint.set(suffix);
     Ok(claim)
 }
 
-/// Claim `base_n` for the first free n from `suffix` on, where 0 means `base` itself; returns n too.
-fn claim_from(root: &Arc<Dir>, base: &OsStr, mut suffix: u64) -> Result<(Claim, u64)> {
+/// Claim `base_n` for a free n from `suffix` on, where 0 means `base` itself; returns n too.
+fn claim_from(
+    root: &Arc<Dir>,
+    base: &OsStr,
+    mut suffix: u64,
+    last: u64,
+    interrupt: Interrupt<'_>,
+) -> Result<(Claim, u64)> {
     let claim_error = |name: &OsStr, error| Error::io(Step::Claim, root.path().join(name), error);
+    let mut pace = Pace::new(interrupt);
+    let mut in_turn = suffix > last;
+    if in_turn {
+        suffix = 0;
+    }
     let name = loop {
+        pace.check()?;
         let name = suffixed(base, suffix);
         match root.make_dir(&name) {
             Ok(()) => break name,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                suffix = first_free_after(suffix, |n| root.is_taken(&suffixed(base, n)))
-                    .map_err(|error| claim_error(&name, error))?;
-            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(claim_error(&name, error)),
         }
+        if in_turn && suffix >= last {
+            return Err(claim_error(base, all_taken(base, last)));
+        } else if in_turn {
+            suffix += 1;
+            continue;
+        }
+        let free = first_free_after(suffix, last, |n| root.is_taken(&suffixed(base, n)));
+        let free = free.map_err(|error| claim_error(&name, error))?;
+        in_turn = free.is_none();
+        suffix = free.unwrap_or(0);
     };
     match root.open_dir(&name) {
         Ok(dir) => {
@@ -113,10 +139,10 @@ const REMEMBERED: usize = 4096;
 
 impl SuffixCounter {
     /// Claim the next free one of `base`, `base_1`, ...
-    pub fn claim(&self, root: &Arc<Dir>, base: &OsStr) -> Result<Claim> {
+    pub fn claim(&self, root: &Arc<Dir>, base: &OsStr, interrupt: Interrupt<'_>) -> Result<Claim> {
         let hint = Hint::of(root.path(), base);
         let next = self.take(base, || hint.start(root, base));
-        let (claim, suffix) = claim_from(root, base, next)?;
+        let (claim, suffix) = claim_from(root, base, next, LAST, interrupt)?;
         if suffix != next {
             self.skip_to(base, suffix + 1);
         }
@@ -141,7 +167,8 @@ impl SuffixCounter {
     fn skip_to(&self, base: &OsStr, suffix: u64) {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(next) = names.get_mut(base) {
-            *next = suffix.max(*next);
+            // Past the last one, the search began again from the first.
+            *next = if *next > LAST { suffix } else { suffix.max(*next) };
         }
     }
 }
@@ -154,23 +181,40 @@ fn suffixed(base: &OsStr, suffix: u64) -> OsString {
     name
 }
 
-/// Return a free suffix with a taken predecessor, above a taken one.
+fn all_taken(base: &OsStr, last: u64) -> io::Error {
+    let base = base.display();
+    let said =
+        format!("expected a free name from {base} to {base}_{last}, got none; save into another directory");
+    io::Error::new(ErrorKind::AlreadyExists, said)
+}
+
+/// Return a free suffix with a taken predecessor, above a taken one; `None` where the search finds none up to `last`.
 ///
 /// Strides of 4^k bracket it and halving closes in: at most 1.5·log2(n) + 4 probes for n taken ones.
-fn first_free_after(mut taken: u64, mut is_taken: impl FnMut(u64) -> io::Result<bool>) -> io::Result<u64> {
-    let mut stride = 1;
-    let mut free = taken + stride;
-    while is_taken(free)? {
+fn first_free_after(
+    mut taken: u64,
+    last: u64,
+    mut is_taken: impl FnMut(u64) -> io::Result<bool>,
+) -> io::Result<Option<u64>> {
+    let mut stride = 1_u64;
+    let mut free = taken;
+    loop {
+        if taken >= last {
+            return Ok(None);
+        }
+        free = free.saturating_add(stride).min(last);
+        if !is_taken(free)? {
+            break;
+        }
         taken = free;
-        stride *= 4;
-        free = taken + stride;
+        stride = stride.saturating_mul(4);
     }
     while free - taken > 1 {
         let middle = taken + (free - taken) / 2;
         let half = if is_taken(middle)? { &mut taken } else { &mut free };
         *half = middle;
     }
-    Ok(free)
+    Ok(Some(free))
 }
 
 /// The last suffix that this process claimed under a name, in one atomic word.
@@ -207,11 +251,11 @@ impl Hint {
 
     fn last(&self) -> Option<u64> {
         let word = self.cell.load(Ordering::Relaxed);
-        (word >> SUFFIX_BITS == self.tag).then_some(word & u64::from(u32::MAX))
+        (word >> SUFFIX_BITS == self.tag).then_some(word & LAST)
     }
 
     fn set(&self, suffix: u64) {
-        let suffix = suffix.min(u64::from(u32::MAX));
+        let suffix = suffix.min(LAST);
         self.cell.store((self.tag << SUFFIX_BITS) | suffix, Ordering::Relaxed);
     }
 }
@@ -229,7 +273,7 @@ mod tests {
     }
 
     fn claimed(root: &Arc<Dir>, base: &str) -> String {
-        let mut claim = claim(root, base.as_ref()).unwrap();
+        let mut claim = claim(root, base.as_ref(), Interrupt::NEVER).unwrap();
         claim.keep();
         claim.name.to_str().unwrap().to_owned()
     }
@@ -276,7 +320,7 @@ mod tests {
     #[test]
     fn claim_dropped_leaves_nothing() {
         let (temp, root) = root();
-        let mut abandoned = claim(&root, "b".as_ref()).unwrap();
+        let mut abandoned = claim(&root, "b".as_ref(), Interrupt::NEVER).unwrap();
         fs::write(temp.path().join("b/ours"), "").unwrap();
         abandoned.holds("ours");
         drop(abandoned);
@@ -304,7 +348,7 @@ mod tests {
         }
         let names = SuffixCounter::default();
         let claimed = || {
-            let mut claim = names.claim(&root, "b".as_ref()).unwrap();
+            let mut claim = names.claim(&root, "b".as_ref(), Interrupt::NEVER).unwrap();
             claim.keep();
             claim.name.to_str().unwrap().to_owned()
         };
@@ -317,7 +361,7 @@ mod tests {
     fn counter_take_does_not_probe() {
         let (temp, root) = root();
         let names = SuffixCounter::default();
-        names.claim(&root, "b".as_ref()).unwrap().keep();
+        names.claim(&root, "b".as_ref(), Interrupt::NEVER).unwrap().keep();
         // A probe would find these holes, and a listing the last of them.
         for n in [3_u64, 4, 5] {
             assert_eq!(names.take("c".as_ref(), || 3), n);
@@ -329,7 +373,7 @@ mod tests {
     fn claim_in_removed_root_names_the_step() {
         let (temp, root) = root();
         fs::remove_dir(temp.path()).unwrap();
-        let error = claim(&root, "b".as_ref()).unwrap_err();
+        let error = claim(&root, "b".as_ref(), Interrupt::NEVER).unwrap_err();
         assert!(error.is_io(ErrorKind::NotFound) && error.step() == Step::Claim, "{error}");
     }
 
@@ -337,12 +381,11 @@ mod tests {
     fn first_free_after_n_taken_probes_log_n_times() {
         for n in (1_u64..3000).chain([9_999, 10_000, 10_001, 65_536, 1_000_000]) {
             let mut probes = 0;
-            let free = first_free_after(0, |suffix| {
+            let free = first_free_after(0, LAST, |suffix| {
                 probes += 1;
                 Ok(suffix < n)
-            })
-            .unwrap();
-            assert_eq!(free, n);
+            });
+            assert_eq!(free.unwrap(), Some(n));
             let mkdirs = 2;
             let bound = 2.0 * f64::from(u32::try_from(n).unwrap()).log2() + 4.0;
             assert!(f64::from(probes + mkdirs) <= bound, "{n} taken: {probes} probes and {mkdirs} mkdirs");
@@ -352,7 +395,49 @@ mod tests {
     #[test]
     fn first_free_after_with_holes_returns_free_suffix() {
         let taken: HashSet<u64> = [0, 1, 2, 4, 5, 6, 7, 30].into();
-        let free = first_free_after(0, |suffix| Ok(taken.contains(&suffix))).unwrap();
+        let free = first_free_after(0, LAST, |suffix| Ok(taken.contains(&suffix))).unwrap().unwrap();
         assert!(!taken.contains(&free) && taken.contains(&(free - 1)));
+    }
+
+    #[test]
+    fn first_free_after_without_free_suffix_ends() {
+        for (taken, last) in [(0, LAST), (0, u64::MAX), (u64::MAX, u64::MAX), (LAST, LAST), (7, 0)] {
+            let mut probes = 0;
+            let free = first_free_after(taken, last, |_| {
+                probes += 1;
+                Ok(true)
+            });
+            assert_eq!(free.unwrap(), None);
+            assert!(probes <= 34, "{probes}");
+        }
+    }
+
+    #[test]
+    fn claim_next_to_names_that_end_the_search_returns_first_free_one() {
+        let (temp, root) = root();
+        fs::create_dir(temp.path().join("b")).unwrap();
+        let (mut suffix, mut stride) = (0, 1_u64);
+        while suffix < LAST {
+            suffix = LAST.min(suffix + stride);
+            stride *= 4;
+            fs::create_dir(temp.path().join(format!("b_{suffix}"))).unwrap();
+        }
+        assert_eq!([claimed(&root, "b"), claimed(&root, "b"), claimed(&root, "b")], ["b_2", "b_3", "b_4"]);
+        assert_eq!([claimed(&root, "b"), claimed(&root, "b")], ["b_6", "b_7"]);
+    }
+
+    #[test]
+    fn claim_without_free_name_fails() {
+        let (temp, root) = root();
+        for taken in ["b", "b_1", "b_2"] {
+            fs::create_dir(temp.path().join(taken)).unwrap();
+        }
+        let base = OsStr::new("b");
+        for start in 0..5 {
+            let error = claim_from(&root, base, start, 2, Interrupt::NEVER).unwrap_err();
+            assert!(error.is_io(ErrorKind::AlreadyExists) && error.to_string().contains("b_2"), "{error}");
+        }
+        fs::remove_dir(temp.path().join("b_1")).unwrap();
+        assert_eq!(claim_from(&root, base, 3, 2, Interrupt::NEVER).unwrap().1, 1);
     }
 }

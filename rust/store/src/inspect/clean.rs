@@ -183,7 +183,7 @@ impl Cleaner {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(unknown) => *unknown.insert(clock(parent)?),
         };
-        Ok(now - newest >= self.older_than)
+        Ok(now.saturating_sub(newest) >= self.older_than)
     }
 }
 

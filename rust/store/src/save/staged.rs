@@ -60,7 +60,8 @@ impl<'a> Staged<'a> {
 
     /// Return the bytes that wait for the device.
     pub fn size(&self) -> u64 {
-        self.record.iter().chain(&self.pending_sidecar).map(PendingFile::length).sum()
+        let files = self.record.iter().chain(&self.pending_sidecar);
+        files.fold(0, |bytes, file| bytes.saturating_add(file.length()))
     }
 
     /// Return the final path of the record.
