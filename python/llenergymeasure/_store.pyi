@@ -7,7 +7,9 @@ from typing import Any, Final, Literal, TypeAlias, final
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.types import TimeseriesSource
 
-_State: TypeAlias = Literal["incomplete", "damaged", "missing_sidecars", "foreign"]
+_State: TypeAlias = Literal["incomplete", "damaged", "missing_sidecars", "foreign", "links"]
+_Links: TypeAlias = tuple[int, int, str | None]
+"""Skipped symlinks: the number of those to directories, of those to nothing, and the first."""
 _Outcome: TypeAlias = Literal["removed", "restored", "young", "kept"]
 _Fault: TypeAlias = Literal["corrupt", "other_schema_line", "invalid"]
 
@@ -168,6 +170,7 @@ class Scan:
         strict: bool,
         max_bytes: int,
         infer: bool = True,
+        follow_links: bool = False,
     ) -> Scan: ...
     @property
     def schema(self) -> Schema | None:
@@ -189,6 +192,7 @@ class Traces:
         *,
         strict: bool,
         max_bytes: int,
+        follow_links: bool = False,
     ) -> Traces: ...
     @property
     def schema(self) -> Schema | None:
@@ -202,7 +206,9 @@ def columns(record: str) -> list[tuple[str, str, bool]]:
 def find_columns(record: str, names: Sequence[str], aliases: Sequence[str]) -> list[str]:
     """Return the columns that names stand for; an error also suggests `aliases`."""
 
-def completed(root: str, record: str, *, max_bytes: int) -> tuple[set[str], list[tuple[Path, LLEMError]]]: ...
+def completed(
+    root: str, record: str, *, max_bytes: int, follow_links: bool = False
+) -> tuple[set[str], list[tuple[Path, LLEMError]], _Links]: ...
 
 @final
 class Reader:
@@ -212,6 +218,10 @@ class Reader:
     def schema(self) -> Schema:
         """The columns."""
 
+    @property
+    def links(self) -> _Links:
+        """The symlinks that the scan skips; complete at its end."""
+
     def next(self) -> tuple[Batch, list[tuple[Path, LLEMError]]] | None: ...
     def export(self, path: str) -> tuple[int, list[tuple[Path, LLEMError]]]: ...
     def stream(self, report: Callable[[list[tuple[Path, LLEMError]] | None], object]) -> object: ...
@@ -220,14 +230,24 @@ class Reader:
 class Documents:
     """The records of a tree, read ahead of their validation."""
 
-    def __new__(cls, root: str, *, max_bytes: int) -> Documents: ...
+    def __new__(cls, root: str, *, max_bytes: int, follow_links: bool = False) -> Documents: ...
+    @property
+    def links(self) -> _Links:
+        """The symlinks that the walk skips; complete at its end."""
+
     def next(self) -> list[tuple[Path, bytes | None, bool, LLEMError | None]] | None: ...
 
 @final
 class Inspection:
     """A check of a tree in progress."""
 
-    def __new__(cls, root: str, version: str, *, deep: bool, max_bytes: int) -> Inspection: ...
+    def __new__(
+        cls, root: str, version: str, *, deep: bool, max_bytes: int, follow_links: bool = False
+    ) -> Inspection: ...
+    @property
+    def links(self) -> _Links:
+        """The symlinks that the check skips; complete at its end."""
+
     def next(self) -> tuple[int, list[tuple[_State, Path, str]], list[tuple[Path, bytes]]] | None: ...
 
 def clean(root: str, seconds: float, *, dry_run: bool) -> list[tuple[_Outcome, Path, str, str | None]]: ...

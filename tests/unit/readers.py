@@ -75,7 +75,7 @@ def rows(scan: Scan) -> dict[str, Any]:
 
 def verified(store: ResultStore, *, deep: bool) -> dict[str, Any]:
     found = store.verify(deep=deep)
-    kinds = ("damaged", "missing_sidecars", "incomplete", "foreign")
+    kinds = ("damaged", "missing_sidecars", "incomplete", "foreign", "links")
     output = {kind: {path.name: problem for path, problem in getattr(found, kind)} for kind in kinds}
     return {"complete": found.complete, **output}
 

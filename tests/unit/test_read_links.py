@@ -1,4 +1,7 @@
-"""Symlinks, pipes and devices in a tree: no reader leaves the tree, and none blocks."""
+"""Symlinks, pipes and devices in a tree: all readers treat them alike, and none blocks.
+
+Every reader follows a link to a file, and none a link to a directory.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,16 @@ from llenergymeasure.results.timeseries import Timeseries
 
 Answers = dict[str, Any]
 LEFT = "gpt2_pytorch_2026-02-18T14-30"
-LINKED_RECORDS = {"record-outside", "record-dangling", "record-loop", "record-inside"}
+LINKED = {"record-outside", "record-inside"}
+BROKEN = {"record-dangling", "record-loop"}
 SPECIAL = {"record-pipe", "record-socket", "record-device", "record-directory"}
 SIDECARS = {"sidecar-outside", "sidecar-pipe", "sidecar-socket", "sidecar-device"}
+TO_DIRECTORIES = {"result-outside", "study-outside", "loop", f"{LEFT}_1"}
 OUTSIDE = {"result-outside", "study-outside", "loop", "dangling", "file-outside"}
+SKIPPED = (
+    f"{len(TO_DIRECTORIES)} symbolic links to directories were not followed "
+    "(follow_links=True or --follow-links follows them) and 1 symbolic link cannot be followed"
+)
 
 
 class Tree:
@@ -126,41 +135,58 @@ def test_read_tree_with_links_changes_nothing_outside(tree: Tree, answers: Answe
     assert tree.state() == tree.before
 
 
+READERS = ["scan_collect", "scan_all_collect", "scan_skip", "scan_timeseries_collect", "load_all_skip"]
+
+
+@pytest.mark.parametrize("reader", [*READERS, "completed", "verify", "verify_deep"])
+def test_read_tree_with_links_warns_once_with_their_number(answers: Answers, reader: str) -> None:
+    (warned,) = [text for text in answers[reader]["warned"] if "symbolic links to" in text]
+    assert warned.startswith(SKIPPED)
+    assert warned.endswith("the first: 'dangling'")
+
+
+@pytest.mark.parametrize("command", ["llem_ls", "llem_verify"])
+def test_llem_on_tree_with_links_prints_one_line_with_their_number(answers: Answers, command: str) -> None:
+    lines = answers[command]["returned"]["err"].splitlines()
+    (line,) = [line for line in lines if "symbolic links to" in line]
+    assert f"warning: {SKIPPED}" in line
+    assert answers[command]["warned"] == []
+
+
 @pytest.mark.parametrize("reader", ["scan_collect", "scan_all_collect", "scan_skip"])
-def test_scan_tree_with_links_reports_them_and_reads_nothing_outside(answers: Answers, reader: str) -> None:
+def test_scan_tree_with_links_reads_linked_records(answers: Answers, reader: str) -> None:
     output = answers[reader]["returned"]
-    assert set(output["path"]) == {"good", *SIDECARS}
-    assert {path.removesuffix("/result.json") for path in output["errors"]} == LINKED_RECORDS | SPECIAL
-    for name in LINKED_RECORDS:
-        assert "a symbolic link, which is not followed" in output["errors"][f"{name}/result.json"]
+    assert set(output["path"]) == {"good", *SIDECARS, *LINKED}
+    assert {path.removesuffix("/result.json") for path in output["errors"]} == BROKEN | SPECIAL
+    assert "a symbolic link that leads to nothing" in output["errors"]["record-dangling/result.json"]
+    assert "Too many levels" in output["errors"]["record-loop/result.json"]
     assert answers["scan"]["raised"] == "PersistenceError"
 
 
-def test_scan_timeseries_with_links_reads_nothing_outside(answers: Answers) -> None:
+def test_scan_timeseries_with_links_reads_linked_traces(answers: Answers) -> None:
     output = answers["scan_timeseries_collect"]["returned"]
-    assert (output["path"], output["rows"]) == (["good"], 2)
+    assert (output["path"], output["rows"]) == (["good", "sidecar-outside"], 4)
     assert {path for path in output["errors"] if "parquet" in path} == {
-        f"{n}/timeseries.parquet" for n in SIDECARS
+        f"{name}/timeseries.parquet" for name in SIDECARS - {"sidecar-outside"}
     }
-    assert "not followed" in output["errors"]["sidecar-outside/timeseries.parquet"]
 
 
-def test_load_all_with_links_reads_nothing_outside(answers: Answers) -> None:
-    assert answers["load_all_skip"]["returned"] == ["experiment-1"] * (1 + len(SIDECARS))
-    assert answers["completed"]["returned"] == ["0123456789abcdef"]
-    (warned,) = answers["completed"]["warned"]
-    assert f"{len(LINKED_RECORDS | SPECIAL)} files were skipped" in warned
+def test_load_all_with_links_loads_linked_records(answers: Answers) -> None:
+    expected = ["experiment-1"] * (2 + len(SIDECARS)) + ["outside"]
+    assert sorted(answers["load_all_skip"]["returned"]) == expected
+    assert answers["completed"]["returned"] == ["0123456789abcdef", "outside"]
+    assert f"{len(BROKEN | SPECIAL)} files were skipped" in answers["completed"]["warned"][0]
 
 
 @pytest.mark.parametrize("reader", ["verify", "verify_deep"])
-def test_verify_with_links_counts_nothing_outside(answers: Answers, reader: str) -> None:
+def test_verify_with_links_names_them(answers: Answers, reader: str) -> None:
     found = answers[reader]["returned"]
-    deep = SIDECARS if reader == "verify_deep" else set()
-    # Like a load, a check for existence follows a link; only a deep one reads.
-    assert found["damaged"].keys() >= LINKED_RECORDS | SPECIAL
-    assert found["damaged"].keys() - LINKED_RECORDS - SPECIAL <= deep
-    assert ("sidecar-outside" in found["damaged"]) == (reader == "verify_deep")
-    assert OUTSIDE.isdisjoint({name for kind in found.values() if isinstance(kind, dict) for name in kind})
+    deep = SIDECARS - {"sidecar-outside"} if reader == "verify_deep" else set()
+    assert found["damaged"].keys() >= BROKEN | SPECIAL
+    assert found["damaged"].keys() - BROKEN - SPECIAL <= deep
+    assert found["links"].keys() == TO_DIRECTORIES | {"dangling"}
+    others = {name for kind, names in found.items() if kind not in ("complete", "links") for name in names}
+    assert OUTSIDE.isdisjoint(others)
 
 
 def test_clean_with_links_removes_no_link_and_no_target(tree: Tree, answers: Answers) -> None:
@@ -175,7 +201,7 @@ def test_load_named_link_follows_it_without_blocking(answers: Answers, reader: s
     output = answers[reader]
     read = {name for name, answer in output.items() if answer["raised"] is None}
     # A load follows a link to a record that the caller names.
-    assert read - {"file-outside"} == {"good", "result-outside", "record-outside", "record-inside", *SIDECARS}
+    assert read - {"file-outside"} == {"good", "result-outside", *LINKED, *SIDECARS}
     assert output["result-outside"]["returned"] == "outside"
     for name in SPECIAL:
         assert output[name]["raised"] in ("PersistenceError", "IsADirectoryError"), output[name]

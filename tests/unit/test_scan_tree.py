@@ -120,12 +120,14 @@ def test_scan_never_follows_symlinks_below_the_root(plant: Plant, tmp_path: Path
     (root / "again").symlink_to("a")
     (root / "nowhere").symlink_to("nothing")
     scan = ResultStore(root).scan(["path"], on_error="collect")
-    assert scan.to_pydict() == {"path": ["a", "b/c"]}
+    said = r"4 symbolic links to directories were not followed .* and 1 symbolic link cannot be followed"
+    with pytest.warns(UserWarning, match=said):
+        assert scan.to_pydict() == {"path": ["a", "b/c"]}
     assert scan.errors == {}
 
 
-@pytest.mark.parametrize("target", ["../a/result.json", "nothing", "result.json"])
-def test_scan_symlinked_record_reports_its_path(plant: Plant, tmp_path: Path, target: str) -> None:
+@pytest.mark.parametrize("target", ["nothing", "nothing/result.json", "../a/result.json/x", "result.json"])
+def test_scan_broken_link_to_a_record_reports_its_path(plant: Plant, tmp_path: Path, target: str) -> None:
     plant("a")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "result.json").symlink_to(target)
@@ -134,6 +136,13 @@ def test_scan_symlinked_record_reports_its_path(plant: Plant, tmp_path: Path, ta
     ((path, error),) = scan.errors.items()
     assert path == tmp_path / "b" / "result.json"
     assert "symbolic link" in str(error)
+
+
+def test_scan_symlinked_record_reads_it(plant: Plant, tmp_path: Path) -> None:
+    plant("root/a", "cache/b")
+    (tmp_path / "root/b").mkdir()
+    (tmp_path / "root/b/result.json").symlink_to("../../cache/b/result.json")
+    assert scan_paths(tmp_path / "root") == ["a", "b"]
 
 
 def test_scan_changing_tree_returns_complete_rows_only(plant: Plant, tmp_path: Path) -> None:

@@ -58,15 +58,18 @@ def test_verify_damaged_records_names_each_with_its_fault(
     (store.root / "directory" / "result.json").mkdir(parents=True)
     (store.root / "link").mkdir()
     (store.root / "link" / "result.json").symlink_to(store.root / "empty" / "result.json")
+    (store.root / "dangling").mkdir()
+    (store.root / "dangling" / "result.json").symlink_to("nothing")
     found = store.verify()
     document = problems(list(found.damaged), store)
     assert not found.ok
     assert found.complete == 0
-    assert document.keys() == {*damages, "directory", "link"}
+    assert document.keys() == {*damages, "directory", "link", "dangling"}
     for name, (_, expected) in damages.items():
         assert expected in document[name]
     assert "not a regular file" in document["directory"]
-    assert "symbolic link" in document["link"]
+    assert "the file is empty" in document["link"]
+    assert "a symbolic link that leads to nothing" in document["dangling"]
     assert found.damaged == sorted(found.damaged)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import functools
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -62,7 +64,8 @@ def _reporting(program: str, command: Callable[..., int]) -> Callable[..., int]:
     def run_command(*args: Any, **options: Any) -> int:  # noqa: ANN401
         ERR.program = program
         try:
-            return command(*args, **options)
+            with _warnings_as_lines():
+                return command(*args, **options)
         except UsageError as error:
             return _refuse(program, str(error))
         except KeyboardInterrupt:
@@ -73,6 +76,22 @@ def _reporting(program: str, command: Callable[..., int]) -> Callable[..., int]:
             return 1
 
     return run_command
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Report each warning of the package as one line; a command may read a store twice, and warns once."""
+    reported: set[str] = set()
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in reported:
+            reported.add(str(message))
+            ERR.report(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _message(error: Exception) -> str:

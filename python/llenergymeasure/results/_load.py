@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from llenergymeasure.domain._origin import mark_loaded
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.errors import ResultCorruptError, ResultError, SchemaVersionError
 from llenergymeasure.results._limit import max_bytes
+from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.types import MissingSidecar, OnUnreadable, check_policy
 
@@ -39,18 +41,27 @@ def load_record(
 
 
 def load_tree(
-    root: str, *, on_error: OnUnreadable, missing_sidecar: MissingSidecar, limit: int | None
+    root: str,
+    *,
+    on_error: OnUnreadable,
+    missing_sidecar: MissingSidecar,
+    limit: int | None,
+    follow_links: bool = False,
 ) -> Iterator[ExperimentResult]:
     """Load the results below a directory, in the order of their paths; see `ResultStore.iter_results`."""
     check_policy("on_error", on_error, OnUnreadable)
     check_policy("missing_sidecar", missing_sidecar, MissingSidecar)
-    return _load_tree(root, on_error, missing_sidecar, max_bytes(limit))
+    documents = partial(_store.Documents, root, max_bytes=max_bytes(limit), follow_links=follow_links)
+    return _load_tree(root, documents, on_error, missing_sidecar)
 
 
 def _load_tree(
-    root: str, on_error: OnUnreadable, missing_sidecar: MissingSidecar, most: int
+    root: str,
+    open_documents: Callable[[], _store.Documents],
+    on_error: OnUnreadable,
+    missing_sidecar: MissingSidecar,
 ) -> Iterator[ExperimentResult]:
-    documents = _store.Documents(root, max_bytes=most)
+    documents = open_documents()
     skipped, missing = _Faults("files were skipped"), _Faults("sidecars are missing")
     while (documents_read := documents.next()) is not None:
         for path, content, has_sidecar, error in documents_read:
@@ -68,6 +79,7 @@ def _load_tree(
             yield result
     missing.warn()
     skipped.warn()
+    warn_of_links(root, documents.links)
 
 
 class _Faults:

@@ -47,7 +47,7 @@ class Overview:
     last: datetime | None = None
 
     @classmethod
-    def of(cls, root: str, limit: int | None = None) -> Overview:
+    def of(cls, root: str, limit: int | None = None, *, follow_links: bool = False) -> Overview:
         """Count the results below a root, for a limited time; a fault becomes part of the overview."""
         overview = cls()
         until = time.monotonic() + _MAX_SECONDS
@@ -60,7 +60,15 @@ class Overview:
         columns = (*_COLUMNS, _MODEL)
         try:
             scan = scan_results(
-                root, columns, on_error="collect", batch_size=64, infer=False, limit=limit, progress=note
+                root,
+                columns,
+                on_error="collect",
+                batch_size=64,
+                progress=note,
+                infer=False,
+                limit=limit,
+                follow_links=follow_links,
+                warns_of_links=False,
             )
             try:
                 for batch in scan:

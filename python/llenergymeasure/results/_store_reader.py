@@ -24,6 +24,7 @@ class StoreReader:
 
     _path: Path
     _max_record_bytes: int | None = None
+    _follow_links: bool = False
 
     @property
     def _root(self) -> str:
@@ -64,6 +65,7 @@ class StoreReader:
             batch_size=batch_size,
             progress=progress,
             limit=self._max_record_bytes,
+            follow_links=self._follow_links,
         )
 
     def scan_timeseries(
@@ -102,6 +104,7 @@ class StoreReader:
             on_error=on_error,
             progress=progress,
             limit=self._max_record_bytes,
+            follow_links=self._follow_links,
         )
 
     def __iter__(self) -> Iterator[StoredResult]:
@@ -165,6 +168,7 @@ class StoreReader:
             on_error=on_error,
             missing_sidecar=missing_sidecar,
             limit=self._max_record_bytes,
+            follow_links=self._follow_links,
         )
 
     def load_all(
@@ -184,11 +188,12 @@ class StoreReader:
         to be complete; `verify` checks more.
 
         Warns:
-            UserWarning: Some files are invalid; their configurations count as missing.
+            UserWarning: Some files are invalid, or some symlinks to directories were not followed; their
+                configurations count as missing.
         """
         if not os.path.lexists(self._root):
             return set()
-        return completed(self._root, limit=self._max_record_bytes)
+        return completed(self._root, limit=self._max_record_bytes, follow_links=self._follow_links)
 
     def missing(self, configs: Iterable[Config]) -> list[Config]:
         """Return the configurations without a result below the directory, in order.

@@ -15,6 +15,7 @@ from llenergymeasure._store import Batch, Schema
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results import _columns, _conditions
 from llenergymeasure.results._limit import max_bytes
+from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.types import OnBadFile, check_policy
 
@@ -69,8 +70,10 @@ class Scan:
     `polars.DataFrame(scan)`, `duckdb.sql("select ... from scan")`.
 
     A result is a directory with a `result.json`, at any depth. Rows come in the order of the paths.
-    Directories below a result (other than the root), directories whose names begin with a dot, and symlinks
-    are not searched. Saves may run during a scan: a row is complete or absent.
+    Directories below a result (other than the root) and directories whose names begin with a dot are not
+    searched. A symlink to a `result.json` or a sidecar is followed. A symlink to a directory is not, unless
+    the store has `follow_links`; the end of a reading warns once with their number. Saves may run during a
+    scan: a row is complete or absent.
 
     Columns of results have dotted paths as names (`energy_breakdown.adjusted_j`) and the types of the schema:
 
@@ -99,13 +102,20 @@ class Scan:
     """
 
     def __init__(
-        self, root: str, scan: _store.Scan | _store.Traces, on_error: OnBadFile, progress: Progress | None
+        self,
+        root: str,
+        scan: _store.Scan | _store.Traces,
+        on_error: OnBadFile,
+        progress: Progress | None,
+        *,
+        warns_of_links: bool = True,
     ) -> None:
         """Create a scan; see `ResultStore.scan`."""
         self._root = root
         self._scan = scan
         self._on_error = on_error
         self._progress = progress
+        self._warns_of_links = warns_of_links
         self.errors: dict[Path, LLEMError] = {}
 
     def __repr__(self) -> str:
@@ -127,13 +137,20 @@ class Scan:
             self.errors.update(invalid)
             if len(batch) > 0:
                 yield batch
-        self._warn()
+        self._warn(reader)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Read the rows as an Arrow stream. `requested_schema` is ignored: the reader converts."""
         reader = self._read()
         self.errors = {}
-        return reader.stream(self._report)
+
+        def report(invalid: list[tuple[Path, LLEMError]] | None) -> None:
+            if invalid is not None:
+                self.errors.update(invalid)
+            else:
+                self._warn(reader)
+
+        return reader.stream(report)
 
     def __arrow_c_schema__(self) -> object:
         """Export the schema."""
@@ -220,9 +237,10 @@ class Scan:
             text = "path expects a new file, got {}, the power trace of a result; rename it"
             raise ValueError(text.format(escape(os.fsdecode(path))))
         self.errors = {}
-        rows, invalid = self._read().export(target)
+        reader = self._read()
+        rows, invalid = reader.export(target)
         self.errors.update(invalid)
-        self._warn()
+        self._warn(reader)
         return rows
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
@@ -249,15 +267,11 @@ class Scan:
             progress=None if progress is None else lambda done: progress(done, None),
         )
 
-    def _report(self, invalid: list[tuple[Path, LLEMError]] | None) -> None:
-        if invalid is not None:
-            self.errors.update(invalid)
-        else:
-            self._warn()
-
-    def _warn(self) -> None:
+    def _warn(self, reader: _store.Reader) -> None:
         if self._on_error == "skip":
             _warn_of_skipped(list(self.errors.values()))
+        if self._warns_of_links:
+            warn_of_links(self._root, reader.links)
 
 
 def scan_results(  # noqa: PLR0913 - the parameters of the method
@@ -270,6 +284,8 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
     progress: Progress | None = None,
     infer: bool = True,
     limit: int | None = None,
+    follow_links: bool = False,
+    warns_of_links: bool = True,
 ) -> Scan:
     """Return a scan of results; see `ResultStore.scan`.
 
@@ -287,8 +303,9 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
         strict=_is_strict(on_error),
         max_bytes=max_bytes(limit),
         infer=infer,
+        follow_links=follow_links,
     )
-    return Scan(root, scan, on_error, progress)
+    return Scan(root, scan, on_error, progress, warns_of_links=warns_of_links)
 
 
 def scan_traces(  # noqa: PLR0913 - the parameters of the method
@@ -299,6 +316,7 @@ def scan_traces(  # noqa: PLR0913 - the parameters of the method
     on_error: OnBadFile = "raise",
     progress: Progress | None = None,
     limit: int | None = None,
+    follow_links: bool = False,
 ) -> Scan:
     """Return a scan of power traces; see `ResultStore.scan_timeseries`."""
     names = list(_TRACE_COLUMNS if columns is None else _columns.check_names(columns))
@@ -309,14 +327,26 @@ def scan_traces(  # noqa: PLR0913 - the parameters of the method
         is_of_trace = isinstance(name, str) and _is_of_trace(name, names)
         (of_traces if is_of_trace else of_records).append(_conditions.checked(condition))
     record, strict, most = _columns.RECORD_SCHEMA(), _is_strict(on_error), max_bytes(limit)
-    scan = _store.Traces(root, record, names, of_records, of_traces, strict=strict, max_bytes=most)
+    scan = _store.Traces(
+        root,
+        record,
+        names,
+        of_records,
+        of_traces,
+        strict=strict,
+        max_bytes=most,
+        follow_links=follow_links,
+    )
     return Scan(root, scan, on_error, progress)
 
 
-def completed(root: str, *, limit: int | None = None) -> set[str]:
+def completed(root: str, *, limit: int | None = None, follow_links: bool = False) -> set[str]:
     """Return the hashes of the configurations below a root; see `ResultStore.completed`."""
-    hashes, invalid = _store.completed(root, _columns.RECORD_SCHEMA(), max_bytes=max_bytes(limit))
+    hashes, invalid, links = _store.completed(
+        root, _columns.RECORD_SCHEMA(), max_bytes=max_bytes(limit), follow_links=follow_links
+    )
     _warn_of_skipped([error for _, error in invalid])
+    warn_of_links(root, links)
     return hashes
 
 

@@ -34,6 +34,10 @@ class ResultStore(StoreReader):
             so a later `os.chdir` has no effect.
         max_record_bytes: The largest `result.json` that any verb reads, in bytes; a larger one is an error.
             None is the value of the environment variable `LLEM_MAX_RECORD_BYTES`, or else 256 MiB.
+        follow_links: Let the readers of the tree (`scan`, `load_all`, `completed`, `verify`, ...) follow
+            symlinks to directories, and enter each directory once. Otherwise they skip those links, and
+            warn once with their number. They follow a symlink to a `result.json` or a `timeseries.parquet`
+            in any case, `clean` follows none, and a root that is a symlink is followed.
 
     Raises:
         TypeError: `max_record_bytes` is not an integer.
@@ -43,10 +47,17 @@ class ResultStore(StoreReader):
     _flush_method: str | None = None
     """`"fsync"` or `"syncfs"`: the flush method of bulk saves in tests and benches."""
 
-    def __init__(self, root: str | os.PathLike[str], *, max_record_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        max_record_bytes: int | None = None,
+        follow_links: bool = False,
+    ) -> None:
         """Create a store of a directory, which need not exist."""
         self._path = absolute(root)
         self._max_record_bytes = check_limit(max_record_bytes)
+        self._follow_links = follow_links
 
     @property
     def root(self) -> Path:
@@ -63,6 +74,11 @@ class ResultStore(StoreReader):
         return max_bytes(self._max_record_bytes)
 
     @property
+    def follow_links(self) -> bool:
+        """True if the readers follow symlinks to directories."""
+        return self._follow_links
+
+    @property
     def durability(self) -> Durability:
         """The durability of saves on the file system of the directory, or of its nearest ancestor.
 
@@ -76,11 +92,14 @@ class ResultStore(StoreReader):
 
     def __repr__(self) -> str:
         """Return the directory and an overview of its results."""
-        return f"<ResultStore {self._root!r}: {Overview.of(self._root, self._max_record_bytes)}>"
+        return f"<ResultStore {self._root!r}: {self._overview()}>"
 
     def _repr_html_(self) -> str:
         """Return an overview of the results as HTML, for a notebook."""
-        return Overview.of(self._root, self._max_record_bytes).as_html(self._root)
+        return self._overview().as_html(self._root)
+
+    def _overview(self) -> Overview:
+        return Overview.of(self._root, self._max_record_bytes, follow_links=self._follow_links)
 
     def __eq__(self, other: object) -> bool:
         """Compare the paths of the directories; limits do not count."""
@@ -220,16 +239,25 @@ class ResultStore(StoreReader):
             progress: A function that takes the number of results checked, and None.
 
         Returns:
-            The counts, and each directory with its problem; `ok` is true if every result is complete and has
-            its sidecar.
+            The counts, each directory with its problem, and each symlink that was not followed; `ok` is true
+            if every result is complete and has its sidecar.
 
         Limits: `deep` does not unpack pages that are compressed with other than zstd or snappy, pages of
         nested columns, and pages of strings with delta-encoded lengths.
 
         Raises:
             PersistenceError: The directory itself cannot be read.
+
+        Warns:
+            UserWarning: Some symlinks to directories were not followed.
         """
-        return verify_tree(self._root, deep=deep, progress=progress, limit=self._max_record_bytes)
+        return verify_tree(
+            self._root,
+            deep=deep,
+            progress=progress,
+            limit=self._max_record_bytes,
+            follow_links=self._follow_links,
+        )
 
     def clean(self, *, older_than: timedelta | str = DAY, dry_run: bool = True) -> Cleaning:
         """Remove the leftovers of interrupted saves below the directory; by default, only list them.

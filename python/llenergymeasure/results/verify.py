@@ -12,6 +12,7 @@ from llenergymeasure import _store
 from llenergymeasure._escape import escape
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.results._limit import max_bytes
+from llenergymeasure.results._links import warn_of_links
 
 if TYPE_CHECKING:
     from llenergymeasure.results.types import Progress
@@ -43,6 +44,7 @@ class Verification:
         incomplete: Leftovers of interrupted saves, which `ResultStore.clean` removes, and saves in progress.
             Both are harmless.
         foreign: Directories with other files and no result at any depth; the outermost of each.
+        links: Symlinks to directories that were not followed, and symlinks that cannot be followed.
     """
 
     root: Path
@@ -52,6 +54,7 @@ class Verification:
     missing_sidecars: list[Finding] = field(default_factory=list)
     incomplete: list[Finding] = field(default_factory=list)
     foreign: list[Finding] = field(default_factory=list)
+    links: list[Finding] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -69,6 +72,7 @@ class Verification:
             (len(self.missing_sidecars), "without the sidecar that it names"),
             (len(self.incomplete), "incomplete"),
             (len(self.foreign), "foreign"),
+            (len(self.links), f"symbolic link{'s' * (len(self.links) != 1)} not followed"),
         ]
         return ", ".join(
             [f"{self.complete:,} complete", *(f"{count:,} {what}" for count, what in counts if count)]
@@ -76,11 +80,18 @@ class Verification:
 
 
 def verify_tree(
-    root: str, *, deep: bool, progress: Progress | None, limit: int | None = None
+    root: str,
+    *,
+    deep: bool,
+    progress: Progress | None,
+    limit: int | None = None,
+    follow_links: bool = False,
 ) -> Verification:
     """Check the directories below a root; see `ResultStore.verify`."""
     found = Verification(Path(root), deep)
-    inspection = _store.Inspection(root, SCHEMA_VERSION, deep=deep, max_bytes=max_bytes(limit))
+    inspection = _store.Inspection(
+        root, SCHEMA_VERSION, deep=deep, max_bytes=max_bytes(limit), follow_links=follow_links
+    )
     while (batch := inspection.next()) is not None:
         complete, findings, records = batch
         found.complete += complete
@@ -95,8 +106,9 @@ def verify_tree(
                 found.damaged.append(Finding(path, fault))
         if progress is not None:
             progress(found.complete + len(found.damaged), None)
-    for unsorted in (found.damaged, found.incomplete, found.foreign):
+    for unsorted in (found.damaged, found.incomplete, found.foreign, found.links):
         unsorted.sort()
+    warn_of_links(root, inspection.links)
     return found
 
 

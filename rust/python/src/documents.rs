@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use llem_store::Error;
+use llem_store::links::LinkLog;
 use llem_store::load::Limit;
 use llem_store::scan::{self, Completed, Document};
 use pyo3::prelude::*;
@@ -13,28 +15,39 @@ use crate::errors::to_python;
 use crate::exit::detach;
 use crate::interrupt::run;
 use crate::owned::ProcessOwned;
-use crate::reader::{PathAndError, to_errors};
+use crate::reader::{PathAndError, PyLinks, to_errors, to_links};
 use crate::scan::schema_of;
 
 /// The records of a tree, read ahead of a caller that validates them.
 #[pyclass(frozen, module = "llenergymeasure._store")]
-pub struct Documents(ProcessOwned<scan::Documents>);
+pub struct Documents {
+    documents: ProcessOwned<scan::Documents>,
+    links: Arc<LinkLog>,
+}
 
 type PyDocument<'py> = (PathBuf, Option<Bound<'py, PyBytes>>, bool, Option<PyErr>);
 
 #[pymethods]
 impl Documents {
     #[new]
-    #[pyo3(signature = (root, *, max_bytes))]
-    fn new(py: Python<'_>, root: PathBuf, max_bytes: u64) -> PyResult<Self> {
-        let documents = detach(py, || scan::Documents::open(&root, Limit(max_bytes)));
-        documents.map(|documents| Self(ProcessOwned::new(documents))).map_err(|error| to_python(py, &error))
+    #[pyo3(signature = (root, *, max_bytes, follow_links=false))]
+    fn new(py: Python<'_>, root: PathBuf, max_bytes: u64, follow_links: bool) -> PyResult<Self> {
+        let documents = detach(py, || scan::Documents::open(&root, Limit(max_bytes), follow_links));
+        let documents = documents.map_err(|error| to_python(py, &error))?;
+        Ok(Self { links: documents.links(), documents: ProcessOwned::new(documents) })
+    }
+
+    /// The symbolic links that the walk skips; complete at its end.
+    #[getter]
+    fn links(&self) -> PyLinks {
+        to_links(self.links.skipped())
     }
 
     /// Return the next dozens of records: path, bytes or None, whether there is a sidecar, and error or None. None at
     /// the end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<PyDocument<'py>>>> {
-        let documents = self.0.with(py, |documents| run(py, |interrupt| documents.next(interrupt)))??;
+        let documents =
+            self.documents.with(py, |documents| run(py, |interrupt| documents.next(interrupt)))??;
         let convert = |document: Result<Document, Error>| match document {
             Ok(Document { path, bytes, has_sidecar }) => {
                 (path, Some(PyBytes::new(py, &bytes)), has_sidecar, None)
@@ -48,17 +61,18 @@ impl Documents {
     }
 }
 
-/// Return the hashes of the configurations below a root, and the records that cannot be read.
+/// Return the hashes of the configurations below a root, the records that cannot be read, and the skipped links.
 #[pyfunction]
-#[pyo3(signature = (root, record, *, max_bytes))]
+#[pyo3(signature = (root, record, *, max_bytes, follow_links=false))]
 pub fn completed(
     py: Python<'_>,
     root: PathBuf,
     record: &str,
     max_bytes: u64,
-) -> PyResult<(BTreeSet<String>, Vec<PathAndError>)> {
+    follow_links: bool,
+) -> PyResult<(BTreeSet<String>, Vec<PathAndError>, PyLinks)> {
     let schema = schema_of(record)?;
-    let Completed { hashes, errors } =
-        run(py, |interrupt| scan::completed(&root, &schema, Limit(max_bytes), interrupt))?;
-    Ok((hashes, to_errors(py, errors)))
+    let Completed { hashes, errors, links } =
+        run(py, |interrupt| scan::completed(&root, &schema, Limit(max_bytes), follow_links, interrupt))?;
+    Ok((hashes, to_errors(py, errors), to_links(links)))
 }

@@ -21,6 +21,7 @@ mod classes {
 }
 
 /// POSIX's codes, for errors that have no code of their own.
+const ENOENT: i32 = 2;
 const EINVAL: i32 = 22;
 const EIO: i32 = 5;
 const EEXIST: i32 = 17;
@@ -124,6 +125,7 @@ fn arguments(error: &Error, result: Option<&Path>) -> Arguments {
 fn errno(error: &Error) -> i32 {
     error.raw_os_error().unwrap_or(match error {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::InvalidInput => EINVAL,
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ENOENT,
         Error::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => EISDIR,
         Error::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => EFBIG,
         Error::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => EEXIST,

@@ -1,11 +1,13 @@
 //! The check of a tree, and the removal of the leftovers of interrupted saves.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use llem_store::Store;
 use llem_store::inspect::clean::{CleanOptions, Outcome};
 use llem_store::inspect::{self, Finding, Status, VerifyBatch, VerifyOptions};
+use llem_store::links::LinkLog;
 use llem_store::load::Limit;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -15,11 +17,13 @@ use crate::errors::to_python;
 use crate::exit::detach;
 use crate::interrupt::run;
 use crate::owned::ProcessOwned;
+use crate::reader::{PyLinks, to_links};
 
 /// A check of a tree in progress.
 #[pyclass(frozen, module = "llenergymeasure._store")]
 pub struct Inspection {
     tree: ProcessOwned<inspect::Inspection>,
+    links: Arc<LinkLog>,
     root: PathBuf,
 }
 
@@ -30,12 +34,25 @@ type Looked<'py> = (u64, Vec<Found>, Vec<(PathBuf, Bound<'py, PyBytes>)>);
 impl Inspection {
     /// Begin to check a tree: `version` is the schema line of its records, `max_bytes` their largest size.
     #[new]
-    #[pyo3(signature = (root, version, *, deep, max_bytes))]
-    fn new(py: Python<'_>, root: PathBuf, version: String, deep: bool, max_bytes: u64) -> PyResult<Self> {
-        let options = VerifyOptions { schema_line: version, deep, limit: Limit(max_bytes) };
+    #[pyo3(signature = (root, version, *, deep, max_bytes, follow_links=false))]
+    fn new(
+        py: Python<'_>,
+        root: PathBuf,
+        version: String,
+        deep: bool,
+        max_bytes: u64,
+        follow_links: bool,
+    ) -> PyResult<Self> {
+        let options = VerifyOptions { schema_line: version, deep, limit: Limit(max_bytes), follow_links };
         let inspection = detach(py, || inspect::Inspection::open(&root, options));
-        let tree = ProcessOwned::new(inspection.map_err(|error| to_python(py, &error))?);
-        Ok(Self { tree, root })
+        let inspection = inspection.map_err(|error| to_python(py, &error))?;
+        Ok(Self { links: inspection.links(), tree: ProcessOwned::new(inspection), root })
+    }
+
+    /// The symbolic links that the check skips; complete at its end.
+    #[getter]
+    fn links(&self) -> PyLinks {
+        to_links(self.links.skipped())
     }
 
     /// Return the findings in the next directories: the number of complete ones; the status, path and problem of each
@@ -58,6 +75,7 @@ fn name_of(status: Status) -> &'static str {
         Status::Damaged | Status::Stranded => "damaged",
         Status::MissingSidecar => "missing_sidecars",
         Status::Foreign => "foreign",
+        Status::Link => "links",
     }
 }
 

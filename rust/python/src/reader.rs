@@ -1,15 +1,18 @@
 //! Readers of scans: batch by batch, into a file, or as an Arrow stream.
 
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::mem;
 use std::path::PathBuf;
 use std::process;
+use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
 use arrow_array::ArrayRef;
 use arrow_schema::{ArrowError, SchemaRef};
 use llem_store::Interrupt;
 use llem_store::export::{Format, export};
+use llem_store::links::{LinkLog, SkippedLinks};
 use llem_store::scan::{self, RecordError, ScanBatch, ScanError};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
@@ -34,6 +37,13 @@ impl Batches {
         }
     }
 
+    fn links(&self) -> Arc<LinkLog> {
+        match self {
+            Self::Results(reader) => reader.links(),
+            Self::Traces(reader) => reader.links(),
+        }
+    }
+
     fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<ScanBatch>, ScanError> {
         match self {
             Self::Results(reader) => reader.next(interrupt),
@@ -46,7 +56,16 @@ impl Batches {
 #[pyclass(frozen, module = "llenergymeasure._store")]
 pub struct Reader {
     batches: ProcessOwned<Batches>,
+    links: Arc<LinkLog>,
     progress: Option<Py<PyAny>>,
+}
+
+/// The skipped links of a walk: those to directories, those that lead to nothing, and the first.
+pub type PyLinks = (u64, u64, Option<OsString>);
+
+/// Convert the skipped links of a walk.
+pub fn to_links(skipped: SkippedLinks) -> PyLinks {
+    (skipped.directories, skipped.broken, skipped.first.map(PathBuf::into_os_string))
 }
 
 /// The path of a file that is not a row, and its exception.
@@ -59,7 +78,7 @@ pub fn to_errors(py: Python<'_>, errors: Vec<RecordError>) -> Vec<PathAndError> 
 
 impl Reader {
     pub fn new(batches: Batches, progress: Option<Py<PyAny>>) -> Self {
-        Self { batches: ProcessOwned::new(batches), progress }
+        Self { links: batches.links(), batches: ProcessOwned::new(batches), progress }
     }
 }
 
@@ -68,6 +87,12 @@ impl Reader {
     #[getter]
     fn schema(&self) -> PyResult<Schema> {
         self.batches.peek(|batches| Schema(batches.schema()))
+    }
+
+    /// The symbolic links that the scan skips; complete at its end, whatever reads it.
+    #[getter]
+    fn links(&self) -> PyLinks {
+        to_links(self.links.skipped())
     }
 
     /// Return the next rows, and the files that are not rows; None at the end.

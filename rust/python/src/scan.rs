@@ -24,7 +24,8 @@ impl Scan {
     /// Plan a scan. `record` is the schema of a record as JSON; each condition is a column, an operator and a value;
     /// `max_bytes` limits the size of a record.
     #[new]
-    #[pyo3(signature = (root, record, columns, conditions, *, batch_size, strict, max_bytes, infer=true))]
+    #[pyo3(signature = (root, record, columns, conditions, *, batch_size, strict, max_bytes, infer=true,
+                        follow_links=false))]
     #[allow(clippy::too_many_arguments, reason = "the stub documents the keywords")]
     fn new(
         py: Python<'_>,
@@ -36,6 +37,7 @@ impl Scan {
         strict: bool,
         max_bytes: u64,
         infer: bool,
+        follow_links: bool,
     ) -> PyResult<Self> {
         let options = ScanOptions {
             columns,
@@ -44,6 +46,7 @@ impl Scan {
             infer_types: infer,
             stop_at_error: strict,
             limit: Limit(max_bytes),
+            follow_links,
         };
         let scan = scan::Scan::new(root, &schema_of(record)?, options);
         scan.map(Self).map_err(|error| scan::ScanError::from(error).into_python(py))
@@ -71,7 +74,7 @@ pub struct Traces(TraceScan);
 impl Traces {
     /// Plan a scan; `of_records` are conditions on the records, `conditions` on the columns of the power traces.
     #[new]
-    #[pyo3(signature = (root, record, columns, of_records, conditions, *, strict, max_bytes))]
+    #[pyo3(signature = (root, record, columns, of_records, conditions, *, strict, max_bytes, follow_links=false))]
     #[allow(clippy::too_many_arguments, reason = "the stub documents the keywords")]
     fn new(
         py: Python<'_>,
@@ -82,6 +85,7 @@ impl Traces {
         conditions: Vec<PyCondition<'_>>,
         strict: bool,
         max_bytes: u64,
+        follow_links: bool,
     ) -> PyResult<Self> {
         let options = TraceScanOptions {
             columns,
@@ -89,6 +93,7 @@ impl Traces {
             conditions: to_conditions(conditions)?,
             stop_at_error: strict,
             limit: Limit(max_bytes),
+            follow_links,
         };
         let scan = TraceScan::new(root, &schema_of(record)?, options);
         scan.map(Self).map_err(|error| scan::ScanError::from(error).into_python(py))

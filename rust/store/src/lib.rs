@@ -37,6 +37,7 @@ pub mod fuzzing;
 pub mod inspect;
 mod interrupt;
 pub mod json;
+pub mod links;
 pub mod load;
 pub mod name;
 mod parquet;

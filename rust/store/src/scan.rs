@@ -77,6 +77,8 @@ pub struct ScanOptions {
     pub stop_at_error: bool,
     /// Maximum size of a record.
     pub limit: Limit,
+    /// Follow symbolic links to directories, and enter each directory once.
+    pub follow_links: bool,
 }
 
 impl Default for ScanOptions {
@@ -88,6 +90,7 @@ impl Default for ScanOptions {
             infer_types: true,
             stop_at_error: false,
             limit: Limit::USUAL,
+            follow_links: false,
         }
     }
 }
@@ -133,6 +136,7 @@ pub struct Scan {
     batch_size: usize,
     infer_types: bool,
     stop_at_error: bool,
+    follow_links: bool,
     /// The columns, once they are known: they stay the same for every reader.
     table: Mutex<Option<Arc<Table>>>,
 }
@@ -153,9 +157,10 @@ impl Scan {
     ///
     /// A column is unknown, or a condition does not fit its column.
     pub fn new(root: PathBuf, schema: &RecordSchema, options: ScanOptions) -> Result<Self, PlanError> {
-        let ScanOptions { columns, conditions, batch_size, infer_types, stop_at_error, limit } = options;
+        let ScanOptions { columns, conditions, batch_size, infer_types, stop_at_error, limit, follow_links } =
+            options;
         let plan = Arc::new(Plan::new(schema, &columns, conditions, limit)?);
-        Ok(Self { root, plan, batch_size, infer_types, stop_at_error, table: Mutex::new(None) })
+        Ok(Self { root, plan, batch_size, infer_types, stop_at_error, follow_links, table: Mutex::new(None) })
     }
 
     /// Return the columns; `None` if they depend on records that no reader has read yet.
@@ -180,7 +185,10 @@ impl Scan {
     /// The root cannot be read; the caller cancels; a record cannot be read, and the options stop at the first.
     pub fn read(&self, interrupt: Interrupt<'_>) -> Result<Reader, ScanError> {
         let plan = &self.plan;
-        let open = |types| Tree::open(&self.root, Arc::new(RecordVisitor { plan: plan.clone(), types }));
+        let open = |types| {
+            let visitor = RecordVisitor { plan: plan.clone(), types };
+            Tree::open(&self.root, Arc::new(visitor), self.follow_links)
+        };
         let (table, tree, kept, reported) = if let Some(table) = self.known_table() {
             let tree = open(Some(table.types.clone()))?;
             (table, tree, VecDeque::new(), 0)

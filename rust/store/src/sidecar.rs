@@ -16,7 +16,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::SIDECAR;
 use crate::error::{At, Error, Result, Step};
-use crate::fs::dir::Dir;
+use crate::fs::dir::{Dir, leads_to_nothing};
 use crate::fs::durable::PendingFile;
 use crate::interrupt::Interrupt;
 use crate::parquet::footer::{self, ParquetFault, os_error};
@@ -160,8 +160,15 @@ fn modified(metadata: &Metadata) -> Option<SystemTime> {
     metadata.modified().ok()
 }
 
-/// Open a file; do not block on a FIFO.
+/// Open a file, also through a symlink; do not block on a FIFO.
 pub(crate) fn open_for_reading(path: &Path) -> io::Result<File> {
+    open(path).map_err(|error| {
+        let is_dangling = error.kind() == ErrorKind::NotFound && path.is_symlink();
+        if is_dangling { leads_to_nothing() } else { error }
+    })
+}
+
+fn open(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
         use rustix::fs::{Mode, OFlags};

@@ -139,7 +139,8 @@ impl Store {
     /// use llem_store::{Interrupt, Store};
     ///
     /// # let temp = tempfile::tempdir().unwrap();
-    /// let options = VerifyOptions { schema_line: "2.0".into(), deep: false, limit: Limit::USUAL };
+    /// let (schema_line, limit) = ("2.0".into(), Limit::USUAL);
+    /// let options = VerifyOptions { schema_line, deep: false, limit, follow_links: false };
     /// let mut inspection = Store::new(temp.path()).verify(options)?;
     /// while let Some(batch) = inspection.next(Interrupt::NEVER)? {
     ///     assert!(batch.findings.is_empty());

@@ -1,8 +1,9 @@
 //! The walk over a tree of results: several threads visit it, and the caller receives their chunks in order.
 //!
 //! Results may lie at any depth. The order is that of the bytes of names, directory by directory. The walk does not
-//! search directories with a `result.json`, except the root. It does not follow symbolic links below the root, so
-//! that it neither loops nor leaves the tree.
+//! search directories with a `result.json`, except the root. It follows a symbolic link to a record, wherever that is.
+//! It counts the links to directories and does not follow them, so that it neither loops nor leaves the tree; or it
+//! follows them, and enters each directory once (see [`crate::links`]).
 //!
 //! A unit of work is a part of the names of one directory. The threads visit a limited number of units ahead of the
 //! caller. A thread searches a directory without a result at once if it is small, and splits a large one into units
@@ -15,14 +16,15 @@ use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::RECORD;
 use crate::error::{At, Error, Result, Step};
-use crate::fs::dir::Dir;
+use crate::fs::dir::{Dir, Leads, Subdirectories, is_link};
 use crate::interrupt::Interrupt;
+use crate::links::{LinkLog, LinkPlan};
 
 /// Bytes after which a chunk of records should end.
 pub(crate) const CHUNK_BYTES: usize = 8 << 20;
@@ -51,6 +53,9 @@ pub(crate) trait Visit: Send + Sync + 'static {
     /// Add a directory without a record, or the root, before the walk searches it.
     fn search(&self, _chunk: &mut Self::Chunk, _root: &Dir, _place: &Path) {}
 
+    /// Add a symbolic link, relative to the root, that the walk does not follow.
+    fn skip(&self, _chunk: &mut Self::Chunk, _link: &Path, _leads: Leads) {}
+
     /// Add the error of a result or directory that cannot be opened.
     fn fail(&self, chunk: &mut Self::Chunk, error: Error);
 
@@ -67,9 +72,16 @@ struct WorkUnit {
     names: Vec<OsString>,
 }
 
+/// A task of a thread.
+enum Work {
+    /// Plan which links to follow, and list the root.
+    Plan,
+    Visit(WorkUnit),
+}
+
 /// A unit of work, by its progress.
 enum Progress<C> {
-    Waiting(WorkUnit),
+    Waiting(Work),
     /// A thread visits it; the number identifies it.
     Taken(u64),
     Done(C),
@@ -83,6 +95,9 @@ struct Queue<C> {
 struct Shared<V: Visit> {
     visit: Arc<V>,
     root: Dir,
+    links: Arc<LinkLog>,
+    /// Empty until the plan is made, and where links are not followed.
+    plan: OnceLock<LinkPlan>,
     ahead: usize,
     /// The caller dropped the tree.
     closed: AtomicBool,
@@ -100,29 +115,41 @@ pub(crate) struct Tree<V: Visit> {
 }
 
 impl<V: Visit> Tree<V> {
-    /// Begin to visit the results below a root.
-    pub fn open(root: &Path, visit: Arc<V>) -> Result<Self> {
+    /// Begin to visit the results below a root; follow symbolic links to directories, or count them.
+    pub fn open(root: &Path, visit: Arc<V>, follow_links: bool) -> Result<Self> {
         let dir = Dir::open(root).at(Step::Scan, || root.to_owned())?;
-        let names = dir.subdirectories(Path::new("")).at(Step::Scan, || root.to_owned())?;
+        let listed = dir.subdirectories(Path::new("")).at(Step::Scan, || root.to_owned())?;
         let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+        let dir = if follow_links { dir.following() } else { dir };
         let mut first = visit.begin();
         visit.search(&mut first, &dir, Path::new(""));
         match dir.open_file(Path::new(RECORD)) {
-            Ok(record) => visit.visit(&mut first, &dir, Path::new(""), record),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Ok(Some(record)) => visit.visit(&mut first, &dir, Path::new(""), record),
+            Ok(None) => {}
             Err(error) => visit.fail(&mut first, Error::io(Step::Read, root.join(RECORD), error)),
         }
+        let links = Arc::new(LinkLog::default());
         let mut waiting = VecDeque::new();
-        if !visit.is_empty(&first) {
-            waiting.push_back(Progress::Done(first));
+        if follow_links {
+            waiting.push_back(Progress::Waiting(Work::Plan));
+        } else {
+            for link in listed.links {
+                links.add(Path::new(&link.name), link.leads);
+                visit.skip(&mut first, Path::new(&link.name), link.leads);
+            }
+            waiting.extend(units(&Arc::from(Path::new("")), listed.names));
         }
-        waiting.extend(units(&Arc::from(Path::new("")), names).map(Progress::Waiting));
+        if !visit.is_empty(&first) {
+            waiting.push_front(Progress::Done(first));
+        }
         let wanted = if waiting.is_empty() { 0 } else { threads };
         let queue = Mutex::new(Queue { units: waiting, taken: 0 });
         let ahead = threads * AHEAD;
         let shared = Arc::new(Shared {
             visit,
             root: dir,
+            links,
+            plan: OnceLock::new(),
             ahead,
             closed: AtomicBool::new(false),
             queue,
@@ -139,6 +166,11 @@ impl<V: Visit> Tree<V> {
             }
         }
         Ok(tree)
+    }
+
+    /// Return the symbolic links that the walk skips; complete at the end of the walk.
+    pub fn links(&self) -> &Arc<LinkLog> {
+        &self.shared.links
     }
 
     /// Return the next chunk; `None` at the end.
@@ -192,13 +224,16 @@ impl<V: Visit> Shared<V> {
                 self.work.notify_all();
                 return;
             }
-            let Some((unit, id)) = queue.take(self.ahead) else {
+            let Some((work, id)) = queue.take(self.ahead) else {
                 queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             drop(queue);
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.visit_unit(&unit)));
-            let outcome = outcome.unwrap_or_else(|_| self.panicked(&unit));
+            let outcome = catch_unwind(AssertUnwindSafe(|| match &work {
+                Work::Plan => self.make_plan(),
+                Work::Visit(unit) => self.visit_unit(unit),
+            }));
+            let outcome = outcome.unwrap_or_else(|_| self.panicked(&work));
             queue = self.lock();
             queue.put(id, outcome);
             self.done.notify_all();
@@ -206,8 +241,23 @@ impl<V: Visit> Shared<V> {
         }
     }
 
+    /// Plan which links to follow, and return the units of the root.
+    fn make_plan(&self) -> Vec<Progress<V::Chunk>> {
+        let plan = LinkPlan::new(&self.root, &|| self.closed.load(Ordering::Relaxed));
+        // Only one thread takes this work.
+        let _ = self.plan.set(plan);
+        let mut visit = self.begin_unit();
+        visit.list(Path::new("").to_owned(), true);
+        visit.end_chunk();
+        visit.outcome
+    }
+
+    fn begin_unit(&self) -> UnitVisit<'_, V> {
+        UnitVisit { shared: self, outcome: Vec::new(), chunk: self.visit.begin(), names: 0 }
+    }
+
     fn visit_unit(&self, unit: &WorkUnit) -> Vec<Progress<V::Chunk>> {
-        let mut visit = UnitVisit { shared: self, outcome: Vec::new(), chunk: self.visit.begin(), names: 0 };
+        let mut visit = self.begin_unit();
         let mut names = unit.names.iter();
         for name in names.by_ref() {
             visit.enter(unit.place.join(name));
@@ -222,15 +272,21 @@ impl<V: Visit> Shared<V> {
         visit.end_chunk();
         let rest: Vec<OsString> = names.cloned().collect();
         if !rest.is_empty() {
-            visit.outcome.push(Progress::Waiting(WorkUnit { place: unit.place.clone(), names: rest }));
+            let rest = WorkUnit { place: unit.place.clone(), names: rest };
+            visit.outcome.push(Progress::Waiting(Work::Visit(rest)));
         }
         visit.outcome
     }
 
     /// Report a panic, which is a bug of this crate or of a library.
-    fn panicked(&self, unit: &WorkUnit) -> Vec<Progress<V::Chunk>> {
+    fn panicked(&self, work: &Work) -> Vec<Progress<V::Chunk>> {
         let mut chunk = self.visit.begin();
-        let first = unit.names.first().map_or_else(|| unit.place.to_path_buf(), |name| unit.place.join(name));
+        let first = match work {
+            Work::Plan => PathBuf::new(),
+            Work::Visit(unit) => {
+                unit.names.first().map_or(unit.place.to_path_buf(), |name| unit.place.join(name))
+            }
+        };
         let cause =
             std::io::Error::other("an internal error stopped the reading from here on; please report it");
         self.visit.fail(&mut chunk, Error::io(Step::Read, self.root.path().join(first), cause));
@@ -240,11 +296,11 @@ impl<V: Visit> Shared<V> {
 
 impl<C> Queue<C> {
     /// Take the first waiting unit that is not too far ahead of the caller.
-    fn take(&mut self, ahead: usize) -> Option<(WorkUnit, u64)> {
+    fn take(&mut self, ahead: usize) -> Option<(Work, u64)> {
         let unit = self.units.iter_mut().take(ahead).find(|unit| matches!(unit, Progress::Waiting(_)))?;
         self.taken += 1;
         match std::mem::replace(unit, Progress::Taken(self.taken)) {
-            Progress::Waiting(unit) => Some((unit, self.taken)),
+            Progress::Waiting(work) => Some((work, self.taken)),
             _ => None,
         }
     }
@@ -276,32 +332,64 @@ impl<V: Visit> UnitVisit<'_, V> {
         let record = place.join(RECORD);
         self.names += 1;
         match root.open_file(&record) {
-            Ok(file) => {
+            Ok(Some(file)) => {
                 if visit.is_full(&self.chunk) {
                     self.end_chunk();
                 }
                 visit.visit(&mut self.chunk, root, &place, file);
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => self.search(place),
+            Ok(None) => {
+                visit.search(&mut self.chunk, root, &place);
+                self.list(place, false);
+            }
             // The entry is not a directory any more.
             Err(error) if error.kind() == ErrorKind::NotADirectory => {}
-            Err(error) => visit.fail(&mut self.chunk, failed(Step::Read, root, &record, error)),
+            Err(error) if is_link(&error) && is_replaced(root, &place) => self.skip(&place, Leads::Directory),
+            Err(error) => visit.fail(&mut self.chunk, Error::io(Step::Read, root.path().join(record), error)),
         }
     }
 
-    fn search(&mut self, place: PathBuf) {
+    /// Visit the directories in a directory, or make units of them where they are many.
+    fn list(&mut self, place: PathBuf, is_root: bool) {
         let Shared { visit, root, .. } = self.shared;
-        visit.search(&mut self.chunk, root, &place);
-        match root.subdirectories(&place) {
-            Ok(names) if names.len() > UNIT || self.names + names.len() > BUDGET => {
+        match root.subdirectories(&place).map(|listed| self.select(&place, listed)) {
+            Ok(names) if is_root || names.len() > UNIT || self.names + names.len() > BUDGET => {
                 self.end_chunk();
-                self.outcome.extend(units(&place.into(), names).map(Progress::Waiting));
+                self.outcome.extend(units(&place.into(), names));
             }
             Ok(names) => names.into_iter().for_each(|name| self.enter(place.join(name))),
             // It was removed, or renamed by a clean, after the listing.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-            Err(error) => visit.fail(&mut self.chunk, failed(Step::Scan, root, &place, error)),
+            Err(error) if is_link(&error) => self.skip(&place, Leads::Directory),
+            Err(error) => visit.fail(&mut self.chunk, Error::io(Step::Scan, root.path().join(place), error)),
         }
+    }
+
+    /// Return the names of a directory that the walk enters, in order; note the links that it skips.
+    fn select(&mut self, place: &Path, listed: Subdirectories) -> Vec<OsString> {
+        let Subdirectories { mut names, links } = listed;
+        let plan = self.shared.plan.get();
+        if let Some(plan) = plan {
+            names.retain(|name| plan.enters(&place.join(name)));
+        }
+        for link in links {
+            let below = place.join(&link.name);
+            match plan {
+                Some(plan) if plan.follows(&below) => names.push(link.name),
+                // Another path leads there.
+                Some(_) if link.leads == Leads::Directory => {}
+                _ => self.skip(&below, link.leads),
+            }
+        }
+        if plan.is_some() {
+            names.sort_unstable();
+        }
+        names
+    }
+
+    fn skip(&mut self, link: &Path, leads: Leads) {
+        self.shared.links.add(link, leads);
+        self.shared.visit.skip(&mut self.chunk, link, leads);
     }
 
     fn end_chunk(&mut self) {
@@ -313,22 +401,17 @@ impl<V: Visit> UnitVisit<'_, V> {
     }
 }
 
-fn units(place: &Arc<Path>, names: Vec<OsString>) -> impl Iterator<Item = WorkUnit> + use<> {
+fn units<C>(place: &Arc<Path>, names: Vec<OsString>) -> impl Iterator<Item = Progress<C>> + use<C> {
     let mut names = names.into_iter().peekable();
     let place = place.clone();
     std::iter::from_fn(move || {
         names.peek()?;
-        Some(WorkUnit { place: place.clone(), names: names.by_ref().take(UNIT).collect() })
+        let unit = WorkUnit { place: place.clone(), names: names.by_ref().take(UNIT).collect() };
+        Some(Progress::Waiting(Work::Visit(unit)))
     })
 }
 
-/// Return the error of a path below the root; a symbolic link is rejected by the walk, not by the system.
-pub(crate) fn failed(step: Step, root: &Dir, place: &Path, error: std::io::Error) -> Error {
-    let path = root.path().join(place);
-    let error = if path.is_symlink() {
-        std::io::Error::new(ErrorKind::InvalidInput, "a symbolic link, which is not followed")
-    } else {
-        error
-    };
-    Error::io(step, path, error)
+/// Return `true` where a directory became a symbolic link after the listing.
+fn is_replaced(root: &Dir, place: &Path) -> bool {
+    root.open_dir_below(place).is_err_and(|error| is_link(&error))
 }

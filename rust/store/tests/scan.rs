@@ -204,7 +204,7 @@ fn scan_interrupted_or_dropped_stops_its_threads() {
         Err(ScanError::Store(llem_store::Error::Interrupted))
     ));
     drop(reader);
-    let mut documents = Documents::open(temp.path(), Limit::USUAL).unwrap();
+    let mut documents = Documents::open(temp.path(), Limit::USUAL, false).unwrap();
     assert_eq!(
         documents.next(Interrupt::NEVER).unwrap().unwrap()[0].as_ref().unwrap().bytes,
         br#"{"id": "x"}"#

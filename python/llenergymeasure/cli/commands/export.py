@@ -11,7 +11,7 @@ import typer
 from llenergymeasure._format import human_bytes, human_seconds, plural, printable
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import find_all
-from llenergymeasure.cli.query.options import Columns, Directory, Where
+from llenergymeasure.cli.query.options import Columns, Directory, FollowLinks, Where
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.output import check_output
@@ -51,6 +51,7 @@ def export(
     ],
     where: Where = [],
     columns: Columns = [],
+    follow_links: FollowLinks = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object that describes the export.")
     ] = False,
@@ -69,7 +70,7 @@ def export(
         raise UsageError(str(error)) from None
     if not names:
         raise UsageError("--columns is empty")
-    table = _Table(directory, names, where)
+    table = _Table(directory, names, where, follow_links=follow_links)
     began = time.perf_counter()
     try:
         if table.is_empty:

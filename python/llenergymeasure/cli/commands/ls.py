@@ -15,7 +15,7 @@ import typer
 from llenergymeasure._format import ABSENT, best_prefix, format_value, plural
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import column_of, find_all, head_of
-from llenergymeasure.cli.query.options import Columns, Directory, Where
+from llenergymeasure.cli.query.options import Columns, Directory, FollowLinks, Where
 from llenergymeasure.cli.query.reading import Reading, given_path
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.numbers import format_numbers, head_and_unit, unit_of
@@ -48,6 +48,7 @@ def ls(
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", metavar="N", min=0, help="Show only the first N.")
     ] = None,
+    follow_links: FollowLinks = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -70,7 +71,7 @@ def ls(
     except ValueError as error:
         raise UsageError(str(error)) from None
     read = list(dict.fromkeys([*wanted, _PATH, *([by] if by else [])]))
-    reading = Reading(directory, read, where)
+    reading = Reading(directory, read, where, follow_links=follow_links)
     rows = _Rows(reading, directory)
     taken = rows.take(by, is_descending=is_descending, limit=limit)
     # Other columns were read only to sort, or to name the rows.

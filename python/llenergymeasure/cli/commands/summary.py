@@ -12,7 +12,7 @@ import typer
 from llenergymeasure._format import ABSENT, best_prefix, format_number, format_value, plural
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import COLUMN_HELP, find_all, head_of
-from llenergymeasure.cli.query.options import Directory, Where
+from llenergymeasure.cli.query.options import Directory, FollowLinks, Where
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.statistics import Statistic
 from llenergymeasure.cli.terminal.json import to_json
@@ -41,6 +41,7 @@ def summary(
         ),
     ] = ["model", "backend"],
     where: Where = [],
+    follow_links: FollowLinks = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -62,7 +63,7 @@ def summary(
         keys, metrics = find_all(by), find_all(_METRICS)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    reading = Reading(directory, list(dict.fromkeys([*keys, *metrics])), where)
+    reading = Reading(directory, list(dict.fromkeys([*keys, *metrics])), where, follow_links=follow_links)
     groups = _Groups(keys, metrics)
     for batch in reading.batches():
         groups.add(batch)

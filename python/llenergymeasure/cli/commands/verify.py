@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llenergymeasure._format import human_seconds, plural, printable
-from llenergymeasure.cli.query.options import Directory, check_directory
+from llenergymeasure.cli.query.options import Directory, FollowLinks, check_directory
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.progress import progress_bar
 from llenergymeasure.cli.terminal.stream import ERR, OUT
@@ -27,6 +27,7 @@ def verify(
             help="Validate each record against the schema, and read each power trace to its last page.",
         ),
     ] = False,
+    follow_links: FollowLinks = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with the findings.")] = False,
     quiet: Annotated[
         bool,
@@ -51,7 +52,7 @@ def verify(
             bar.advance(count - seen, saved=count - seen)
             seen = count
 
-        found = ResultStore(directory).verify(deep=deep, progress=note)
+        found = ResultStore(directory, follow_links=follow_links).verify(deep=deep, progress=note)
     seconds = time.perf_counter() - began
     if as_json:
         OUT.write(to_json(_as_json(found, directory, seconds)))
@@ -62,7 +63,7 @@ def verify(
 
 def _print(found: Verification, seconds: float, *, quiet: bool) -> None:
     wrong = (("damaged", found.damaged), ("sidecar missing", found.missing_sidecars))
-    harmless = (("incomplete", found.incomplete), ("foreign", found.foreign))
+    harmless = (("incomplete", found.incomplete), ("foreign", found.foreign), ("link", found.links))
     for label, findings in (*wrong, *(() if quiet else harmless)):
         for path, problem in findings:
             OUT.write(f"{label:<15}  {printable(str(path))}: {printable(problem)}\n")
@@ -91,5 +92,6 @@ def _as_json(found: Verification, directory: str, seconds: float) -> dict[str, o
         "missing_sidecars": listed(found.missing_sidecars),
         "incomplete": listed(found.incomplete),
         "foreign": listed(found.foreign),
+        "links": listed(found.links),
         "seconds": seconds,
     }

@@ -29,6 +29,15 @@ Columns = Annotated[
     ),
 ]
 
+FollowLinks = Annotated[
+    bool,
+    typer.Option(
+        "--follow-links",
+        help="Follow symbolic links to directories, each directory once. Otherwise a line on standard error "
+        "counts them. Links to result.json and timeseries.parquet are followed in any case.",
+    ),
+]
+
 
 def check_path(path: str, name: str = "PATH") -> None:
     """Check that a path exists; `name` is that of its argument or option.

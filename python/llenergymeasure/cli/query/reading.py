@@ -37,7 +37,9 @@ class Reading:
         found: The number of results that met the conditions, at the end.
     """
 
-    def __init__(self, directory: str, columns: Sequence[str], where: Sequence[str]) -> None:
+    def __init__(
+        self, directory: str, columns: Sequence[str], where: Sequence[str], *, follow_links: bool = False
+    ) -> None:
         """Select columns of the results that meet the expressions.
 
         Raises:
@@ -45,10 +47,11 @@ class Reading:
         """
         check_directory(directory, hint="; use `llem show` for one result")
         self._directory, self._is_filtered = directory, bool(where)
+        self._store = ResultStore(directory, follow_links=follow_links)
         try:
-            self._scan = ResultStore(directory).scan(
+            self._scan = self._store.scan(
                 columns,
-                where=conditions(directory, where),
+                where=conditions(directory, where, self._store),
                 on_error="collect",
                 progress=lambda done, _: self._note(done),
             )
@@ -108,5 +111,5 @@ class Reading:
             ERR.report(f"no result in {self._directory}; {HOW_TO_ADD_RESULTS}")
 
     def _has_results(self) -> bool:
-        scan = ResultStore(self._directory).scan(["path"], on_error="collect")
+        scan = self._store.scan(["path"], on_error="collect")
         return any(len(batch) for batch in scan) or bool(scan.errors)

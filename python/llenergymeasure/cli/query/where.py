@@ -27,23 +27,25 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _TRUTHS = {"true": True, "false": False}
 
 
-def conditions(root: str, expressions: Iterable[str]) -> list[Condition]:
+def conditions(root: str, expressions: Iterable[str], store: ResultStore | None = None) -> list[Condition]:
     """Return the conditions of a scan for typed expressions.
 
     A value has the type of its column. A key of `effective_config` can hold any type, so its values match as
     the JSON literal or as the text.
 
     Args:
-        root: The root of the store; only `~` reads it.
+        root: The root of the store as the user typed it.
         expressions: The expressions.
+        store: The store; only `~` reads it.
 
     Raises:
         ValueError: An expression has no operator, its column does not exist, or its value has another type.
     """
-    return [_condition(root, expression) for expression in expressions]
+    store = store or ResultStore(root)
+    return [_condition(root, store, expression) for expression in expressions]
 
 
-def _condition(root: str, expression: str) -> Condition:
+def _condition(root: str, store: ResultStore, expression: str) -> Condition:
     match = _EXPRESSION.fullmatch(expression)
     if match is None:
         raise ValueError(
@@ -54,7 +56,7 @@ def _condition(root: str, expression: str) -> Condition:
     if column == PATH:  # tables show it below the directory, the store without it
         text = text.removeprefix(os.path.join(root, ""))  # noqa: PTH118 - Path would normalise the text
     if operator == "~":
-        return column, "in", _holding(root, column, text)
+        return column, "in", _holding(store, column, text)
     operator = "==" if operator == "=" else operator
     values = _values(column, text)
     if len(values) == 1 or operator not in ("==", "!="):
@@ -96,11 +98,11 @@ def _literal(text: str) -> object:
     return value if isinstance(value, (str, int, float)) else text
 
 
-def _holding(root: str, column: str, part: str) -> list[str]:
+def _holding(store: ResultStore, column: str, part: str) -> list[str]:
     """Return the values of a column that contain a text."""
     seen = {
         value
-        for batch in ResultStore(root).scan([column], on_error="collect")
+        for batch in store.scan([column], on_error="collect")
         for values in batch.to_pydict().values()
         for value in values
         if isinstance(value, (str, type(None)))

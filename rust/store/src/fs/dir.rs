@@ -4,6 +4,9 @@
 //! name that is swapped for a symlink in the middle of a save changes nothing; elsewhere it is a path. The
 //! two differ in this module alone.
 
+use std::ffi::OsString;
+use std::io;
+
 #[cfg(all(target_os = "linux", not(feature = "plain-dir")))]
 mod linux;
 #[cfg(any(not(unix), feature = "plain-dir"))]
@@ -12,9 +15,9 @@ mod plain;
 mod unix;
 
 #[cfg(any(not(unix), feature = "plain-dir"))]
-pub use plain::{Dir, close};
+pub use plain::{Dir, close, is_link};
 #[cfg(all(unix, not(feature = "plain-dir")))]
-pub use unix::{Dir, close};
+pub use unix::{Dir, close, is_link};
 
 #[cfg(all(target_os = "linux", not(feature = "plain-dir")))]
 pub use linux::FileSystem;
@@ -34,6 +37,48 @@ pub enum EntryKind {
 
 /// Nanoseconds since 1970, by the clock of a file system.
 pub type Nanos = i128;
+
+/// The device and inode of a directory; two paths that lead to one directory have the same.
+pub type Identity = (u64, u64);
+
+/// The directories and symlinks in a directory, in the order of their names.
+#[derive(Debug, Default)]
+pub struct Subdirectories {
+    /// The names of the directories.
+    pub names: Vec<OsString>,
+    /// The symlinks that do not lead to files.
+    pub links: Vec<Link>,
+}
+
+/// A symlink that does not lead to a file.
+#[derive(Debug)]
+pub struct Link {
+    /// Its name.
+    pub name: OsString,
+    /// Where it leads.
+    pub leads: Leads,
+}
+
+/// The target of a symlink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leads {
+    /// A directory.
+    Directory,
+    /// Nothing, itself, or a place that this user cannot see.
+    Nowhere,
+}
+
+impl Subdirectories {
+    fn sort(&mut self) {
+        self.names.sort_unstable();
+        self.links.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    }
+}
+
+/// Return the error of a symlink to a file that does not exist.
+pub fn leads_to_nothing() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "a symbolic link that leads to nothing")
+}
 
 #[cfg(any(not(target_os = "linux"), feature = "plain-dir"))]
 mod no_file_system {

@@ -39,7 +39,8 @@ pub fn scan(input: &[u8], temp: &Path) {
         "a row of all columns, and not of fewer"
     );
 
-    let Completed { hashes, errors } = completed(&root, &schema(), Limit::USUAL, Interrupt::NEVER).unwrap();
+    let Completed { hashes, errors, .. } =
+        completed(&root, &schema(), Limit::USUAL, false, Interrupt::NEVER).unwrap();
     let bad = by_path(errors);
     assert!(narrow.rows.values().all(|hash| hashes.contains(hash)), "{:?} {hashes:?}", narrow.rows);
     assert!(bad.keys().all(|path| records.contains(path) && !narrow.rows.contains_key(path)), "{bad:?}");
@@ -55,7 +56,7 @@ pub fn scan(input: &[u8], temp: &Path) {
     assert_eq!(complete + broken.len(), records.len(), "{broken:?}");
     assert!(damaged.is_subset(&broken), "{damaged:?} {broken:?}");
 
-    let mut documents = Documents::open(&root, Limit::USUAL).unwrap();
+    let mut documents = Documents::open(&root, Limit::USUAL, false).unwrap();
     let mut loaded = BTreeSet::new();
     while let Some(chunk) = documents.next(Interrupt::NEVER).unwrap() {
         for document in chunk {
@@ -192,7 +193,7 @@ fn by_path(errors: Vec<RecordError>) -> BTreeMap<PathBuf, RecordError> {
 
 /// Return the number of complete records, and the damaged ones, or those with a damaged power trace.
 fn inspect(root: &Path, deep: bool) -> (usize, BTreeSet<PathBuf>) {
-    let options = VerifyOptions { schema_line: "2.0".into(), deep, limit: Limit::USUAL };
+    let options = VerifyOptions { schema_line: "2.0".into(), deep, limit: Limit::USUAL, follow_links: false };
     let mut inspection = Inspection::open(root, options).unwrap();
     let (mut complete, mut damaged) = (0, BTreeSet::new());
     while let Some(part) = inspection.next(Interrupt::NEVER).unwrap() {

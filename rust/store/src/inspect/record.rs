@@ -1,5 +1,6 @@
 //! One record, and the sidecar that it names.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{Status, reason, reason_of};
@@ -44,8 +45,8 @@ pub(super) fn check(
 fn read_through(root: &Dir, directory: &Path, name: &str) -> Result<(), String> {
     let below = directory.join(name);
     let path = root.path().join(&below);
-    let file =
-        root.open_file(&below).map_err(|error| format!("{name} cannot be read: {}", reason_of(&error)))?;
+    let file = root.open_file(&below).and_then(|file| file.ok_or_else(|| ErrorKind::NotFound.into()));
+    let file = file.map_err(|error| format!("{name} cannot be read: {}", reason_of(&error)))?;
     match TraceFile::from_file(file, &path).and_then(TraceFile::read_through) {
         // Only its owner can read an encrypted file further.
         Ok(()) | Err(Error::NotATrace { .. }) => Ok(()),

@@ -18,8 +18,9 @@ use super::record;
 use super::trash::has_record;
 use crate::RECORD;
 use crate::error::{Error, Result};
-use crate::fs::dir::{Dir, EntryKind};
+use crate::fs::dir::{Dir, EntryKind, Leads};
 use crate::interrupt::Interrupt;
+use crate::links::LinkLog;
 use crate::load::Limit;
 use crate::walk::{CHUNK_BYTES, Tree, Visit};
 
@@ -37,6 +38,8 @@ pub struct VerifyOptions {
     pub deep: bool,
     /// The size above which a file is not read as a record.
     pub limit: Limit,
+    /// Follow symbolic links to directories, and enter each directory once.
+    pub follow_links: bool,
 }
 
 /// The status of a directory that is not complete.
@@ -52,6 +55,8 @@ pub enum Status {
     MissingSidecar,
     /// It does not belong to the store.
     Foreign,
+    /// It is a symbolic link that was not followed.
+    Link,
 }
 
 /// A directory that is not complete.
@@ -101,6 +106,7 @@ enum Event {
     Complete(PathBuf),
     Record(PathBuf, Vec<u8>),
     Finding(Finding),
+    Link(Finding),
     Failed(Error),
     Searched(PathBuf, String),
 }
@@ -124,8 +130,16 @@ impl Inspection {
     }
 
     fn begin(root: &Path, options: Option<VerifyOptions>) -> Result<Self> {
-        let tree = Tree::open(root, Arc::new(Inspect { options }))?;
+        // A clean never follows a link.
+        let follow_links = options.as_ref().is_some_and(|options| options.follow_links);
+        let tree = Tree::open(root, Arc::new(Inspect { options }), follow_links)?;
         Ok(Self { tree, root: root.to_owned(), open: Vec::new() })
+    }
+
+    /// Return the symbolic links that the check skips; complete at its end.
+    #[must_use]
+    pub fn links(&self) -> Arc<LinkLog> {
+        self.tree.links().clone()
     }
 
     /// Return the findings in the next directories; `None` at the end.
@@ -164,6 +178,7 @@ impl Inspection {
                 self.reach(&finding.directory, true, batch);
                 batch.findings.push(finding);
             }
+            Event::Link(finding) => batch.findings.push(finding),
             Event::Failed(error) => {
                 let path = error.path().unwrap_or(&self.root);
                 let (dir, what) = if path.ends_with(RECORD) {
@@ -217,7 +232,7 @@ impl Visit for Inspect {
     }
 
     fn visit(&self, chunk: &mut Chunk, root: &Dir, directory: &Path, record: File) {
-        let Some(VerifyOptions { schema_line, deep, limit }) = &self.options else { return };
+        let Some(VerifyOptions { schema_line, deep, limit, .. }) = &self.options else { return };
         let mut buffer = std::mem::take(&mut chunk.buffer);
         let read = record.metadata().and_then(|metadata| limit.read(&record, &metadata, &mut buffer));
         let checked = match read {
@@ -268,6 +283,15 @@ impl Visit for Inspect {
         }
     }
 
+    fn skip(&self, chunk: &mut Chunk, link: &Path, leads: Leads) {
+        let problem = match leads {
+            Leads::Directory => "a symbolic link to a directory, which is not followed",
+            Leads::Nowhere => "a symbolic link that cannot be followed",
+        };
+        let (directory, problem) = (link.to_owned(), problem.to_owned());
+        chunk.events.push(Event::Link(Finding { status: Status::Link, directory, problem }));
+    }
+
     fn fail(&self, chunk: &mut Chunk, error: Error) {
         chunk.events.push(Event::Failed(error));
     }
@@ -314,7 +338,12 @@ mod tests {
     const NAME: &str = "gpt2_pytorch_2026-02-18T14-30";
 
     fn seen(root: &Path) -> (u64, Vec<(Status, String, String)>) {
-        let options = VerifyOptions { schema_line: "2.0".into(), deep: false, limit: Limit::USUAL };
+        let options = VerifyOptions {
+            schema_line: "2.0".into(),
+            deep: false,
+            limit: Limit::USUAL,
+            follow_links: false,
+        };
         let mut inspection = Inspection::open(root, options).unwrap();
         let (mut complete, mut found) = (0, Vec::new());
         while let Some(batch) = inspection.next(Interrupt::NEVER).unwrap() {

@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
 use crate::json::text::Key;
+use crate::links::SkippedLinks;
 use crate::load::{Limit, RecordFault};
 use crate::walk::{Tree, Visit};
 
@@ -35,6 +36,8 @@ pub struct Completed {
     pub hashes: BTreeSet<String>,
     /// The records that cannot be read.
     pub errors: Vec<RecordError>,
+    /// The symbolic links that were not followed.
+    pub links: SkippedLinks,
 }
 
 /// Return the completed configurations below a root.
@@ -58,7 +61,7 @@ pub struct Completed {
 ///     r#"[{"name": "schema_version", "kind": "text", "default": "2.0"},
 ///         {"name": "measurement_config_hash", "kind": "text"}]"#,
 /// )?;
-/// let completed = completed(root, &schema, Limit::USUAL, Interrupt::NEVER)?;
+/// let completed = completed(root, &schema, Limit::USUAL, false, Interrupt::NEVER)?;
 /// assert!(completed.hashes.contains("0123456789abcdef"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -66,16 +69,18 @@ pub fn completed(
     root: &Path,
     schema: &RecordSchema,
     limit: Limit,
+    follow_links: bool,
     interrupt: Interrupt<'_>,
 ) -> Result<Completed, ScanError> {
     let plan = Plan::new(schema, &[HASH.to_owned()], Vec::new(), limit)?;
-    let mut tree = Tree::open(root, Arc::new(HashVisitor { plan }))?;
+    let mut tree = Tree::open(root, Arc::new(HashVisitor { plan }), follow_links)?;
     let mut completed = Completed::default();
     while let Some(mut chunk) = tree.next(interrupt)? {
         completed.hashes.extend(chunk.hashes);
         completed.errors.append(&mut chunk.log.errors);
         interrupt.check()?;
     }
+    completed.links = tree.links().skipped();
     Ok(completed)
 }
 

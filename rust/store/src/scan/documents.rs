@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result, Step};
 use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
+use crate::links::LinkLog;
 use crate::load::Limit;
 use crate::walk::{CHUNK_BYTES, Tree, Visit};
 use crate::{RECORD, SIDECAR};
@@ -31,8 +32,14 @@ struct DocumentVisitor {
 
 impl Documents {
     /// Begin to read the records below a root.
-    pub fn open(root: &Path, limit: Limit) -> Result<Self> {
-        Ok(Self(Tree::open(root, Arc::new(DocumentVisitor { limit }))?))
+    pub fn open(root: &Path, limit: Limit, follow_links: bool) -> Result<Self> {
+        Ok(Self(Tree::open(root, Arc::new(DocumentVisitor { limit }), follow_links)?))
+    }
+
+    /// Return the symbolic links that the walk skips; complete at its end.
+    #[must_use]
+    pub fn links(&self) -> Arc<LinkLog> {
+        self.0.links().clone()
     }
 
     /// Return the next dozens of records, or the errors of records and directories that cannot be read; `None` at the

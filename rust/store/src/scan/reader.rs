@@ -11,6 +11,7 @@ use super::records::{RecordVisitor, RowChunk};
 use super::table::Table;
 use super::{RecordError, ScanBatch, ScanError};
 use crate::interrupt::Interrupt;
+use crate::links::LinkLog;
 use crate::walk::{CHUNK_BYTES, Tree};
 
 /// A reader of the batches of a [`Scan`](super::Scan).
@@ -42,6 +43,12 @@ impl Reader {
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
         self.table.schema.clone()
+    }
+
+    /// Return the symbolic links that the scan skips; complete at its end.
+    #[must_use]
+    pub fn links(&self) -> Arc<LinkLog> {
+        self.tree.links().clone()
     }
 
     /// Return the next batch, which has fewer rows than the batch size if they are large; `None` at the end.

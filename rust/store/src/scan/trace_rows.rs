@@ -27,7 +27,7 @@ use crate::SIDECAR;
 use crate::error::{Error, Step};
 use crate::fs::dir::Dir;
 use crate::timeseries::TraceFile;
-use crate::walk::{CHUNK_BYTES, Visit, failed};
+use crate::walk::{CHUNK_BYTES, Visit};
 
 const GPU: &str = "gpu_index";
 /// Maximum bytes of a power trace, which is kept as a whole, and of a column of strings.
@@ -109,9 +109,11 @@ impl TraceVisitor {
     fn open(root: &Dir, sidecar: &Path) -> Result<Option<TraceFile>, Error> {
         let path = root.path().join(sidecar);
         match root.open_file(sidecar) {
-            Ok(file) => TraceFile::from_file(file, &path).map(Some),
+            Ok(Some(file)) => TraceFile::from_file(file, &path).map(Some),
+            Ok(None) => Ok(None),
+            // A link to nothing is no sidecar, as for every other reader.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed(Step::ReadTimeseries, root, sidecar, error)),
+            Err(error) => Err(Error::io(Step::ReadTimeseries, path, error)),
         }
     }
 

@@ -13,6 +13,7 @@ use super::schema::FieldType;
 use super::trace_rows::{TraceTable, TraceVisitor};
 use super::{PlanError, RecordSchema, ScanBatch, ScanError};
 use crate::interrupt::Interrupt;
+use crate::links::LinkLog;
 use crate::load::Limit;
 use crate::timeseries::schema;
 use crate::walk::Tree;
@@ -30,6 +31,8 @@ pub struct TraceScanOptions {
     pub stop_at_error: bool,
     /// Maximum size of a record.
     pub limit: Limit,
+    /// Follow symbolic links to directories, and enter each directory once.
+    pub follow_links: bool,
 }
 
 impl Default for TraceScanOptions {
@@ -40,6 +43,7 @@ impl Default for TraceScanOptions {
             conditions: Vec::new(),
             stop_at_error: false,
             limit: Limit::USUAL,
+            follow_links: false,
         }
     }
 }
@@ -90,6 +94,7 @@ pub struct TraceScan {
     columns: Vec<String>,
     filters: Arc<[(String, Test)]>,
     stop_at_error: bool,
+    follow_links: bool,
     table: Mutex<Option<Arc<TraceTable>>>,
 }
 
@@ -100,7 +105,8 @@ impl TraceScan {
     ///
     /// A condition does not fit its column, or a condition on records names an unknown one.
     pub fn new(root: PathBuf, schema: &RecordSchema, options: TraceScanOptions) -> Result<Self, PlanError> {
-        let TraceScanOptions { columns, record_conditions, conditions, stop_at_error, limit } = options;
+        let TraceScanOptions { columns, record_conditions, conditions, stop_at_error, limit, follow_links } =
+            options;
         let plan = Plan::new(schema, &[EXPERIMENT.to_owned()], record_conditions, limit)?;
         let filters = conditions.into_iter().map(|condition| {
             let name = condition.column.clone();
@@ -114,7 +120,15 @@ impl TraceScan {
             Ok((name, condition.check(&column)?.test))
         });
         let filters = filters.collect::<Result<_, PlanError>>()?;
-        Ok(Self { root, plan: Arc::new(plan), columns, filters, stop_at_error, table: Mutex::new(None) })
+        Ok(Self {
+            root,
+            plan: Arc::new(plan),
+            columns,
+            filters,
+            stop_at_error,
+            follow_links,
+            table: Mutex::new(None),
+        })
     }
 
     /// Return the columns; `None` if they depend on power traces that no reader has read yet.
@@ -170,7 +184,7 @@ impl TraceScan {
             }
             (table, records)
         };
-        let tree = Tree::open(&self.root, Arc::new(self.visitor(Some(table.clone()))))?;
+        let tree = Tree::open(&self.root, Arc::new(self.visitor(Some(table.clone()))), self.follow_links)?;
         Ok(TraceReader { table, tree, stop_at_error: self.stop_at_error, reported, records: 0 })
     }
 
@@ -183,7 +197,7 @@ impl TraceScan {
     fn infer(&self, interrupt: Interrupt<'_>) -> Result<(BTreeMap<String, DataType>, u64), ScanError> {
         let mut types: BTreeMap<String, DataType> = BTreeMap::new();
         let (mut records, mut traces) = (0, 0_u64);
-        let mut tree = Tree::open(&self.root, Arc::new(self.visitor(None)))?;
+        let mut tree = Tree::open(&self.root, Arc::new(self.visitor(None)), self.follow_links)?;
         while let Some(mut chunk) = tree.next(interrupt.at(records))? {
             records += chunk.log.records;
             chunk.log.check(self.stop_at_error)?;
@@ -231,6 +245,12 @@ impl TraceReader {
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
         self.table.schema.clone()
+    }
+
+    /// Return the symbolic links that the scan skips; complete at its end.
+    #[must_use]
+    pub fn links(&self) -> Arc<LinkLog> {
+        self.tree.links().clone()
     }
 
     /// Return the next batch; `None` at the end.

@@ -11,6 +11,7 @@ from llenergymeasure._format import best_prefix, format_number, format_value, pl
 from llenergymeasure.cli.commands.compare.operands import METRICS, Operand, differing, ratio
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import head_of, head_of_key
+from llenergymeasure.cli.query.options import FollowLinks
 from llenergymeasure.cli.query.statistics import Statistic
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.numbers import head_and_unit, unit_of
@@ -34,6 +35,7 @@ def compare(
             "compared by its means.",
         ),
     ],
+    follow_links: FollowLinks = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -55,7 +57,9 @@ def compare(
     """
     if len(paths) < _FEWEST:
         raise UsageError("expected two or more PATHs, got one")
-    operands = [Operand.at(path, _label(place)) for place, path in enumerate(paths)]
+    operands = [
+        Operand.at(path, _label(place), follow_links=follow_links) for place, path in enumerate(paths)
+    ]
     for operand in operands:
         operand.read()
     if all(operand.count for operand in operands):

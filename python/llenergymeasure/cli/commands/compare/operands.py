@@ -59,7 +59,7 @@ class Operand:
     settings: dict[str, dict[str, None]] = field(default_factory=dict)
 
     @classmethod
-    def at(cls, path: str, label: str) -> Operand:
+    def at(cls, path: str, label: str, *, follow_links: bool = False) -> Operand:
         """Return the operand for a result, its `result.json`, or a directory of results.
 
         Raises:
@@ -69,7 +69,8 @@ class Operand:
         if Path(path).name == _store.RECORD and not Path(path).is_dir():
             check_path(path)
             directory = os.path.dirname(path) or "."  # noqa: PTH120 - keeps "./"
-        return cls(path, label, Reading(directory, [*METRICS, *_CIRCUMSTANCES, CONFIG], ()))
+        columns = [*METRICS, *_CIRCUMSTANCES, CONFIG]
+        return cls(path, label, Reading(directory, columns, (), follow_links=follow_links))
 
     @property
     def count(self) -> int:

@@ -13,7 +13,7 @@ from llenergymeasure import _store
 from llenergymeasure._format import plural
 from llenergymeasure.cli.commands.plot.page import pareto_page, power_page
 from llenergymeasure.cli.errors import CommandError, UsageError
-from llenergymeasure.cli.query.options import Where, check_path
+from llenergymeasure.cli.query.options import FollowLinks, Where, check_path
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.record import load_record
 from llenergymeasure.cli.terminal.json import to_json
@@ -48,6 +48,7 @@ def plot(
         ),
     ] = None,
     where: Where = [],
+    follow_links: FollowLinks = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the data of the picture as one JSON object; needs no -o.")
     ] = False,
@@ -67,7 +68,8 @@ def plot(
         check_matplotlib()
     if is_one:
         return _plot_power(path, output, as_json=as_json)
-    return _plot_pareto(path, output, where, as_json=as_json)
+    reading = Reading(path, COLUMNS, where, follow_links=follow_links)
+    return _plot_pareto(path, output, reading, as_json=as_json)
 
 
 def _check_usage(path: str, output: str | None, *, as_json: bool) -> None:
@@ -78,8 +80,7 @@ def _check_usage(path: str, output: str | None, *, as_json: bool) -> None:
         raise UsageError(f"--output FILE is missing; give one that ends in {', '.join(_PICTURES)}")
 
 
-def _plot_pareto(directory: str, output: str | None, where: list[str], *, as_json: bool) -> int:
-    reading = Reading(directory, COLUMNS, where)
+def _plot_pareto(directory: str, output: str | None, reading: Reading, *, as_json: bool) -> int:
     data = ParetoPoints(reading.batches())
     reading.report()
     if data.left_out:

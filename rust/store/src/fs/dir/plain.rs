@@ -7,12 +7,14 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::{EntryKind, Nanos};
+use super::{EntryKind, Identity, Leads, Link, Nanos, Subdirectories, leads_to_nothing};
 
 /// A directory.
 #[derive(Debug)]
 pub struct Dir {
     path: PathBuf,
+    /// Paths below this directory may lead through symlinks.
+    follows: bool,
 }
 
 impl Dir {
@@ -22,7 +24,12 @@ impl Dir {
         if !fs::metadata(target)?.is_dir() {
             return Err(ErrorKind::NotADirectory.into());
         }
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), follows: false })
+    }
+
+    /// Let paths below this directory lead through symlinks to directories, for readers whose caller asked for it.
+    pub fn following(self) -> Self {
+        Self { follows: true, ..self }
     }
 
     /// Return the path of the directory.
@@ -46,7 +53,7 @@ impl Dir {
         if !fs::symlink_metadata(&path)?.is_dir() {
             return Err(ErrorKind::NotADirectory.into());
         }
-        Ok(Self { path })
+        Ok(Self { path, follows: false })
     }
 
     /// Remove an empty directory.
@@ -90,18 +97,29 @@ impl Dir {
         }
     }
 
-    /// The names of the directories, in order; those that begin with a dot are hidden.
-    pub fn subdirectories(&self, below: &Path) -> io::Result<Vec<OsString>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(self.path.join(below))? {
+    /// List the directories and the symlinks below this directory, in order; those that begin with a dot are hidden,
+    /// and links to files are not listed.
+    pub fn subdirectories(&self, below: &Path) -> io::Result<Subdirectories> {
+        let mut found = Subdirectories::default();
+        for entry in fs::read_dir(self.open_dir_below(below)?.path)? {
             let entry = entry?;
-            let name = entry.file_name();
-            if entry.file_type()?.is_dir() && !name.as_encoded_bytes().starts_with(b".") {
-                names.push(name);
+            let (name, kind) = (entry.file_name(), entry.file_type()?);
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            if kind.is_dir() {
+                found.names.push(name);
+            } else if kind.is_symlink() {
+                let leads = match fs::metadata(entry.path()) {
+                    Ok(metadata) if metadata.is_dir() => Leads::Directory,
+                    Ok(_) => continue,
+                    Err(_) => Leads::Nowhere,
+                };
+                found.links.push(Link { name, leads });
             }
         }
-        names.sort_unstable();
-        Ok(names)
+        found.sort();
+        Ok(found)
     }
 
     /// All entries, hidden ones too, in order.
@@ -120,9 +138,22 @@ impl Dir {
         Ok(entries)
     }
 
-    /// A directory at any depth below this one; a symlink is refused as the last name.
+    /// A directory at any depth below this one; a symlink is refused as the last name, unless this directory is
+    /// [`following`](Dir::following).
     pub fn open_dir_below(&self, below: &Path) -> io::Result<Self> {
-        if below.as_os_str().is_empty() { Self::open(&self.path) } else { self.open_dir(below.as_os_str()) }
+        if below.as_os_str().is_empty() || self.follows {
+            Self::open(&self.path.join(below))
+        } else {
+            self.open_dir(below.as_os_str())
+        }
+    }
+
+    /// Return the identity of the directory, as far as its resolved path shows it.
+    pub fn identity(&self) -> io::Result<Identity> {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        fs::canonicalize(&self.path)?.hash(&mut hasher);
+        Ok((0, hasher.finish()))
     }
 
     /// When an entry was last added, renamed or removed.
@@ -155,13 +186,18 @@ impl Dir {
         fs::rename(source, target.path.join(to))
     }
 
-    /// Open a file below this directory for reading; a symlink is refused.
-    pub fn open_file(&self, below: &Path) -> io::Result<File> {
+    /// Open a file below this directory for reading, also through a symlink; return `None` where no entry has the name.
+    pub fn open_file(&self, below: &Path) -> io::Result<Option<File>> {
         let path = self.path.join(below);
-        if fs::symlink_metadata(&path)?.is_symlink() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "a symbolic link, which is not followed"));
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+            Ok(_) => {}
         }
-        crate::sidecar::open_for_reading(&path)
+        match crate::sidecar::open_for_reading(&path) {
+            Err(error) if error.kind() == ErrorKind::NotADirectory => Err(leads_to_nothing()),
+            opened => opened.map(Some),
+        }
     }
 
     /// Return `true` where a path leads to a regular file, also through a symlink.
@@ -193,4 +229,9 @@ fn modified(metadata: &fs::Metadata) -> io::Result<Nanos> {
         Err(before) => -Nanos::try_from(before.duration().as_nanos()).unwrap_or(Nanos::MAX),
     };
     Ok(nanos)
+}
+
+/// Return `false`: a path that leads through a symlink is not refused here.
+pub fn is_link(_error: &io::Error) -> bool {
+    false
 }

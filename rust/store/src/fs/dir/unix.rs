@@ -3,14 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{EntryKind, Nanos};
+use super::{EntryKind, Identity, Leads, Link, Nanos, Subdirectories, leads_to_nothing};
 
 pub(super) const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -19,15 +19,22 @@ pub(super) const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).unio
 pub struct Dir {
     pub(super) fd: OwnedFd,
     path: PathBuf,
+    /// Paths below this directory may lead through symlinks.
+    follows: bool,
 }
 
 impl Dir {
-    /// Open a directory by path; a symlink is followed here and by no other method.
+    /// Open a directory by path; a symlink is followed here.
     pub fn open(path: &Path) -> io::Result<Self> {
         // The kernel does not accept the empty path as the current directory.
         let target = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let fd = retry_on_intr(|| rustix::fs::open(target, OPEN_DIR, Mode::empty()))?;
-        Ok(Self { fd, path: path.to_owned() })
+        Ok(Self { fd, path: path.to_owned(), follows: false })
+    }
+
+    /// Let paths below this directory lead through symlinks to directories, for readers whose caller asked for it.
+    pub fn following(self) -> Self {
+        Self { follows: true, ..self }
     }
 
     /// Return the path of the directory when it was opened.
@@ -44,7 +51,7 @@ impl Dir {
     pub fn open_dir(&self, name: &OsStr) -> io::Result<Self> {
         let fd =
             retry_on_intr(|| rustix::fs::openat(&self.fd, name, OPEN_DIR | OFlags::NOFOLLOW, Mode::empty()))?;
-        Ok(Self { fd, path: self.path.join(name) })
+        Ok(Self { fd, path: self.path.join(name), follows: false })
     }
 
     /// Remove an empty directory.
@@ -102,7 +109,7 @@ impl Dir {
         Ok(())
     }
 
-    fn inode(&self, name: &OsStr) -> io::Result<(u64, u64)> {
+    fn inode(&self, name: &OsStr) -> io::Result<Identity> {
         Ok(identity(&rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
@@ -120,21 +127,35 @@ impl Dir {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
 
-    /// The names of what may be directories, in the order of their bytes; those that begin with a dot are hidden.
-    pub fn subdirectories(&self, below: &Path) -> io::Result<Vec<OsString>> {
-        let fd = self.open_below(below, OPEN_DIR | OFlags::NOFOLLOW)?;
-        let mut names = Vec::new();
-        for entry in rustix::fs::Dir::new(fd)? {
+    /// List the directories and the symlinks below this directory, in the order of their names' bytes; those that
+    /// begin with a dot are hidden, and links to files are not listed.
+    pub fn subdirectories(&self, below: &Path) -> io::Result<Subdirectories> {
+        let fd = self.open_dir_below(below)?.fd;
+        let mut found = Subdirectories::default();
+        let mut listing = rustix::fs::Dir::new(fd)?;
+        while let Some(entry) = listing.read() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            // Some file systems do not report the kind of an entry: opening it shows it.
-            let may_be = matches!(entry.file_type(), FileType::Directory | FileType::Unknown);
-            if may_be && !name.starts_with(b".") {
-                names.push(OsStr::from_bytes(name).to_owned());
+            if name.starts_with(b".") {
+                continue;
+            }
+            let name = OsStr::from_bytes(name);
+            let kind = match entry.file_type() {
+                // Some file systems do not report the kind of an entry.
+                FileType::Unknown => match kind_of(listing.fd()?, name)? {
+                    Some(kind) => kind,
+                    None => continue,
+                },
+                kind => kind,
+            };
+            match kind {
+                FileType::Directory => found.names.push(name.to_owned()),
+                FileType::Symlink => found.links.extend(link(listing.fd()?, name)),
+                _ => {}
             }
         }
-        names.sort_unstable();
-        Ok(names)
+        found.sort();
+        Ok(found)
     }
 
     /// All entries, hidden ones too, in the order of their names' bytes.
@@ -150,10 +171,9 @@ impl Dir {
             }
             let name = OsStr::from_bytes(name);
             let kind = match entry.file_type() {
-                FileType::Unknown => match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(status) => FileType::from_raw_mode(status.st_mode),
-                    Err(Errno::NOENT) => continue,
-                    Err(error) => return Err(error.into()),
+                FileType::Unknown => match kind_of(&self.fd, name)? {
+                    Some(kind) => kind,
+                    None => continue,
                 },
                 kind => kind,
             };
@@ -168,10 +188,17 @@ impl Dir {
         Ok(entries)
     }
 
-    /// Open a directory at any depth below this one; symlinks are refused as in [`Dir::open_file`].
+    /// Open a directory at any depth below this one; a symlink is refused unless this directory is
+    /// [`following`](Dir::following): as the last name everywhere, and as any name on Linux.
     pub fn open_dir_below(&self, below: &Path) -> io::Result<Self> {
-        let fd = self.open_below(below, OPEN_DIR | OFlags::NOFOLLOW)?;
-        Ok(Self { fd, path: self.path.join(below) })
+        let last = if self.follows { OFlags::empty() } else { OFlags::NOFOLLOW };
+        let fd = self.open_below(below, OPEN_DIR | last)?;
+        Ok(Self { fd, path: self.path.join(below), follows: false })
+    }
+
+    /// Return the identity of the directory.
+    pub fn identity(&self) -> io::Result<Identity> {
+        Ok(identity(&rustix::fs::fstat(&self.fd)?))
     }
 
     /// When an entry was last added, renamed or removed.
@@ -216,17 +243,33 @@ impl Dir {
         Ok(rustix::fs::renameat(&self.fd, from, &target.fd, to)?)
     }
 
-    /// Open a file below this directory for reading; do not block on a FIFO. A symlink is refused: as the last name
-    /// everywhere, and as any name on Linux.
-    pub fn open_file(&self, below: &Path) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        Ok(self.open_below(below, flags)?.into())
+    /// Open a file below this directory for reading; return `None` where no entry has the name. Do not block on a FIFO.
+    ///
+    /// A symlink as the last name is followed, wherever it leads; other symlinks as in [`Dir::open_dir_below`].
+    pub fn open_file(&self, below: &Path) -> io::Result<Option<File>> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        match self.open_below(below, flags | OFlags::NOFOLLOW) {
+            Ok(fd) => Ok(Some(fd.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_link(&error) => self.open_link(below, flags).map(Some),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_link(&self, below: &Path, flags: OFlags) -> io::Result<File> {
+        let (parent, name) = (below.parent().unwrap_or(Path::new("")), below.file_name().unwrap_or_default());
+        let parent = self.open_dir_below(parent)?;
+        match retry_on_intr(|| rustix::fs::openat(&parent.fd, name, flags, Mode::empty())) {
+            Ok(fd) => Ok(fd.into()),
+            Err(Errno::NOENT | Errno::NOTDIR) => Err(leads_to_nothing()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn open_below(&self, below: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
         #[cfg(target_os = "linux")]
-        {
+        if !self.follows {
             use rustix::fs::ResolveFlags;
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
             match retry_on_intr(|| rustix::fs::openat2(&self.fd, below, flags, Mode::empty(), resolve)) {
@@ -257,8 +300,32 @@ fn modified(status: &rustix::fs::Stat) -> Nanos {
 }
 
 #[allow(clippy::useless_conversion, reason = "the types differ between platforms")]
-fn identity(stat: &rustix::fs::Stat) -> (u64, u64) {
+fn identity(stat: &rustix::fs::Stat) -> Identity {
     (stat.st_dev.try_into().unwrap_or(u64::MAX), stat.st_ino.into())
+}
+
+/// Return `true` for the error of an open that refuses a symlink. FreeBSD has a code of its own.
+pub fn is_link(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::MLINK))
+}
+
+/// Return the kind of an entry without following it; `None` where it is gone.
+fn kind_of(dir: impl AsFd, name: &OsStr) -> io::Result<Option<FileType>> {
+    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(status) => Ok(Some(FileType::from_raw_mode(status.st_mode))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Describe a symlink that does not lead to a file.
+fn link(dir: impl AsFd, name: &OsStr) -> Option<Link> {
+    let leads = match rustix::fs::statat(dir, name, AtFlags::empty()) {
+        Ok(status) if FileType::from_raw_mode(status.st_mode) == FileType::Directory => Leads::Directory,
+        Ok(_) => return None,
+        Err(_) => Leads::Nowhere,
+    };
+    Some(Link { name: name.to_owned(), leads })
 }
 
 /// Close a file and report what the close says: quotas and network file systems may speak up only here.
