@@ -55,6 +55,32 @@ def test_save_file_with_byte_order_mark_ignores_it(llem: Run, tmp_path: Path, re
     assert load_by_id(tmp_path / "out").keys() == {"marked"}
 
 
+@pytest.mark.parametrize("source", ["x.jsonl", "x.txt", "-"])
+@pytest.mark.parametrize("joint", ["\n", "\r\n", "\n\ufeff\n", "\n\ufeff"])
+def test_save_concatenated_files_with_byte_order_marks_saves_each_result(
+    llem: Run, tmp_path: Path, record: MakeRecord, source: str, joint: str
+) -> None:
+    # A mark within a text belongs to the text.
+    texts = ["\ufeff" + json.dumps(record(f"run-{n}\ufeff"), ensure_ascii=False) for n in range(3)]
+    (tmp_path / source).write_text(joint.join(texts), encoding="utf-8", newline="")
+    with (tmp_path / source).open("rb") as stdin:
+        done = llem("save", source, "-o", "out", stdin=stdin)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert load_by_id(tmp_path / "out").keys() == {f"run-{n}\ufeff" for n in range(3)}
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_save_two_results_without_a_line_between_names_the_reason(
+    llem: Run, tmp_path: Path, record: MakeRecord, mark: str, indent: int | None
+) -> None:
+    text = mark + json.dumps(record("one"), indent=indent)
+    (tmp_path / "x.json").write_text(2 * text, encoding="utf-8")
+    done = llem("save", "x.json", "-o", "out")
+    assert done.returncode == 1
+    assert "write one result per line" in done.stderr
+
+
 def test_save_with_broken_first_line_saves_the_other_lines(
     llem: Run, tmp_path: Path, lines: MakeLines
 ) -> None:

@@ -18,6 +18,7 @@ from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.errors import ResultCorruptError, ResultError, SchemaVersionError
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._links import warn_of_links
+from llenergymeasure.results._paths import local_path
 from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.types import MissingSidecar, OnUnreadable, check_policy
 
@@ -33,7 +34,7 @@ def load_record(
 ) -> ExperimentResult:
     """Load a result from its `result.json` or its directory; see `ResultStore.load`."""
     check_policy("missing_sidecar", missing_sidecar, MissingSidecar)
-    file, content, has_sidecar = _store.read(os.fsdecode(path), max_bytes(limit))
+    file, content, has_sidecar = _store.read(local_path(path), max_bytes(limit))
     result, fault = _validate(file, content, missing_sidecar, has_sidecar=has_sidecar)
     if fault is not None:
         warn(fault)

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.errors import PersistenceError
 from llenergymeasure.results._durability import warn_once
 from llenergymeasure.results._encode import encode
+from llenergymeasure.results._paths import local_source
 from llenergymeasure.results._warnings import warn
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from llenergymeasure.results.types import TimeseriesSource
-
-_PATH: Final = type(Path())
-
-
-def absolute(path: str | os.PathLike[str]) -> Path:
-    """Return a path made absolute by the working directory; symlinks and `..` stay unresolved."""
-    if type(path) is not _PATH:
-        path = Path(os.fsdecode(path))
-    try:
-        return path.absolute()
-    except OSError as error:  # the working directory was removed
-        raise PersistenceError(error.errno, error.strerror, str(path), "open_output_dir") from error
 
 
 def save_record(
     root: Path, result: ExperimentResult, source: TimeseriesSource | None, *, durable: bool
 ) -> Path:
     """Save one result to a new directory in `root`, an absolute path; see `ResultStore.save`."""
+    source = local_source(source)
     name, record, with_sidecar = encode(result, sidecar=source is not None)
     name, sidecar_found = _store.save(
         str(root),

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult, compute_measurement_config_hash
 from llenergymeasure.results._load import load_record, load_tree, no_garbage_collection
+from llenergymeasure.results._paths import local_path
 from llenergymeasure.results.scan import BATCH_SIZE, Scan, completed, scan_results, scan_traces
 from llenergymeasure.results.stored import StoredResult
 from llenergymeasure.results.types import Condition, MissingSidecar, OnBadFile, OnUnreadable, Progress
@@ -30,6 +31,11 @@ class StoreReader:
     def _root(self) -> str:
         """The root as `str`, for the extension."""
         return str(self._path)
+
+    def _find(self, path: str | os.PathLike[str]) -> str:
+        """Return a path below the root, or absolute; expand `~` unless the store has that name."""
+        below = os.path.join(self._root, os.fsdecode(path))  # noqa: PTH118
+        return below if os.path.lexists(below) else os.path.join(self._root, local_path(path))  # noqa: PTH118
 
     def scan(
         self,
@@ -116,7 +122,7 @@ class StoreReader:
 
     def __getitem__(self, path: str | os.PathLike[str]) -> StoredResult:
         """Return a handle of one result, by its directory or `result.json`, relative to the store."""
-        path = os.path.join(self._root, os.fsdecode(path))  # noqa: PTH118
+        path = self._find(path)
         directory = path.removesuffix(f"/{_store.RECORD}")
         return StoredResult(directory, max_record_bytes=self._max_record_bytes)
 
@@ -143,7 +149,7 @@ class StoreReader:
         Warns:
             UserWarning: The sidecar is missing.
         """
-        path = os.path.join(self._root, os.fsdecode(path))  # noqa: PTH118
+        path = self._find(path)
         return load_record(path, missing_sidecar, self._max_record_bytes)
 
     def iter_results(

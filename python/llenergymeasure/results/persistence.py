@@ -10,7 +10,8 @@ from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results._encode import directory_name as _experiment_dir_name
 from llenergymeasure.results._load import load_record
-from llenergymeasure.results._save import absolute, save_record
+from llenergymeasure.results._paths import absolute, local_path
+from llenergymeasure.results._save import save_record
 from llenergymeasure.results.store import ResultStore
 from llenergymeasure.results.types import MissingSidecar, Progress, TimeseriesSource
 
@@ -36,7 +37,7 @@ def save_result(
     durable: bool = True,
 ) -> Path:
     """Save one result to a new directory in `output_dir`; see `ResultStore.save`."""
-    return save_record(absolute(output_dir), result, timeseries_source, durable=durable)
+    return save_record(absolute(output_dir, "output_dir"), result, timeseries_source, durable=durable)
 
 
 def save_results(
@@ -48,7 +49,7 @@ def save_results(
     progress: Progress | None = None,
 ) -> list[Path]:
     """Save many results to new directories in `output_dir`; see `ResultStore.save_many`."""
-    return ResultStore(output_dir).save_many(
+    return ResultStore(absolute(output_dir, "output_dir")).save_many(
         results, timeseries_sources=timeseries_sources, durable=durable, progress=progress
     )
 
@@ -69,7 +70,7 @@ def _find_collision_free_dir(base: str | os.PathLike[str]) -> Path:
         PersistenceError: No directory could be created.
         ValueError: The last component of `base` is not a name.
     """
-    base = Path(base)
+    base = Path(local_path(base, "base"))
     if base.name in ("", ".."):
         raise ValueError(f"base expects a path that ends in a name, got {str(base)!r}")
     return _store.claim(base.parent, base.name)
@@ -84,4 +85,4 @@ def _atomic_write(content: str | bytes, path: str | os.PathLike[str]) -> None:
         PersistenceError: The file could not be written, and the old one is unchanged; or (`committed`) the
             new file is in place and its flush failed.
     """
-    _store.replace(Path(path), content.encode() if isinstance(content, str) else content)
+    _store.replace(Path(local_path(path)), content.encode() if isinstance(content, str) else content)

@@ -14,6 +14,7 @@ from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import BulkSaveError, PersistenceError, SaveInterrupted
 from llenergymeasure.results._encode import encode
+from llenergymeasure.results._paths import local_source
 from llenergymeasure.results._warnings import warn
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class _Run:
                 index,
                 name,
                 record,
-                source=source,
+                source=local_source(source),
                 record_with_sidecar=with_sidecar,
             )
         except PersistenceError as error:  # no thread started

@@ -16,6 +16,7 @@ from llenergymeasure.errors import LLEMError
 from llenergymeasure.results import _columns, _conditions
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._links import warn_of_links
+from llenergymeasure.results._paths import local_path
 from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.types import OnBadFile, check_policy
 
@@ -227,7 +228,7 @@ class Scan:
             PersistenceError: The file could not be written, and the old one is unchanged; or (`committed`)
                 the new file is in place and its flush failed.
         """
-        target = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
+        target = os.path.abspath(local_path(path))  # noqa: PTH100
         ending = os.path.splitext(target)[1].lower()  # noqa: PTH122
         if ending not in EXPORT_ENDINGS:
             given = escape(os.fsdecode(path))

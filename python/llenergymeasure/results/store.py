@@ -11,7 +11,8 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results._durability import Durability, durability_of, warn_once
 from llenergymeasure.results._limit import check_limit, max_bytes
 from llenergymeasure.results._overview import Overview
-from llenergymeasure.results._save import absolute, save_record
+from llenergymeasure.results._paths import absolute
+from llenergymeasure.results._save import save_record
 from llenergymeasure.results._store_reader import StoreReader
 from llenergymeasure.results.clean import DAY, Cleaning, clean_tree
 from llenergymeasure.results.save_many import MAX_PENDING, save_many
@@ -31,7 +32,8 @@ class ResultStore(StoreReader):
 
     Args:
         root: The directory. The first save creates it and its ancestors. A relative path is resolved here,
-            so a later `os.chdir` has no effect.
+            so a later `os.chdir` has no effect. As in every path of this package, a leading `~` is expanded,
+            and a URL (`s3://...`) is refused.
         max_record_bytes: The largest `result.json` that any verb reads, in bytes; a larger one is an error.
             None is the value of the environment variable `LLEM_MAX_RECORD_BYTES`, or else 256 MiB.
         follow_links: Let the readers of the tree (`scan`, `load_all`, `completed`, `verify`, ...) follow
@@ -41,7 +43,7 @@ class ResultStore(StoreReader):
 
     Raises:
         TypeError: `max_record_bytes` is not an integer.
-        ValueError: `max_record_bytes` is less than 1.
+        ValueError: `max_record_bytes` is less than 1, or `root` is a URL or in an unknown home directory.
     """
 
     _flush_method: str | None = None
@@ -55,7 +57,7 @@ class ResultStore(StoreReader):
         follow_links: bool = False,
     ) -> None:
         """Create a store of a directory, which need not exist."""
-        self._path = absolute(root)
+        self._path = absolute(root, "root")
         self._max_record_bytes = check_limit(max_record_bytes)
         self._follow_links = follow_links
 

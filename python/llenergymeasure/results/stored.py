@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from llenergymeasure import _store
 from llenergymeasure.results._limit import check_limit
 from llenergymeasure.results._load import load_record
+from llenergymeasure.results._paths import local_path
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -30,7 +31,7 @@ class StoredResult:
 
     def __init__(self, directory: str | os.PathLike[str], *, max_record_bytes: int | None = None) -> None:
         """Create a handle of a directory."""
-        self._directory = os.fsdecode(directory)
+        self._directory = local_path(directory, "directory")
         self._max_record_bytes = check_limit(max_record_bytes)
 
     @property

@@ -9,6 +9,7 @@ from pathlib import Path
 from llenergymeasure import _store
 from llenergymeasure._store import Timeseries
 from llenergymeasure.results._limit import max_bytes
+from llenergymeasure.results._paths import local_path
 from llenergymeasure.results._resample import gpu_number, resample
 
 __all__ = ["Timeseries", "read_timeseries", "write_timeseries_parquet"]
@@ -52,7 +53,7 @@ def write_timeseries_parquet(
 
     Limits: naive datetimes are compared as they are, so a change of the clocks shifts them by an hour.
     """
-    path = os.fsdecode(output_path)
+    path = local_path(output_path, "output_path")
     trace = resample(samples, gpu_number(gpu_index, "gpu_index"))
     _store.write_timeseries(path, trace)
     return Path(path)
@@ -80,7 +81,7 @@ def read_timeseries(path: str | os.PathLike[str]) -> Timeseries:
 
 def read_trace(path: str | os.PathLike[str], limit: int | None) -> Timeseries:
     """Read a power trace; see `read_timeseries`. `limit` is the largest record in bytes."""
-    path = os.fsdecode(path)
+    path = local_path(path)
     if path.endswith(".json") or os.path.isdir(path):  # noqa: PTH112
         path = _store.sidecar_path(path, max_bytes(limit))
     return _store.read_timeseries(path)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from llenergymeasure import _store
 from llenergymeasure.errors import BulkSaveError, PersistenceError
+from llenergymeasure.results._paths import local_source
 from llenergymeasure.results._submissions import THREAD, Submissions
 from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.save_many import MAX_BYTES
@@ -105,6 +106,7 @@ class Writer:
             UserWarning: `timeseries_source` does not exist; the result is saved without a sidecar.
         """
         self._check_process()
+        timeseries_source = local_source(timeseries_source)
         missing = isinstance(timeseries_source, (str, os.PathLike)) and _is_missing(timeseries_source)
         future = self._submissions.submit(result, None if missing else timeseries_source)
         if missing:

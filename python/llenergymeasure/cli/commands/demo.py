@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from llenergymeasure import _store
 from llenergymeasure._format import human_bytes, human_seconds, plural, printable
 from llenergymeasure.cli.errors import CommandError
-from llenergymeasure.cli.query.options import check_directory
+from llenergymeasure.cli.query.options import check_directory, local
 from llenergymeasure.cli.synthetic import NOTICE, Synthetic, sweep
 from llenergymeasure.cli.terminal.interrupt import Interrupt
 from llenergymeasure.cli.terminal.progress import progress_bar
@@ -40,7 +40,8 @@ _ASCII_BLOCKS = "_.-=+*#@"
 
 def demo(
     output_dir: Annotated[
-        str, typer.Argument(metavar="DIR", help="The root of the store; existing results stay.")
+        str,
+        typer.Argument(metavar="DIR", callback=local, help="The root of the store; existing results stay."),
     ] = "llem-demo",
 ) -> int:
     """Make a small synthetic sweep, save it, load it back, and show the files.

@@ -11,7 +11,7 @@ import typer
 from llenergymeasure._format import human_bytes, human_seconds, plural, printable
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import find_all
-from llenergymeasure.cli.query.options import Columns, Directory, FollowLinks, Where
+from llenergymeasure.cli.query.options import Columns, Directory, FollowLinks, Where, local
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.output import check_output
@@ -45,6 +45,7 @@ def export(
             "--output",
             "-o",
             metavar="FILE",
+            callback=local,
             show_default=False,
             help=f"The file: {', '.join(EXPORT_ENDINGS)}.",
         ),

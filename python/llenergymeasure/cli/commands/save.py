@@ -17,7 +17,7 @@ import typer
 
 from llenergymeasure._format import human_bytes, human_seconds, plural, printable
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.options import check_directory, check_path
+from llenergymeasure.cli.query.options import check_directory, check_path, local
 from llenergymeasure.cli.terminal.input import (
     STDIN,
     InputError,
@@ -48,17 +48,25 @@ def save(
         list[str],
         typer.Argument(
             metavar="FILE",
+            callback=local,
             show_default=False,
             help="Results: JSON, one per file, or JSON Lines, one per line. - is standard input.",
         ),
     ],
     output_dir: Annotated[
         str,
-        typer.Option("--output-dir", "-o", metavar="DIR", show_default=False, help="The root of the store."),
+        typer.Option(
+            "--output-dir",
+            "-o",
+            metavar="DIR",
+            show_default=False,
+            callback=local,
+            help="The root of the store.",
+        ),
     ],
     timeseries: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="The power trace (Parquet) of a single result."),
+        typer.Option(metavar="FILE", callback=local, help="The power trace (Parquet) of a single result."),
     ] = None,
     with_sidecars: Annotated[
         bool,

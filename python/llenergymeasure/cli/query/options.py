@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import COLUMN_HELP
 from llenergymeasure.cli.query.where import WHERE_HELP
+from llenergymeasure.results._paths import local_path
+
+
+def local(value: Any) -> Any:  # noqa: ANN401 - one path or several, as the option has them
+    """Return the paths of an argument with `~` expanded; refuse a URL. The callback of every path."""
+    if value is None or value == "":
+        return value
+    try:
+        return (
+            [local_path(path) if path else path for path in value]
+            if isinstance(value, (list, tuple))
+            else local_path(value)
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
 
 Directory = Annotated[
-    str, typer.Argument(metavar="DIR", show_default=False, help="The directory of the results, at any depth.")
+    str,
+    typer.Argument(
+        metavar="DIR",
+        show_default=False,
+        help="The directory of the results, at any depth.",
+        callback=local,
+    ),
 ]
 Where = Annotated[
     list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=WHERE_HELP)

@@ -106,11 +106,11 @@ def _read(file: BinaryIO, name: str, sidecar: Path | None) -> Iterator[Record | 
     A complete result on the first line is yielded before the second line arrives: the writer at the other
     end of a pipe may take an hour for each.
     """
-    numbered = enumerate(file, 1)
+    # Each of several files that were put together may begin with a byte order mark.
+    numbered = enumerate(map(_without_marks, file), 1)
     lines = name.lower().endswith(_LINES)
     head, solid = [], []
-    for number, raw in numbered:
-        line = raw.removeprefix(_BOM) if number == 1 else raw
+    for number, line in numbered:
         head.append(line)
         if line.strip():
             solid.append((number, line))
@@ -137,6 +137,12 @@ def _read(file: BinaryIO, name: str, sidecar: Path | None) -> Iterator[Record | 
         yield InputError(Position(name), "expected a JSON object, got an array; write one result per line")
     else:
         yield Record(Position(name), b"".join(head) + file.read(), sidecar)
+
+
+def _without_marks(line: bytes) -> bytes:
+    while line.startswith(_BOM):
+        line = line[len(_BOM) :]
+    return line
 
 
 def _starts_lines(line: bytes, *, after: bytes | None) -> bool:

@@ -17,7 +17,7 @@ from llenergymeasure.cli.commands.bench.record import encode, result_of_size, sm
 from llenergymeasure.cli.commands.bench.table import show
 from llenergymeasure.cli.commands.bench.workplace import workplace
 from llenergymeasure.cli.errors import CommandError, UsageError
-from llenergymeasure.cli.query.options import check_directory
+from llenergymeasure.cli.query.options import check_directory, local
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.output import check_matplotlib, check_output, write_picture
 from llenergymeasure.cli.terminal.progress import progress_bar
@@ -36,7 +36,10 @@ _EXTRA_BLOCKS = 2
 
 def bench(
     directory: Annotated[
-        str, typer.Option("--dir", metavar="DIR", help="Measure in a temporary directory inside this one.")
+        str,
+        typer.Option(
+            "--dir", metavar="DIR", callback=local, help="Measure in a temporary directory inside this one."
+        ),
     ] = ".",
     results: Annotated[
         int, typer.Option(metavar="N", min=1, max=1_000_000, help="The greatest batch of results.")
@@ -47,7 +50,11 @@ def bench(
     ] = False,
     plot: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Draw the time per result against the batch size: .svg or .png."),
+        typer.Option(
+            metavar="FILE",
+            callback=local,
+            help="Draw the time per result against the batch size: .svg or .png.",
+        ),
     ] = None,
 ) -> int:
     """Measure the cost of saving and loading results on a disk.

@@ -11,7 +11,7 @@ from llenergymeasure._format import best_prefix, format_number, format_value, pl
 from llenergymeasure.cli.commands.compare.operands import METRICS, Operand, differing, ratio
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import head_of, head_of_key
-from llenergymeasure.cli.query.options import FollowLinks
+from llenergymeasure.cli.query.options import FollowLinks, local
 from llenergymeasure.cli.query.statistics import Statistic
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.numbers import head_and_unit, unit_of
@@ -30,6 +30,7 @@ def compare(
         list[str],
         typer.Argument(
             metavar="PATH",
+            callback=local,
             show_default=False,
             help="Two or more: each a result's directory or result.json, or a directory of results, which is "
             "compared by its means.",

@@ -13,7 +13,7 @@ from llenergymeasure import _store
 from llenergymeasure._format import plural
 from llenergymeasure.cli.commands.plot.page import pareto_page, power_page
 from llenergymeasure.cli.errors import CommandError, UsageError
-from llenergymeasure.cli.query.options import FollowLinks, Where, check_path
+from llenergymeasure.cli.query.options import FollowLinks, Where, check_path, local
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.record import load_record
 from llenergymeasure.cli.terminal.json import to_json
@@ -37,6 +37,7 @@ def plot(
         str,
         typer.Argument(
             metavar="PATH",
+            callback=local,
             show_default=False,
             help="A directory of results; or one result's directory or its result.json, for its power trace.",
         ),
@@ -44,7 +45,12 @@ def plot(
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", show_default=False, help="The picture: .svg, .png or .html."
+            "--output",
+            "-o",
+            metavar="FILE",
+            show_default=False,
+            callback=local,
+            help="The picture: .svg, .png or .html.",
         ),
     ] = None,
     where: Where = [],

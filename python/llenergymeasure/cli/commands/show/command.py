@@ -13,7 +13,7 @@ from llenergymeasure import _store
 from llenergymeasure._format import plural
 from llenergymeasure.cli.commands.show.sections import duration, print_result
 from llenergymeasure.cli.errors import CommandError
-from llenergymeasure.cli.query.options import check_path
+from llenergymeasure.cli.query.options import check_path, local
 from llenergymeasure.cli.query.reading import HOW_TO_ADD_RESULTS
 from llenergymeasure.cli.query.record import load_record
 from llenergymeasure.cli.terminal.json import to_json
@@ -31,7 +31,10 @@ def show(
     path: Annotated[
         str,
         typer.Argument(
-            metavar="PATH", show_default=False, help="The result's directory, or its result.json."
+            metavar="PATH",
+            show_default=False,
+            callback=local,
+            help="The result's directory, or its result.json.",
         ),
     ],
     as_json: Annotated[
