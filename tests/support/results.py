@@ -10,7 +10,7 @@ from llenergymeasure.results.timeseries import Timeseries
 
 
 def make_result(**changes: Any) -> ExperimentResult:
-    """Return a small result with the required fields and the given changes."""
+    """Return a small result with the required fields and the given changes, of one backend."""
     fields: dict[str, Any] = {
         "experiment_id": "experiment-1",
         "measurement_config_hash": "0123456789abcdef",
@@ -23,7 +23,7 @@ def make_result(**changes: Any) -> ExperimentResult:
         "total_flops": 1e12,
         "start_time": datetime(2026, 2, 18, 14, 30),  # noqa: DTZ001 - naive times occur
         "end_time": datetime(2026, 2, 18, 14, 30, 10),  # noqa: DTZ001
-        "effective_config": {"model": "gpt2", "backend": "pytorch"},
+        "effective_config": {"model": "gpt2", "backend": changes.get("backend", "pytorch")},
     }
     return ExperimentResult(**(fields | changes))
 

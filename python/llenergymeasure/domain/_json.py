@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
 from llenergymeasure._escape import escape
+from llenergymeasure.domain._protocols import as_list, as_mapping, reason_of
 
 MAX_DEPTH = 128
 """Nested lists and objects in one value, at most. pydantic's parser reads 200 levels of a record."""
@@ -20,23 +23,38 @@ MAX_DIGITS = 4299
 
 _INT_LIMIT = 10**MAX_DIGITS
 _NON_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
+_LONGEST_PLACE = 80
+"""Characters of a place in an error; that of a value that contains itself would be longer."""
+
+
+class NormalObject(dict[str, Any]):
+    """A JSON object that `to_json_object` returned, so that it need not do so again."""
 
 
 def to_json_object(value: object) -> object:
-    """Normalise a mapping to a JSON object; return any other value for pydantic to reject.
+    """Normalise a configuration to a JSON object; return any other value for pydantic to reject.
+
+    A configuration is a mapping, a dataclass, a namespace or a pydantic model.
 
     Raises:
         ValueError: JSON cannot represent something in it; the message names the place and the fault.
     """
-    return _normalise(value, "", 0) if isinstance(value, Mapping) else value
+    if type(value) is NormalObject:
+        return value
+    try:
+        members = as_mapping(value)
+    except Exception as error:  # noqa: BLE001 - a foreign type may raise anything
+        raise _unreadable("", value, error) from None
+    return value if members is None else _normalise(members, "", 0)
 
 
 def to_json_value(value: object) -> object:
     """Normalise any value to a JSON value.
 
-    Tuples, sets and arrays become lists (sets are sorted), paths and UUIDs become strings, dates become
+    Sequences, sets and arrays become lists (sets are sorted), paths and UUIDs become strings, dates become
     ISO 8601, enums become their values, non-finite floats become "NaN", "Infinity" and "-Infinity", and
-    models and dataclasses become objects.
+    mappings, models, dataclasses and namespaces become objects. Keys that are numbers, booleans or None
+    become the text that `json.dumps` writes for them.
 
     Raises:
         ValueError: JSON cannot represent the value; the message names the place and the fault.
@@ -57,12 +75,12 @@ def _normalise(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401, C901
     if kind is float:
         return value if math.isfinite(value) else _NON_FINITE.get(value, "NaN")
     if depth >= MAX_DEPTH:
-        raise _unrepresentable(where, f"is nested more than {MAX_DEPTH} levels deep")
+        raise _unrepresentable(where, f"is nested more than {MAX_DEPTH} levels deep, or contains itself")
     if kind is dict:
         return _object(value, where, depth)
     if kind in (list, tuple):
         return [_normalise(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
-    if isinstance(value, (set, frozenset)):
+    if isinstance(value, AbstractSet):
         items = [_normalise(item, where, depth + 1) for item in value]
         return sorted(items, key=lambda item: (type(item).__name__, str(item)))
     simple = _simplify(value, where)
@@ -90,8 +108,14 @@ def _key(key: object, where: str) -> str:
         return str.__str__(key)
     if isinstance(key, os.PathLike):
         return os.fsdecode(key)
-    if isinstance(key, int) and not isinstance(key, bool):
-        return int.__repr__(key)
+    try:
+        normal = _normalise(key, where, 0)
+    except ValueError:
+        normal = key
+    if isinstance(normal, str):
+        return normal
+    if normal is None or isinstance(normal, (bool, int, float)):
+        return json.dumps(normal)
     raise _unrepresentable(
         where, f"has a key of type {type(key).__name__}, but JSON keys are strings; convert it to a string"
     )
@@ -117,10 +141,8 @@ def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one cas
         return int.__int__(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if isinstance(value, (list, tuple)):
-        return list(value)
-    if isinstance(value, Mapping):
-        return dict(value)
+    if isinstance(value, (list, tuple, Mapping)):
+        return _by_protocol(value, where)
     try:
         # Scalars and arrays of numpy and torch; `tolist` would turn numpy's dates into integers.
         if hasattr(value, "tolist") and not isinstance(value, type):
@@ -128,8 +150,26 @@ def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one cas
             return (value.astype(str) if kind == "M" else value).tolist() if kind != "m" else value
         return to_jsonable_python(value, inf_nan_mode="strings")
     except Exception:  # noqa: BLE001 - a foreign type may raise anything
-        raise _unrepresentable(where, f"is a {type(value).__name__}, which JSON cannot represent") from None
+        return _by_protocol(value, where)
+
+
+def _by_protocol(value: object, where: str) -> Any:  # noqa: ANN401
+    """Convert a value that neither numpy nor pydantic converts, or with such a value in it."""
+    try:
+        members = None if isinstance(value, (list, tuple)) else as_mapping(value)
+        simple = as_list(value) if members is None else dict(members)
+    except Exception as error:  # noqa: BLE001 - as above
+        raise _unreadable(where, value, error) from None
+    if simple is None:
+        raise _unrepresentable(where, f"is a {type(value).__name__}, which JSON cannot represent")
+    return simple
+
+
+def _unreadable(where: str, value: object, error: Exception) -> ValueError:
+    return _unrepresentable(where, f"is a {type(value).__name__} that cannot be read: {reason_of(error)}")
 
 
 def _unrepresentable(where: str, what: str) -> ValueError:
+    if len(where) > _LONGEST_PLACE:
+        where = f"{where[: _LONGEST_PLACE // 2]}...{where[-_LONGEST_PLACE // 2 :]}"
     return ValueError(escape(f"{where or 'the value'} {what}"))

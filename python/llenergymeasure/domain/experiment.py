@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
+from llenergymeasure.domain import _configured
 from llenergymeasure.domain._base import DateTime, Int, JSONObject, Model, Text
-from llenergymeasure.domain._json import to_json_value
+from llenergymeasure.domain._json import to_json_object
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.metrics import (
     ComputeMetrics,
@@ -73,10 +73,17 @@ class Timestamps(Model):
     def from_times(cls, start: datetime, end: datetime) -> Self:
         """Create timestamps from a start and an end, both naive or both aware.
 
+        The duration is that between the two instants, also across a change of the clocks.
+
         Raises:
             TypeError: One of the two is naive and the other aware.
+
+        Limits: naive times have no zone, so a change of the clocks shifts their duration.
         """
-        return cls(start=start, end=end, duration_sec=(end - start).total_seconds())
+        # Two times of one zone are subtracted as a clock shows them, those with fixed offsets as instants.
+        times = cls(start=start, end=end, duration_sec=0.0)
+        seconds = (times.end - times.start).total_seconds()
+        return cls(start=times.start, end=times.end, duration_sec=seconds)
 
 
 class AggregationMetadata(Model):
@@ -89,8 +96,11 @@ class AggregationMetadata(Model):
     warnings: list[Text] = Field(default_factory=list)
 
 
-class RawProcessResult(Model):
-    """The measurements of one process."""
+class RawProcessResult(_configured.Configured):
+    """The measurements of one process.
+
+    `backend` defaults to `effective_config["backend"]`, as in `ExperimentResult`.
+    """
 
     schema_version: Text = SCHEMA_VERSION
     experiment_id: Text
@@ -117,21 +127,32 @@ class RawProcessResult(Model):
     warmup_result: WarmupResult | None = None
 
 
-class ExperimentResult(Model):
+class ExperimentResult(_configured.Configured):
     """One measurement of the energy of LLM inference, over all of its processes.
 
     A result is frozen, forbids unknown fields, and equals the result that is loaded from disk:
-    `effective_config` is normalised to JSON values at construction.
+    `effective_config` is normalised to JSON values at construction. It may be a mapping, a dataclass, a
+    namespace or a pydantic model.
+
+    Where a program leaves them out, `measurement_config_hash` is the hash of `effective_config`, and
+    `backend` is `effective_config["backend"]` if that is a string. A file has no such defaults: without a
+    hash it is invalid, and without a backend its backend is `"pytorch"`.
 
     Raises:
         pydantic.ValidationError: A field is missing, unknown or invalid, or JSON cannot represent a value of
             `effective_config`.
+
+    Warns:
+        UserWarning: `backend` and `effective_config["backend"]` differ; the result has `backend`.
     """
 
     schema_version: Annotated[Text, AfterValidator(_this_line)] = SCHEMA_VERSION
     experiment_id: Text
     """An identifier, which need not be unique."""
-    measurement_config_hash: Text
+    if TYPE_CHECKING:  # optional for programs, and required in files
+        measurement_config_hash: Text = ""
+    else:
+        measurement_config_hash: Text
     """The hash of the configuration; see `compute_measurement_config_hash`."""
     backend: Text = "pytorch"
     backend_version: Text | None = None
@@ -173,6 +194,13 @@ class ExperimentResult(Model):
     warmup_result: WarmupResult | None = None
     latency_stats: LatencyStatistics | None = None
     extended_metrics: ExtendedEfficiencyMetrics | None = None
+
+    @classmethod
+    def _missing(cls, config: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+        missing = super()._missing(config, fields)
+        if "measurement_config_hash" not in fields:
+            missing["measurement_config_hash"] = _hash_of(config)
+        return missing
 
     @property
     def duration_sec(self) -> float:
@@ -217,20 +245,30 @@ class ExperimentResult(Model):
 AggregatedResult = ExperimentResult
 
 
-def compute_measurement_config_hash(config: BaseModel | Mapping[str, Any]) -> str:
+def compute_measurement_config_hash(config: object) -> str:
     """Return the hash of a configuration: the first 16 hex digits of the sha256 of its sorted JSON.
 
     Equal configurations have equal hashes in any order of their keys. Values are normalised as in
     `effective_config`: a tuple and a list have the same hash, and so have a path and its string.
 
+    Args:
+        config: A mapping, a dataclass, a namespace or a pydantic model, with values that `effective_config`
+            accepts.
+
     Raises:
-        TypeError: `config` is not a pydantic model or a mapping.
+        TypeError: `config` is of another type.
         ValueError: JSON cannot represent something in it.
     """
-    if isinstance(config, BaseModel):
-        config = config.model_dump()
-    if not isinstance(config, Mapping):
-        msg = f"config expects a pydantic model or a mapping, got {type(config).__name__}"
+    normal = to_json_object(config)
+    if not isinstance(normal, dict):
+        msg = (
+            "config expects a mapping, a dataclass, a namespace or a pydantic model, "
+            f"got {type(config).__name__}"
+        )
         raise TypeError(msg)
-    text = json.dumps(to_json_value(config), sort_keys=True)
+    return _hash_of(normal)
+
+
+def _hash_of(config: dict[str, Any]) -> str:
+    text = json.dumps(config, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from llenergymeasure._warnings import warn
 from llenergymeasure.results._disk import MEMORY, NETWORK, Mount, is_fuse, mount_of
-from llenergymeasure.results._warnings import warn
 
 if TYPE_CHECKING:
     from typing_extensions import Self

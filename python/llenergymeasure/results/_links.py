@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from llenergymeasure.results._warnings import warn
+from llenergymeasure._warnings import warn
 
 Links: TypeAlias = "tuple[int, int, str | None]"
 """The number of links to directories, the number of links that cannot be followed, and the first of both."""

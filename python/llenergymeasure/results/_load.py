@@ -13,13 +13,13 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure._escape import escape
+from llenergymeasure._warnings import warn
 from llenergymeasure.domain._origin import mark_loaded
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.errors import ResultCorruptError, ResultError, SchemaVersionError
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._paths import local_path
-from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.types import MissingSidecar, OnUnreadable, check_policy
 
 _RAISE = ("raise", "error")

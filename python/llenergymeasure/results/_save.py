@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
+from llenergymeasure._warnings import warn
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results._durability import warn_once
 from llenergymeasure.results._encode import encode
 from llenergymeasure.results._paths import local_source
-from llenergymeasure.results._warnings import warn
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llenergymeasure import _store
+from llenergymeasure._warnings import warn
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import BulkSaveError, PersistenceError, SaveInterrupted
 from llenergymeasure.results._encode import encode
 from llenergymeasure.results._paths import local_source
-from llenergymeasure.results._warnings import warn
 
 if TYPE_CHECKING:
     from llenergymeasure.results.types import Progress, TimeseriesSource

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from llenergymeasure import _store
 from llenergymeasure._escape import escape
 from llenergymeasure._store import Batch, Schema
+from llenergymeasure._warnings import warn
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results import _columns, _conditions
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._paths import local_path
-from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.types import OnBadFile, check_policy
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from llenergymeasure import _store
+from llenergymeasure._warnings import warn
 from llenergymeasure.errors import BulkSaveError, PersistenceError
 from llenergymeasure.results._paths import local_source
 from llenergymeasure.results._submissions import THREAD, Submissions
-from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.save_many import MAX_BYTES
 from llenergymeasure.results.types import OnUnsaved, check_policy
 
