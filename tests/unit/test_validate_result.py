@@ -287,6 +287,29 @@ def test_make_timestamps_from_times_computes_the_duration() -> None:
     assert Timestamps.from_times(start, end) == Timestamps(start=start, end=end, duration_sec=60.0)
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "seconds"),
+    [
+        ((2026, 3, 29, 1, 59), (2026, 3, 29, 3, 1), 120.0),
+        ((2026, 10, 25, 2, 50), (2026, 10, 25, 2, 10), 1200.0),
+        ((2026, 10, 25, 1, 0), (2026, 10, 25, 4, 0), 4 * 3600.0),
+        ((2026, 7, 1, 12, 0), (2026, 7, 1, 12, 1), 60.0),
+    ],
+)
+def test_make_timestamps_across_a_clock_change_counts_instants(
+    start: tuple[int, ...], end: tuple[int, ...], seconds: float, make_result: Callable[..., ExperimentResult]
+) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    begin = datetime(*start, tzinfo=zone)  # type: ignore[misc,arg-type]
+    finish = datetime(*end, tzinfo=zone, fold=int(end[3] == 2))  # type: ignore[misc,arg-type]
+    times = Timestamps.from_times(begin, finish)
+    assert times.duration_sec == seconds
+    assert (times.end - times.start).total_seconds() == seconds
+    assert make_result(start_time=begin, end_time=finish).duration_sec == seconds
+    with pytest.raises(TypeError, match="offset-naive and offset-aware"):
+        Timestamps.from_times(begin.replace(tzinfo=None), finish)
+
+
 def test_hash_equal_configurations_ignores_key_order(
     json_objects: st.SearchStrategy[dict[str, Any]],
 ) -> None:
