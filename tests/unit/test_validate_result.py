@@ -337,4 +337,4 @@ def test_hash_configuration_is_the_sha256_of_its_sorted_json() -> None:
         {"tags": ["a", "b", "c", "d"]}
     )
     with pytest.raises(TypeError, match="got list"):
-        compute_measurement_config_hash([])  # type: ignore[arg-type]
+        compute_measurement_config_hash([])
