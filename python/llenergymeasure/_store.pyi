@@ -1,6 +1,6 @@
 """The extension: the Rust store, as the modules of `results` call it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final
 
@@ -56,8 +56,20 @@ def sidecar_path(path: str, max_bytes: int) -> str:
 def read_timeseries(path: str) -> Timeseries:
     """Read the power trace of a Parquet file."""
 
-def write_timeseries(path: str, trace: Timeseries) -> None:
-    """Write a power trace as Parquet, durably and atomically."""
+def write_timeseries(
+    path: str,
+    trace: Timeseries,
+    extra: Sequence[tuple[str, Sequence[bool | float | str | None]]] = (),
+    warnings: Sequence[str] = (),
+    energies: Mapping[int, float] = {},
+) -> None:
+    """Write a power trace as Parquet, durably and atomically, with more columns, and with notes.
+
+    `energies` has the energy, in joules, of each GPU whose samples lie within one row.
+    """
+
+def clock_warnings(timestamp_s: Sequence[float], gpu_index: Sequence[int]) -> list[str]:
+    """Return sentences on clocks that step back among samples, in the order of the readings."""
 
 @final
 class Bulk:
@@ -324,22 +336,33 @@ class Timeseries:
         """The bit masks of the throttle reasons."""
 
     @property
-    def energy_j(self) -> float:
-        """The total energy in joules.
+    def energy_j(self) -> float | None:
+        """The total energy in joules; None if it is unknown.
 
         It is the energy of the whole system (-1), which contains that of the GPUs, if any of its rows has a
-        power; otherwise it is the sum over the GPUs. It is 0.0 if fewer than two rows have a power.
+        power; otherwise it is the sum over the GPUs. It is unknown without a power, with powers of one time
+        only, if the energy of a GPU of the sum is unknown, and for a file without `gpu_index` that has
+        different powers at one time, which are of several devices. If all samples of a GPU lie within one
+        second, `write_timeseries_parquet` notes their energy in the file.
         """
 
     @property
-    def energy_per_gpu_j(self) -> dict[int, float]:
-        """The energy of each `gpu_index` in joules; 0.0 if fewer than two of its rows have a power."""
+    def energy_per_gpu_j(self) -> dict[int, float | None]:
+        """The energy of each `gpu_index` in joules; None if its rows have powers at fewer than two times."""
 
     @property
     def mean_power_w(self) -> float | None:
         """The mean power in watts: of the whole system, or summed over the GPUs, as in `energy_j`.
 
-        Without a row that has a power, it is null.
+        With a single sample, it is the power of that sample. It is None if a GPU of the sum has no power.
+        """
+
+    @property
+    def warnings(self) -> list[str]:
+        """The reasons to doubt the numbers, as sentences.
+
+        They report a clock that stepped back or jumped, in the samples or in the rows; several rows of one
+        time; rows without a time; and an energy that is unknown.
         """
 
     @property

@@ -83,12 +83,16 @@ def pass_on(
     store.scan(on_error=bad)
 
 
-def trace(samples: list[dict[str, float]], result: ExperimentResult) -> tuple[float, dict[int, float]]:
-    path: Path = write_timeseries_parquet(samples, "trace.parquet", gpu_index=1)
+def trace(
+    samples: list[dict[str, float]], result: ExperimentResult
+) -> tuple[float, dict[int, float | None], list[str]]:
+    path: Path = write_timeseries_parquet(samples, "trace.parquet", gpu_index=1, extra=["fan_pct"])
     read: Timeseries = read_timeseries(result.save("results", path).parent)
     watts: list[float | None] = read.power_w
     mean: float | None = read.mean_power_w
-    return read.energy_j + (mean or 0.0) * read.duration_s + len(watts), read.energy_per_gpu_j
+    energy: float | None = read.energy_j
+    joules = (energy or 0.0) + (mean or 0.0) * read.duration_s + len(watts)
+    return joules, read.energy_per_gpu_j, read.warnings
 
 
 def scan(root: Path) -> list[str]:

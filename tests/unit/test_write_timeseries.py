@@ -6,6 +6,7 @@ import math
 from collections import UserDict, namedtuple
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -280,9 +281,9 @@ def reference(samples: list[dict[str, Any]], gpu_index: int) -> list[dict[str, A
     """Resample in the plain way: search every sample for every row."""
     if not samples:
         return []
-    start = min(sample["timestamp"] for sample in samples)
+    times = [round(Fraction(sample["timestamp"]) * 10**6) for sample in samples]
     gpus = [gpu_index if sample.get("gpu_index") is None else sample["gpu_index"] for sample in samples]
-    seconds = [math.floor(float(sample["timestamp"]) - float(start)) for sample in samples]
+    seconds = [(time - min(times)) // 10**6 for time in times]
     table = []
     for second in range(max(seconds) + 1):
         for gpu in sorted(set(gpus)):
@@ -306,6 +307,12 @@ def test_write_timeseries_matches_a_plain_resampling(
     samples: list[dict[str, Any]], gpu_index: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "resampled.parquet"
+
+    # Samples of one time and without a GPU are of several devices.
+    def device(sample: dict[str, Any], place: int) -> tuple[float, int]:
+        return (sample["timestamp"], -1) if sample.get("gpu_index") is None else (0.0, place)
+
+    samples = list({device(sample, place): sample for place, sample in enumerate(samples)}.values())
     write_timeseries_parquet(samples, path, gpu_index)
     expected = reference(samples, gpu_index)
     assert rows(path) == expected

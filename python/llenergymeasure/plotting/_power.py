@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from llenergymeasure._format import Unit, format_quantity
+from llenergymeasure._format import Unit, format_quantity, plural
 from llenergymeasure.plotting._figure import (
     BLACK,
     COLOURS,
@@ -46,6 +46,11 @@ class PowerCurve(NamedTuple):
         return "whole system" if self.gpu_index == -1 else f"GPU {self.gpu_index}"
 
     @property
+    def label(self) -> str:
+        """The name and the mean power."""
+        return f"{self.name}, mean {self.mean:,.1f} W" if self.is_known else f"{self.name}, power unknown"
+
+    @property
     def is_known(self) -> bool:
         """True if any row has a power."""
         return not math.isnan(self.mean)
@@ -79,7 +84,7 @@ def plot_power(
     """Draw power (watts) against the time from the first sample (seconds), a line per GPU.
 
     A dashed line marks the mean of each GPU. The subtitle compares the integral of the trace, by the
-    trapezoid rule, with the energy of the record.
+    trapezoid rule, with the energy of the record, and counts the warnings of the trace.
 
     Args:
         source: A power trace; or a result with a power trace: a `StoredResult`, its directory or its
@@ -133,7 +138,7 @@ def _draw(drawn: list[PowerCurve], name: str, subtitle: str) -> Figure:
                 linewidth=1.0,
                 # One sample alone has no line.
                 marker="." if len(curve.times) == 1 else "",
-                label=f"{curve.name}, mean {curve.mean:,.1f} W" if number < _MOST_LABELLED else None,
+                label=curve.label if number < _MOST_LABELLED else None,
                 gid=f"gpu-{number}",
             )
         known = [curve for curve in drawn if curve.is_known]
@@ -161,10 +166,13 @@ def _draw(drawn: list[PowerCurve], name: str, subtitle: str) -> Figure:
 
 def _subtitle(trace: Timeseries, recorded_j: float | None) -> str:
     integral = trace.energy_j
-    text = f"{format_quantity(integral, _JOULE)} by the trapezoid rule over {trace.duration_s:,.6g} s"
-    if recorded_j is None:
-        return text
-    text += f"; recorded: {format_quantity(recorded_j, _JOULE)}"
-    if math.isfinite(recorded_j) and recorded_j > 0:
-        text += f" (the trace differs by {100 * (integral / recorded_j - 1):+.2f} %)"
-    return text
+    known = (
+        "energy unknown" if integral is None else f"{format_quantity(integral, _JOULE)} by the trapezoid rule"
+    )
+    text = f"{known} over {trace.duration_s:,.6g} s"
+    if recorded_j is not None:
+        text += f"; recorded: {format_quantity(recorded_j, _JOULE)}"
+        if integral is not None and math.isfinite(recorded_j) and recorded_j > 0:
+            text += f" (the trace differs by {100 * (integral / recorded_j - 1):+.2f} %)"
+    count = len(trace.warnings)
+    return f"{text}; {plural(count, 'warning')} in trace.warnings" if count else text

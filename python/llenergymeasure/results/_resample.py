@@ -4,77 +4,185 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta, timezone
-from functools import partial, reduce
-from typing import Any
+from collections.abc import Iterable
+from functools import reduce
+from typing import Any, NamedTuple, TypeAlias
 
+from llenergymeasure import _store
 from llenergymeasure._store import Timeseries
+from llenergymeasure.results._samples import FIELDS, MEANS, Fields
+from llenergymeasure.results._values import (
+    MICROSECONDS,
+    Time,
+    gpu_number,
+    is_missing,
+    to_extra,
+    to_float32,
+    to_mask,
+    to_time,
+)
 
-_MEANS = ("power_w", "temperature_c", "memory_used_mb", "memory_total_mb", "sm_utilisation")
-"""The quantities that are averaged; `sm_utilisation` is `sm_utilisation_pct` in the file."""
-_LARGEST = 3.4028234663852886e38
-"""The largest float32, which is the type of the columns."""
-_LARGEST_MASK = 2**63 - 1
-_LARGEST_INDEX = 2**31 - 1
 _MAX_EMPTY = 1_000_000
 """Rows without samples, at most: 11 days of one GPU. A wrong timestamp adds years."""
-_NUMBER = "a number"
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - an aware time gets the zone
-_MICROSECOND = timedelta(microseconds=1)
+_ADD_INDEX = "add the gpu_index of its device to each sample"
 
-_Row = tuple[float | None, float | None, float | None, float | None, float | None, int | None]
-_EMPTY: _Row = (None, None, None, None, None, None)
+_Row: TypeAlias = tuple[Any, ...]
+"""The values of a sample: the means, the throttle reasons, and the extra columns; None is missing."""
 
 
-def resample(samples: Iterable[object], gpu_index: int) -> Timeseries:
+class Resampled(NamedTuple):
+    """A power trace at 1 Hz."""
+
+    trace: Timeseries
+    extra: list[tuple[str, list[Any]]]
+    """The columns that the caller has named: booleans, numbers or texts."""
+    warnings: list[str]
+    """The reasons to doubt the samples."""
+    energies: dict[int, float]
+    """The energy of each GPU whose samples lie within one second, in joules."""
+
+
+def resample(samples: Iterable[object], gpu_index: int, extra: Iterable[str] = ()) -> Resampled:
     """Return the means of the samples of each second and GPU, from the earliest sample."""
-    times: list[float] = []
+    fields = Fields(extra)
+    times: list[int] = []
     gpus: list[int] = []
     rows: list[_Row] = []
+    instants = _Instants((*MEANS, "throttle_reasons", *fields.extra))
     clock = ""
     for index, sample in enumerate(samples):
-        get: Callable[[str, None], Any]
-        get = sample.get if isinstance(sample, Mapping) else partial(getattr, sample)
-        kind, time = _time(get("timestamp", None), index)
-        if kind != clock:
+        get = fields.of(sample, index)
+        time = _time(get("timestamp"), index)
+        if time.kind != clock:
             if clock:
                 raise ValueError(
-                    f"timestamp of sample {index} expects {clock}, as sample 0 has, got {kind}; "
+                    f"timestamp of sample {index} expects {clock}, as sample 0 has, got {time.kind}; "
                     "use one kind for all samples"
                 )
-            clock = kind
-        gpu = get("gpu_index", None)
-        times.append(time)
+            clock = time.kind
+        row = (
+            *[to_float32(get(name), f"{name} of sample {index}") for name in MEANS],
+            to_mask(get("throttle_reasons"), f"throttle_reasons of sample {index}"),
+            *[to_extra(get(name), f"{name} of sample {index}") for name in fields.extra],
+        )
+        gpu = get("gpu_index")
+        if gpu is None:
+            instants.add(time, index, row)
+        times.append(time.microseconds)
         gpus.append(gpu_index if gpu is None else gpu_number(gpu, f"gpu_index of sample {index}"))
-        power, temperature, used, total, utilisation = [
-            _value(get(name, None), name, index) for name in _MEANS
-        ]
-        throttle = _mask(get("throttle_reasons", None), index)
-        rows.append((power, temperature, used, total, utilisation, throttle))
+        rows.append(row)
+    _check_types(rows, fields.extra)
     if not times:
-        return Timeseries(timestamp_s=[], gpu_index=[], power_w=[])
+        empty: list[tuple[str, list[Any]]] = [(name, []) for name in fields.extra]
+        return Resampled(Timeseries(timestamp_s=[], gpu_index=[], power_w=[]), empty, [], {})
 
-    second = 1 if clock == _NUMBER else 1_000_000
     start, end = min(times), max(times)
-    every_gpu = sorted(set(gpus))
-    if (end - start) / second * len(every_gpu) > len(times) + _MAX_EMPTY:
+    every_gpu, seconds = sorted(set(gpus)), (end - start) // MICROSECONDS
+    if (seconds + 1) * len(every_gpu) > len(times) + _MAX_EMPTY:
         raise ValueError(
-            f"expected at most {_MAX_EMPTY} rows without samples, got {(end - start) / second:.0f} s from "
+            f"expected at most {_MAX_EMPTY} rows without samples, got {seconds} s from "
             f"sample {times.index(start)} to sample {times.index(end)}; correct the wrong timestamp"
         )
     bins: dict[tuple[int, int], list[_Row]] = {}
-    for time, gpu, row in zip(times, gpus, rows, strict=True):
-        bins.setdefault((math.floor((time - start) // second), gpu), []).append(row)
-    return _table(bins, every_gpu, math.floor((end - start) // second) + 1)
+    for time_us, gpu, row in zip(times, gpus, rows, strict=True):
+        bins.setdefault(((time_us - start) // MICROSECONDS, gpu), []).append(row)
+    keys = [(second, gpu) for second in range(seconds + 1) for gpu in every_gpu]
+    trace, columns = _table(keys, bins, fields.extra)
+    elapsed = [(time_us - start) / MICROSECONDS for time_us in times]
+    warnings = [f"samples of {text}" for text in _store.clock_warnings(elapsed, gpus)]
+    energies = _short_energies(
+        Timeseries(timestamp_s=elapsed, gpu_index=gpus, power_w=[row[0] for row in rows])
+    )
+    return Resampled(trace, columns, [*warnings, *instants.warnings()], energies)
 
 
-def _table(bins: dict[tuple[int, int], list[_Row]], every_gpu: list[int], length: int) -> Timeseries:
+def _short_energies(samples: Timeseries) -> dict[int, float]:
+    """Return the energy of each GPU whose samples with a power lie within one second."""
+    seconds: dict[int, set[int]] = {}
+    for time, gpu, power in zip(samples.timestamp_s, samples.gpu_index, samples.power_w, strict=True):
+        if power is not None:
+            seconds.setdefault(gpu, set()).add(int(time))
+    energies = samples.energy_per_gpu_j
+    return {
+        gpu: energy for gpu in seconds if len(seconds[gpu]) == 1 and (energy := energies[gpu]) is not None
+    }
+
+
+class _Instants:
+    """The samples without a GPU of their own, by their time: several at one time are of several devices."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._first: dict[object, tuple[int, list[Any]]] = {}
+        self._repeated: set[object] = set()
+
+    def add(self, time: Time, index: int, row: _Row) -> None:
+        """Add a sample.
+
+        Raises:
+            ValueError: Another sample has the same time and another value.
+        """
+        earlier, known = self._first.setdefault(time.exact, (index, list(row)))
+        if earlier == index:
+            return
+        for place, value in enumerate(row):
+            if value is None or known[place] is None:
+                known[place] = value if known[place] is None else known[place]
+                continue
+            self._repeated.add(time.exact)
+            if value != known[place]:
+                raise ValueError(
+                    f"sample {index} expects another timestamp than sample {earlier}, got the same and "
+                    f"another {self._names[place]} ({known[place]!r}, then {value!r}); {_ADD_INDEX}"
+                )
+
+    def warnings(self) -> list[str]:
+        """Return a warning of samples that occur twice.
+
+        Raises:
+            ValueError: Most of the times occur several times.
+        """
+        repeated, total = len(self._repeated), len(self._first)
+        if repeated > 1 and repeated > total / 2:
+            raise ValueError(
+                f"expected one sample for each timestamp, got several for {repeated} of {total} timestamps, "
+                f"which are of several devices; {_ADD_INDEX}"
+            )
+        if not repeated:
+            return []
+        first = min(self._first[time][0] for time in self._repeated)
+        return [f"samples: {repeated} of {total} timestamps have several equal samples, first sample {first}"]
+
+
+def _time(value: object, index: int) -> Time:
+    if value is None or (is_missing(value) and not isinstance(value, float)):
+        raise ValueError(f"sample {index} expects a timestamp, got none")
+    return to_time(value, f"timestamp of sample {index}")
+
+
+def _check_types(rows: list[_Row], extra: tuple[str, ...]) -> None:
+    """Reject an extra column of several types."""
+    for place, name in enumerate(extra, len(FIELDS) - 2):
+        types: dict[type, int] = {}
+        for index, row in enumerate(rows):
+            if row[place] is not None:
+                types.setdefault(type(row[place]), index)
+        if len(types) > 1:
+            (one, first), (other, second), *_ = types.items()
+            raise ValueError(
+                f"{name} of sample {second} expects {one.__name__}, as sample {first} has, "
+                f"got {other.__name__}; use one type for all samples"
+            )
+
+
+def _table(
+    keys: list[tuple[int, int]], bins: dict[tuple[int, int], list[_Row]], extra: tuple[str, ...]
+) -> tuple[Timeseries, list[tuple[str, list[Any]]]]:
     """Return the means as columns, with a row for every second and GPU."""
-    keys = [(second, gpu) for second in range(length) for gpu in every_gpu]
-    means = [_mean(bins[key]) if key in bins else _EMPTY for key in keys]
-    power, temperature, used, total, utilisation, throttle = zip(*means, strict=True)
-    return Timeseries(
+    empty: _Row = (None,) * (len(MEANS) + 1 + len(extra))
+    columns = list(zip(*[_summary(bins[key]) if key in bins else empty for key in keys], strict=True))
+    power, temperature, used, total, utilisation, throttle = columns[: len(MEANS) + 1]
+    trace = Timeseries(
         timestamp_s=[float(second) for second, _ in keys],
         gpu_index=[gpu for _, gpu in keys],
         power_w=power,
@@ -84,87 +192,18 @@ def _table(bins: dict[tuple[int, int], list[_Row]], every_gpu: list[int], length
         sm_utilisation_pct=utilisation,
         throttle_reasons=throttle,
     )
+    added = columns[len(MEANS) + 1 :]
+    return trace, [(name, list(column)) for name, column in zip(extra, added, strict=True)]
 
 
-def _mean(rows: list[_Row]) -> _Row:
-    """Return the means of the quantities of one second, and the bitwise or of its masks."""
-    *columns, masks = zip(*rows, strict=True)
-    present = [[value for value in column if value is not None] for column in columns]
-    power, temperature, used, total, utilisation = [
-        math.fsum(values) / len(values) if values else None for values in present
-    ]
-    bits = [mask for mask in masks if mask is not None]
-    return power, temperature, used, total, utilisation, reduce(operator.or_, bits) if bits else None
+def _summary(rows: list[_Row]) -> _Row:
+    """Return one row for the rows of one second and GPU."""
+    columns = [[value for value in column if value is not None] for column in zip(*rows, strict=True)]
+    return tuple(_summary_of(values) if values else None for values in columns)
 
 
-def _time(value: object, index: int) -> tuple[str, float]:
-    """Return the kind of a timestamp, and its value: seconds, or microseconds of a datetime."""
-    if isinstance(value, datetime):
-        if value.utcoffset() is None:
-            return "a naive datetime", (value.replace(tzinfo=None) - _EPOCH) // _MICROSECOND
-        return "an aware datetime", (value - _EPOCH.replace(tzinfo=timezone.utc)) // _MICROSECOND
-    if value is None:
-        raise ValueError(f"sample {index} expects a timestamp, got none")
-    time = _number(value, "timestamp", index)
-    if not math.isfinite(time):
-        raise ValueError(f"timestamp of sample {index} expects a finite number or a datetime, got {time}")
-    return _NUMBER, time
-
-
-def _value(value: object, name: str, index: int) -> float | None:
-    """Return a quantity; None if it is missing."""
-    if value is None:
-        return None
-    number = value if type(value) is float else _number(value, name, index)
-    if -_LARGEST <= number <= _LARGEST:
-        return number
-    if math.isnan(number):
-        return None
-    raise ValueError(f"{name} of sample {index} expects a finite number that fits a float32, got {number}")
-
-
-def _mask(value: object, index: int) -> int | None:
-    """Return a bit mask; None if it is missing."""
-    if value is None:
-        return None
-    try:
-        mask = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:  # a table with nulls stores integers as floats
-        number = _number(value, "throttle_reasons", index)
-        if math.isnan(number):
-            return None
-        mask = int(number) if number.is_integer() else -1
-    if 0 <= mask <= _LARGEST_MASK:
-        return mask
-    raise ValueError(
-        f"throttle_reasons of sample {index} expects an integer from 0 to 2**63 - 1, got {value!r}"
-    )
-
-
-def _number(value: object, name: str, index: int) -> float:
-    """Return a number of any type as a float; reject text."""
-    if isinstance(value, (str, bytes, bytearray, bool)):
-        raise _not_a_number(value, name, index)
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except OverflowError:
-        raise ValueError(
-            f"{name} of sample {index} expects a float, got a number that is too large"
-        ) from None
-    except (TypeError, ValueError):
-        raise _not_a_number(value, name, index) from None
-
-
-def _not_a_number(value: object, name: str, index: int) -> ValueError:
-    return ValueError(f"{name} of sample {index} expects a number, got {type(value).__name__}")
-
-
-def gpu_number(value: object, what: str) -> int:
-    """Return the index of a GPU; `what` names it in messages."""
-    try:
-        index = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise ValueError(f"{what} expects an integer, got {type(value).__name__}") from None
-    if -1 <= index <= _LARGEST_INDEX:
-        return index
-    raise ValueError(f"{what} expects a GPU from 0 to 2**31 - 1, or -1 for the whole system, got {index}")
+def _summary_of(values: list[Any]) -> Any:  # noqa: ANN401 - the type of the values
+    """Return the mean of numbers, the bitwise or of masks and booleans, or the last text."""
+    if isinstance(values[0], float):
+        return math.fsum(values) / len(values)
+    return values[-1] if isinstance(values[0], str) else reduce(operator.or_, values)

@@ -10,52 +10,64 @@ from llenergymeasure import _store
 from llenergymeasure._store import Timeseries
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._paths import local_path
-from llenergymeasure.results._resample import gpu_number, resample
+from llenergymeasure.results._resample import resample
+from llenergymeasure.results._values import gpu_number
 
 __all__ = ["Timeseries", "read_timeseries", "write_timeseries_parquet"]
 
 
 def write_timeseries_parquet(
-    samples: Iterable[object], output_path: str | os.PathLike[str], gpu_index: int = 0
+    samples: Iterable[object],
+    output_path: str | os.PathLike[str],
+    gpu_index: int = 0,
+    *,
+    extra: Iterable[str] = (),
 ) -> Path:
     """Resample power and thermal samples to 1 Hz, and write them as Parquet with zstd.
 
-    A sample is a mapping or an object with some of `timestamp`, `power_w`, `temperature_c`, `memory_used_mb`,
-    `memory_total_mb`, `sm_utilisation` and `throttle_reasons`. A value that is absent, None or NaN is
-    missing. The samples may come in any order, from any iterable, and are held in memory.
+    A sample is a mapping or an object with some of `timestamp`, `gpu_index`, `power_w`, `temperature_c`,
+    `memory_used_mb`, `memory_total_mb`, `sm_utilisation` and `throttle_reasons`. A value that is absent, None
+    or NaN is missing. The samples may come in any order, from any iterable, and are held in memory.
 
     A row is one second of one GPU; rows are sorted by time, then by GPU. `timestamp_s` is 0.0, 1.0, ... from
-    the earliest sample, and a row covers the samples from its `timestamp_s` to just before the next. It holds
-    the arithmetic mean of each quantity, rounded to float32, and the bitwise or of `throttle_reasons`; null
-    where all values are missing. Every GPU has a row for every second from the first sample to the last, so a
-    second without samples is a row of nulls.
+    the earliest sample, and a row covers the samples from its `timestamp_s` to just before the next; times
+    count in whole microseconds. A row holds the arithmetic mean of each quantity, rounded to float32, and the
+    bitwise or of `throttle_reasons`; null where all values are missing. Every GPU has a row for every second
+    from the first sample to the last, so a second without samples is a row of nulls.
 
     The write is durable and atomic, and replaces a file of the same name. The file is a valid
-    `timeseries_source`. Without samples, it has the columns and no rows.
+    `timeseries_source`. Without samples, it has the columns and no rows. If the clock stepped back between
+    samples, or samples occur twice, the file says so in the `warnings` of the trace that is read from it.
 
     Args:
-        samples: The samples. `timestamp` is a number of seconds from any origin, or a datetime. All are of
-            one kind, and datetimes are all aware or all naive. `throttle_reasons` is an integer of up to 63
-            bits. A table gives its rows as mappings: `frame.to_dict("records")` in pandas,
-            `frame.iter_rows(named=True)` in polars.
+        samples: The samples. `timestamp` is a number of seconds from any origin, a datetime, or the timedelta
+            since the start, also of numpy and pandas in any unit. All are of one kind, and datetimes are all
+            aware or all naive. `throttle_reasons` is an integer of up to 63 bits. A table gives its rows as
+            mappings: `frame.to_dict("records")` in pandas, `frame.iter_rows(named=True)` in polars.
         output_path: The file, in an existing directory.
         gpu_index: The GPU of the samples without a `gpu_index` of their own; -1 is the whole system.
+        extra: The names of more columns to write. The numbers of a second become their mean (float64),
+            booleans their or, and texts the last one. `read_timeseries` omits these columns;
+            `ResultStore.scan_timeseries` reads them.
 
     Returns:
         `output_path`.
 
     Raises:
-        ValueError: A sample has no timestamp, or a value that is not a finite number or too large for its
-            column; or the rows would exceed the samples by a million, which a wrong timestamp causes. The
-            message has the index of the sample, from 0. Nothing was written.
+        ValueError: A sample has no timestamp; a value that is not a number, not finite, or too large for its
+            column; or a key that is neither a field nor in `extra` (an object may have attributes of its own,
+            but no misspelt field). Samples without a `gpu_index` have one timestamp and different values, so
+            that they are of several devices. The rows would exceed the samples by a million, which a wrong
+            timestamp causes. The message has the index of the sample, from 0. Nothing was written.
+        TypeError: `extra` is not a list of names.
         PersistenceError: The file could not be written, and the old one is unchanged; or (`committed`) the
             new file is in place and its flush failed.
 
     Limits: naive datetimes are compared as they are, so a change of the clocks shifts them by an hour.
     """
     path = local_path(output_path, "output_path")
-    trace = resample(samples, gpu_number(gpu_index, "gpu_index"))
-    _store.write_timeseries(path, trace)
+    resampled = resample(samples, gpu_number(gpu_index, "gpu_index"), extra)
+    _store.write_timeseries(path, *resampled)
     return Path(path)
 
 

@@ -43,7 +43,7 @@ mod _store {
     #[pymodule_export]
     use crate::scan::{Scan, Traces, columns, find_columns};
     #[pymodule_export]
-    use crate::timeseries::{Timeseries, read_timeseries, write_timeseries};
+    use crate::timeseries::{Timeseries, clock_warnings, read_timeseries, write_timeseries};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

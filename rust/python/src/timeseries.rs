@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, Int32Type, Int64Type};
-use arrow_array::{PrimitiveArray, RecordBatch};
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, PrimitiveArray, RecordBatch, StringArray};
 use llem_store::timeseries::{self, Columns, Power};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -104,24 +105,29 @@ impl Timeseries {
     }
 
     #[getter]
-    fn energy_j(&self, py: Python<'_>) -> f64 {
-        detach(py, || timeseries::total(&self.per_gpu()).energy_j)
+    fn energy_j(&self, py: Python<'_>) -> Option<f64> {
+        detach(py, || timeseries::total(&timeseries::per_gpu(&self.0)).energy_j)
     }
 
     #[getter]
-    fn energy_per_gpu_j(&self, py: Python<'_>) -> BTreeMap<i32, f64> {
-        let powers = detach(py, || self.per_gpu());
+    fn energy_per_gpu_j(&self, py: Python<'_>) -> BTreeMap<i32, Option<f64>> {
+        let powers = detach(py, || timeseries::per_gpu(&self.0));
         powers.into_iter().map(|(gpu, power)| (gpu, power.energy_j)).collect()
     }
 
     #[getter]
     fn mean_power_w(&self, py: Python<'_>) -> Option<f64> {
-        detach(py, || timeseries::total(&self.per_gpu()).mean_w)
+        detach(py, || timeseries::total(&timeseries::per_gpu(&self.0)).mean_w)
     }
 
     #[getter]
     fn duration_s(&self) -> f64 {
         timeseries::duration_s(self.column::<Float64Type>(0))
+    }
+
+    #[getter]
+    fn warnings(&self, py: Python<'_>) -> Vec<String> {
+        detach(py, || timeseries::warnings(&self.0))
     }
 
     #[getter]
@@ -134,14 +140,17 @@ impl Timeseries {
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let powers = detach(py, || self.per_gpu());
+        let powers = detach(py, || timeseries::per_gpu(&self.0));
         let gpus: Vec<i32> = powers.keys().copied().collect();
         let Power { energy_j, mean_w, .. } = timeseries::total(&powers);
         let rows = self.0.num_rows();
         let mut said = format!("<Timeseries: {rows} rows, gpu_index {gpus:?}, {:.1} s", self.duration_s());
+        // Writing to a string does not fail.
+        if let Some(energy) = energy_j {
+            let _ = write!(said, ", {energy:.1} J");
+        }
         if let Some(mean) = mean_w {
-            // Writing to a string does not fail.
-            let _ = write!(said, ", {energy_j:.1} J, {mean:.1} W on average");
+            let _ = write!(said, ", {mean:.1} W on average");
         }
         said + ">"
     }
@@ -152,14 +161,6 @@ impl Timeseries {
     fn column<T: ArrowPrimitiveType>(&self, place: usize) -> &PrimitiveArray<T> {
         self.0.column(place).as_primitive()
     }
-
-    fn per_gpu(&self) -> BTreeMap<i32, Power> {
-        timeseries::per_gpu(
-            self.column::<Float64Type>(0),
-            self.column::<Int32Type>(1),
-            self.column::<Float32Type>(2),
-        )
-    }
 }
 
 /// Read a power trace from a Parquet file with `timestamp_s` and `power_w`.
@@ -168,8 +169,48 @@ pub fn read_timeseries(py: Python<'_>, path: PathBuf) -> PyResult<Timeseries> {
     detach(py, || timeseries::read(&path)).map(Timeseries).map_err(|error| to_python(py, &error))
 }
 
-/// Write a power trace as Parquet, and replace an existing file atomically.
+/// Write a power trace as Parquet with more columns and with notes, and replace an existing file atomically.
 #[pyfunction]
-pub fn write_timeseries(py: Python<'_>, path: PathBuf, trace: &Timeseries) -> PyResult<()> {
-    detach(py, || timeseries::write(&path, &trace.0)).map_err(|error| to_python(py, &error))
+#[pyo3(signature = (path, trace, extra=Vec::new(), warnings=Vec::new(), energies=BTreeMap::new()))]
+pub fn write_timeseries(
+    py: Python<'_>,
+    path: PathBuf,
+    trace: &Timeseries,
+    extra: Vec<(String, ExtraColumn)>,
+    warnings: Vec<String>,
+    energies: BTreeMap<i32, f64>,
+) -> PyResult<()> {
+    let extra = extra.into_iter().map(|(name, column)| (name, column.into()));
+    let trace = timeseries::with_columns(&trace.0, extra)
+        .and_then(|trace| timeseries::with_notes(&trace, &warnings, &energies))
+        .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    detach(py, || timeseries::write(&path, &trace)).map_err(|error| to_python(py, &error))
+}
+
+/// Return sentences on clocks that step back among samples, in the order of the readings.
+#[pyfunction]
+pub fn clock_warnings(py: Python<'_>, timestamp_s: Vec<f64>, gpu_index: Vec<i32>) -> Vec<String> {
+    detach(py, || timeseries::clock_warnings(&timestamp_s, &gpu_index))
+}
+
+/// A column that a sampler adds. A boolean is a number to Python, and so comes first.
+#[derive(FromPyObject)]
+pub enum ExtraColumn {
+    Booleans(Vec<Option<bool>>),
+    Numbers(Vec<Option<f64>>),
+    Texts(Vec<Option<String>>),
+}
+
+impl From<ExtraColumn> for ArrayRef {
+    fn from(column: ExtraColumn) -> Self {
+        match column {
+            // Without a value, any type fits; that of most columns joins with other traces.
+            ExtraColumn::Booleans(values) if values.iter().all(Option::is_none) => {
+                Arc::new(Float64Array::new_null(values.len()))
+            }
+            ExtraColumn::Booleans(values) => Arc::new(BooleanArray::from(values)),
+            ExtraColumn::Numbers(values) => Arc::new(Float64Array::from(values)),
+            ExtraColumn::Texts(values) => Arc::new(StringArray::from(values)),
+        }
+    }
 }

@@ -20,6 +20,7 @@ use crate::fs::dir::{Dir, leads_to_nothing};
 use crate::fs::durable::PendingFile;
 use crate::interrupt::Interrupt;
 use crate::parquet::footer::{self, ParquetFault, os_error};
+use crate::timeseries::file_metadata;
 use crate::unwind::catch_panic;
 
 pub(crate) const TEMP: &str = ".timeseries.parquet.tmp";
@@ -226,7 +227,8 @@ pub(crate) fn parquet_writer<W: Write + Send>(
     schema: SchemaRef,
 ) -> std::result::Result<ArrowWriter<W>, ParquetError> {
     let zstd = Compression::ZSTD(ZstdLevel::default());
-    let properties = WriterProperties::builder().set_compression(zstd).build();
+    let notes = file_metadata(&schema);
+    let properties = WriterProperties::builder().set_compression(zstd).set_key_value_metadata(notes).build();
     ArrowWriter::try_new(target, schema, Some(properties))
 }
 

@@ -2,7 +2,9 @@
 
 mod batches;
 mod energy;
+mod notes;
 mod read;
+mod warnings;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +16,10 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
 pub use batches::{Batches, TraceFile};
 pub use energy::{Power, SYSTEM, duration_s, per_gpu, total};
+pub(crate) use notes::file_metadata;
+pub use notes::with_notes;
 pub use read::read;
+pub use warnings::{clock_warnings, warnings};
 
 use crate::error::{Error, Result};
 use crate::fs::durable;
@@ -76,6 +81,23 @@ impl TryFrom<Columns> for RecordBatch {
     }
 }
 
+/// Add columns to a trace, after the standard ones.
+pub fn with_columns(
+    trace: &RecordBatch,
+    columns: impl IntoIterator<Item = (String, ArrayRef)>,
+) -> Result<RecordBatch, ArrowError> {
+    let mut fields = trace.schema_ref().fields().to_vec();
+    let mut arrays = trace.columns().to_vec();
+    for (name, array) in columns {
+        fields.push(Arc::new(Field::new(name, array.data_type().clone(), true)));
+        arrays.push(array);
+    }
+    RecordBatch::try_new(
+        Arc::new(Schema::new_with_metadata(fields, trace.schema_ref().metadata().clone())),
+        arrays,
+    )
+}
+
 /// Write a power trace as Parquet with zstd, and replace an existing file; see [`durable::replace`].
 pub fn write(path: &Path, trace: &RecordBatch) -> Result<()> {
     let mut content = Vec::new();
@@ -83,6 +105,26 @@ pub fn write(path: &Path, trace: &RecordBatch) -> Result<()> {
     let failed = |error: parquet::errors::ParquetError| Error::Stream { reason: error.to_string() };
     sidecar::encode(Box::new(reader), &mut content, Interrupt::NEVER, &failed)?;
     durable::replace(path, &content)
+}
+
+#[cfg(test)]
+mod testing {
+    use super::{Columns, RecordBatch};
+
+    /// Return a trace of rows of time, GPU and power.
+    pub fn trace(rows: &[(f64, i32, Option<f32>)]) -> RecordBatch {
+        let columns = Columns {
+            timestamp_s: rows.iter().map(|row| row.0).collect(),
+            gpu_index: rows.iter().map(|row| row.1).collect(),
+            power_w: rows.iter().map(|row| row.2).collect(),
+            temperature_c: vec![None; rows.len()],
+            memory_used_mb: vec![None; rows.len()],
+            memory_total_mb: vec![None; rows.len()],
+            sm_utilisation_pct: vec![None; rows.len()],
+            throttle_reasons: vec![None; rows.len()],
+        };
+        columns.try_into().unwrap()
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::ColumnDescriptor;
 
+use super::notes::Notes;
 use crate::error::{At, Error, Result, Step};
 use crate::parquet::footer::{self, ParquetFault, os_error};
 use crate::parquet::pages::{self, MemoryNeed};
@@ -192,6 +193,11 @@ impl TraceFile {
         })?;
         let schema = reader.schema();
         Ok(Batches { reader: Some(reader), schema, context, expected_rows: *rows, rows: 0 })
+    }
+
+    /// Return the notes in the file's metadata.
+    pub(super) fn notes(&self) -> Notes {
+        Notes::of_file(self.metadata.file_metadata())
     }
 
     /// Return the error for a complete file that is not a power trace.

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use arrow_array::{Float32Array, Float64Array, Int32Array};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type, Int32Type};
+use arrow_array::{Float64Array, RecordBatch};
+
+use super::notes::{attached_energies, has_unknown_devices};
 
 /// The `gpu_index` of the whole system.
 pub const SYSTEM: i32 = -1;
@@ -12,46 +16,80 @@ pub const SYSTEM: i32 = -1;
 pub struct Power {
     /// Number of rows with a power and a time.
     pub rows: usize,
-    /// Integral of power over time, joules; 0 for fewer than two such rows.
-    pub energy_j: f64,
+    /// Integral of power over time, joules; `None` without such rows at two times, unless it was noted.
+    pub energy_j: Option<f64>,
     /// Mean power of the rows, watts; `None` without such rows.
     pub mean_w: Option<f64>,
 }
 
-/// Integrate power over time for each `gpu_index`.
+/// The rows of one `gpu_index`, in the order of the trace.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    /// The times of the rows that have one, seconds.
+    pub times: Vec<f64>,
+    /// The time and power of the rows that have both, seconds and watts.
+    pub powers: Vec<(f64, f64)>,
+    /// Number of rows without a finite time.
+    pub without_time: usize,
+}
+
+/// Integrate power over time for each `gpu_index` of a trace in the columns of [`schema`](super::schema).
 ///
-/// The rows are sorted by time. Rows without a power or a time (null or NaN) are omitted, and the trapezoid between
-/// their neighbours spans the gap. The arrays must have one length.
+/// Rows may have any order. Rows without a power or a time (null or NaN) are omitted, and the trapezoid between their
+/// neighbours spans the gap. Rows of one time count with their mean, unless the file has no `gpu_index` and their
+/// powers differ: they are of several devices then, and both results are `None`. A single row has the energy of its
+/// samples, if the writer of the trace noted it.
 #[must_use]
-pub fn per_gpu(
-    timestamp_s: &Float64Array,
-    gpu_index: &Int32Array,
-    power_w: &Float32Array,
-) -> BTreeMap<i32, Power> {
-    let mut traces: BTreeMap<i32, Vec<(f64, f64)>> = BTreeMap::new();
-    for ((time, gpu), power) in timestamp_s.values().iter().zip(gpu_index.values()).zip(power_w) {
-        let trace = traces.entry(*gpu).or_default();
-        if let Some(power) = power.filter(|power| !power.is_nan() && time.is_finite()) {
-            trace.push((*time, power.into()));
+pub fn per_gpu(trace: &RecordBatch) -> BTreeMap<i32, Power> {
+    let unknown_devices = has_unknown_devices(trace);
+    let energies = attached_energies(trace);
+    let of_gpu = |(gpu, rows): (i32, Rows)| {
+        let mut power = integrate(rows.powers, unknown_devices);
+        if power.rows == 1 {
+            power.energy_j = energies.get(&gpu).copied().filter(|energy| energy.is_finite());
+        }
+        (gpu, power)
+    };
+    rows_per_gpu(trace).into_iter().map(of_gpu).collect()
+}
+
+/// Split the rows of a trace by `gpu_index`.
+pub(super) fn rows_per_gpu(trace: &RecordBatch) -> BTreeMap<i32, Rows> {
+    let times = trace.column(0).as_primitive::<Float64Type>().values();
+    let gpus = trace.column(1).as_primitive::<Int32Type>().values();
+    let mut rows: BTreeMap<i32, Rows> = BTreeMap::new();
+    for ((time, gpu), power) in times.iter().zip(gpus).zip(trace.column(2).as_primitive::<Float32Type>()) {
+        let rows = rows.entry(*gpu).or_default();
+        if !time.is_finite() {
+            rows.without_time += 1;
+            continue;
+        }
+        rows.times.push(*time);
+        if let Some(power) = power.filter(|power| !power.is_nan()) {
+            rows.powers.push((*time, power.into()));
         }
     }
-    traces.into_iter().map(|(gpu, trace)| (gpu, integrate(trace))).collect()
+    rows
 }
 
 /// Return the total: the whole system if it has a power, which includes its GPUs, else the sum over the GPUs.
+///
+/// A sum with an unknown summand is unknown: the energy is `None` if that of a GPU is, and so is the mean.
 #[must_use]
 pub fn total(per_gpu: &BTreeMap<i32, Power>) -> Power {
-    if let Some(&system) = per_gpu.get(&SYSTEM).filter(|system| system.rows > 0) {
+    let is_system = |gpu: &i32| *gpu == SYSTEM;
+    if let Some((_, &system)) = per_gpu.iter().find(|(gpu, power)| is_system(gpu) && power.rows > 0) {
         return system;
     }
-    per_gpu.values().fold(Power::default(), |total, power| Power {
-        rows: total.rows + power.rows,
-        energy_j: total.energy_j + power.energy_j,
-        mean_w: match (total.mean_w, power.mean_w) {
-            (Some(total), Some(mean)) => Some(total + mean),
-            (total, mean) => total.or(mean),
-        },
-    })
+    let gpus = || per_gpu.iter().filter(|(gpu, _)| !is_system(gpu)).map(|(_, power)| power);
+    if gpus().next().is_none() {
+        return Power::default();
+    }
+    Power {
+        rows: gpus().map(|power| power.rows).sum(),
+        energy_j: gpus().map(|power| power.energy_j).sum(),
+        mean_w: gpus().map(|power| power.mean_w).sum(),
+    }
 }
 
 /// Return the seconds from the first row to the last; 0 for fewer than two rows.
@@ -66,53 +104,117 @@ pub fn duration_s(timestamp_s: &Float64Array) -> f64 {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "no trace has 2^52 rows")]
-fn integrate(mut trace: Vec<(f64, f64)>) -> Power {
-    trace.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    let trapezoids = trace.windows(2).map(|pair| {
-        let [(begin, at_begin), (end, at_end)] = [pair[0], pair[1]];
-        (end - begin) * f64::midpoint(at_begin, at_end)
-    });
-    let energy_j = trapezoids.fold(0.0, |sum, joules| sum + joules);
-    let sum = trace.iter().fold(0.0, |sum, (_, power)| sum + power);
-    let mean_w = (!trace.is_empty()).then(|| sum / trace.len() as f64);
-    Power { rows: trace.len(), energy_j, mean_w }
+fn integrate(mut powers: Vec<(f64, f64)>, unknown_devices: bool) -> Power {
+    powers.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let mean = |rows: &[(f64, f64)]| rows.iter().fold(0.0, |sum, row| sum + row.1) / rows.len() as f64;
+    let (mut energy_j, mut before) = (None, None);
+    for rows in powers.chunk_by(|one, other| at_one_time(one.0, other.0)) {
+        let (time, power) = (rows[0].0, mean(rows));
+        if unknown_devices && differ(rows) {
+            return Power { rows: powers.len(), ..Power::default() };
+        }
+        if let Some((begin, at_begin)) = before {
+            energy_j = Some(energy_j.unwrap_or(0.0) + (time - begin) * f64::midpoint(at_begin, power));
+        }
+        before = Some((time, power));
+    }
+    let mean_w = (!powers.is_empty()).then(|| mean(&powers));
+    Power { rows: powers.len(), energy_j, mean_w }
+}
+
+/// Return whether two times are one instant; `-0.0` is `0.0`.
+#[allow(clippy::float_cmp, reason = "two times of one instant are one number")]
+pub(super) fn at_one_time(one: f64, other: f64) -> bool {
+    one == other
+}
+
+/// Return whether rows have different powers.
+pub(super) fn differ(rows: &[(f64, f64)]) -> bool {
+    rows.windows(2).any(|pair| pair[0].1.total_cmp(&pair[1].1).is_ne())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timeseries::notes::with_notes;
+    use crate::timeseries::testing::trace;
 
     fn powers(rows: &[(f64, i32, Option<f32>)]) -> BTreeMap<i32, Power> {
-        let times: Float64Array = rows.iter().map(|row| Some(row.0)).collect();
-        let gpus: Int32Array = rows.iter().map(|row| Some(row.1)).collect();
-        let power: Float32Array = rows.iter().map(|row| row.2).collect();
-        per_gpu(&times, &gpus, &power)
+        per_gpu(&trace(rows))
     }
 
-    fn energy(rows: &[(f64, i32, Option<f32>)]) -> f64 {
+    fn energy(rows: &[(f64, i32, Option<f32>)]) -> Option<f64> {
         total(&powers(rows)).energy_j
     }
 
     #[test]
-    #[allow(clippy::float_cmp, reason = "sums of small integers are exact")]
     fn integrate_missing_samples_spans_the_gap() {
-        assert_eq!(energy(&[(0.0, 0, Some(100.0)), (1.0, 0, Some(200.0)), (3.0, 0, Some(0.0))]), 350.0);
-        assert_eq!(energy(&[(0.0, 0, Some(100.0)), (1.0, 0, None), (2.0, 0, Some(100.0))]), 200.0);
-        assert_eq!(energy(&[(0.0, 0, Some(100.0)), (1.0, 0, Some(f32::NAN)), (2.0, 0, Some(100.0))]), 200.0);
-        assert_eq!(energy(&[(2.0, 0, Some(100.0)), (0.0, 0, Some(100.0)), (f64::NAN, 0, Some(9.0))]), 200.0);
-        assert_eq!(energy(&[(0.0, 0, Some(100.0)), (1.0, 0, None)]), 0.0);
-        assert_eq!(energy(&[]), 0.0);
+        assert_eq!(energy(&[(0.0, 0, Some(100.0)), (1.0, 0, Some(200.0)), (3.0, 0, Some(0.0))]), Some(350.0));
+        assert_eq!(energy(&[(0.0, 0, Some(100.0)), (1.0, 0, None), (2.0, 0, Some(100.0))]), Some(200.0));
+        assert_eq!(
+            energy(&[(0.0, 0, Some(100.0)), (1.0, 0, Some(f32::NAN)), (2.0, 0, Some(100.0))]),
+            Some(200.0)
+        );
+        assert_eq!(
+            energy(&[(2.0, 0, Some(100.0)), (0.0, 0, Some(100.0)), (f64::NAN, 0, Some(9.0))]),
+            Some(200.0)
+        );
     }
 
     #[test]
-    #[allow(clippy::float_cmp, reason = "sums of small integers are exact")]
+    fn integrate_too_few_samples_is_unknown() {
+        let known = |rows: &[(f64, i32, Option<f32>)]| {
+            let total = total(&powers(rows));
+            (total.energy_j, total.mean_w)
+        };
+        assert_eq!(known(&[]), (None, None));
+        assert_eq!(known(&[(0.0, 0, None), (1.0, 0, None)]), (None, None));
+        assert_eq!(known(&[(0.0, 0, Some(100.0)), (1.0, 0, None)]), (None, Some(100.0)));
+        assert_eq!(known(&[(0.0, 0, Some(100.0)), (-0.0, 0, Some(200.0))]), (None, Some(150.0)));
+        assert_eq!(known(&[(0.0, 0, Some(0.0)), (1.0, 0, Some(0.0))]), (Some(0.0), Some(0.0)));
+    }
+
+    #[test]
+    fn integrate_one_row_uses_the_noted_energy() {
+        let noted = |rows: &[(f64, i32, Option<f32>)]| {
+            let energies = BTreeMap::from([(0, 25.0), (1, f64::NAN)]);
+            total(&per_gpu(&with_notes(&trace(rows), &[], &energies).unwrap())).energy_j
+        };
+        assert_eq!(noted(&[(0.0, 0, Some(100.0))]), Some(25.0));
+        assert_eq!(noted(&[(0.0, 0, Some(100.0)), (1.0, 0, None)]), Some(25.0));
+        assert_eq!(noted(&[(0.0, 0, Some(100.0)), (1.0, 0, Some(100.0))]), Some(100.0));
+        assert_eq!(noted(&[(0.0, 0, None)]), None);
+        assert_eq!(noted(&[(0.0, 1, Some(100.0))]), None);
+    }
+
+    #[test]
+    fn total_with_an_unknown_gpu_is_unknown() {
+        let known = [(0.0, 0, Some(10.0)), (1.0, 0, Some(10.0))];
+        let with_one_sample = [&known[..], &[(0.0, 1, Some(5.0)), (1.0, 1, None)]].concat();
+        let sum = total(&powers(&with_one_sample));
+        assert_eq!((sum.energy_j, sum.mean_w), (None, Some(15.0)));
+        let with_none = [&known[..], &[(0.0, 1, None), (1.0, 1, None)]].concat();
+        let sum = total(&powers(&with_none));
+        assert_eq!((sum.energy_j, sum.mean_w), (None, None));
+        assert_eq!(powers(&with_none)[&0].energy_j, Some(10.0));
+    }
+
+    #[test]
+    fn integrate_rows_of_one_time_takes_their_mean_in_any_order() {
+        let rows =
+            [(0.0, 0, Some(100.0)), (1.0, 0, Some(100.0)), (1.0, 0, Some(300.0)), (2.0, 0, Some(200.0))];
+        let swapped = [rows[2], rows[3], rows[0], rows[1]];
+        assert_eq!((energy(&rows), energy(&swapped)), (Some(350.0), Some(350.0)));
+    }
+
+    #[test]
     fn total_with_a_system_omits_its_gpus() {
         let gpus = [(0.0, 0, Some(10.0)), (1.0, 0, Some(10.0)), (0.0, 1, Some(5.0)), (1.0, 1, Some(5.0))];
-        assert_eq!((energy(&gpus), total(&powers(&gpus)).mean_w), (15.0, Some(15.0)));
+        assert_eq!((energy(&gpus), total(&powers(&gpus)).mean_w), (Some(15.0), Some(15.0)));
         let with_system = [&gpus[..], &[(0.0, SYSTEM, Some(40.0)), (1.0, SYSTEM, Some(40.0))]].concat();
-        assert_eq!((energy(&with_system), total(&powers(&with_system)).mean_w), (40.0, Some(40.0)));
+        assert_eq!((energy(&with_system), total(&powers(&with_system)).mean_w), (Some(40.0), Some(40.0)));
         let system_without_power =
             [&gpus[..], &[(0.0, SYSTEM, None), (1.0, SYSTEM, Some(f32::NAN))]].concat();
-        assert_eq!((energy(&system_without_power), powers(&system_without_power).len()), (15.0, 3));
+        assert_eq!((energy(&system_without_power), powers(&system_without_power).len()), (Some(15.0), 3));
     }
 }

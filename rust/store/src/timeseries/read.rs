@@ -62,6 +62,10 @@ pub fn read(path: &Path) -> Result<RecordBatch> {
         }
     }
     file.check_rows()?;
+    let mut notes = file.notes();
+    if !file.has_column("gpu_index") {
+        notes.set_unknown_devices();
+    }
     let schema = schema();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let mut batches = file.batches(&names)?;
@@ -70,7 +74,8 @@ pub fn read(path: &Path) -> Result<RecordBatch> {
         let batch = batch?;
         columns.append(&batch).map_err(|reason| batches.not_a_trace(reason))?;
     }
-    columns.finish(&batches)
+    let trace = columns.finish(&batches)?;
+    notes.attach(&trace).map_err(|error| batches.not_a_trace(error.to_string()))
 }
 
 /// Builders of the standard columns.

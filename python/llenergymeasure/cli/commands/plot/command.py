@@ -119,6 +119,8 @@ def _plot_power(path: str, output: str | None, *, as_json: bool) -> int:
     drawn = curves(trace)
     if not any(curve.is_known for curve in drawn):
         raise CommandError(f"the power trace of {path} has no sample with a power")
+    for warning in trace.warnings:
+        ERR.report(f"the power trace of {path}: {warning}")
     model = result.effective_config.get("model", "unknown")
     name = f"{model}, {result.backend}"
     if output is not None:

@@ -58,6 +58,8 @@ def show(
         raise CommandError(_absence_in(path))
     result, notes = _load(path)
     trace, problem = _trace(path, result, notes)
+    if trace is not None:
+        notes.extend(f"power trace: {warning}" for warning in trace.warnings)
     if as_json:
         OUT.write(to_json(_document(path, result, trace, [*result.measurement_warnings, *notes])))
     else:

@@ -31,6 +31,7 @@ _INDENT = "  "
 _PLOT_WIDTH = 78
 """Columns of the plot; a narrower terminal gets fewer."""
 _MANY_ITEMS = 8
+_UNKNOWN = "unknown"
 _LONG = 300
 
 
@@ -302,29 +303,40 @@ def _trace_section(result: ExperimentResult, trace: Timeseries | None) -> None:
     OUT.write("\n")
     print_heading("Power")
     points = total_power(trace)
+    energies = trace.energy_per_gpu_j
     if len(points) < 2:  # noqa: PLR2004 - a line has two ends
         OUT.write(f"{_INDENT}{plural(len(trace), 'row')}, too few with a power for a plot\n")
-        return
-    width = min(OUT.width or _PLOT_WIDTH, _PLOT_WIDTH)
-    OUT.write("".join(f"{line}\n" for line in plot(points, width, is_utf8=OUT.is_utf8)))
-    powers = [power for _, power in points]
-    gpus = sorted(trace.energy_per_gpu_j)
-    whose = "of the whole system" if -1 in gpus else f"of {plural(len(gpus), 'GPU')}"
-    mean, least, most = (
-        format_quantity(power, _WATT) for power in (trace.mean_power_w, min(powers), max(powers))
-    )
-    traced, recorded = format_quantity(trace.energy_j, _JOULE), format_quantity(result.total_energy_j, _JOULE)
-    recorded_j = result.total_energy_j
-    difference = f" ({(trace.energy_j / recorded_j - 1) * 100:+.2f} %)" if recorded_j > 0 else ""
-    _paragraph(f"{plural(len(points), 'sample')} {whose}: mean {mean}, {least} to {most}")
-    _paragraph(f"energy by the trapezoid rule {traced}; recorded {recorded}{difference}")
-    if len(gpus) > 1:
-        energies = [trace.energy_per_gpu_j[gpu] for gpu in gpus]
-        power = best_prefix(energies, _JOULE)
+    else:
+        width = min(OUT.width or _PLOT_WIDTH, _PLOT_WIDTH)
+        OUT.write("".join(f"{line}\n" for line in plot(points, width, is_utf8=OUT.is_utf8)))
+        powers = [power for _, power in points]
+        whose = "of the whole system" if -1 in energies else f"of {plural(len(energies), 'GPU')}"
+        mean, least, most = (_known(power, _WATT) for power in (trace.mean_power_w, min(powers), max(powers)))
+        _paragraph(f"{plural(len(points), 'sample')} {whose}: mean {mean}, {least} to {most}")
+    _paragraph(_energies(trace.energy_j, result.total_energy_j))
+    known = [energy for energy in energies.values() if energy is not None]
+    if len(energies) > 1 and known:
+        power = best_prefix(known, _JOULE)
         each = _items(
-            [f"{gpu}: {format_number(energy, power)}" for gpu, energy in zip(gpus, energies, strict=True)]
+            [
+                f"{gpu}: {_UNKNOWN if energy is None else format_number(energy, power)}"
+                for gpu, energy in sorted(energies.items())
+            ]
         )
         _paragraph(f"by GPU, in {prefixed(power, _JOULE)}: {each}")
+
+
+def _known(value: float | None, unit: Unit) -> str:
+    return _UNKNOWN if value is None else format_quantity(value, unit)
+
+
+def _energies(traced_j: float | None, recorded_j: float) -> str:
+    """Return the energy of the trace next to that of the record."""
+    recorded = format_quantity(recorded_j, _JOULE)
+    text = f"energy by the trapezoid rule {_known(traced_j, _JOULE)}; recorded {recorded}"
+    if traced_j is None or not recorded_j > 0:
+        return text
+    return f"{text} ({(traced_j / recorded_j - 1) * 100:+.2f} %)"
 
 
 def _configuration(config: dict[str, Any], above: str = "") -> Iterator[Fact]:

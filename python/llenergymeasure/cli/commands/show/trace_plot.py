@@ -32,7 +32,7 @@ _TIMES = ((3 * 3600, 3600.0, "h"), (600, 60.0, "min"), (0, 1.0, "s"))
 def total_power(trace: Timeseries) -> list[Point]:
     """Return the power over time: that of the whole system if the trace has it, else the sum over GPUs.
 
-    GPUs sampled at different times count with their last sample.
+    GPUs sampled at different times count with their last sample, and GPUs without a power do not count.
     """
     rows: dict[int, list[Point]] = {}
     for time, gpu, power in zip(trace.timestamp_s, trace.gpu_index, trace.power_w, strict=True):
