@@ -122,7 +122,7 @@ class PersistenceError(LLEMError, OSError):
                 f"the result is complete at {self.result_path}, but its flush is unconfirmed: a power cut "
                 "may lose it; do not save it again"
             )
-        if self.step in ("read", "read_timeseries", "scan"):
+        if self.step in ("read", "read_timeseries", "scan", "start_reading"):
             return ""
         return "nothing was saved, and saving again is safe"
 
@@ -225,4 +225,5 @@ _ACTIONS = {
     "read_timeseries": "read the power trace",
     "scan": "read the directory of results",
     "start": "start a thread for the saves in",
+    "start_reading": "start a thread to read the results in",
 }

@@ -153,7 +153,10 @@ class _Run:
                 break
         else:
             # Not a daemon: a result in flight may read a stream that runs Python.
-            threading.Thread(target=self._bulk.join, name="llem-undo").start()
+            try:
+                threading.Thread(target=self._bulk.join, name="llem-undo").start()
+            except RuntimeError:  # no thread started
+                self._bulk.join()
         in_place = self._bulk.in_place()
         self._collect(0.0)
         saved, failed = self._split()

@@ -214,6 +214,7 @@ class ResultStore(StoreReader):
         Raises:
             PersistenceError: No thread could be started.
             ValueError: `max_pending` is less than 1, or `on_error` is not a valid policy.
+            RuntimeError: gevent or eventlet has replaced the threads of Python; `save_many` needs none.
 
         Warns:
             UserWarning: As `save` for the file system, but before the first save.

@@ -16,6 +16,7 @@ from llenergymeasure._warnings import warn
 from llenergymeasure.errors import BulkSaveError, PersistenceError
 from llenergymeasure.results._paths import local_source
 from llenergymeasure.results._submissions import THREAD, Submissions
+from llenergymeasure.results._threads import check_threads
 from llenergymeasure.results.save_many import MAX_BYTES
 from llenergymeasure.results.types import OnUnsaved, check_policy
 
@@ -41,7 +42,8 @@ class Writer:
     not closed still saves them, at the latest when the interpreter exits.
 
     Limits: a writer belongs to the process that opened it; a child process opens its own. Between two
-    flushes, a writer stores about 200 bytes per result for the error that the next flush may raise.
+    flushes, a writer stores about 200 bytes per result for the error that the next flush may raise. It needs
+    threads of the operating system: gevent and eventlet must not have patched `threading`.
 
         with ResultStore("results").writer() as writer:
             for result in sweep():
@@ -58,6 +60,7 @@ class Writer:
             raise ValueError(f"max_pending expects at least 1, got {max_pending}")
         if not callable(on_error):
             check_policy("on_error", on_error, OnUnsaved, "a function")
+        check_threads()
         self._root = root
         self._process = os.getpid()
         bulk = _store.Bulk(

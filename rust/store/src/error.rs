@@ -39,6 +39,8 @@ pub enum Step {
     ReadTimeseries,
     /// Starting the threads that save many results.
     Start,
+    /// Starting the threads that read a tree of results.
+    StartReading,
 }
 
 impl Step {
@@ -60,6 +62,7 @@ impl Step {
             Self::Scan => "scan",
             Self::ReadTimeseries => "read_timeseries",
             Self::Start => "start",
+            Self::StartReading => "start_reading",
         }
     }
 }

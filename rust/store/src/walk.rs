@@ -161,7 +161,7 @@ impl<V: Visit> Tree<V> {
             let worker = tree.shared.clone();
             match thread::Builder::new().name(format!("llem-scan-{n}")).spawn(move || worker.serve()) {
                 Ok(thread) => tree.threads.push(thread),
-                Err(error) if n == 0 => return Err(Error::io(Step::Start, root, error)),
+                Err(error) if n == 0 => return Err(Error::io(Step::StartReading, root, error)),
                 Err(_) => break,
             }
         }
