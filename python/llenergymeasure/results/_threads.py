@@ -20,7 +20,7 @@ def check_threads() -> None:
         if start is not None and not isinstance(start, BuiltinFunctionType):
             library = str(getattr(start, "__module__", None)).partition(".")[0]
             raise RuntimeError(
-                f"a writer expects threads of the operating system, got those of {library}, in which it would "
-                "never finish; call save or save_many, or do not patch threads (gevent: "
+                f"a writer expects threads of the operating system, got those of {library}, in which it "
+                "would never finish; call save or save_many, or do not patch threads (gevent: "
                 "monkey.patch_all(thread=False), eventlet: monkey_patch(thread=False))"
             )
