@@ -11,6 +11,7 @@ _State: TypeAlias = Literal["incomplete", "damaged", "missing_sidecars", "foreig
 _Links: TypeAlias = tuple[int, int, str | None]
 """Skipped symlinks: the number of those to directories, of those to nothing, and the first."""
 _Outcome: TypeAlias = Literal["removed", "restored", "young", "kept"]
+_ConfigForm: TypeAlias = Literal["columns", "json", "none"]
 _Fault: TypeAlias = Literal["corrupt", "other_schema_line", "invalid"]
 
 RECORD: Final = "result.json"
@@ -178,6 +179,7 @@ class Scan:
         columns: Sequence[str],
         conditions: Sequence[tuple[str, str, object]],
         *,
+        config: _ConfigForm,
         batch_size: int,
         strict: bool,
         max_bytes: int,
@@ -235,7 +237,9 @@ class Reader:
         """The symlinks that the scan skips; complete at its end."""
 
     def next(self) -> tuple[Batch, list[tuple[Path, LLEMError]]] | None: ...
-    def export(self, path: str) -> tuple[int, list[tuple[Path, LLEMError]]]: ...
+    def export(self, path: str, *, excel: bool = False) -> tuple[int, bool, list[tuple[Path, LLEMError]]]:
+        """Write the rest to a file; return the rows, False if an old file was kept, and the invalid files."""
+
     def stream(self, report: Callable[[list[tuple[Path, LLEMError]] | None], object]) -> object: ...
 
 @final

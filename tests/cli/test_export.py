@@ -114,6 +114,47 @@ def test_export_directory_without_results_exits_1_and_writes_no_file(llem: Run, 
     assert not (tmp_path / "t.csv").exists()
 
 
+@pytest.mark.parametrize("ending", EMPTY)
+@pytest.mark.parametrize("fault", ["unreadable", "no match"])
+def test_export_of_nothing_keeps_the_old_file_and_exits_1(
+    llem: Run, results: Path, tmp_path: Path, ending: str, fault: str
+) -> None:
+    (tmp_path / f"t{ending}").write_text("old")
+    where = ("-w", "backend=sglang") if fault == "no match" else ()
+    for record in results.rglob("result.json") if fault == "unreadable" else ():
+        record.write_text("{")
+    for option in ((), ("--json",)):
+        done = llem("export", "results", "-o", f"t{ending}", *where, *option)
+        assert done.returncode == 1
+        assert f"llem export: nothing exported: there are no rows; t{ending} is unchanged\n" in done.stderr
+        assert (tmp_path / f"t{ending}").read_text() == "old"
+    document = json.loads(done.stdout)
+    assert (document["rows"], document["bytes"]) == (0, None)
+
+
+@pytest.mark.usefixtures("results")
+def test_export_takes_the_form_of_the_configuration(llem: Run, tmp_path: Path) -> None:
+    for form, head in (
+        ("json", "id,effective_config"),
+        ("none", "id"),
+        ("columns", "id,effective_config.model"),
+    ):
+        done = llem("export", "results", "-o", "t.csv", "-c", "id,config", "--config", form)
+        assert done.returncode == 0
+        first, *_ = (tmp_path / "t.csv").read_text().splitlines()
+        assert first == head.replace("id", "experiment_id")
+    assert llem("export", "results", "-o", "t.csv", "--config", "text").returncode == 2
+
+
+@pytest.mark.usefixtures("results")
+def test_export_for_a_spreadsheet_escapes_formulas(llem: Run, results: Path, tmp_path: Path) -> None:
+    record = results / "run-0" / "result.json"
+    record.write_text(record.read_text().replace("gpt2", "=cmd"))
+    assert llem("export", "results", "-o", "t.csv", "-c", "model", "--excel").returncode == 0
+    assert '"\'=cmd"\n' in (tmp_path / "t.csv").read_text()
+    assert llem("export", "results", "-o", "t.parquet", "--excel").returncode == 2
+
+
 @pytest.mark.usefixtures("results")
 @pytest.mark.parametrize(("ending", "begins"), EMPTY.items())
 def test_export_without_matching_rows_writes_an_empty_table(

@@ -18,6 +18,7 @@ import pytest
 from llenergymeasure import ResultStore
 from llenergymeasure.errors import PersistenceError, ResultCorruptError
 from support.optional import load, needs
+from support.results import make_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -298,3 +299,63 @@ def test_export_real_results_reads_back(data: Path, tmp_path: Path) -> None:
         assert [json.loads(line) for line in lines] == plain(
             [{name: plain(value) for name, value in row.items()} for row in expected.to_pylist()]
         )
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_export_without_rows_keeps_an_old_file_and_warns(store: ResultStore, ending: str) -> None:
+    path = store.root.parent / f"table.{ending}"
+    nothing = store.scan(["path"], where=[("backend", "==", "none")])
+    assert nothing.export(path) == 0
+    path.write_text("old")
+    with pytest.warns(UserWarning, match=f"nothing to export: the table has no rows; .*table.{ending} is"):
+        assert nothing.export(path) == 0
+    for record in store.root.rglob("result.json"):
+        record.write_text("{")
+    with pytest.warns(UserWarning, match="nothing to export"):
+        assert store.scan(["path"], on_error="collect").export(path) == 0
+    with pytest.warns(UserWarning, match="nothing to export"):
+        assert store.scan_timeseries(on_error="collect").export(path) == 0
+    assert path.read_text() == "old"
+    assert names(path.parent) == ["results", path.name]
+
+
+def test_export_for_a_spreadsheet_escapes_formulas_and_keeps_numbers(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path / "results")
+    for number, text in enumerate(["=1+1", "+a", "-a", "@a", "\ta", "\ra", "-1.5", "plain; =1"]):
+        config = {
+            "model": "m",
+            "text": text,
+            "number": -number - 1,
+            "mixed": [-1, "-a", None, True][number % 4],
+        }
+        result = make_result(
+            experiment_id=str(number),
+            effective_config=config,
+            measurement_warnings=[text],
+            total_energy_j=-0.5,
+        )
+        store.save(result, durable=False)
+    columns = [
+        *("experiment_id", "effective_config.text", "effective_config.number", "effective_config.mixed"),
+        *("total_energy_j", "measurement_warnings"),
+    ]
+    path = tmp_path / "t.csv"
+    assert store.scan(columns).export(path, excel=True) == 8
+    with path.open(newline="") as file:
+        head, *rows = sorted(csv.reader(file), reverse=True)
+    assert head == columns
+    rows.sort()
+    assert [row[1] for row in rows] == ["'=1+1", "'+a", "'-a", "'@a", "'\ta", "'\ra", "-1.5", "plain; =1"]
+    assert [row[2] for row in rows] == [str(-number - 1) for number in range(8)]
+    assert [row[3] for row in rows] == ["-1", '"-a"', "", "true"] * 2
+    assert {row[4] for row in rows} == {"-0.5"}
+    assert rows[0][5] == '["=1+1"]'
+    store.scan(columns).export(path)
+    assert "\n0,=1+1,-1," in path.read_text()
+    with pytest.raises(ValueError, match=r"excel expects a path that ends in \.csv"):
+        store.scan(columns).export(tmp_path / "t.parquet", excel=True)
+
+
+def test_export_without_columns_is_refused(store: ResultStore) -> None:
+    with pytest.raises(ValueError, match="expected a table with columns, got none"):
+        store.scan([]).export(store.root / "t.csv")

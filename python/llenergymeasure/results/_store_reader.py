@@ -15,7 +15,14 @@ from llenergymeasure.results._load import load_record, load_tree, no_garbage_col
 from llenergymeasure.results._paths import local_path
 from llenergymeasure.results.scan import BATCH_SIZE, Scan, completed, scan_results, scan_traces
 from llenergymeasure.results.stored import StoredResult
-from llenergymeasure.results.types import Condition, MissingSidecar, OnBadFile, OnUnreadable, Progress
+from llenergymeasure.results.types import (
+    Condition,
+    ConfigForm,
+    MissingSidecar,
+    OnBadFile,
+    OnUnreadable,
+    Progress,
+)
 
 Config = TypeVar("Config", bound="BaseModel | Mapping[str, Any]")
 
@@ -37,11 +44,12 @@ class StoreReader:
         below = os.path.join(self._root, os.fsdecode(path))  # noqa: PTH118
         return below if os.path.lexists(below) else os.path.join(self._root, local_path(path))  # noqa: PTH118
 
-    def scan(
+    def scan(  # noqa: PLR0913 - a parameter for each choice
         self,
         columns: Iterable[str] | None = None,
         *,
         where: Iterable[Condition] | None = None,
+        config: ConfigForm = "columns",
         on_error: OnBadFile = "raise",
         batch_size: int = BATCH_SIZE,
         progress: Progress | None = None,
@@ -54,6 +62,9 @@ class StoreReader:
             where: Conditions that a row must all meet (predicate pushdown): a column, one of `==`, `!=`, `<`,
                 `<=`, `>`, `>=`, `in`, `not in`, and a value. Null is neither equal nor unequal to a value;
                 compare with None to select it.
+            config: The form of the column `effective_config`: `"columns"` for a column of each key, `"json"`
+                for one column with the JSON text of each configuration, or `"none"` for no column. The last
+                two work for any number of keys. `effective_config.KEY` is a column of its own in each form.
             on_error: The policy for an invalid file: `"raise"` its error, `"skip"` it and warn once with the
                 count, or `"collect"` its error in `Scan.errors`.
             batch_size: The most rows of a batch.
@@ -67,6 +78,7 @@ class StoreReader:
             self._root,
             columns,
             where=where,
+            config=config,
             on_error=on_error,
             batch_size=batch_size,
             progress=progress,

@@ -18,7 +18,7 @@ from llenergymeasure.results import _columns, _conditions
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._paths import local_path
-from llenergymeasure.results.types import OnBadFile, check_policy
+from llenergymeasure.results.types import ConfigForm, OnBadFile, check_policy
 
 if TYPE_CHECKING:
     import duckdb
@@ -96,6 +96,7 @@ class Scan:
       floats that have no equal float, and lists other than of numbers or of strings.
     - The keys of a nested object are columns of their own; a key with a dot in it is quoted.
     - Inference reads the whole tree at the first use of the schema, and the columns stay the same after that.
+    - A table has at most 10 000 keys. `ResultStore.scan(config=...)` avoids the limit and the inference.
 
     Attributes:
         errors: The error of each invalid file at the last reading, by its path. A file is invalid if it is
@@ -207,8 +208,10 @@ class Scan:
         frame: pd.DataFrame = pandas.DataFrame(series, index=range(sum(map(len, batches))))
         return frame
 
-    def export(self, path: str | os.PathLike[str]) -> int:
+    def export(self, path: str | os.PathLike[str], *, excel: bool = False) -> int:
         """Write the table to a file, durably and atomically; replace a file of the same name.
+
+        A table without rows replaces no file.
 
         The ending selects the format. Rows are written while they are read, so the table may exceed memory.
 
@@ -220,14 +223,31 @@ class Scan:
           Lists are arrays, times are ISO 8601, and non-finite floats are the strings `"NaN"`, `"Infinity"`,
           `"-Infinity"`.
 
+        Args:
+            path: The file.
+            excel: For CSV that a spreadsheet opens: write an apostrophe before a text that begins with `=`,
+                `+`, `-`, `@`, a tab or a line break, so that it is not evaluated as a formula. Numbers stay
+                numbers. A program that reads the file gets the apostrophe, too.
+
         Returns:
             The number of rows.
 
         Raises:
-            ValueError: The ending is unknown, or the file is the power trace of a result.
+            ValueError: The ending is unknown, or the file is the power trace of a result; `excel` without an
+                ending of `.csv`; or there is no column.
             PersistenceError: The file could not be written, and the old one is unchanged; or (`committed`)
                 the new file is in place and its flush failed.
+
+        Warns:
+            UserWarning: There are no rows, and the file that exists is unchanged.
         """
+        rows, is_written = self.write_file(path, excel=excel)
+        if not is_written:
+            warn(f"nothing to export: the table has no rows; {os.fsdecode(path)} is unchanged")
+        return rows
+
+    def write_file(self, path: str | os.PathLike[str], *, excel: bool = False) -> tuple[int, bool]:
+        """Write the table as `export` does; return the number of rows, and False if an old file is kept."""
         target = os.path.abspath(local_path(path))  # noqa: PTH100
         ending = os.path.splitext(target)[1].lower()  # noqa: PTH122
         if ending not in EXPORT_ENDINGS:
@@ -237,12 +257,16 @@ class Scan:
         if name == _store.SIDECAR and os.path.lexists(os.path.join(folder, _store.RECORD)):  # noqa: PTH118
             text = "path expects a new file, got {}, the power trace of a result; rename it"
             raise ValueError(text.format(escape(os.fsdecode(path))))
+        if excel and ending != ".csv":
+            raise ValueError(f"excel expects a path that ends in .csv, got {escape(os.fsdecode(path))}")
         self.errors = {}
         reader = self._read()
-        rows, invalid = reader.export(target)
+        if not len(reader.schema):
+            raise ValueError("expected a table with columns, got none; name the columns to export")
+        rows, is_written, invalid = reader.export(target, excel=excel)
         self.errors.update(invalid)
         self._warn(reader)
-        return rows
+        return rows, is_written
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """Run a DuckDB query on the table `results`; quote a column with a dot in its name.
@@ -280,6 +304,7 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
     columns: Iterable[str] | None,
     *,
     where: Iterable[Condition] | None = None,
+    config: ConfigForm = "columns",
     on_error: OnBadFile = "raise",
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
@@ -295,11 +320,13 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
     """
     if batch_size < 1:
         raise ValueError(f"batch_size expects at least 1, got {batch_size}")
+    check_policy("config", config, ConfigForm)
     scan = _store.Scan(
         root,
         _columns.RECORD_SCHEMA(),
         _columns.all_columns() if columns is None else _columns.check_names(columns),
         [_conditions.checked(condition) for condition in _conditions.listed(where)],
+        config=config,
         batch_size=min(batch_size, sys.maxsize),
         strict=_is_strict(on_error),
         max_bytes=max_bytes(limit),

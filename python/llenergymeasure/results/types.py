@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArrowStream",
     "Condition",
+    "ConfigForm",
     "MissingSidecar",
     "OnBadFile",
     "OnError",
@@ -49,6 +50,9 @@ Condition: TypeAlias = "tuple[str, Literal['==', '!=', '<', '<=', '>', '>=', 'in
 
 Progress: TypeAlias = "Callable[[int, int | None], object]"
 """A function that takes the number of results done and their total, or None where the total is unknown."""
+
+ConfigForm: TypeAlias = Literal["columns", "json", "none"]
+"""The form of `effective_config` in a table: a column for each key, one of JSON texts, or none."""
 
 OnBadFile: TypeAlias = Literal["raise", "skip", "collect"]
 """A scan's policy for an invalid file."""

@@ -104,10 +104,12 @@ impl Reader {
         Ok(batch.map(|ScanBatch { rows, errors }| (Batch(rows), to_errors(py, errors))))
     }
 
-    /// Write the rest to a file in the format of its extension; return the number of rows, and the files that are not
-    /// rows.
-    fn export(&self, py: Python<'_>, path: PathBuf) -> PyResult<(u64, Vec<PathAndError>)> {
-        let Some(format) = Format::of(&path) else {
+    /// Write the rest to a file in the format of its extension; return the number of rows, false if there are none and
+    /// an old file stays, and the files that are not rows. `excel` escapes formulas in CSV.
+    #[pyo3(signature = (path, *, excel=false))]
+    fn export(&self, py: Python<'_>, path: PathBuf, excel: bool) -> PyResult<(u64, bool, Vec<PathAndError>)> {
+        let format = Format::of(&path);
+        let Some(format) = format.map(|format| if excel { format.for_spreadsheets() } else { format }) else {
             return Err(value_error(
                 py,
                 &format_args!(
@@ -118,14 +120,14 @@ impl Reader {
         };
         let mut batches = self.batches.take()?;
         let mut all_errors = Vec::new();
-        let rows = run_with_progress(py, self.progress.as_ref(), |interrupt| {
+        let exported = run_with_progress(py, self.progress.as_ref(), |interrupt| {
             export(&path, format, &batches.schema(), &mut || {
                 let Some(ScanBatch { rows, errors }) = batches.next(interrupt)? else { return Ok(None) };
                 all_errors.extend(errors);
                 Ok(Some(rows))
             })
         })?;
-        Ok((rows, to_errors(py, all_errors)))
+        Ok((exported.rows, exported.written, to_errors(py, all_errors)))
     }
 
     /// Return the rest as an Arrow stream. `report` receives the files that are not rows, as `next` returns them, and

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use llem_store::load::Limit;
 use llem_store::scan::{
-    self, Comparison, Condition, Operand, RecordSchema, ScanOptions, TraceScan, TraceScanOptions,
+    self, Comparison, Condition, ConfigForm, Operand, RecordSchema, ScanOptions, TraceScan, TraceScanOptions,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -24,7 +24,7 @@ impl Scan {
     /// Plan a scan. `record` is the schema of a record as JSON; each condition is a column, an operator and a value;
     /// `max_bytes` limits the size of a record.
     #[new]
-    #[pyo3(signature = (root, record, columns, conditions, *, batch_size, strict, max_bytes, infer=true,
+    #[pyo3(signature = (root, record, columns, conditions, *, config, batch_size, strict, max_bytes, infer=true,
                         follow_links=false))]
     #[allow(clippy::too_many_arguments, reason = "the stub documents the keywords")]
     fn new(
@@ -33,6 +33,7 @@ impl Scan {
         record: &str,
         columns: Vec<String>,
         conditions: Vec<PyCondition<'_>>,
+        config: &str,
         batch_size: usize,
         strict: bool,
         max_bytes: u64,
@@ -41,6 +42,7 @@ impl Scan {
     ) -> PyResult<Self> {
         let options = ScanOptions {
             columns,
+            config: to_form(config)?,
             conditions: to_conditions(conditions)?,
             batch_size,
             infer_types: infer,
@@ -155,6 +157,17 @@ fn to_conditions(conditions: Vec<PyCondition<'_>>) -> PyResult<Vec<Condition>> {
         Ok(Condition { comparison: to_comparison(&operator)?, column, operand })
     };
     conditions.into_iter().map(condition).collect()
+}
+
+fn to_form(config: &str) -> PyResult<ConfigForm> {
+    match config {
+        "columns" => Ok(ConfigForm::Columns),
+        "json" => Ok(ConfigForm::Json),
+        "none" => Ok(ConfigForm::Omitted),
+        other => Err(PyValueError::new_err(format!(
+            "config expects \"columns\", \"json\" or \"none\", got {other:?}"
+        ))),
+    }
 }
 
 fn to_comparison(operator: &str) -> PyResult<Comparison> {

@@ -6,6 +6,7 @@ mod csv;
 mod lines;
 mod values;
 
+use std::cell::Cell;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -31,6 +32,8 @@ pub enum Format {
     Ipc,
     /// Comma-separated values with a header, by RFC 4180.
     Csv,
+    /// The same for spreadsheets: an apostrophe precedes a text that a spreadsheet would evaluate as a formula.
+    SpreadsheetCsv,
     /// JSON Lines: an object a row.
     Lines,
 }
@@ -47,9 +50,26 @@ impl Format {
             _ => return None,
         })
     }
+
+    /// Return the format with escapes for formulas, where a spreadsheet would evaluate them.
+    #[must_use]
+    pub fn for_spreadsheets(self) -> Self {
+        if self == Self::Csv { Self::SpreadsheetCsv } else { self }
+    }
 }
 
-/// Write all batches of `next` to a file, which is replaced completely or stays as it was; return the number of rows.
+/// The outcome of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exported {
+    /// The number of rows.
+    pub rows: u64,
+    /// The file has these rows; `false` if there were none, and an old file stays.
+    pub written: bool,
+}
+
+/// Write all batches of `next` to a file, which is replaced completely or stays as it was.
+///
+/// A table without rows replaces no file: it is more often a store that cannot be read than an empty one.
 ///
 /// # Errors
 ///
@@ -73,10 +93,10 @@ impl Format {
 /// let options = ScanOptions { columns: vec!["id".into()], stop_at_error: true, ..ScanOptions::default() };
 /// let mut reader = Scan::new(root.to_owned(), &schema, options)?.read(Interrupt::NEVER)?;
 /// let path = root.join("table.csv");
-/// let rows = export(&path, Format::Csv, &reader.schema(), &mut || {
+/// let exported = export(&path, Format::Csv, &reader.schema(), &mut || {
 ///     Ok(reader.next(Interrupt::NEVER)?.map(|batch| batch.rows))
 /// })?;
-/// assert_eq!(rows, 1);
+/// assert_eq!((exported.rows, exported.written), (1, true));
 /// assert_eq!(std::fs::read_to_string(&path)?, "id\na\n");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -85,26 +105,27 @@ pub fn export(
     format: Format,
     schema: &SchemaRef,
     next: &mut dyn FnMut() -> Result<Option<RecordBatch>, ScanError>,
-) -> Result<u64, ScanError> {
-    let mut rows = 0;
+) -> Result<Exported, ScanError> {
+    let count = Cell::new(0);
     let mut counted_next = || {
         let batch = next()?;
-        rows += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
+        count.set(count.get() + batch.as_ref().map_or(0, |batch| batch.num_rows() as u64));
         Ok(batch)
     };
-    replace_with(path, |pending| {
+    let replaced = replace_with(path, |pending| {
         let temp = pending.path();
         let io = |error: io::Error| ScanError::from(Error::io(Step::Write, &temp, error));
         let mut target = Counted { writer: BufWriter::new(pending.file()?), length: 0 };
         match format {
             Format::Parquet => parquet(&temp, &mut target, schema, &mut counted_next)?,
             Format::Ipc => ipc(&temp, &mut target, schema, &mut counted_next)?,
-            Format::Csv => {
-                let mut lines = Vec::new();
-                csv::header(schema, &mut lines);
-                target.write_all(&lines).map_err(io)?;
+            Format::Csv | Format::SpreadsheetCsv => {
+                let dialect =
+                    if format == Format::Csv { csv::Dialect::Plain } else { csv::Dialect::Spreadsheet };
+                dialect.header(schema, &mut target).map_err(io)?;
                 while let Some(batch) = counted_next()? {
-                    csv::write(&columns(&with_text(&batch)?)?, batch.num_rows(), &mut target).map_err(io)?;
+                    let columns = with_text(&batch)?;
+                    dialect.rows(&self::columns(&columns)?, batch.num_rows(), &mut target).map_err(io)?;
                 }
             }
             Format::Lines => {
@@ -115,9 +136,29 @@ pub fn export(
             }
         }
         target.flush().map_err(io)?;
-        Ok::<u64, ScanError>(target.length)
-    })?;
-    Ok(rows)
+        if count.get() == 0 && path.symlink_metadata().is_ok() {
+            return Err(Stop::NoRows);
+        }
+        Ok::<u64, Stop>(target.length)
+    });
+    match replaced {
+        Ok(()) => Ok(Exported { rows: count.get(), written: true }),
+        Err(Stop::NoRows) => Ok(Exported { rows: 0, written: false }),
+        Err(Stop::Failed(error)) => Err(error),
+    }
+}
+
+/// The reason why a file stays as it was.
+enum Stop {
+    /// There is no row.
+    NoRows,
+    Failed(ScanError),
+}
+
+impl<E: Into<ScanError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 fn parquet(
@@ -174,7 +215,7 @@ mod tests {
         RecordBatch::try_new(schema.into(), vec![Arc::new(models), Arc::new(energy)]).unwrap()
     }
 
-    fn write(path: &Path, batches: Vec<Result<RecordBatch, ScanError>>) -> Result<u64, ScanError> {
+    fn write(path: &Path, batches: Vec<Result<RecordBatch, ScanError>>) -> Result<Exported, ScanError> {
         let mut batches = batches.into_iter();
         let format = Format::of(path).unwrap();
         export(path, format, &batch().schema(), &mut || batches.next().transpose())
@@ -199,8 +240,22 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         for name in ["x.parquet", "x.arrow", "x.csv", "x.jsonl"] {
             let path = temp.path().join(name);
-            assert_eq!(write(&path, vec![Ok(batch()), Ok(batch())]).unwrap(), 4);
-            assert_eq!(write(&path, vec![]).unwrap(), 0);
+            let exported = write(&path, vec![Ok(batch()), Ok(batch())]).unwrap();
+            assert_eq!(exported, Exported { rows: 4, written: true });
+        }
+        assert_eq!(names(temp.path()).len(), 4);
+    }
+
+    #[test]
+    fn export_without_rows_keeps_an_old_file() {
+        let temp = tempfile::tempdir().unwrap();
+        for name in ["x.parquet", "x.arrow", "x.csv", "x.jsonl"] {
+            let path = temp.path().join(name);
+            assert_eq!(write(&path, vec![]).unwrap(), Exported { rows: 0, written: true });
+            fs::write(&path, "old").unwrap();
+            assert_eq!(write(&path, vec![]).unwrap(), Exported { rows: 0, written: false });
+            assert_eq!(write(&path, vec![Ok(batch().slice(0, 0))]).unwrap().rows, 0);
+            assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         }
         assert_eq!(names(temp.path()).len(), 4);
     }

@@ -41,6 +41,7 @@ pub use completed::{Completed, completed};
 pub use documents::{Document, Documents};
 pub use error::{PlanError, RecordError, RecordErrorKind, ScanError};
 pub use filter::{Comparison, Condition, Operand};
+pub use plan::ConfigForm;
 pub use reader::Reader;
 pub use schema::{RecordSchema, SchemaError};
 pub use traces::{TraceReader, TraceScan, TraceScanOptions};
@@ -66,6 +67,8 @@ pub struct ScanOptions {
     /// The columns, in order: fields of the schema, their parts joined with dots; `effective_config` for every key of
     /// the configuration, or `effective_config.` and a key; `path`, `has_timeseries` and `saved_at`.
     pub columns: Vec<String>,
+    /// The form of the column `effective_config`.
+    pub config: ConfigForm,
     /// The conditions that every row satisfies.
     pub conditions: Vec<Condition>,
     /// Maximum rows of a batch.
@@ -85,6 +88,7 @@ impl Default for ScanOptions {
     fn default() -> Self {
         Self {
             columns: Vec::new(),
+            config: ConfigForm::default(),
             conditions: Vec::new(),
             batch_size: 4096,
             infer_types: true,
@@ -157,9 +161,17 @@ impl Scan {
     ///
     /// A column is unknown, or a condition does not fit its column.
     pub fn new(root: PathBuf, schema: &RecordSchema, options: ScanOptions) -> Result<Self, PlanError> {
-        let ScanOptions { columns, conditions, batch_size, infer_types, stop_at_error, limit, follow_links } =
-            options;
-        let plan = Arc::new(Plan::new(schema, &columns, conditions, limit)?);
+        let ScanOptions {
+            columns,
+            config,
+            conditions,
+            batch_size,
+            infer_types,
+            stop_at_error,
+            limit,
+            follow_links,
+        } = options;
+        let plan = Arc::new(Plan::new(schema, &columns, config, conditions, limit)?);
         Ok(Self { root, plan, batch_size, infer_types, stop_at_error, follow_links, table: Mutex::new(None) })
     }
 

@@ -11,7 +11,8 @@ use arrow_schema::DataType;
 use llem_store::Interrupt;
 use llem_store::load::{FaultClass, Limit};
 use llem_store::scan::{
-    Comparison, Condition, Documents, Operand, RecordErrorKind, RecordSchema, Scan, ScanError, ScanOptions,
+    Comparison, Condition, ConfigForm, Documents, Operand, RecordErrorKind, RecordSchema, Scan, ScanError,
+    ScanOptions,
 };
 
 const SCHEMA: &str = r#"[
@@ -209,4 +210,54 @@ fn scan_interrupted_or_dropped_stops_its_threads() {
         documents.next(Interrupt::NEVER).unwrap().unwrap()[0].as_ref().unwrap().bytes,
         br#"{"id": "x"}"#
     );
+}
+
+#[test]
+fn scan_configuration_in_each_form_has_its_columns() {
+    let temp = tempfile::tempdir().unwrap();
+    put(temp.path(), "a", r#"{"id": "a", "effective_config": { "x" : 1, "y": {"z": [ 1 ]} }}"#);
+    put(temp.path(), "b", r#"{"id": "b"}"#);
+    put(temp.path(), "c", r#"{"id": "c", "effective_config": {"x": "\ud800"}}"#);
+    put(temp.path(), "d", r#"{"id": "d", "effective_config": 5}"#);
+    let names = ["id", "effective_config", "effective_config.x"];
+    for (config, columns) in [
+        (ConfigForm::Columns, &["id", "effective_config.y.z", "effective_config.x"][..]),
+        (ConfigForm::Json, &names),
+        (ConfigForm::Omitted, &["id", "effective_config.x"]),
+    ] {
+        let scan =
+            plan(temp.path(), ScanOptions { config, stop_at_error: false, ..options(&names, Vec::new(), 8) });
+        let batch = scan.read(Interrupt::NEVER).unwrap().next(Interrupt::NEVER).unwrap().unwrap();
+        let schema = batch.rows.schema();
+        let found: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(found, columns);
+        assert_eq!((batch.rows.num_rows(), batch.errors.len()), (2, 2));
+        if config == ConfigForm::Json {
+            let texts: Vec<Option<&str>> = batch.rows.column(1).as_string::<i32>().iter().collect();
+            assert_eq!(texts, [Some(r#"{"x":1,"y":{"z":[1]}}"#), None]);
+        }
+    }
+}
+
+#[test]
+fn scan_too_many_keys_fails_only_as_columns() {
+    let temp = tempfile::tempdir().unwrap();
+    for part in 0..3 {
+        let keys: Vec<String> = (0..4000).map(|n| format!(r#""key-{part}-{n}": {n}"#)).collect();
+        put(
+            temp.path(),
+            &format!("{part}"),
+            &format!(r#"{{"id": "{part}", "effective_config": {{{}}}}}"#, keys.join(", ")),
+        );
+    }
+    let read = |config| {
+        let options = ScanOptions { config, ..options(&["effective_config", "id"], Vec::new(), 8) };
+        plan(temp.path(), options).read(Interrupt::NEVER)?.next(Interrupt::NEVER)
+    };
+    let error = read(ConfigForm::Columns).unwrap_err().to_string();
+    assert!(error.contains("more than 10000 different keys") && error.contains("config=\"json\""), "{error}");
+    for (config, columns) in [(ConfigForm::Json, 2), (ConfigForm::Omitted, 1)] {
+        let batch = read(config).unwrap().unwrap();
+        assert_eq!((batch.rows.num_rows(), batch.rows.num_columns()), (3, columns));
+    }
 }

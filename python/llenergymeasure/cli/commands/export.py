@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -19,16 +20,28 @@ from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.results._columns import all_columns
 from llenergymeasure.results.scan import EXPORT_ENDINGS
 
+
+class ConfigForm(str, Enum):
+    """The forms of the configuration; typer makes the choices of an option of them."""
+
+    columns = "columns"
+    json = "json"
+    none = "none"
+
+
 _FORMATS = {".ndjson": "jsonl", ".feather": "arrow", ".ipc": "arrow"}
 
 
 class _Table(Reading):
     """Results that are written to a file."""
 
-    def write(self, file: str) -> int:
+    is_written = False
+    """False if there were no rows, and an old file is kept."""
+
+    def write(self, file: str, *, excel: bool) -> int:
         """Write the rows, and return the number of columns."""
         with self._open:
-            self.found = self._scan.export(file)
+            self.found, self.is_written = self._scan.write_file(file, excel=excel)
         return len(self._scan.schema)
 
     @property
@@ -53,16 +66,37 @@ def export(
     where: Where = [],
     columns: Columns = [],
     follow_links: FollowLinks = False,
+    config: Annotated[
+        ConfigForm,
+        typer.Option(
+            "--config",
+            help="The configuration: a column for each key, one column of JSON texts, or none.",
+        ),
+    ] = ConfigForm.columns,
+    excel: Annotated[
+        bool,
+        typer.Option(
+            "--excel",
+            help="For a .csv that a spreadsheet opens: put an apostrophe before a text that begins with "
+            "= + - @ or a tab, so that it is not a formula. Numbers stay numbers.",
+        ),
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object that describes the export.")
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON object that describes the export; bytes is null if an old file is kept.",
+        ),
     ] = False,
 ) -> int:
     """Write results to one file: Parquet, CSV, Arrow IPC or JSON Lines, by its suffix.
 
-    The file is replaced completely or not at all. An invalid result file is
-    reported on standard error, and does not stop the others.
+    The file is replaced completely or not at all, and never by a table without
+    rows. An invalid result file is reported on standard error, and does not stop
+    the others.
 
-    Exit status: 0 all exported, 1 some not, 2 wrong usage, 130 interrupted.
+    Exit status: 0 all exported; 1 some not, or nothing to replace the file with;
+    2 wrong usage; 130 interrupted.
     """
     ending = check_output("--output", output, EXPORT_ENDINGS)
     try:
@@ -71,13 +105,15 @@ def export(
         raise UsageError(str(error)) from None
     if not names:
         raise UsageError("--columns is empty")
-    table = _Table(directory, names, where, follow_links=follow_links)
+    if excel and ending != ".csv":
+        raise UsageError(f"--excel expects a file that ends in .csv, got {output}")
+    table = _Table(directory, names, where, config=config.value, follow_links=follow_links)
     began = time.perf_counter()
     try:
         if table.is_empty:
             table.report()
             return 1
-        width = table.write(output)
+        width = table.write(output, excel=excel)
         size = os.path.getsize(output)  # noqa: PTH202 - Path("") is the working directory
     except ValueError as error:
         raise UsageError(str(error)) from None
@@ -90,12 +126,15 @@ def export(
             "format": _FORMATS.get(ending, ending[1:]),
             "rows": table.found,
             "columns": width,
-            "bytes": size,
+            "bytes": size if table.is_written else None,
             "seconds": seconds,
             "failures": [{"path": path, "message": message} for path, message in table.errors.items()],
         }
         OUT.write(to_json(document))
-    else:
+    if not table.is_written:
+        ERR.report(f"nothing exported: there are no rows; {output} is unchanged")
+        return 1
+    if not as_json:
         ERR.write(
             f"{plural(table.found, 'result')} exported to {printable(output)}: {human_bytes(size)}, "
             f"{plural(width, 'column')}, in {human_seconds(seconds)}\n"

@@ -19,6 +19,8 @@ from llenergymeasure.results.store import ResultStore
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from llenergymeasure.results.types import ConfigForm
+
 HOW_TO_ADD_RESULTS = "add some: `llem save FILE --output-dir DIR`, or `result.save(DIR)` in Python"
 _PATIENCE = 0.5
 """Seconds before the bar appears."""
@@ -38,9 +40,15 @@ class Reading:
     """
 
     def __init__(
-        self, directory: str, columns: Sequence[str], where: Sequence[str], *, follow_links: bool = False
+        self,
+        directory: str,
+        columns: Sequence[str],
+        where: Sequence[str],
+        *,
+        config: ConfigForm = "columns",
+        follow_links: bool = False,
     ) -> None:
-        """Select columns of the results that meet the expressions.
+        """Select columns of the results that meet the expressions; `config` is as for `ResultStore.scan`.
 
         Raises:
             UsageError: The directory or a column does not exist, or an expression is invalid.
@@ -52,6 +60,7 @@ class Reading:
             self._scan = self._store.scan(
                 columns,
                 where=conditions(directory, where, self._store),
+                config=config,
                 on_error="collect",
                 progress=lambda done, _: self._note(done),
             )

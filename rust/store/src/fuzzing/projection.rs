@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::{COLUMNS, SCHEMA};
 use crate::json::text::{items, members};
 use crate::load::Limit;
-use crate::scan::RecordSchema;
 use crate::scan::fuzzed::{self, Plan};
+use crate::scan::{ConfigForm, RecordSchema};
 
 /// Errors of a plain parser in a value that a scan may skip.
 const SKIPPED: [&str; 4] = ["recursion limit", "out of range", "surrogate", "hex escape"];
@@ -23,7 +23,14 @@ static EACH: LazyLock<Vec<Plan>> = LazyLock::new(|| COLUMNS.iter().map(|&name| p
 
 fn plan(columns: &[&str]) -> Plan {
     let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-    Plan::new(&RecordSchema::from_json(SCHEMA).unwrap(), &columns, Vec::new(), Limit::USUAL).unwrap()
+    Plan::new(
+        &RecordSchema::from_json(SCHEMA).unwrap(),
+        &columns,
+        ConfigForm::Columns,
+        Vec::new(),
+        Limit::USUAL,
+    )
+    .unwrap()
 }
 
 /// Check a record.

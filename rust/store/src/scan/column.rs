@@ -33,6 +33,8 @@ pub(super) enum ColumnSource {
     ConfigKey(usize),
     /// All keys of the configuration.
     WholeConfig,
+    /// The JSON text of the configuration.
+    ConfigText,
 }
 
 /// A column of a schema, or one that a scan reads.

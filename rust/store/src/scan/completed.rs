@@ -13,7 +13,7 @@ use serde::Deserializer as _;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::config::ConfigColumns;
-use super::plan::Plan;
+use super::plan::{ConfigForm, Plan};
 use super::records::ReadLog;
 use super::row::{RecordFile, Row};
 use super::value::FieldValue;
@@ -72,7 +72,7 @@ pub fn completed(
     follow_links: bool,
     interrupt: Interrupt<'_>,
 ) -> Result<Completed, ScanError> {
-    let plan = Plan::new(schema, &[HASH.to_owned()], Vec::new(), limit)?;
+    let plan = Plan::new(schema, &[HASH.to_owned()], ConfigForm::Omitted, Vec::new(), limit)?;
     let mut tree = Tree::open(root, Arc::new(HashVisitor { plan }), follow_links)?;
     let mut completed = Completed::default();
     while let Some(mut chunk) = tree.next(interrupt)? {

@@ -59,7 +59,8 @@ pub enum PlanError {
     },
     /// The configurations have too many keys for a table.
     #[error(
-        "the configurations of these results have more than {limit} different keys; name the columns to read"
+        "the configurations of these results have more than {limit} different keys; name the columns to read, or use \
+         config=\"json\" for one column of JSON texts, or config=\"none\" for no column of the configuration"
     )]
     TooManyKeys {
         /// The maximum.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::column::{Column, ColumnSource};
+use super::column::{CONFIG, Column, ColumnSource};
 use super::error::PlanError;
 use super::filter::{Condition, Filter};
 use super::keys::ConfigKeys;
@@ -14,6 +14,18 @@ use crate::load::Limit;
 
 const VERSION: &str = "schema_version";
 const TIMESERIES: &str = "timeseries";
+
+/// The form of the column `effective_config` in a table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ConfigForm {
+    /// A column for each key.
+    #[default]
+    Columns,
+    /// One column of JSON texts.
+    Json,
+    /// No column.
+    Omitted,
+}
 
 /// The treatment of a field's value.
 #[derive(Debug)]
@@ -65,6 +77,8 @@ pub(crate) struct Plan {
     pub(super) filters: Vec<Filter>,
     /// The requested keys of the configuration.
     pub(super) keys: Arc<ConfigKeys>,
+    /// A column or a condition needs the configuration.
+    pub(super) reads_config: bool,
     /// A column or a condition needs the path of a result.
     pub(super) needs_path: bool,
     pub(super) limit: Limit,
@@ -79,12 +93,21 @@ impl Plan {
     pub fn new(
         schema: &RecordSchema,
         columns: &[String],
+        config: ConfigForm,
         conditions: Vec<Condition>,
         limit: Limit,
     ) -> Result<Self, PlanError> {
-        let columns = schema.find_columns(columns, &[])?;
-        let mut planner =
-            Planner { schema, requested: Vec::new(), values: Vec::new(), keys: ConfigKeys::default() };
+        let mut columns = schema.find_columns(columns, &[])?;
+        if config == ConfigForm::Omitted {
+            columns.retain(|name| name != CONFIG);
+        }
+        let mut planner = Planner {
+            schema,
+            config,
+            requested: Vec::new(),
+            values: Vec::new(),
+            keys: ConfigKeys::default(),
+        };
         planner.request(VERSION);
         columns.iter().chain(conditions.iter().map(|c| &c.column)).for_each(|name| planner.request(name));
         let record = planner.object(&schema.fields, "");
@@ -104,6 +127,8 @@ impl Plan {
             timeseries_index: planner.find(TIMESERIES),
             width: planner.values.len(),
             needs_path: sources.any(|source| *source == ColumnSource::Path),
+            reads_config: !planner.keys.is_empty()
+                || columns.iter().any(|column| column.source == ColumnSource::ConfigText),
             record,
             columns,
             filters,
@@ -115,6 +140,7 @@ impl Plan {
 
 struct Planner<'s> {
     schema: &'s RecordSchema,
+    config: ConfigForm,
     /// The fields to keep, by the indexes of their columns in the schema.
     requested: Vec<usize>,
     /// The kept fields, in the order of their values.
@@ -190,6 +216,9 @@ impl Planner<'_> {
             ColumnSource::Instant(index) => ColumnSource::Instant(value(*index)?),
             other => other.clone(),
         };
+        if source == ColumnSource::WholeConfig && self.config == ConfigForm::Json {
+            return Ok(Column::scalar(name, ColumnSource::ConfigText, FieldType::Json, column.nullable));
+        }
         if source == ColumnSource::WholeConfig {
             self.keys.request_all();
         }

@@ -21,6 +21,7 @@ use super::value::FieldValue;
 use crate::RECORD;
 use crate::error::{Error, Step};
 use crate::fs::dir::Dir;
+use crate::json::text::minify;
 use crate::load::Limit;
 use crate::walk::{CHUNK_BYTES, Visit};
 
@@ -161,6 +162,12 @@ impl RowChunk {
                     let value = row.values.get(*index).unwrap_or(&FieldValue::Null);
                     self.bytes += value.size();
                     target.push(value);
+                }
+                ColumnSource::ConfigText => {
+                    let value =
+                        row.config_text.map_or(FieldValue::Null, |text| FieldValue::Json(minify(text)));
+                    self.bytes += value.size();
+                    target.push(&value);
                 }
                 ColumnSource::ConfigKey(_) | ColumnSource::WholeConfig => {}
             }

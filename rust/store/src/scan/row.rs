@@ -33,6 +33,8 @@ pub(super) struct RecordFile<'f> {
 pub(super) struct Row<'r> {
     pub values: Vec<FieldValue<'r>>,
     pub config: ConfigValues<'r>,
+    /// The text of the configuration.
+    pub config_text: Option<&'r str>,
     pub path: Cow<'r, str>,
     file: RecordFile<'r>,
     has_timeseries: Option<bool>,
@@ -65,7 +67,8 @@ impl<'r> Row<'r> {
             return Err(invalid(&"it names no schema line"));
         }
         let path = if place.as_os_str().is_empty() { ".".into() } else { place.to_string_lossy() };
-        let mut row = Self { values, config: Vec::new(), path, file, has_timeseries: None };
+        let mut row =
+            Self { values, config: Vec::new(), config_text: config, path, file, has_timeseries: None };
         row.complete_timeseries(plan);
         // A record that other conditions exclude needs no search for keys.
         let (on_keys, others): (Vec<&Filter>, Vec<&Filter>) =
@@ -73,7 +76,7 @@ impl<'r> Row<'r> {
         if !others.into_iter().all(|filter| row.satisfies(filter)) {
             return Ok(None);
         }
-        if let Some(text) = config.filter(|_| !plan.keys.is_empty()) {
+        if let Some(text) = config.filter(|_| plan.reads_config) {
             configs.read(text, &mut row.config).map_err(|error| invalid(&error))?;
         }
         if !on_keys.into_iter().all(|filter| row.satisfies(filter)) {
@@ -152,7 +155,7 @@ impl<'r> Row<'r> {
                     },
                 }
             }
-            ColumnSource::WholeConfig => Cell::Other,
+            ColumnSource::WholeConfig | ColumnSource::ConfigText => Cell::Other,
         };
         filter.test.holds(cell)
     }

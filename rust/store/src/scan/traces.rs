@@ -8,7 +8,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use super::column::{Column, ColumnSource, EXPERIMENT, PATH};
 use super::filter::{Condition, Test};
-use super::plan::Plan;
+use super::plan::{ConfigForm, Plan};
 use super::schema::FieldType;
 use super::trace_rows::{TraceTable, TraceVisitor};
 use super::{PlanError, RecordSchema, ScanBatch, ScanError};
@@ -107,7 +107,8 @@ impl TraceScan {
     pub fn new(root: PathBuf, schema: &RecordSchema, options: TraceScanOptions) -> Result<Self, PlanError> {
         let TraceScanOptions { columns, record_conditions, conditions, stop_at_error, limit, follow_links } =
             options;
-        let plan = Plan::new(schema, &[EXPERIMENT.to_owned()], record_conditions, limit)?;
+        let plan =
+            Plan::new(schema, &[EXPERIMENT.to_owned()], ConfigForm::Omitted, record_conditions, limit)?;
         let filters = conditions.into_iter().map(|condition| {
             let name = condition.column.clone();
             let (source, field_type) = match standard_type(&name) {
