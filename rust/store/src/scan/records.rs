@@ -164,8 +164,7 @@ impl RowChunk {
                     target.push(value);
                 }
                 ColumnSource::ConfigText => {
-                    let value =
-                        row.config_text.map_or(FieldValue::Null, |text| FieldValue::Json(minify(text)));
+                    let value = FieldValue::Json(minify(row.config_text.unwrap_or("{}")));
                     self.bytes += value.size();
                     target.push(&value);
                 }
