@@ -23,6 +23,12 @@ OPTIMISED: Final[bool]
 def directory_name(model: str, backend: str, timestamp: str) -> str:
     """Return the legal name of a result's directory, without a suffix."""
 
+def given_base(name: str) -> str | None:
+    """Return the name of a result's directory without its suffix, or None if a save did not give the name."""
+
+def compact(content: bytes) -> bytes:
+    """Return JSON without white space outside its strings."""
+
 def save(
     root: str,
     name: str,

@@ -185,14 +185,15 @@ class SaveInterrupted(KeyboardInterrupt):
     signal, which also ends a loop in the shell.
 
     Attributes:
-        saved: The path of each result that is safe, by its index in the input, from 0.
+        saved: The path of each result that is safe, by its index in the input, from 0; of a copy, by the
+            path of its source.
         failed: The error of each result that failed.
         unconfirmed: The path of each result that is, or may be, in place, and whose flush was not awaited.
             Check these paths before you save the results again.
     """
 
     def __init__(
-        self, saved: dict[int, Path], failed: dict[int, Exception], unconfirmed: dict[int, Path]
+        self, saved: dict[Any, Path], failed: dict[Any, Exception], unconfirmed: dict[Any, Path]
     ) -> None:
         """Store the state of every result that was started."""
         super().__init__(saved, failed, unconfirmed)

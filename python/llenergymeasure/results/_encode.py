@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 
 
-def encode(result: ExperimentResult, *, sidecar: bool) -> tuple[str, bytes, bytes | None]:
-    """Return the directory's name, the record, and the record that names a sidecar, or None.
+class Encoded(NamedTuple):
+    """A result to save: the directory's name, the record, and the record that names a sidecar, or None."""
+
+    name: str
+    record: bytes
+    with_sidecar: bytes | None
+
+
+def encode(result: ExperimentResult | Encoded, *, sidecar: bool) -> Encoded:
+    """Encode a result, unless it is encoded already.
 
     Raises:
         TypeError: `result` is not an `ExperimentResult`, or has fields that the schema does not have.
         ValueError: A field was set, without validation, to a value that the schema does not allow.
     """
+    if isinstance(result, Encoded):
+        return result
     if type(result) is not ExperimentResult:
         _check_kind(result)
     record = _to_json(result)
-    with_sidecar = _to_json(result.model_copy(update={"timeseries": _store.SIDECAR})) if sidecar else None
-    return directory_name(result), record, with_sidecar
+    return Encoded(directory_name(result), record, naming_sidecar(result) if sidecar else None)
+
+
+def naming_sidecar(result: ExperimentResult) -> bytes:
+    """Return the record of a result that names its sidecar as every save does."""
+    return _to_json(result.model_copy(update={"timeseries": _store.SIDECAR}))
 
 
 def directory_name(result: ExperimentResult) -> str:

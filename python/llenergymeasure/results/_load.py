@@ -63,7 +63,7 @@ def _load_tree(
     missing_sidecar: MissingSidecar,
 ) -> Iterator[ExperimentResult]:
     documents = open_documents()
-    skipped, missing = _Faults("files were skipped"), _Faults("sidecars are missing")
+    skipped, missing = Faults("files were skipped"), Faults("sidecars are missing")
     while (documents_read := documents.next()) is not None:
         for path, content, has_sidecar, error in documents_read:
             try:
@@ -83,21 +83,28 @@ def _load_tree(
     warn_of_links(root, documents.links)
 
 
-class _Faults:
+class Faults:
     """The number of faults and the first of them, so that many faults give one warning."""
 
     def __init__(self, what: str) -> None:
+        """Begin to count; `what` follows the number in the warning."""
         self._what = what
         self._count = 0
         self._first = ""
 
     def add(self, fault: object) -> None:
+        """Count a fault."""
         self._first = self._first if self._count else str(fault)
         self._count += 1
 
     def warn(self) -> None:
+        """Warn once of all faults."""
         if self._count:
-            warn(f"{self._count} {self._what}; the first: {self._first}")
+            warn(str(self))
+
+    def __str__(self) -> str:
+        """Return the number of faults and the first; an empty string if there is none."""
+        return f"{self._count} {self._what}; the first: {self._first}" if self._count else ""
 
 
 @contextmanager
@@ -121,15 +128,26 @@ def _given(content: bytes | None, error: Exception | None) -> bytes:
     return content
 
 
-def _validate(
-    file: str, content: bytes, missing_sidecar: MissingSidecar, *, has_sidecar: bool
-) -> tuple[ExperimentResult, str | None]:
-    """Return a valid result, and the fault of its sidecar, or None."""
+def parse_record(file: str, content: bytes) -> ExperimentResult:
+    """Return the result in the bytes of a record, as the record states it.
+
+    Raises:
+        ResultError: The bytes are not a record.
+        pydantic.ValidationError: A field is invalid.
+    """
     try:
         result = ExperimentResult.model_validate_json(content)
     except ValidationError as error:
         raise _reading_error(file, content, error) from None
     mark_loaded(result, file)
+    return result
+
+
+def _validate(
+    file: str, content: bytes, missing_sidecar: MissingSidecar, *, has_sidecar: bool
+) -> tuple[ExperimentResult, str | None]:
+    """Return a valid result, and the fault of its sidecar, or None."""
+    result = parse_record(file, content)
     if result.timeseries is None:
         return (result.model_copy(update={"timeseries": _store.SIDECAR}) if has_sidecar else result), None
     problem = None if missing_sidecar == "ignore" else _store.missing_sidecar(file, result.timeseries)

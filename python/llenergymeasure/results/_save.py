@@ -10,6 +10,7 @@ from llenergymeasure._warnings import warn
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results._durability import warn_once
 from llenergymeasure.results._encode import encode
+from llenergymeasure.results._lost_trace import ADVICE, lost_trace
 from llenergymeasure.results._paths import local_source
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def save_record(
             f"timeseries source {os.fspath(source)!r} does not exist; "  # type: ignore[arg-type]
             f"the result was saved without a sidecar at {path}"
         )
+    if (trace := lost_trace(result, source)) is not None:
+        warn(f"the result at {path} names a power trace that was not saved with it, {trace!r}; {ADVICE}")
     if durable:
         warn_once(str(root))
     return path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from llenergymeasure import _store
 from llenergymeasure._escape import escape
 from llenergymeasure.errors import BulkSaveError
-from llenergymeasure.results._encode import encode
+from llenergymeasure.results._encode import Encoded, encode
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -56,13 +56,15 @@ class Submissions:
         self.closed = False
         self.orphaned = False
 
-    def submit(self, result: ExperimentResult, source: TimeseriesSource | None) -> Future[Path]:
+    def submit(self, result: ExperimentResult | Encoded, source: TimeseriesSource | None) -> Future[Path]:
         """Encode a result and submit it; wait for room."""
         if self.closed:
             raise ValueError("the writer is closed")
         future: Future[Path] = Future()
         future.set_running_or_notify_cancel()
-        entry = _InFlight(future, result if callable(self._on_error) else None)
+        # Only the argument of a function is kept.
+        wanted = None if isinstance(result, Encoded) or not callable(self._on_error) else result
+        entry = _InFlight(future, wanted)
         ticket = self._bulk.next_ticket()
         # The writer's thread makes the room: a callback that submits must not wait for it.
         waits_for_room = threading.current_thread() is not self._thread

@@ -14,7 +14,8 @@ from llenergymeasure import _store
 from llenergymeasure._warnings import warn
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import BulkSaveError, PersistenceError, SaveInterrupted
-from llenergymeasure.results._encode import encode
+from llenergymeasure.results._encode import Encoded, encode
+from llenergymeasure.results._lost_trace import ADVICE, lost_trace
 from llenergymeasure.results._paths import local_source
 
 if TYPE_CHECKING:
@@ -47,6 +48,19 @@ def save_many(  # noqa: PLR0913 - the parameters of the method
     """Save results to one directory; see `ResultStore.save_many`."""
     total = len(results) if isinstance(results, Sized) else None
     pairs = _pairs(results, timeseries_sources, total)
+    return save_pairs(root, pairs, total, durable=durable, progress=progress, flush_method=flush_method)
+
+
+def save_pairs(  # noqa: PLR0913 - as save_many
+    root: str,
+    pairs: Iterable[tuple[ExperimentResult | Encoded, TimeseriesSource | None]],
+    total: int | None,
+    *,
+    durable: bool,
+    progress: Progress | None,
+    flush_method: str | None,
+) -> list[Path]:
+    """Save pairs of a result and the source of its power trace; see `ResultStore.save_many`."""
     run = _Run(root, total, durable=durable, progress=progress, flush_method=flush_method)
     try:
         try:
@@ -86,6 +100,7 @@ class _Run:
         """A path, as `str` at first, or the error."""
         self._converted = 0
         self._missing: list[int] = []
+        self._lost: list[int] = []
         self._bulk = _store.Bulk(
             root,
             durable=durable,
@@ -95,9 +110,11 @@ class _Run:
             flush_method=flush_method,
         )
 
-    def submit(self, index: int, result: ExperimentResult, source: TimeseriesSource | None) -> None:
+    def submit(self, index: int, result: ExperimentResult | Encoded, source: TimeseriesSource | None) -> None:
         """Submit a result; an error of this result alone becomes its outcome."""
         self._submitted = index + 1
+        if lost_trace(result, source) is not None:
+            self._lost.append(index)
         try:
             name, record, with_sidecar = encode(result, sidecar=source is not None)
         except Exception as error:  # noqa: BLE001 - any error fails this result only
@@ -194,14 +211,21 @@ class _Run:
         return saved, failed
 
     def _warn_of_missing(self) -> None:
-        if not self._missing:
-            return
-        indices = ", ".join(map(str, sorted(self._missing)[:_MAX_NAMED]))
-        more = ", ..." if len(self._missing) > _MAX_NAMED else ""
-        warn(
-            f"{len(self._missing)} of {self._submitted} timeseries sources do not exist; those results were "
-            f"saved without a sidecar: {indices}{more}"
-        )
+        if self._missing:
+            warn(
+                f"{len(self._missing)} of {self._submitted} timeseries sources do not exist; those results "
+                f"were saved without a sidecar: {_listed(self._missing)}"
+            )
+        if self._lost:
+            warn(
+                f"{len(self._lost)} of {self._submitted} results name a power trace of the store that they "
+                f"were loaded from, which was not saved with them: {_listed(self._lost)}; {ADVICE}"
+            )
+
+
+def _listed(indices: list[int]) -> str:
+    more = ", ..." if len(indices) > _MAX_NAMED else ""
+    return ", ".join(map(str, sorted(indices)[:_MAX_NAMED])) + more
 
 
 def _pairs(

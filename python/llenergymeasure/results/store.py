@@ -15,9 +15,17 @@ from llenergymeasure.results._paths import absolute
 from llenergymeasure.results._save import save_record
 from llenergymeasure.results._store_reader import StoreReader
 from llenergymeasure.results.clean import DAY, Cleaning, clean_tree
+from llenergymeasure.results.copying import Copying, copy_results
 from llenergymeasure.results.save_many import MAX_PENDING, save_many
 from llenergymeasure.results.stored import StoredResult
-from llenergymeasure.results.types import ArrowStream, MissingSidecar, OnError, Progress, TimeseriesSource
+from llenergymeasure.results.types import (
+    ArrowStream,
+    Condition,
+    MissingSidecar,
+    OnError,
+    Progress,
+    TimeseriesSource,
+)
 from llenergymeasure.results.verify import Verification, verify_tree
 from llenergymeasure.results.writer import Writer
 
@@ -145,9 +153,10 @@ class ResultStore(StoreReader):
                 result.
 
         Warns:
-            UserWarning: `timeseries_source` does not exist; or this is the first durable save of this process
-                on a file system where a power cut loses it (see `durability`). The result was saved before
-                the warning.
+            UserWarning: `timeseries_source` does not exist; or the result was loaded from disk with a power
+                trace, and is saved without one (see `copy_from`); or this is the first durable save of this
+                process on a file system where a power cut loses it (see `durability`). The result was saved
+                before the warning.
         """
         return save_record(self._path, result, timeseries_source, durable=durable)
 
@@ -183,8 +192,8 @@ class ResultStore(StoreReader):
                 results before its end are saved.
 
         Warns:
-            UserWarning: Some sources do not exist, and their results were saved without a sidecar; or as
-                `save`.
+            UserWarning: Some sources do not exist, and their results were saved without a sidecar; or some
+                results were loaded from disk with a power trace, and are saved without one; or as `save`.
         """
         paths = save_many(
             self._root,
@@ -197,6 +206,50 @@ class ResultStore(StoreReader):
         if durable:
             warn_once(self._root)
         return paths
+
+    def copy_from(
+        self,
+        other: ResultStore | str | os.PathLike[str],
+        *,
+        where: Iterable[Condition] | None = None,
+        durable: bool = True,
+        progress: Progress | None = None,
+    ) -> Copying:
+        """Copy whole results, records and power traces, from another store.
+
+        A record keeps its values; one that a save wrote keeps its bytes. A sidecar is copied as by `save`,
+        and is called `timeseries.parquet`. A directory whose name a save gave keeps that name, with `_1`,
+        `_2`, ... if it is taken. Each copy is atomic, and copies share their flushes as in `save_many`.
+
+        A result is skipped if it is in this store's own tree, or if this store has the same record. So a copy
+        can be repeated, and finishes what an interrupted one left.
+
+        Args:
+            other: The other store, or its root.
+            where: Conditions on the results to copy, as for `scan`.
+            durable: Wait until all copies would survive a power cut.
+            progress: A function that takes the number of copied results, and None.
+
+        Returns:
+            The results that were copied, skipped, and failed. A file that is not a valid result, or a result
+            that was not saved, does not stop the others.
+
+        Raises:
+            PersistenceError: The root of the other store cannot be read.
+            SaveInterrupted: Ctrl-C, with the state of each result, by the path of its source.
+            ValueError: A condition does not fit its column.
+
+        Warns:
+            UserWarning: Some results failed; some records name a sidecar that does not exist, and were copied
+                without one; some symlinks to directories were not followed; or as `save`.
+        """
+        source = other if isinstance(other, ResultStore) else ResultStore(absolute(other, "other"))
+        copying = copy_results(
+            self, source, where, durable=durable, progress=progress, flush_method=self._flush_method
+        )
+        if durable and copying.copied:
+            warn_once(self._root)
+        return copying
 
     def writer(
         self, *, durable: bool = True, max_pending: int = MAX_PENDING, on_error: OnError = "raise"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from llenergymeasure import _store
 from llenergymeasure._warnings import warn
 from llenergymeasure.errors import BulkSaveError, PersistenceError
+from llenergymeasure.results._lost_trace import ADVICE, lost_trace
 from llenergymeasure.results._paths import local_source
 from llenergymeasure.results._submissions import THREAD, Submissions
 from llenergymeasure.results._threads import check_threads
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llenergymeasure.domain.experiment import ExperimentResult
+    from llenergymeasure.results._encode import Encoded
     from llenergymeasure.results.types import OnError, TimeseriesSource
 
 __all__ = ["Writer"]
@@ -106,8 +108,14 @@ class Writer:
                 interrupt at its very end comes too late, and the result is saved.
 
         Warns:
-            UserWarning: `timeseries_source` does not exist; the result is saved without a sidecar.
+            UserWarning: `timeseries_source` does not exist, and the result is saved without a sidecar; or as
+                `ResultStore.save` for a loaded result.
         """
+        return self._submit(result, timeseries_source)
+
+    def _submit(
+        self, result: ExperimentResult | Encoded, timeseries_source: TimeseriesSource | None
+    ) -> Future[Path]:
         self._check_process()
         timeseries_source = local_source(timeseries_source)
         missing = isinstance(timeseries_source, (str, os.PathLike)) and _is_missing(timeseries_source)
@@ -117,6 +125,8 @@ class Writer:
                 f"timeseries source {os.fspath(timeseries_source)!r} does not exist; "  # type: ignore[arg-type]
                 "the result is saved without a sidecar"
             )
+        elif (trace := lost_trace(result, timeseries_source)) is not None:
+            warn(f"a result names a power trace that is not saved with it, {trace!r}; {ADVICE}")
         return future
 
     def flush(self) -> None:

@@ -39,7 +39,7 @@ mod _store {
     #[pymodule_export]
     use crate::reader::Reader;
     #[pymodule_export]
-    use crate::save::{claim, directory_name, replace, save};
+    use crate::save::{claim, compact, directory_name, given_base, replace, save};
     #[pymodule_export]
     use crate::scan::{Scan, Traces, columns, find_columns};
     #[pymodule_export]

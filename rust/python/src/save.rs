@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use llem_store::save::{NewResult, NewSidecar, SaveOptions, Saved, Sidecar, Source, claim_directory};
-use llem_store::{Durability, Error, Store, name, replace_file};
+use llem_store::{Durability, Error, Store, json, name, replace_file};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyString;
+use pyo3::types::{PyBytes, PyString};
 use pyo3_arrow::PyRecordBatchReader;
 
 use crate::errors::{sidecar_error, to_python};
@@ -19,6 +19,18 @@ use crate::interrupt::run;
 #[pyfunction]
 pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
     name::directory_name(model, backend, timestamp)
+}
+
+/// Return the name of a result's directory without its suffix; `None` where a save did not give the name.
+#[pyfunction]
+pub fn given_base(name: OsString) -> Option<String> {
+    name.to_str().and_then(name::given_base).map(str::to_owned)
+}
+
+/// Return JSON without white space outside its strings.
+#[pyfunction]
+pub fn compact<'py>(py: Python<'py>, content: &[u8]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &detach(py, || json::compact::compact(content)))
 }
 
 /// Save one result; return the name of its directory, and false where the sidecar's source does not exist.

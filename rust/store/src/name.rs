@@ -36,19 +36,34 @@ pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
 
 /// Return `true` for a name that a save gives: it ends in a minute, and perhaps a suffix.
 pub(crate) fn is_given(name: &str) -> bool {
+    given_base(name).is_some()
+}
+
+/// Return a name that a save gives without its suffix; `None` for any other name.
+///
+/// A copy of a result keeps the name, which then only labels it.
+///
+/// ```
+/// use llem_store::name::given_base;
+///
+/// assert_eq!(given_base("gpt2_vllm_2026-02-18T14-30_7"), Some("gpt2_vllm_2026-02-18T14-30"));
+/// assert_eq!(given_base("notes_7"), None);
+/// ```
+#[must_use]
+pub fn given_base(name: &str) -> Option<&str> {
     let name = match name.rsplit_once('_') {
         Some((base, suffix)) if !suffix.is_empty() && suffix.bytes().all(|byte| byte.is_ascii_digit()) => {
             base
         }
         _ => name,
     };
-    let Some((model_and_backend, minute)) = name.rsplit_once('_') else { return false };
+    let (model_and_backend, minute) = name.rsplit_once('_')?;
     let is_minute = minute.len() == MINUTE.len()
         && minute.bytes().zip(MINUTE.bytes()).all(|(byte, like)| match like {
             b'0' => byte.is_ascii_digit(),
             like => byte == like,
         });
-    is_minute && model_and_backend.contains('_')
+    (is_minute && model_and_backend.contains('_')).then_some(name)
 }
 
 /// Return the string in NFC, with `-` for every character that some platform forbids in a file name.

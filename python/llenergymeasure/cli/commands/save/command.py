@@ -1,4 +1,4 @@
-"""`llem save`: save results from files into a store."""
+"""`llem save`: save results from files and directories into a store."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from llenergymeasure._format import human_bytes, human_seconds, plural, printable
+from llenergymeasure.cli.commands.save.directories import Already, Directories, StoredRecord
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.options import check_directory, check_path, local
+from llenergymeasure.cli.query.options import FollowLinks, check_directory, check_path, local
 from llenergymeasure.cli.terminal.input import (
     STDIN,
     InputError,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
     from llenergymeasure.results.writer import Writer
 
+Input: TypeAlias = "Record | Already | InputError"
+
 _PATIENCE = 0.15
 """Seconds to wait for running saves after a second Ctrl-C."""
 
@@ -47,10 +50,11 @@ def save(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE",
+            metavar="FILE|DIR",
             callback=local,
             show_default=False,
-            help="Results: JSON, one per file, or JSON Lines, one per line. - is standard input.",
+            help="Results: JSON, one per file, or JSON Lines, one per line; - is standard input. Results of "
+            "a directory, at any depth, are copied with their power traces.",
         ),
     ],
     output_dir: Annotated[
@@ -76,6 +80,7 @@ def save(
             "and timeseries.parquet for result.json.",
         ),
     ] = False,
+    follow_links: FollowLinks = False,
     print_paths: Annotated[
         bool, typer.Option("--print-paths", help="Print the path of each saved result, one per line.")
     ] = False,
@@ -89,7 +94,9 @@ def save(
     """Save results durably, each in a directory of its own.
 
     A result that cannot be read or saved is reported on standard error, and does
-    not stop the others. A result that counts as saved survives a power cut.
+    not stop the others. A result that counts as saved survives a power cut. A
+    result of a directory is skipped if the store has the same record, so that an
+    interrupted copy can be repeated.
 
     Exit status: 0 all saved, 1 some not, 2 wrong usage, 130 interrupted.
     """
@@ -100,8 +107,8 @@ def save(
         with_sidecars=with_sidecars,
         two_outputs=print_paths and as_json,
     )
-    run = _Run(output_dir, print_paths=print_paths)
-    records: Iterable[Record | InputError] = read_records(files, with_sidecars=with_sidecars)
+    run = _Run(output_dir, print_paths=print_paths, follow_links=follow_links)
+    records: Iterable[Input] = run.read(files, with_sidecars=with_sidecars)
     # Paths on a terminal show progress, and would break the bar.
     bar_wanted = not quiet and not (print_paths and OUT.is_terminal)
     with (
@@ -136,14 +143,20 @@ def _check_usage(
         return
     if with_sidecars:
         raise UsageError("--timeseries and --with-sidecars cannot be used together")
+    if directory := next((name for name in files if _is_directory(name)), None):
+        raise UsageError(f"--timeseries expects one result in a file, got the directory {directory}")
     check_path(timeseries, "--timeseries")
     if not Path(timeseries).is_file():
         raise UsageError(f"--timeseries {timeseries} is not a file")
 
 
-def _with_timeseries(records: Iterable[Record | InputError], timeseries: str) -> list[Record | InputError]:
+def _is_directory(name: str) -> bool:
+    return name != STDIN and os.path.isdir(name)  # noqa: PTH112 - Path("") is the working directory
+
+
+def _with_timeseries(records: Iterable[Input], timeseries: str) -> list[Input]:
     """Give the trace to the only record; several records are wrong usage."""
-    taken: list[Record | InputError] = []
+    taken: list[Input] = []
     is_first = True
     for record in records:
         if isinstance(record, Record):
@@ -177,11 +190,13 @@ class _Failure:
 class _Tally:
     """The object that `--json` prints; `saved` counts `paths`, with those that have a failure of their own.
 
-    `traces_not_given` counts records that name a power trace for which no file was given.
+    `skipped` counts results of directories that the store has already. `traces_not_given` counts records of
+    files that name a power trace for which no file was given.
     """
 
     output_dir: str
     saved: int = 0
+    skipped: int = 0
     failed: int = 0
     without_sidecar: int = 0
     traces_not_given: int = 0
@@ -199,9 +214,11 @@ class _Tally:
 class _Run:
     """One run of the command, with the outcome of each record."""
 
-    def __init__(self, output_dir: str, *, print_paths: bool) -> None:
+    def __init__(self, output_dir: str, *, print_paths: bool, follow_links: bool) -> None:
         self._output_dir = output_dir
         self._store = ResultStore(output_dir)
+        self._directories = Directories(self._store, follow_links=follow_links)
+        self._writer: Writer | None = None
         self._print_paths = print_paths
         self._began = time.perf_counter()
         # Records in the order of the input, each with its outcome.
@@ -217,9 +234,20 @@ class _Run:
             return 130
         return 1 if self.tally.failures else 0
 
-    def save_all(self, records: Iterable[Record | InputError], bar: Bar, interrupt: Interrupt) -> None:
+    def read(self, files: list[str], *, with_sidecars: bool) -> Iterator[Input]:
+        """Read the records of each file and directory in turn."""
+        for name in files:
+            if not _is_directory(name):
+                yield from read_records([name], with_sidecars=with_sidecars)
+                continue
+            if self._directories.is_used and self._writer is not None:
+                # The next directory may have the same records.
+                self._writer.flush()
+            yield from self._directories.read(name)
+
+    def save_all(self, records: Iterable[Input], bar: Bar, interrupt: Interrupt) -> None:
         """Save all records, and report failures; an interrupt waits for running saves."""
-        writer = self._store.writer(on_error="ignore")
+        self._writer = writer = self._store.writer(on_error="ignore")
         try:
             try:
                 for record in records:
@@ -236,10 +264,15 @@ class _Run:
             with self._lock:
                 self.tally.under_way = len(self._line)
 
-    def _take(self, record: Record | InputError, writer: Writer, bar: Bar) -> None:
+    def _take(self, record: Input, writer: Writer, bar: Bar) -> None:
         """Submit a record; outcomes are reported in the order of the input."""
         future: Future[Path] = Future()
-        if isinstance(record, Record):
+        if isinstance(record, Already):
+            self.tally.skipped += 1
+            return
+        if isinstance(record, StoredRecord):
+            future = writer._submit(record.found.encoded, record.sidecar)  # noqa: SLF001 - no other caller copies
+        elif isinstance(record, Record):
             try:
                 result = parse(record)
                 self.tally.traces_not_given += result.timeseries is not None and record.sidecar is None
@@ -268,6 +301,8 @@ class _Run:
         error = future.exception()
         if error is None:
             self._saved(future.result())
+            if isinstance(record, StoredRecord):
+                self._directories.note_saved(record)
             return True
         path = error.result_path if isinstance(error, PersistenceError) else None
         saved = None if path is None else self._saved(Path(path))
@@ -325,6 +360,7 @@ class _Run:
         else:
             text = f"no result saved in {where}"
         for count, what in (
+            (tally.skipped, "skipped, which it has already"),
             (tally.failed, "not saved"),
             (tally.without_sidecar, "without its sidecar"),
             (tally.unconfirmed, "whose flush failed"),

@@ -1,0 +1,1 @@
+"""`llem save`: results from files and from other stores."""

@@ -1,0 +1,73 @@
+"""Results of directories, which `llem save` copies with their power traces."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from llenergymeasure.cli.terminal.input import InputError, Position, Record, first_of
+from llenergymeasure.results.copying import Copier, Found, Skipped
+from llenergymeasure.results.store import ResultStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRecord(Record):
+    """A record of another store; it is valid."""
+
+    found: Found
+
+
+@dataclass(frozen=True)
+class Already:
+    """A result that the store has."""
+
+    position: Position
+    reason: str
+
+
+class Directories:
+    """A reader of the results of directories that a store lacks; see `Copier`."""
+
+    def __init__(self, store: ResultStore, *, follow_links: bool) -> None:
+        """Create a reader for a store to copy to."""
+        self._copier = Copier(store)
+        self._follow_links = follow_links
+        self.is_used = False
+
+    def read(self, directory: str) -> Iterator[StoredRecord | Already | InputError]:
+        """Read the results below a directory, at any depth."""
+        self.is_used = True
+        source = ResultStore(directory, follow_links=self._follow_links)
+        is_empty = True
+        for found in self._copier.find(source, None):
+            is_empty = False
+            shown = os.path.join(directory, os.path.relpath(found.path, source.root))  # noqa: PTH118 - keeps "./"
+            position = Position(shown)
+            if isinstance(found, Found):
+                sidecar = None if found.sidecar is None else Path(found.sidecar)
+                yield StoredRecord(position, found.encoded.record, sidecar, found=found)
+            elif isinstance(found, Skipped):
+                yield Already(position, found.reason)
+            else:
+                yield InputError(position, _reason(found.error))
+        if is_empty:
+            yield InputError(Position(directory), "expected results, got a directory without any")
+        if missing := str(self._copier.missing):
+            yield InputError(Position(directory), missing, is_loss=False)
+
+    def note_saved(self, record: StoredRecord) -> None:
+        """Note that the store has a record now."""
+        self._copier.note_saved(record.found)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return first_of(error.errors(include_url=False, include_input=False))
+    return str(error)

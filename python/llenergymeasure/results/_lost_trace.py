@@ -1,0 +1,21 @@
+"""Warning of a loaded result that is saved without the power trace that it names."""
+
+from __future__ import annotations
+
+import os
+
+from llenergymeasure.domain._origin import record_of
+from llenergymeasure.domain.experiment import ExperimentResult
+
+ADVICE = "give timeseries_source, or take whole results with ResultStore.copy_from or llem save DIR"
+
+
+def lost_trace(result: object, source: object) -> str | None:
+    """Return the path of the sidecar that a loaded result names, if it is saved without one; else None.
+
+    A result that a program constructs has no sidecar elsewhere, whatever it names.
+    """
+    if source is not None or not isinstance(result, ExperimentResult) or result.timeseries is None:
+        return None
+    record = record_of(result)
+    return None if record is None else os.path.join(os.path.dirname(record), result.timeseries)  # noqa: PTH118, PTH120

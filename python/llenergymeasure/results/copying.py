@@ -1,0 +1,254 @@
+"""Copies of whole results, with their power traces, from other stores: `ResultStore.copy_from`."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pydantic import ValidationError
+
+from llenergymeasure import _store
+from llenergymeasure.errors import BulkSaveError, LLEMError, SaveInterrupted
+from llenergymeasure.results._encode import Encoded, directory_name, naming_sidecar
+from llenergymeasure.results._limit import max_bytes
+from llenergymeasure.results._load import Faults, parse_record
+from llenergymeasure.results._warnings import warn
+from llenergymeasure.results.save_many import save_pairs
+
+if TYPE_CHECKING:
+    from llenergymeasure.results.store import ResultStore
+    from llenergymeasure.results.types import Condition, Progress
+
+__all__ = ["Copier", "Copying", "Found", "Skipped", "Unreadable", "copy_results"]
+
+INSIDE: Final = "it is in this store"
+SAME: Final = "this store has the same record"
+SAME_WITHOUT_TRACE: Final = "this store has the same record, without its power trace"
+
+_DIGEST_BYTES: Final = 16
+
+
+@dataclass(repr=False)
+class Copying:
+    """The outcome of a copy, by the path of each source's `result.json`.
+
+    Attributes:
+        root: The root of the store that the results were copied to.
+        copied: The path of each new `result.json`.
+        skipped: The reason why a result was not copied: the store has it already.
+        failed: The error of each result that is not a valid result, or was not saved. A `SidecarError` has
+            the path of a record that was copied without its power trace: `result_path`.
+    """
+
+    root: Path
+    copied: dict[Path, Path] = field(default_factory=dict)
+    skipped: dict[Path, str] = field(default_factory=dict)
+    failed: dict[Path, Exception] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """True if no result failed."""
+        return not self.failed
+
+    def __repr__(self) -> str:
+        """Return the counts and the root."""
+        return f"<Copying to {str(self.root)!r}: {self}>"
+
+    def __str__(self) -> str:
+        """Return the counts as in `12 copied, 3 skipped, 1 failed`."""
+        counts = ((len(self.skipped), "skipped"), (len(self.failed), "failed"))
+        parts = [f"{len(self.copied):,} copied", *(f"{count:,} {what}" for count, what in counts if count)]
+        return ", ".join(parts)
+
+
+class Found(NamedTuple):
+    """A result to copy: its record on disk, its content, and its power trace, or None."""
+
+    path: Path
+    encoded: Encoded
+    sidecar: str | None
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of the record that a copy writes."""
+        return _digest(self.encoded.with_sidecar or self.encoded.record)
+
+
+class Skipped(NamedTuple):
+    """A result that the store has already."""
+
+    path: Path
+    reason: str
+
+
+class Unreadable(NamedTuple):
+    """A file that is not a valid result."""
+
+    path: Path
+    error: Exception
+
+
+class Copier:
+    """A finder of the results that a store lacks.
+
+    A result in the store's own tree is not copied, so that a store in a store never grows without end. A
+    result whose record the store has is not copied again, so that an interrupted copy can be repeated. A
+    record that occurs twice in one source is two results.
+
+    Args:
+        target: The store to copy to. Its records are read before the first copy; memory holds 16 bytes of
+            each, and the paths of a batch of the source.
+    """
+
+    def __init__(self, target: ResultStore) -> None:
+        """Create a finder for a store, which need not exist."""
+        self._target = target
+        self._target_place = os.path.realpath(target.root)
+        # The number of records with each digest, and of those without a power trace.
+        self._there: Counter[bytes] | None = None
+        self._bare: Counter[bytes] = Counter()
+        self._noted: Counter[bytes] = Counter()
+        self.missing = Faults("sidecars are missing")
+
+    def find(
+        self, source: ResultStore, where: Iterable[Condition] | None
+    ) -> Iterator[Found | Skipped | Unreadable]:
+        """Find the results of another store that meet the conditions, in the order of their paths."""
+        scan = source.scan(["path"], where=where, on_error="collect")
+        there = self._read_target()
+        there.update(self._noted)
+        self._noted.clear()
+        used: Counter[bytes] = Counter()
+        self.missing = Faults("sidecars are missing")
+        reported = 0
+        for batch in scan:
+            yield from (Unreadable(*error) for error in list(scan.errors.items())[reported:])
+            reported = len(scan.errors)
+            for place in batch.to_pydict()["path"]:
+                found = self._look_at(source, place)
+                if isinstance(found, Found) and there[found.digest] > used[found.digest]:
+                    used[found.digest] += 1
+                    is_bare = found.sidecar is not None and self._bare[found.digest] > 0
+                    found = Skipped(found.path, SAME_WITHOUT_TRACE if is_bare else SAME)
+                yield found
+        yield from (Unreadable(*error) for error in list(scan.errors.items())[reported:])
+
+    def note_saved(self, found: Found) -> None:
+        """Note that the store has a result now, for the sources after the current one."""
+        self._noted[found.digest] += 1
+
+    def _look_at(self, source: ResultStore, place: str) -> Found | Skipped | Unreadable:
+        directory = os.path.normpath(os.path.join(source.root, place))  # noqa: PTH118
+        path = Path(directory, _store.RECORD)
+        if self._holds(directory):
+            return Skipped(path, INSIDE)
+        try:
+            return self._read(directory, path, source.max_record_bytes)
+        except (LLEMError, ValidationError) as error:
+            return Unreadable(path, error)
+
+    def _holds(self, directory: str) -> bool:
+        place, root = os.path.realpath(directory), self._target_place
+        return place == root or place.startswith(os.path.join(root, ""))  # noqa: PTH118
+
+    def _read(self, directory: str, path: Path, limit: int) -> Found:
+        _, content, has_sidecar = _store.read(str(path), limit)
+        result = parse_record(str(path), content)
+        name, problem = result.timeseries, None
+        if name is None:
+            name = _store.SIDECAR if has_sidecar else None
+        else:
+            problem = _store.missing_sidecar(str(path), name)
+        if problem is not None:
+            self.missing.add(f"{path} {problem}")
+        record = _store.compact(content)
+        sidecar = with_sidecar = None
+        if name is not None and problem is None:
+            sidecar = os.path.join(directory, name)  # noqa: PTH118
+            with_sidecar = record if result.timeseries == _store.SIDECAR else naming_sidecar(result)
+        base = _store.given_base(os.path.basename(directory))  # noqa: PTH119
+        return Found(path, Encoded(base or directory_name(result), record, with_sidecar), sidecar)
+
+    def _read_target(self) -> Counter[bytes]:
+        if self._there is None:
+            self._there = Counter()
+            if os.path.isdir(self._target_place):  # noqa: PTH112
+                documents = _store.Documents(
+                    self._target_place,
+                    max_bytes=max_bytes(self._target.max_record_bytes),
+                    follow_links=self._target.follow_links,
+                )
+                while (read := documents.next()) is not None:
+                    for _, content, has_sidecar, _ in read:
+                        if content is not None:
+                            digest = _digest(_store.compact(content))
+                            self._there[digest] += 1
+                            self._bare[digest] += not has_sidecar
+        return self._there
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=_DIGEST_BYTES).digest()
+
+
+def copy_results(  # noqa: PLR0913 - the parameters of the method
+    target: ResultStore,
+    source: ResultStore,
+    where: Iterable[Condition] | None,
+    *,
+    durable: bool,
+    progress: Progress | None,
+    flush_method: str | None,
+) -> Copying:
+    """Copy results from another store; see `ResultStore.copy_from`."""
+    copying = Copying(target.root)
+    copier = Copier(target)
+    paths: list[Path] = []
+
+    def pairs() -> Iterator[tuple[Encoded, str | None]]:
+        for found in copier.find(source, where):
+            if isinstance(found, Skipped):
+                copying.skipped[found.path] = found.reason
+            elif isinstance(found, Unreadable):
+                copying.failed[found.path] = found.error
+            else:
+                paths.append(found.path)
+                yield found.encoded, found.sidecar
+
+    try:
+        saved = dict(
+            enumerate(
+                save_pairs(
+                    str(target.root),
+                    pairs(),
+                    None,
+                    durable=durable,
+                    progress=progress,
+                    flush_method=flush_method,
+                )
+            )
+        )
+    except BulkSaveError as error:
+        saved = error.saved
+        copying.failed.update({paths[index]: failure for index, failure in error.failed.items()})
+    except SaveInterrupted as interrupt:
+        named = [
+            {paths[index]: outcome for index, outcome in outcomes.items()}
+            for outcomes in (interrupt.saved, interrupt.unconfirmed)
+        ]
+        failed = {paths[index]: failure for index, failure in interrupt.failed.items()}
+        raise SaveInterrupted(named[0], copying.failed | failed, named[1]) from interrupt
+    copying.copied.update({paths[index]: path for index, path in saved.items()})
+    copier.missing.warn()
+    if copying.failed:
+        path, first = next(iter(copying.failed.items()))
+        total = len(copying.copied) + len(copying.failed)
+        warn(
+            f"{len(copying.failed)} of {total} results were not copied completely; the first: {path}: {first}"
+        )
+    return copying
