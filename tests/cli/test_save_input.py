@@ -160,7 +160,7 @@ def test_save_missing_file_or_directory_saves_the_others(
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "missing.json: cannot be read: No such file or directory",
-        "dir: cannot be read: Is a directory",
+        "dir: expected results, got a directory without any",
     ]
     assert load_by_id(tmp_path / "out").keys() == {"good"}
 

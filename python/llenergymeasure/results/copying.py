@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pydantic import ValidationError
 
 from llenergymeasure import _store
+from llenergymeasure._warnings import warn
 from llenergymeasure.errors import BulkSaveError, LLEMError, SaveInterrupted
 from llenergymeasure.results._encode import Encoded, directory_name, naming_sidecar
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._load import Faults, parse_record
-from llenergymeasure.results._warnings import warn
 from llenergymeasure.results.save_many import save_pairs
 
 if TYPE_CHECKING:
