@@ -25,7 +25,8 @@ class Cleaning:
         dry_run: True if nothing was changed.
         removed: Leftovers that are removed.
         restored: Results of an interrupted cleaner that are put back.
-        young: Directories that are too young: a save may be using them.
+        young: Directories that are too young, or the trash of a cleaner that is active: a save may be
+            using them.
         kept: Directories that stay unchanged, with the reason: they hold files that no save creates, or
             they cannot be removed.
     """

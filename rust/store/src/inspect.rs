@@ -2,7 +2,10 @@
 
 pub mod clean;
 mod contents;
+mod place;
 mod record;
+#[cfg(test)]
+mod states;
 mod trash;
 mod verify;
 

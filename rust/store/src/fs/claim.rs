@@ -7,18 +7,17 @@
 //! Another program may have taken any name. Where the search meets taken names up to [`LAST`], each name is tried in
 //! turn, from the first.
 
+mod hint;
+
 use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
 use std::ffi::{OsStr, OsString};
-use std::hash::{Hash, Hasher};
 use std::io::{self, ErrorKind};
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::Dir;
 use crate::interrupt::{Interrupt, Pace};
+use hint::Hint;
 
 /// The last suffix that a save gives. Ten digits fit the longest name, and a [`Hint`].
 const LAST: u64 = u32::MAX as u64;
@@ -215,49 +214,6 @@ fn first_free_after(
         *half = middle;
     }
     Ok(Some(free))
-}
-
-/// The last suffix that this process claimed under a name, in one atomic word.
-///
-/// It has no lock that a fork could leave held, and does not grow: names that share a cell evict each other. A lost
-/// or wrong word costs probes, never a result.
-struct Hint {
-    cell: &'static AtomicU64,
-    tag: u64,
-}
-
-const SUFFIX_BITS: u32 = 32;
-const CELLS: usize = 1024;
-static HINTS: [AtomicU64; CELLS] = [const { AtomicU64::new(0) }; CELLS];
-
-impl Hint {
-    fn of(root: &Path, base: &OsStr) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (root, base).hash(&mut hasher);
-        let hash = hasher.finish();
-        #[allow(clippy::cast_possible_truncation, reason = "the remainder is below CELLS")]
-        let cell = &HINTS[(hash % CELLS as u64) as usize];
-        // Never zero, so that an empty cell matches no name.
-        Self { cell, tag: (hash >> SUFFIX_BITS) | 1 }
-    }
-
-    /// Return the suffix to begin with: after the last one, unless its directory was deleted, which frees its name.
-    fn start(&self, root: &Dir, base: &OsStr) -> u64 {
-        match self.last() {
-            Some(last) if root.is_taken(&suffixed(base, last)).unwrap_or(false) => last + 1,
-            _ => 0,
-        }
-    }
-
-    fn last(&self) -> Option<u64> {
-        let word = self.cell.load(Ordering::Relaxed);
-        (word >> SUFFIX_BITS == self.tag).then_some(word & LAST)
-    }
-
-    fn set(&self, suffix: u64) {
-        let suffix = suffix.min(LAST);
-        self.cell.store((self.tag << SUFFIX_BITS) | suffix, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]

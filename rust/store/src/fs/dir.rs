@@ -25,7 +25,7 @@ pub use linux::FileSystem;
 pub use no_file_system::FileSystem;
 
 /// The kind of a directory's entry; a symlink is [`EntryKind::Other`], wherever it leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EntryKind {
     /// A regular file.
     File,

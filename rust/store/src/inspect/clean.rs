@@ -4,15 +4,15 @@
 //! time, by the file system's clock. The steps are relative to open directories, so that no symlink is followed:
 //!
 //! 1. Look: no record, nothing that no save makes, old enough.
-//! 2. Create `.trash-<random>` next to it and rename the directory into it: of two cleans, one can.
+//! 2. Create `.trash-<random>` next to it, lock it, and rename the directory into it: of two cleans, one can.
 //! 3. Look again. Remove the temporary files: a save that was about to rename one fails, and reports that nothing was
-//!    saved. Rename a power trace out of the directory, next to it.
+//!    saved. Rename a power trace out of the directory, to `.trace-<inode>/<name>` in the trash.
 //! 4. Remove the directory: the system refuses where a record has appeared, and where it does not, none can any more.
 //!    Only then the power trace goes, and the trash.
 //!
 //! Where a record, or anything else, has appeared by the second look or the removal, everything is put back.
 //! `result.json` is never removed, and no power trace that a record may name. A cleaner that is stopped between 2
-//! and 4 leaves a `.trash-` with all it took; the next one finishes, or puts a result back.
+//! and 4 leaves a `.trash-` with all it took, and its lock is free; the next one finishes, or puts a result back.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -24,7 +24,8 @@ use std::time::Duration;
 use crate::SIDECAR;
 use crate::error::{At, Result, Step};
 use crate::fs::dir::{Dir, EntryKind, Nanos};
-use crate::inspect::trash::{clock, discard, dispose, has_record, remove, restore, unused_name};
+use crate::inspect::place::Place;
+use crate::inspect::trash::{clock, finish, has_record, remove};
 use crate::inspect::{Contents, Inspection, Status, TRASH, reason_of};
 use crate::interrupt::Interrupt;
 
@@ -35,7 +36,7 @@ pub enum Outcome {
     Removed,
     /// A result that was in the trash is where it was.
     Restored,
-    /// It is not old enough: a save may be active.
+    /// It is not old enough, or its cleaner is active.
     Young,
     /// It is left as it was, for this reason.
     Kept(String),
@@ -108,73 +109,8 @@ impl Cleaner {
     fn clean(&mut self, directory: &Path) -> io::Result<Option<Outcome>> {
         let (Some(above), Some(name)) = (directory.parent(), directory.file_name()) else { return Ok(None) };
         let parent = self.root.open_dir_below(above)?;
-        let dir = parent.open_dir(name)?;
-        if name.as_encoded_bytes().starts_with(TRASH.as_bytes()) {
-            return self.empty_trash(above, &parent, name, &dir);
-        }
-        let contents = Contents::of(&dir)?;
-        if contents.leftover(name).is_none() {
-            return Ok(None);
-        }
-        if let Some(unknown) = contents.unknown() {
-            return Ok(Some(Outcome::Kept(format!("{} is not a file of the store", unknown.display()))));
-        }
-        let newest = contents.newest(&dir)?;
-        if !self.is_old(above, &parent, newest)? {
-            return Ok(Some(Outcome::Young));
-        }
-        if self.dry_run {
-            return Ok(Some(Outcome::Removed));
-        }
-        remove(&parent, name, &dir)
-    }
-
-    /// Finish an interrupted clean.
-    fn empty_trash(
-        &mut self,
-        above: &Path,
-        parent: &Dir,
-        name: &OsStr,
-        trash: &Dir,
-    ) -> io::Result<Option<Outcome>> {
-        let entries = trash.entries()?;
-        let is_known = |(name, kind): &&(OsString, EntryKind)| match kind {
-            EntryKind::Directory => true,
-            EntryKind::File => name == SIDECAR,
-            EntryKind::Other => false,
-        };
-        if let Some((unknown, _)) = entries.iter().find(|entry| !is_known(entry)) {
-            return Ok(Some(Outcome::Kept(format!("{} is not a file of the store", unknown.display()))));
-        }
-        let mut newest = trash.modified()?;
-        for (name, kind) in &entries {
-            if *kind == EntryKind::Directory {
-                let child = trash.open_dir(name)?;
-                newest = newest.max(Contents::of(&child)?.newest(&child)?);
-            }
-        }
-        if !self.is_old(above, parent, newest)? {
-            return Ok(Some(Outcome::Young));
-        }
-        let children: Vec<&OsString> =
-            entries.iter().filter(|(_, kind)| *kind == EntryKind::Directory).map(|(name, _)| name).collect();
-        if self.dry_run {
-            let holds = |name: &&OsString| trash.open_dir(name).is_ok_and(|dir| has_record(&dir));
-            return Ok(Some(if children.iter().any(holds) { Outcome::Restored } else { Outcome::Removed }));
-        }
-        let ours = unused_name();
-        parent.move_to(name, parent, &ours)?;
-        let trash = &parent.open_dir(&ours)?;
-        let mut outcome = Outcome::Removed;
-        for name in children {
-            let child = trash.open_dir(name)?;
-            if !dispose(trash, name, &child)? {
-                restore(parent, trash, name)?;
-                outcome = Outcome::Restored;
-            }
-        }
-        discard(parent, &ours, trash, outcome == Outcome::Removed)?;
-        Ok(Some(outcome))
+        let dry_run = self.dry_run;
+        clean_one(&parent, name, dry_run, &mut |newest| self.is_old(above, &parent, newest))
     }
 
     /// Return `true` where nothing was written for long enough.
@@ -185,6 +121,85 @@ impl Cleaner {
         };
         Ok(now.saturating_sub(newest) >= self.older_than)
     }
+}
+
+/// Remove a leftover, or the trash of a stopped cleaner; return `None` where it is neither by now.
+pub(super) fn clean_one<P: Place>(
+    parent: &P,
+    name: &OsStr,
+    dry_run: bool,
+    is_old: &mut dyn FnMut(Nanos) -> io::Result<bool>,
+) -> io::Result<Option<Outcome>> {
+    let dir = parent.open_dir(name)?;
+    if name.as_encoded_bytes().starts_with(TRASH.as_bytes()) {
+        return empty_trash(parent, name, dir, dry_run, is_old).map(Some);
+    }
+    let contents = Contents::of(&dir)?;
+    if contents.leftover(name).is_none() {
+        return Ok(None);
+    }
+    if let Some(unknown) = contents.unknown() {
+        return Ok(Some(kept_with(unknown)));
+    }
+    if !is_old(contents.newest(&dir)?)? {
+        return Ok(Some(Outcome::Young));
+    }
+    if dry_run {
+        return Ok(Some(Outcome::Removed));
+    }
+    remove(parent, name, &dir)
+}
+
+/// Finish an interrupted clean.
+fn empty_trash<P: Place>(
+    parent: &P,
+    name: &OsStr,
+    trash: P,
+    dry_run: bool,
+    is_old: &mut dyn FnMut(Nanos) -> io::Result<bool>,
+) -> io::Result<Outcome> {
+    let locked = trash.try_lock();
+    if matches!(locked, Ok(false)) {
+        // Its cleaner is active.
+        return Ok(Outcome::Young);
+    }
+    if !parent.holds(name, &trash) {
+        return Err(ErrorKind::NotFound.into());
+    }
+    let entries = trash.entries()?;
+    let is_known = |(name, kind): &&(OsString, EntryKind)| match kind {
+        EntryKind::Directory => true,
+        EntryKind::File => name == SIDECAR,
+        EntryKind::Other => false,
+    };
+    if let Some((unknown, _)) = entries.iter().find(|entry| !is_known(entry)) {
+        return Ok(kept_with(unknown));
+    }
+    let (mut newest, mut holds_record) = (trash.modified()?, false);
+    for (name, kind) in &entries {
+        if *kind == EntryKind::Directory {
+            let child = trash.open_dir(name)?;
+            newest = newest.max(Contents::of(&child)?.newest(&child)?);
+            holds_record |= has_record(&child);
+        }
+    }
+    if !is_old(newest)? {
+        return Ok(Outcome::Young);
+    }
+    if dry_run {
+        return Ok(if holds_record { Outcome::Restored } else { Outcome::Removed });
+    }
+    if locked.is_ok() {
+        return finish(parent, name, &trash);
+    }
+    // Without locks, the rename decides which of two cleaners takes it over.
+    let ours = parent.unused_name();
+    parent.move_to(name, parent, &ours)?;
+    finish(parent, &ours, &parent.open_dir(&ours)?)
+}
+
+fn kept_with(unknown: &OsStr) -> Outcome {
+    Outcome::Kept(format!("{} is not a file of the store", unknown.display()))
 }
 
 #[cfg(test)]
@@ -256,6 +271,21 @@ mod tests {
         assert_eq!(names(root), [".trash-4", "y", "y_1"]);
         assert_eq!(names(&root.join("y_1")), ["result.json", "timeseries.parquet"]);
         assert_eq!(fs::read(root.join("y/result.json")).unwrap(), b"another");
+    }
+
+    #[test]
+    fn clean_trash_of_a_living_cleaner_leaves_it() {
+        let temp = tempfile::tempdir().unwrap();
+        put(temp.path(), ".trash-1/x/.result.json.tmp", b"");
+        let trash = Dir::open(&temp.path().join(".trash-1")).unwrap();
+        if !trash.try_lock().is_ok_and(|locked| locked) {
+            return;
+        }
+        for dry in [true, false] {
+            assert_eq!(cleaned(temp.path(), 0, dry), [(".trash-1".into(), Outcome::Young)]);
+        }
+        drop(trash);
+        assert_eq!(cleaned(temp.path(), 0, false), [(".trash-1".into(), Outcome::Removed)]);
     }
 
     #[cfg(unix)]

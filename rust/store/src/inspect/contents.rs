@@ -4,7 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 
 use super::TRASH;
-use crate::fs::dir::{Dir, EntryKind, Nanos};
+use super::place::Place;
+use crate::fs::dir::{EntryKind, Nanos};
 use crate::{RECORD, SIDECAR, name, save, sidecar};
 
 /// The entries of a directory, by what they mean to a store.
@@ -25,7 +26,7 @@ pub(crate) struct Contents {
 
 impl Contents {
     /// List a directory.
-    pub fn of(dir: &Dir) -> io::Result<Self> {
+    pub fn of(dir: &impl Place) -> io::Result<Self> {
         let mut contents = Self::default();
         for (name, kind) in dir.entries()? {
             match (name.to_str(), kind) {
@@ -75,7 +76,7 @@ impl Contents {
     }
 
     /// Return the last time that the directory or a file in it was written.
-    pub fn newest(&self, dir: &Dir) -> io::Result<Nanos> {
+    pub fn newest(&self, dir: &impl Place) -> io::Result<Nanos> {
         let mut newest = dir.modified()?;
         let sidecar = self.sidecar.then_some(OsStr::new(SIDECAR));
         for name in self.temps.iter().map(OsString::as_os_str).chain(sidecar) {

@@ -176,6 +176,16 @@ impl Dir {
         true
     }
 
+    /// Fail: paths do not identify a directory.
+    pub fn inode_number(&self) -> io::Result<u64> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    /// Fail: a path has no lock.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
     /// Move a file or a directory into another directory, to a name that nothing has: a look and a rename.
     pub fn move_to(&self, from: &OsStr, target: &Self, to: &OsStr) -> io::Result<()> {
         let source = self.path.join(from);

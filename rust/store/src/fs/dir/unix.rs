@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::{EntryKind, Identity, Leads, Link, Nanos, Subdirectories, leads_to_nothing};
@@ -225,6 +225,23 @@ impl Dir {
         match (rustix::fs::fstat(&self.fd), rustix::fs::fstat(&other.fd)) {
             (Ok(one), Ok(other)) => identity(&one) == identity(&other),
             _ => false,
+        }
+    }
+
+    /// Return the number that identifies this directory on its file system, under any name.
+    pub fn inode_number(&self) -> io::Result<u64> {
+        Ok(identity(&rustix::fs::fstat(&self.fd)?).1)
+    }
+
+    /// Lock the directory until this is dropped; return `false` where another process or thread has it locked.
+    ///
+    /// # Errors
+    ///
+    /// The file system has no locks for directories (NFS).
+    pub fn try_lock(&self) -> io::Result<bool> {
+        match retry_on_intr(|| rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive)) {
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            locked => Ok(locked.map(|()| true)?),
         }
     }
 
