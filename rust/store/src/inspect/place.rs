@@ -98,6 +98,7 @@ impl Place for Dir {
         }
         let mut bytes = Vec::new();
         let read = self.open_file(Path::new(RECORD)).and_then(|record| {
+            let record = record.ok_or(io::ErrorKind::NotFound)?;
             let metadata = record.metadata()?;
             Limit::USUAL.read(&record, &metadata, &mut bytes)
         });
