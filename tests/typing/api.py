@@ -115,7 +115,11 @@ def scan(root: Path) -> list[str]:
 
 
 def look_over(root: Path) -> list[Path]:
-    store = ResultStore(root)
+    store = ResultStore(root, follow_links=True)
+    copying = store.copy_from(ResultStore("other"), where=[("backend", "==", "vllm")], durable=False)
+    copied: dict[Path, Path] = copying.copied
+    assert store.follow_links
+    assert len(copied) + len(copying.skipped) + len(copying.failed) >= 0
     found = store.verify(deep=True, progress=lambda done, _: done)
     cleaning = store.clean(older_than="12h", dry_run=False)
     reason: str = store.durability.reason if store.durability == "none" else ""

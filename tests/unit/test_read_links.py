@@ -22,6 +22,8 @@ LEFT = "gpt2_pytorch_2026-02-18T14-30"
 LINKED = {"record-outside", "record-inside"}
 BROKEN = {"record-dangling", "record-loop"}
 SPECIAL = {"record-pipe", "record-socket", "record-device", "record-directory"}
+LINKED_SPECIAL = {f"to-{name}" for name in SPECIAL}
+INVALID = BROKEN | SPECIAL | LINKED_SPECIAL
 SIDECARS = {"sidecar-outside", "sidecar-pipe", "sidecar-socket", "sidecar-device"}
 TO_DIRECTORIES = {"result-outside", "study-outside", "loop", f"{LEFT}_1"}
 OUTSIDE = {"result-outside", "study-outside", "loop", "dangling", "file-outside"}
@@ -98,6 +100,10 @@ class Tree:
                     except PermissionError:
                         file.mkdir()
 
+        for name in SPECIAL:
+            (self.root / f"to-{name}").mkdir()
+            (self.root / f"to-{name}" / "result.json").symlink_to(self.root / name / "result.json")
+
     def state(self) -> dict[str, Any]:
         """Return the files outside the tree with their modification times."""
         found = {}
@@ -157,7 +163,7 @@ def test_llem_on_tree_with_links_prints_one_line_with_their_number(answers: Answ
 def test_scan_tree_with_links_reads_linked_records(answers: Answers, reader: str) -> None:
     output = answers[reader]["returned"]
     assert set(output["path"]) == {"good", *SIDECARS, *LINKED}
-    assert {path.removesuffix("/result.json") for path in output["errors"]} == BROKEN | SPECIAL
+    assert {path.removesuffix("/result.json") for path in output["errors"]} == INVALID
     assert "a symbolic link that leads to nothing" in output["errors"]["record-dangling/result.json"]
     assert "Too many levels" in output["errors"]["record-loop/result.json"]
     assert answers["scan"]["raised"] == "PersistenceError"
@@ -175,15 +181,15 @@ def test_load_all_with_links_loads_linked_records(answers: Answers) -> None:
     expected = ["experiment-1"] * (2 + len(SIDECARS)) + ["outside"]
     assert sorted(answers["load_all_skip"]["returned"]) == expected
     assert answers["completed"]["returned"] == ["0123456789abcdef", "outside"]
-    assert f"{len(BROKEN | SPECIAL)} files were skipped" in answers["completed"]["warned"][0]
+    assert f"{len(INVALID)} files were skipped" in answers["completed"]["warned"][0]
 
 
 @pytest.mark.parametrize("reader", ["verify", "verify_deep"])
 def test_verify_with_links_names_them(answers: Answers, reader: str) -> None:
     found = answers[reader]["returned"]
     deep = SIDECARS - {"sidecar-outside"} if reader == "verify_deep" else set()
-    assert found["damaged"].keys() >= BROKEN | SPECIAL
-    assert found["damaged"].keys() - BROKEN - SPECIAL <= deep
+    assert found["damaged"].keys() >= INVALID
+    assert found["damaged"].keys() - INVALID <= deep
     assert found["links"].keys() == TO_DIRECTORIES | {"dangling"}
     others = {name for kind, names in found.items() if kind not in ("complete", "links") for name in names}
     assert OUTSIDE.isdisjoint(others)
@@ -203,7 +209,7 @@ def test_load_named_link_follows_it_without_blocking(answers: Answers, reader: s
     # A load follows a link to a record that the caller names.
     assert read - {"file-outside"} == {"good", "result-outside", *LINKED, *SIDECARS}
     assert output["result-outside"]["returned"] == "outside"
-    for name in SPECIAL:
+    for name in SPECIAL | LINKED_SPECIAL:
         assert output[name]["raised"] in ("PersistenceError", "IsADirectoryError"), output[name]
 
 
