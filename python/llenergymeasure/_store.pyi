@@ -17,6 +17,7 @@ _Fault: TypeAlias = Literal["corrupt", "other_schema_line", "invalid"]
 RECORD: Final = "result.json"
 SIDECAR: Final = "timeseries.parquet"
 MAX_RECORD_BYTES: Final[int]
+MAX_TRACE_BYTES: Final[int]
 VERSION: Final[str]
 OPTIMISED: Final[bool]
 
@@ -60,7 +61,7 @@ def missing_sidecar(record: str, name: str) -> str | None:
 def sidecar_path(path: str, max_bytes: int) -> str:
     """Return the path of a result's sidecar, by the name in its record."""
 
-def read_timeseries(path: str) -> Timeseries:
+def read_timeseries(path: str, max_bytes: int) -> Timeseries:
     """Read the power trace of a Parquet file."""
 
 def write_timeseries(
@@ -212,6 +213,7 @@ class Traces:
         *,
         strict: bool,
         max_bytes: int,
+        max_trace_bytes: int,
         follow_links: bool = False,
     ) -> Traces: ...
     @property
@@ -264,7 +266,14 @@ class Inspection:
     """A check of a tree in progress."""
 
     def __new__(
-        cls, root: str, version: str, *, deep: bool, max_bytes: int, follow_links: bool = False
+        cls,
+        root: str,
+        version: str,
+        *,
+        deep: bool,
+        max_bytes: int,
+        max_trace_bytes: int,
+        follow_links: bool = False,
     ) -> Inspection: ...
     @property
     def links(self) -> _Links:

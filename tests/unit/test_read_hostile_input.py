@@ -210,7 +210,7 @@ def test_scan_timeseries_with_exaggerated_row_count_reports_it(make_result: Make
     assert scan.to_pydict() == {"power_w": []}
     ((where, error),) = scan.errors.items()
     assert where == path.with_name("timeseries.parquet")
-    assert "the limit is 33554432" in str(error)
+    assert "the limit is 536870912, half of the 1073741824 bytes for all traces" in str(error)
 
 
 NUMBERS = ["0", "-0", "1.0", "1e2", "1E400", "01", "1.", "-", "9007199254740993", "1e999", "NaN"]

@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
     [
         ({"timestamp_s": [0.0]}, "no column power_w"),
         ({"power_w": [0.0]}, "no column timestamp_s"),
-        ({"timestamp_s": [0.0], "power_w": [[1.0]]}, "no column power_w"),
+        ({"timestamp_s": [0.0], "power_w": [[1.0]]}, "power_w expects numbers, got List"),
         ({"timestamp_s": [0.0], "power_w": ["251"]}, "power_w expects numbers, got "),
         ({"timestamp_s": [datetime(2026, 1, 1)], "power_w": [1.0]}, "timestamp_s expects numbers, got "),  # noqa: DTZ001
         ({"timestamp_s": [0.0, None], "power_w": [1.0, 1.0]}, "timestamp_s has nulls"),

@@ -76,14 +76,15 @@ def test_scan_timeseries_other_columns_widens_their_types(make_result: Make, sto
     assert store.scan_timeseries(["fan"], where=[("fan", ">=", 1)]).to_pydict() == {"fan": [1.0, 2.0]}
     with pytest.raises(ValueError, match="no trace has a column speed"):
         store.scan_timeseries(["speed"]).to_pydict()
-    store.save(make_result(), pa.table({"power_w": [1.0], "fan": ["fast"]}), durable=False)
+    store.save(make_result(), pa.table({"timestamp_s": [0.0], "power_w": [1.0], "fan": ["fast"]}), durable=False)
     with pytest.raises(ValueError, match="the column fan is"):
         store.scan_timeseries(["fan"]).to_pydict()
 
 
 def test_scan_timeseries_small_integers_returns_integers(make_result: Make, store: ResultStore) -> None:
     pa = pytest.importorskip("pyarrow")
-    trace = pa.table({"power_w": [1.0, 2.0], "clock": pa.array([1, 2], pa.uint32())})
+    columns = {"timestamp_s": [0.0, 1.0], "power_w": [1.0, 2.0]}
+    trace = pa.table(columns | {"clock": pa.array([1, 2], pa.uint32())})
     store.save(make_result(), trace, durable=False)
     assert store.scan_timeseries(["power_w"], where=[("clock", "==", 2)]).to_pydict() == {"power_w": [2.0]}
     assert store.scan_timeseries(["clock"]).to_pydict() == {"clock": [1, 2]}
@@ -94,7 +95,7 @@ def test_scan_timeseries_again_takes_the_type_of_a_new_column(make_result: Make,
     store.save(make_result(), durable=False)
     scan = store.scan_timeseries(["label"])
     assert scan.to_pydict() == {"label": []}
-    store.save(make_result(), pa.table({"power_w": [1.0], "label": ["a"]}), durable=False)
+    store.save(make_result(), pa.table({"timestamp_s": [0.0], "power_w": [1.0], "label": ["a"]}), durable=False)
     assert scan.to_pydict() == {"label": ["a"]}
     other = store.scan_timeseries(["label"], where=[("backend", "==", "none")])
     assert other.to_pydict() == {"label": []}
@@ -105,7 +106,9 @@ def test_scan_timeseries_with_faulty_value_drops_the_whole_trace(
 ) -> None:
     pa = pytest.importorskip("pyarrow")
     gpus = pa.array([0] * 60_000 + [2**40], pa.int64())
-    store.save(make_result(), pa.table({"power_w": [1.0] * 60_001, "gpu_index": gpus}), durable=False)
+    ones = [1.0] * 60_001
+    trace = pa.table({"timestamp_s": ones, "power_w": ones, "gpu_index": gpus})
+    store.save(make_result(), trace, durable=False)
     scan = store.scan_timeseries(["gpu_index"], on_error="collect")
     assert scan.to_pydict() == {"gpu_index": []}
     assert len(scan.errors) == 1

@@ -137,18 +137,21 @@ def test_verify_deep_finds_invalid_fields_and_truncated_traces(
     assert "timeseries.parquet" in document[page.parent]
 
 
-def test_verify_deep_ignores_traces_that_it_cannot_decode(
+def test_verify_deep_ignores_columns_that_it_cannot_decode(
     store: ResultStore, result: ExperimentResult, tmp_path: Path
 ) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
-    table = pyarrow.table({"power_w": [1.0, 2.0], "samples": [[1], [2, 3]], "state": [{"a": 1}, {"a": 2}]})
+    columns = {"timestamp_s": [0.0, 1.0], "power_w": [1.0, 2.0]}
+    table = pyarrow.table(columns | {"samples": [[1], [2, 3]], "state": [{"a": 1}, {"a": 2}]})
     for compression in ("gzip", "snappy", "zstd", "none"):
         parquet.write_table(table, tmp_path / "x.parquet", compression=compression)
         store.save(result, tmp_path / "x.parquet")
     found = store.verify(deep=True)
-    assert found.ok, found.damaged
-    assert found.complete == 4
+    # No reader reads a trace that is compressed with gzip.
+    ((_, problem),) = found.damaged
+    assert "its column power_w is compressed with GZIP" in problem or "timestamp_s is compressed" in problem
+    assert found.complete == 3
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])

@@ -32,6 +32,7 @@ class StoreReader:
 
     _path: Path
     _max_record_bytes: int | None = None
+    _max_trace_bytes: int | None = None
     _follow_links: bool = False
 
     @property
@@ -99,7 +100,7 @@ class StoreReader:
         The table has a row per row of each sidecar, with the `path` of the result, relative to the store, and
         its `experiment_id`. The other columns are those of `results.timeseries`; where a trace lacks one, it
         is null, and `gpu_index` is 0. A column of another name is possible; its type requires a read of
-        every footer first. Only the selected columns are read.
+        every footer first, and a duration is a number of seconds. Only the selected columns are read.
 
         Args:
             columns: The names of the columns in order; None is `path`, `experiment_id` and those of
@@ -113,7 +114,8 @@ class StoreReader:
             ValueError: A condition does not fit its column; when rows are read: no trace has a column of that
                 name, or its types differ.
             TypeError: An argument, or the value of a condition, is of a wrong type.
-            ResultError: When rows are read: a trace has more than 2^25 rows, or 2 GiB.
+            ResultError: When rows are read: a sidecar is not a power trace, as for
+                `results.timeseries.read_timeseries`, or a trace needs more than half of `max_trace_bytes`.
         """
         return scan_traces(
             self._root,
@@ -122,6 +124,7 @@ class StoreReader:
             on_error=on_error,
             progress=progress,
             limit=self._max_record_bytes,
+            trace_limit=self._max_trace_bytes,
             follow_links=self._follow_links,
         )
 
@@ -130,13 +133,18 @@ class StoreReader:
         for batch in self.scan(["path"]):
             for path in batch.to_pydict()["path"]:
                 directory = os.path.join(self._root, path)  # noqa: PTH118
-                yield StoredResult(directory, max_record_bytes=self._max_record_bytes)
+                yield self._stored(directory)
 
     def __getitem__(self, path: str | os.PathLike[str]) -> StoredResult:
         """Return a handle of one result, by its directory or `result.json`, relative to the store."""
         path = self._find(path)
         directory = path.removesuffix(f"/{_store.RECORD}")
-        return StoredResult(directory, max_record_bytes=self._max_record_bytes)
+        return self._stored(directory)
+
+    def _stored(self, directory: str) -> StoredResult:
+        return StoredResult(
+            directory, max_record_bytes=self._max_record_bytes, max_trace_bytes=self._max_trace_bytes
+        )
 
     def load(
         self, path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"

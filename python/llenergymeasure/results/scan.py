@@ -15,7 +15,7 @@ from llenergymeasure._store import Batch, Schema
 from llenergymeasure._warnings import warn
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results import _columns, _conditions
-from llenergymeasure.results._limit import max_bytes
+from llenergymeasure.results._limit import max_bytes, max_trace_bytes
 from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._paths import local_path
 from llenergymeasure.results.types import ConfigForm, OnBadFile, check_policy
@@ -344,6 +344,7 @@ def scan_traces(  # noqa: PLR0913 - the parameters of the method
     on_error: OnBadFile = "raise",
     progress: Progress | None = None,
     limit: int | None = None,
+    trace_limit: int | None = None,
     follow_links: bool = False,
 ) -> Scan:
     """Return a scan of power traces; see `ResultStore.scan_timeseries`."""
@@ -363,6 +364,7 @@ def scan_traces(  # noqa: PLR0913 - the parameters of the method
         of_traces,
         strict=strict,
         max_bytes=most,
+        max_trace_bytes=max_trace_bytes(trace_limit),
         follow_links=follow_links,
     )
     return Scan(root, scan, on_error, progress)

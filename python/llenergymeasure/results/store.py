@@ -44,14 +44,18 @@ class ResultStore(StoreReader):
             and a URL (`s3://...`) is refused.
         max_record_bytes: The largest `result.json` that any verb reads, in bytes; a larger one is an error.
             None is the value of the environment variable `LLEM_MAX_RECORD_BYTES`, or else 256 MiB.
+        max_trace_bytes: The memory of all power traces that a scan or a check reads at once, in bytes; one
+            trace may have half of it, and a larger one is an error. None is the value of the environment
+            variable `LLEM_MAX_TRACE_BYTES`, or else 1 GiB.
         follow_links: Let the readers of the tree (`scan`, `load_all`, `completed`, `verify`, ...) follow
             symlinks to directories, and enter each directory once. Otherwise they skip those links, and
             warn once with their number. They follow a symlink to a `result.json` or a `timeseries.parquet`
             in any case, `clean` follows none, and a root that is a symlink is followed.
 
     Raises:
-        TypeError: `max_record_bytes` is not an integer.
-        ValueError: `max_record_bytes` is less than 1, or `root` is a URL or in an unknown home directory.
+        TypeError: `max_record_bytes` or `max_trace_bytes` is not an integer.
+        ValueError: `max_record_bytes` or `max_trace_bytes` is less than 1, or `root` is a URL or in an unknown
+            home directory.
     """
 
     _flush_method: str | None = None
@@ -62,11 +66,13 @@ class ResultStore(StoreReader):
         root: str | os.PathLike[str],
         *,
         max_record_bytes: int | None = None,
+        max_trace_bytes: int | None = None,
         follow_links: bool = False,
     ) -> None:
         """Create a store of a directory, which need not exist."""
         self._path = absolute(root, "root")
         self._max_record_bytes = check_limit(max_record_bytes)
+        self._max_trace_bytes = check_limit(max_trace_bytes, "max_trace_bytes")
         self._follow_links = follow_links
 
     @property
@@ -312,6 +318,7 @@ class ResultStore(StoreReader):
             deep=deep,
             progress=progress,
             limit=self._max_record_bytes,
+            trace_limit=self._max_trace_bytes,
             follow_links=self._follow_links,
         )
 

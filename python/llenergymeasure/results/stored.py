@@ -25,14 +25,23 @@ class StoredResult:
     Args:
         directory: The absolute path of the result's directory.
         max_record_bytes: As for `ResultStore`.
+        max_trace_bytes: The memory of all power traces that this process reads at once, as for `ResultStore`.
     """
 
     _max_record_bytes: int | None = None
+    _max_trace_bytes: int | None = None
 
-    def __init__(self, directory: str | os.PathLike[str], *, max_record_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        max_record_bytes: int | None = None,
+        max_trace_bytes: int | None = None,
+    ) -> None:
         """Create a handle of a directory."""
         self._directory = local_path(directory, "directory")
         self._max_record_bytes = check_limit(max_record_bytes)
+        self._max_trace_bytes = check_limit(max_trace_bytes, "max_trace_bytes")
 
     @property
     def path(self) -> Path:
@@ -64,4 +73,4 @@ class StoredResult:
         """
         from llenergymeasure.results.timeseries import read_trace  # noqa: PLC0415 - rarely needed
 
-        return read_trace(self._directory, self._max_record_bytes)
+        return read_trace(self._directory, self._max_record_bytes, self._max_trace_bytes)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from llenergymeasure import _store
 from llenergymeasure._store import Timeseries
-from llenergymeasure.results._limit import max_bytes
+from llenergymeasure.results._limit import check_limit, max_trace_bytes
+from llenergymeasure.results._limit import max_bytes as max_record_bytes
 from llenergymeasure.results._paths import local_path
 from llenergymeasure.results._resample import resample
 from llenergymeasure.results._values import gpu_number
@@ -71,29 +72,42 @@ def write_timeseries_parquet(
     return Path(path)
 
 
-def read_timeseries(path: str | os.PathLike[str]) -> Timeseries:
+def read_timeseries(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Timeseries:
     """Read a power trace into memory.
 
     A power trace is a Parquet file with `timestamp_s` and `power_w`, compressed with zstd, snappy or not at
     all. Without `gpu_index`, the GPU is 0. Other columns of `Timeseries` that are absent are null, and
-    columns of other names are omitted. Numbers are converted to the types of `Timeseries`.
+    columns of other names are omitted.
+
+    Numbers of all types (integers, floats, decimals, also in dictionaries) are converted to those of
+    `Timeseries`: an integer exactly or not at all, a fraction to the nearest float. `timestamp_s` may be a
+    duration of any unit. Every reader of power traces converts in this way: `scan_timeseries`,
+    `verify(deep=True)`, `llem show` and `llem plot`, too.
+
+    All reads of the process together use `max_bytes` of memory; a read waits until there is room.
 
     Args:
         path: The Parquet file, a result's directory, or its `result.json` (any path that ends in `.json`).
             For a result, its sidecar is read.
+        max_bytes: The memory of all power traces that are read at once, in bytes; one trace may have half of
+            it. None is the value of the environment variable `LLEM_MAX_TRACE_BYTES`, or else 1 GiB.
 
     Raises:
         PersistenceError: The file cannot be read; a `FileNotFoundError` if it does not exist.
         ResultCorruptError: The file is empty, truncated, not Parquet, or inconsistent.
-        ResultError: The file is complete, but lacks `timestamp_s` or `power_w`, has a value that does not fit
-            its column, or has more than 2**25 rows.
+        ResultError: The file is complete, but lacks `timestamp_s` or `power_w`; has a column that is not one
+            of numbers (a timestamp, a boolean, a text, a list) or a value that does not fit its column (a
+            fraction as `gpu_index`, an integer that no float equals, a number too large for a float32); or
+            needs more memory than it may have.
+        TypeError: `max_bytes` is not an integer.
+        ValueError: `max_bytes` is less than 1.
     """
-    return read_trace(path, None)
+    return read_trace(path, None, check_limit(max_bytes, "max_bytes"))
 
 
-def read_trace(path: str | os.PathLike[str], limit: int | None) -> Timeseries:
+def read_trace(path: str | os.PathLike[str], limit: int | None, trace_limit: int | None) -> Timeseries:
     """Read a power trace; see `read_timeseries`. `limit` is the largest record in bytes."""
     path = local_path(path)
     if path.endswith(".json") or os.path.isdir(path):  # noqa: PTH112
-        path = _store.sidecar_path(path, max_bytes(limit))
-    return _store.read_timeseries(path)
+        path = _store.sidecar_path(path, max_record_bytes(limit))
+    return _store.read_timeseries(path, max_trace_bytes(trace_limit))

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from llenergymeasure import _store
 from llenergymeasure._escape import escape
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
-from llenergymeasure.results._limit import max_bytes
+from llenergymeasure.results._limit import max_bytes, max_trace_bytes
 from llenergymeasure.results._links import warn_of_links
 
 if TYPE_CHECKING:
@@ -85,12 +85,18 @@ def verify_tree(
     deep: bool,
     progress: Progress | None,
     limit: int | None = None,
+    trace_limit: int | None = None,
     follow_links: bool = False,
 ) -> Verification:
     """Check the directories below a root; see `ResultStore.verify`."""
     found = Verification(Path(root), deep)
     inspection = _store.Inspection(
-        root, SCHEMA_VERSION, deep=deep, max_bytes=max_bytes(limit), follow_links=follow_links
+        root,
+        SCHEMA_VERSION,
+        deep=deep,
+        max_bytes=max_bytes(limit),
+        max_trace_bytes=max_trace_bytes(trace_limit),
+        follow_links=follow_links,
     )
     while (batch := inspection.next()) is not None:
         complete, findings, records = batch

@@ -13,8 +13,6 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::errors::to_python;
-use crate::exit::detach;
 use crate::interrupt::run;
 use crate::owned::ProcessOwned;
 use crate::reader::{PyLinks, to_links};
@@ -32,20 +30,23 @@ type Looked<'py> = (u64, Vec<Found>, Vec<(PathBuf, Bound<'py, PyBytes>)>);
 
 #[pymethods]
 impl Inspection {
-    /// Begin to check a tree: `version` is the schema line of its records, `max_bytes` their largest size.
+    /// Begin to check a tree: `version` is the schema line of its records, `max_bytes` their largest size,
+    /// `max_trace_bytes` the memory of all power traces that are read at once.
     #[new]
-    #[pyo3(signature = (root, version, *, deep, max_bytes, follow_links=false))]
+    #[pyo3(signature = (root, version, *, deep, max_bytes, max_trace_bytes, follow_links=false))]
+    #[allow(clippy::too_many_arguments, reason = "the stub documents the keywords")]
     fn new(
         py: Python<'_>,
         root: PathBuf,
         version: String,
         deep: bool,
         max_bytes: u64,
+        max_trace_bytes: u64,
         follow_links: bool,
     ) -> PyResult<Self> {
-        let options = VerifyOptions { schema_line: version, deep, limit: Limit(max_bytes), follow_links };
-        let inspection = detach(py, || inspect::Inspection::open(&root, options));
-        let inspection = inspection.map_err(|error| to_python(py, &error))?;
+        let limit = Limit(max_bytes);
+        let options = VerifyOptions { schema_line: version, deep, limit, max_trace_bytes, follow_links };
+        let inspection = run(py, |interrupt| inspect::Inspection::open(&root, options, interrupt))?;
         Ok(Self { links: inspection.links(), tree: ProcessOwned::new(inspection), root })
     }
 

@@ -55,9 +55,11 @@ mod _store {
     const RECORD: &str = llem_store::RECORD;
     #[pymodule_export]
     const SIDECAR: &str = llem_store::SIDECAR;
-    /// The default of the largest size of a record in bytes.
+    /// The default of the largest size of a record, in bytes.
     #[pymodule_export]
     const MAX_RECORD_BYTES: u64 = llem_store::load::Limit::USUAL.0;
+    #[pymodule_export]
+    const MAX_TRACE_BYTES: u64 = llem_store::timeseries::MAX_BYTES;
     /// The version of the extension, which is the package's.
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -76,7 +76,8 @@ pub struct Traces(TraceScan);
 impl Traces {
     /// Plan a scan; `of_records` are conditions on the records, `conditions` on the columns of the power traces.
     #[new]
-    #[pyo3(signature = (root, record, columns, of_records, conditions, *, strict, max_bytes, follow_links=false))]
+    #[pyo3(signature = (root, record, columns, of_records, conditions, *, strict, max_bytes, max_trace_bytes,
+                        follow_links=false))]
     #[allow(clippy::too_many_arguments, reason = "the stub documents the keywords")]
     fn new(
         py: Python<'_>,
@@ -87,6 +88,7 @@ impl Traces {
         conditions: Vec<PyCondition<'_>>,
         strict: bool,
         max_bytes: u64,
+        max_trace_bytes: u64,
         follow_links: bool,
     ) -> PyResult<Self> {
         let options = TraceScanOptions {
@@ -96,6 +98,7 @@ impl Traces {
             stop_at_error: strict,
             limit: Limit(max_bytes),
             follow_links,
+            max_trace_bytes,
         };
         let scan = TraceScan::new(root, &schema_of(record)?, options);
         scan.map(Self).map_err(|error| scan::ScanError::from(error).into_python(py))

@@ -16,6 +16,7 @@ use pyo3::types::PyCapsule;
 use crate::arrow::stream;
 use crate::errors::to_python;
 use crate::exit::detach;
+use crate::interrupt::run;
 
 /// A power trace in memory, one row a second and GPU.
 #[pyclass(frozen, module = "llenergymeasure._store")]
@@ -164,9 +165,11 @@ impl Timeseries {
 }
 
 /// Read a power trace from a Parquet file with `timestamp_s` and `power_w`.
+///
+/// All reads of the process share `max_bytes` of memory.
 #[pyfunction]
-pub fn read_timeseries(py: Python<'_>, path: PathBuf) -> PyResult<Timeseries> {
-    detach(py, || timeseries::read(&path)).map(Timeseries).map_err(|error| to_python(py, &error))
+pub fn read_timeseries(py: Python<'_>, path: PathBuf, max_bytes: u64) -> PyResult<Timeseries> {
+    run(py, |interrupt| timeseries::read(&path, max_bytes, interrupt)).map(Timeseries)
 }
 
 /// Write a power trace as Parquet with more columns and with notes, and replace an existing file atomically.

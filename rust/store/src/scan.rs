@@ -199,7 +199,7 @@ impl Scan {
         let plan = &self.plan;
         let open = |types| {
             let visitor = RecordVisitor { plan: plan.clone(), types };
-            Tree::open(&self.root, Arc::new(visitor), self.follow_links)
+            Tree::open(&self.root, Arc::new(visitor), self.follow_links, interrupt)
         };
         let (table, tree, kept, reported) = if let Some(table) = self.known_table() {
             let tree = open(Some(table.types.clone()))?;

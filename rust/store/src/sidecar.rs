@@ -120,6 +120,7 @@ impl SourceFile {
         match footer::read(&self.file, self.size) {
             // A file with an encrypted footer is one too.
             Ok(_) | Err(ParquetFault::Encrypted) => Ok(()),
+            Err(ParquetFault::Interrupted) => Err(Error::Interrupted),
             Err(ParquetFault::Io(error)) => Err(Error::io(Step::ReadSource, self.path.clone(), error)),
             Err(ParquetFault::Damage(reason)) => {
                 Err(Error::NotParquet { path: self.path.clone(), size: self.size, reason })

@@ -140,8 +140,8 @@ impl Store {
     ///
     /// # let temp = tempfile::tempdir().unwrap();
     /// let (schema_line, limit) = ("2.0".into(), Limit::USUAL);
-    /// let options = VerifyOptions { schema_line, deep: false, limit, follow_links: false };
-    /// let mut inspection = Store::new(temp.path()).verify(options)?;
+    /// let options = VerifyOptions { schema_line, deep: false, limit, follow_links: false, max_trace_bytes: 0 };
+    /// let mut inspection = Store::new(temp.path()).verify(options, Interrupt::NEVER)?;
     /// while let Some(batch) = inspection.next(Interrupt::NEVER)? {
     ///     assert!(batch.findings.is_empty());
     /// }
@@ -150,9 +150,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The root cannot be read.
-    pub fn verify(&self, options: VerifyOptions) -> Result<Inspection> {
-        Inspection::open(&self.root, options)
+    /// The root cannot be read; [`Error::Interrupted`](crate::Error::Interrupted) once the caller has cancelled.
+    pub fn verify(&self, options: VerifyOptions, interrupt: Interrupt<'_>) -> Result<Inspection> {
+        Inspection::open(&self.root, options, interrupt)
     }
 
     /// Remove the leftovers of interrupted saves; see [`crate::inspect::clean`].

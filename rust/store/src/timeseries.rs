@@ -1,8 +1,12 @@
 //! Power traces: the standard columns as Arrow, reading and writing Parquet, and energy.
 
 mod batches;
+mod convert;
+mod declared;
 mod energy;
+mod memory;
 mod notes;
+mod number;
 mod read;
 mod warnings;
 
@@ -16,9 +20,11 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
 pub use batches::{Batches, TraceFile};
 pub use energy::{Power, SYSTEM, duration_s, per_gpu, total};
+pub(crate) use memory::{Share, TraceMemory};
 pub(crate) use notes::file_metadata;
 pub use notes::with_notes;
-pub use read::read;
+pub(crate) use read::row_bytes;
+pub use read::{MAX_BYTES, read};
 pub use warnings::{clock_warnings, warnings};
 
 use crate::error::{Error, Result};

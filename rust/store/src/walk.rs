@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,7 +49,9 @@ pub(crate) trait Visit: Send + Sync + 'static {
     fn begin(&self) -> Self::Chunk;
 
     /// Add a result: the open root, the directory relative to it, and the open `result.json`.
-    fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File);
+    ///
+    /// A visit that takes long checks the interrupt of its turn, and leaves the chunk as it is then.
+    fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File, turn: Turn<'_>);
 
     /// Add a directory without a record, or the root, before the walk searches it.
     fn search(&self, _chunk: &mut Self::Chunk, _root: &Dir, _place: &Path) {}
@@ -64,6 +67,39 @@ pub(crate) trait Visit: Send + Sync + 'static {
 
     /// Return whether a chunk has nothing to report.
     fn is_empty(&self, chunk: &Self::Chunk) -> bool;
+}
+
+/// The caller, as a visit in another thread sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn<'a> {
+    /// Cancelled once nobody waits for the visit any more.
+    pub interrupt: Interrupt<'a>,
+    is_first: Question<'a>,
+}
+
+#[derive(Clone, Copy)]
+struct Question<'a>(&'a dyn Fn() -> bool);
+
+impl<'a> Turn<'a> {
+    pub fn new(interrupt: Interrupt<'a>, is_first: &'a dyn Fn() -> bool) -> Self {
+        Self { interrupt, is_first: Question(is_first) }
+    }
+
+    /// Return the turn of a read without others.
+    pub fn only(interrupt: Interrupt<'a>) -> Self {
+        Self::new(interrupt, &|| true)
+    }
+
+    /// Return `true` once the caller waits for this visit: no visit before it is in progress.
+    pub fn is_first(self) -> bool {
+        (self.is_first.0)()
+    }
+}
+
+impl fmt::Debug for Question<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Question")
+    }
 }
 
 /// Names of one directory, relative to the root.
@@ -115,8 +151,9 @@ pub(crate) struct Tree<V: Visit> {
 }
 
 impl<V: Visit> Tree<V> {
-    /// Begin to visit the results below a root; follow symbolic links to directories, or count them.
-    pub fn open(root: &Path, visit: Arc<V>, follow_links: bool) -> Result<Self> {
+    /// Begin to visit the results below a root, and visit the root itself at once; follow symbolic links to
+    /// directories, or count them.
+    pub fn open(root: &Path, visit: Arc<V>, follow_links: bool, interrupt: Interrupt<'_>) -> Result<Self> {
         let dir = Dir::open(root).at(Step::Scan, || root.to_owned())?;
         let listed = dir.subdirectories(Path::new("")).at(Step::Scan, || root.to_owned())?;
         let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
@@ -124,7 +161,10 @@ impl<V: Visit> Tree<V> {
         let mut first = visit.begin();
         visit.search(&mut first, &dir, Path::new(""));
         match dir.open_file(Path::new(RECORD)) {
-            Ok(Some(record)) => visit.visit(&mut first, &dir, Path::new(""), record),
+            Ok(Some(record)) => {
+                visit.visit(&mut first, &dir, Path::new(""), record, Turn::only(interrupt));
+                interrupt.check()?;
+            }
             Ok(None) => {}
             Err(error) => visit.fail(&mut first, Error::io(Step::Read, root.join(RECORD), error)),
         }
@@ -215,6 +255,11 @@ impl<V: Visit> Shared<V> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Return `true` where the caller waits for a unit.
+    fn is_first(&self, id: u64) -> bool {
+        matches!(self.lock().units.front(), Some(Progress::Taken(first)) if *first == id)
+    }
+
     /// Visit units until none is left.
     fn serve(&self) {
         let mut queue = self.lock();
@@ -231,7 +276,7 @@ impl<V: Visit> Shared<V> {
             drop(queue);
             let outcome = catch_unwind(AssertUnwindSafe(|| match &work {
                 Work::Plan => self.make_plan(),
-                Work::Visit(unit) => self.visit_unit(unit),
+                Work::Visit(unit) => self.visit_unit(unit, id),
             }));
             let outcome = outcome.unwrap_or_else(|_| self.panicked(&work));
             queue = self.lock();
@@ -246,35 +291,20 @@ impl<V: Visit> Shared<V> {
         let plan = LinkPlan::new(&self.root, &|| self.closed.load(Ordering::Relaxed));
         // Only one thread takes this work.
         let _ = self.plan.set(plan);
-        let mut visit = self.begin_unit();
+        let mut visit = self.begin_unit(0);
         visit.list(Path::new("").to_owned(), true);
         visit.end_chunk();
         visit.outcome
     }
 
-    fn begin_unit(&self) -> UnitVisit<'_, V> {
-        UnitVisit { shared: self, outcome: Vec::new(), chunk: self.visit.begin(), names: 0 }
+    fn begin_unit(&self, id: u64) -> UnitVisit<'_, V> {
+        UnitVisit { shared: self, id, outcome: Vec::new(), chunk: self.visit.begin(), names: 0 }
     }
 
-    fn visit_unit(&self, unit: &WorkUnit) -> Vec<Progress<V::Chunk>> {
-        let mut visit = self.begin_unit();
-        let mut names = unit.names.iter();
-        for name in names.by_ref() {
-            visit.enter(unit.place.join(name));
-            if self.visit.is_full(&visit.chunk) {
-                visit.end_chunk();
-            }
-            // The caller should receive a chunk before the next begins.
-            if !visit.outcome.is_empty() || self.closed.load(Ordering::Relaxed) {
-                break;
-            }
-        }
+    fn visit_unit(&self, unit: &WorkUnit, id: u64) -> Vec<Progress<V::Chunk>> {
+        let mut visit = self.begin_unit(id);
+        visit.enter_all(&unit.place, &unit.names);
         visit.end_chunk();
-        let rest: Vec<OsString> = names.cloned().collect();
-        if !rest.is_empty() {
-            let rest = WorkUnit { place: unit.place.clone(), names: rest };
-            visit.outcome.push(Progress::Waiting(Work::Visit(rest)));
-        }
         visit.outcome
     }
 
@@ -320,12 +350,36 @@ impl<C> Queue<C> {
 /// A visit of one unit.
 struct UnitVisit<'s, V: Visit> {
     shared: &'s Shared<V>,
+    id: u64,
     outcome: Vec<Progress<V::Chunk>>,
     chunk: V::Chunk,
     names: usize,
 }
 
 impl<V: Visit> UnitVisit<'_, V> {
+    /// Visit directories of one directory, up to the first chunk that is full; the others become units.
+    ///
+    /// The caller should receive a chunk before the next begins: a visit may wait for the memory of the first.
+    fn enter_all(&mut self, place: &Path, names: &[OsString]) {
+        let Shared { visit, closed, .. } = self.shared;
+        for (index, name) in names.iter().enumerate() {
+            self.enter(place.join(name));
+            if visit.is_full(&self.chunk) {
+                self.end_chunk();
+            }
+            if !self.outcome.is_empty() || closed.load(Ordering::Relaxed) {
+                self.postpone(place, names[index + 1..].to_vec());
+                break;
+            }
+        }
+    }
+
+    /// Make units of directories that are not visited yet.
+    fn postpone(&mut self, place: &Path, names: Vec<OsString>) {
+        self.end_chunk();
+        self.outcome.extend(units(&place.into(), names));
+    }
+
     /// Visit a directory: a result, or a directory of directories.
     fn enter(&mut self, place: PathBuf) {
         let Shared { visit, root, .. } = self.shared;
@@ -333,10 +387,10 @@ impl<V: Visit> UnitVisit<'_, V> {
         self.names += 1;
         match root.open_file(&record) {
             Ok(Some(file)) => {
-                if visit.is_full(&self.chunk) {
-                    self.end_chunk();
-                }
-                visit.visit(&mut self.chunk, root, &place, file);
+                let closed = |_| self.shared.closed.load(Ordering::Relaxed);
+                let is_first = || self.shared.is_first(self.id);
+                let turn = Turn::new(Interrupt::new(&closed), &is_first);
+                visit.visit(&mut self.chunk, root, &place, file, turn);
             }
             Ok(None) => {
                 visit.search(&mut self.chunk, root, &place);
@@ -354,10 +408,9 @@ impl<V: Visit> UnitVisit<'_, V> {
         let Shared { visit, root, .. } = self.shared;
         match root.subdirectories(&place).map(|listed| self.select(&place, listed)) {
             Ok(names) if is_root || names.len() > UNIT || self.names + names.len() > BUDGET => {
-                self.end_chunk();
-                self.outcome.extend(units(&place.into(), names));
+                self.postpone(&place, names);
             }
-            Ok(names) => names.into_iter().for_each(|name| self.enter(place.join(name))),
+            Ok(names) => self.enter_all(&place, &names),
             // It was removed, or renamed by a clean, after the listing.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
             Err(error) if is_link(&error) => self.skip(&place, Leads::Directory),

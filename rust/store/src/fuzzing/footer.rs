@@ -5,8 +5,10 @@ use std::path::Path;
 
 use super::MAX_ROWS;
 use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
 use crate::sidecar::{Source, check};
-use crate::timeseries::{self, TraceFile};
+use crate::timeseries::{self, MAX_BYTES, TraceFile, TraceMemory};
+use crate::walk::Turn;
 
 /// Check a file. Input that does not begin as Parquet does is the content of a file, after two bytes with the length of
 /// its footer: otherwise hardly any input would have a footer.
@@ -29,13 +31,15 @@ pub fn footer(input: &[u8], temp: &Path) {
     };
     let Some(file) = accepted(TraceFile::open(&path)) else { return };
     assert!(is_source, "a readable trace is not a source");
-    let _ = accepted(file.schema());
     let rows = file.rows();
     if rows > MAX_ROWS {
         return;
     }
-    let is_complete = file.read_through().inspect_err(check_error).is_ok();
-    match timeseries::read(&path) {
+    let is_complete = file
+        .read_through(&TraceMemory::new(MAX_BYTES), Turn::only(Interrupt::NEVER))
+        .inspect_err(check_error)
+        .is_ok();
+    match timeseries::read(&path, MAX_BYTES, Interrupt::NEVER) {
         Ok(trace) => {
             assert_eq!(trace.schema(), timeseries::schema());
             assert_eq!(trace.num_rows() as u64, rows);

@@ -14,7 +14,7 @@ use crate::scan::{
     Completed, Documents, RecordError, RecordErrorKind, RecordSchema, Scan, ScanError, ScanOptions,
     TraceScan, TraceScanOptions, completed,
 };
-use crate::timeseries::TraceFile;
+use crate::timeseries::{MAX_BYTES, TraceFile};
 use crate::{RECORD, SIDECAR, load, save};
 
 /// The separator of an input's parts, which is not in any text.
@@ -193,8 +193,9 @@ fn by_path(errors: Vec<RecordError>) -> BTreeMap<PathBuf, RecordError> {
 
 /// Return the number of complete records, and the damaged ones, or those with a damaged power trace.
 fn inspect(root: &Path, deep: bool) -> (usize, BTreeSet<PathBuf>) {
-    let options = VerifyOptions { schema_line: "2.0".into(), deep, limit: Limit::USUAL, follow_links: false };
-    let mut inspection = Inspection::open(root, options).unwrap();
+    let (schema_line, limit) = ("2.0".into(), Limit::USUAL);
+    let options = VerifyOptions { schema_line, deep, limit, follow_links: false, max_trace_bytes: MAX_BYTES };
+    let mut inspection = Inspection::open(root, options, Interrupt::NEVER).unwrap();
     let (mut complete, mut damaged) = (0, BTreeSet::new());
     while let Some(part) = inspection.next(Interrupt::NEVER).unwrap() {
         complete += usize::try_from(part.complete).unwrap() + part.records.len();

@@ -7,10 +7,11 @@ use super::{Status, reason, reason_of};
 use crate::error::Error;
 use crate::fs::dir::Dir;
 use crate::load::{Header, check_name};
-use crate::timeseries::TraceFile;
+use crate::timeseries::{TraceFile, TraceMemory};
+use crate::walk::Turn;
 use crate::{RECORD, SIDECAR};
 
-/// Check a record and look for the sidecar that it names; a `deep` check also reads the sidecar to its last page.
+/// Check a record and look for the sidecar that it names; a deep check also reads the sidecar to its last page.
 ///
 /// # Errors
 ///
@@ -20,7 +21,7 @@ pub(super) fn check(
     directory: &Path,
     record: &[u8],
     schema_line: &str,
-    deep: bool,
+    deep: Option<(&TraceMemory, Turn<'_>)>,
 ) -> Result<(), (Status, String)> {
     let header = Header::read(record).and_then(|header| header.check_schema_line(schema_line));
     let header =
@@ -33,26 +34,34 @@ pub(super) fn check(
             })?;
             name
         }
-        None if deep && exists(SIDECAR) => SIDECAR,
+        None if deep.is_some() && exists(SIDECAR) => SIDECAR,
         None => return Ok(()),
     };
-    if deep {
-        read_through(root, directory, name).map_err(|problem| (Status::Damaged, problem))?;
+    if let Some((memory, turn)) = deep {
+        read_through(root, directory, name, memory, turn).map_err(|problem| (Status::Damaged, problem))?;
     }
     Ok(())
 }
 
-fn read_through(root: &Dir, directory: &Path, name: &str) -> Result<(), String> {
+fn read_through(
+    root: &Dir,
+    directory: &Path,
+    name: &str,
+    memory: &TraceMemory,
+    turn: Turn<'_>,
+) -> Result<(), String> {
     let below = directory.join(name);
     let path = root.path().join(&below);
     let file = root.open_file(&below).and_then(|file| file.ok_or_else(|| ErrorKind::NotFound.into()));
     let file = file.map_err(|error| format!("{name} cannot be read: {}", reason_of(&error)))?;
-    match TraceFile::from_file(file, &path).and_then(TraceFile::read_through) {
-        // Only its owner can read an encrypted file further.
-        Ok(()) | Err(Error::NotATrace { .. }) => Ok(()),
-        Err(Error::DamagedTrace { size, reason, .. }) => {
-            Err(format!("{name} ({size} bytes) is not a complete power trace: {reason}"))
+    let read = TraceFile::from_file(file, &path).and_then(|file| file.read_through(memory, turn));
+    read.map_err(|error| match error {
+        Error::NotATrace { size, reason, .. } => {
+            format!("{name} ({size} bytes) is not a power trace: {reason}")
         }
-        Err(error) => Err(format!("{name} cannot be read: {}", reason(&error))),
-    }
+        Error::DamagedTrace { size, reason, .. } => {
+            format!("{name} ({size} bytes) is not a complete power trace: {reason}")
+        }
+        error => format!("{name} cannot be read: {}", reason(&error)),
+    })
 }

@@ -22,7 +22,8 @@ use crate::fs::dir::{Dir, EntryKind, Leads};
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::load::Limit;
-use crate::walk::{CHUNK_BYTES, Tree, Visit};
+use crate::timeseries::TraceMemory;
+use crate::walk::{CHUNK_BYTES, Tree, Turn, Visit};
 
 /// The prefix of the directories in which a clean puts what it is about to remove.
 pub const TRASH: &str = ".trash-";
@@ -40,6 +41,8 @@ pub struct VerifyOptions {
     pub limit: Limit,
     /// Follow symbolic links to directories, and enter each directory once.
     pub follow_links: bool,
+    /// The memory of all power traces that a deep check reads at once, in bytes.
+    pub max_trace_bytes: u64,
 }
 
 /// The status of a directory that is not complete.
@@ -100,6 +103,7 @@ struct Open {
 struct Inspect {
     /// `None` where only the leftovers of interrupted saves and cleans matter.
     options: Option<VerifyOptions>,
+    memory: TraceMemory,
 }
 
 enum Event {
@@ -120,19 +124,21 @@ struct Chunk {
 
 impl Inspection {
     /// Begin to check a tree.
-    pub fn open(root: &Path, options: VerifyOptions) -> Result<Self> {
-        Self::begin(root, Some(options))
+    pub fn open(root: &Path, options: VerifyOptions, interrupt: Interrupt<'_>) -> Result<Self> {
+        Self::begin(root, Some(options), interrupt)
     }
 
     /// Begin to look for leftovers, without reading records.
     pub(super) fn of_leftovers(root: &Path) -> Result<Self> {
-        Self::begin(root, None)
+        Self::begin(root, None, Interrupt::NEVER)
     }
 
-    fn begin(root: &Path, options: Option<VerifyOptions>) -> Result<Self> {
+    fn begin(root: &Path, options: Option<VerifyOptions>, interrupt: Interrupt<'_>) -> Result<Self> {
         // A clean never follows a link.
         let follow_links = options.as_ref().is_some_and(|options| options.follow_links);
-        let tree = Tree::open(root, Arc::new(Inspect { options }), follow_links)?;
+        let max_trace_bytes = options.as_ref().map_or(0, |options| options.max_trace_bytes);
+        let visitor = Inspect { options, memory: TraceMemory::new(max_trace_bytes) };
+        let tree = Tree::open(root, Arc::new(visitor), follow_links, interrupt)?;
         Ok(Self { tree, root: root.to_owned(), open: Vec::new() })
     }
 
@@ -231,12 +237,14 @@ impl Visit for Inspect {
         Chunk::default()
     }
 
-    fn visit(&self, chunk: &mut Chunk, root: &Dir, directory: &Path, record: File) {
+    fn visit(&self, chunk: &mut Chunk, root: &Dir, directory: &Path, record: File, turn: Turn<'_>) {
         let Some(VerifyOptions { schema_line, deep, limit, .. }) = &self.options else { return };
         let mut buffer = std::mem::take(&mut chunk.buffer);
         let read = record.metadata().and_then(|metadata| limit.read(&record, &metadata, &mut buffer));
         let checked = match read {
-            Ok(()) => record::check(root, directory, &buffer, schema_line, *deep),
+            Ok(()) => {
+                record::check(root, directory, &buffer, schema_line, deep.then_some((&self.memory, turn)))
+            }
             Err(error) => Err((Status::Damaged, format!("{RECORD} cannot be read: {}", reason_of(&error)))),
         };
         let is_damaged = matches!(checked, Err((Status::Damaged, _)));
@@ -343,8 +351,9 @@ mod tests {
             deep: false,
             limit: Limit::USUAL,
             follow_links: false,
+            max_trace_bytes: 0,
         };
-        let mut inspection = Inspection::open(root, options).unwrap();
+        let mut inspection = Inspection::open(root, options, Interrupt::NEVER).unwrap();
         let (mut complete, mut found) = (0, Vec::new());
         while let Some(batch) = inspection.next(Interrupt::NEVER).unwrap() {
             complete += batch.complete;

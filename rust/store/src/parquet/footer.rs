@@ -27,6 +27,9 @@ pub(crate) enum ParquetFault {
     /// The file is encrypted, and only its owner can check it further.
     #[error("it is encrypted")]
     Encrypted,
+    /// The caller cancelled.
+    #[error("interrupted")]
+    Interrupted,
     /// The file is not a complete Parquet file.
     #[error("{0}")]
     Damage(String),

@@ -6,6 +6,7 @@ use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::schema::types::ColumnDescriptor;
 
+use crate::interrupt::Interrupt;
 use crate::parquet::footer::{ParquetFault, read_at};
 use crate::parquet::shape::PAGE_HEADER;
 use crate::parquet::thrift::{Event, walk};
@@ -13,8 +14,10 @@ use crate::parquet::thrift::{Event, walk};
 /// Maximum bytes of a decompressed page: the crate allocates what the header claims
 /// (<https://github.com/apache/arrow-rs/issues/10734>). Writers make pages of 1 MiB, some one page a row group.
 const MAX_PAGE: i64 = 128 << 20;
-/// Maximum bytes in memory at once of the values of a batch, and of decompressed pages.
+/// Maximum bytes of the values of a batch.
 const MAX_MEMORY: u64 = 256 << 20;
+/// Maximum bytes of decompressed pages that are decoded together: the decoder does not check for an interrupt.
+const MAX_PAGES: u64 = 32 << 20;
 /// `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
 const DELTA_LENGTH_ENCODINGS: [i64; 2] = [6, 7];
 /// Bytes to read for a page header, in turn: statistics of long strings make it longer than some dozens.
@@ -39,9 +42,17 @@ impl MemoryNeed {
         usize::try_from(MAX_MEMORY / row.max(1)).unwrap_or(usize::MAX).max(1)
     }
 
-    /// Return whether a page of this column fits into memory with `pages` bytes of others.
+    /// Return the bytes for the pages and a batch of some columns: a dictionary and a page of each, as long as its
+    /// largest page.
+    pub fn decoder_bytes(needs: &[Self], batch_rows: usize) -> u64 {
+        let sum = |bytes: fn(&Self) -> u64| needs.iter().map(bytes).fold(0, u64::saturating_add);
+        let row = sum(|need| need.longest_value);
+        sum(|need| need.largest_page).saturating_mul(2).saturating_add(row.saturating_mul(batch_rows as u64))
+    }
+
+    /// Return whether a page of this column may be decoded with `pages` bytes of others.
     pub fn fits_with(self, pages: u64) -> bool {
-        pages.saturating_add(self.largest_page) <= MAX_MEMORY
+        pages.saturating_add(self.largest_page) <= MAX_PAGES
     }
 
     fn merge(&mut self, other: Self) {
@@ -57,7 +68,9 @@ pub(crate) fn check(
     size: u64,
     metadata: &ParquetMetaData,
     columns: &[usize],
+    interrupt: Interrupt<'_>,
 ) -> Result<Vec<MemoryNeed>, ParquetFault> {
+    let mut pages = Pages { file, interrupt, read: 0 };
     let mut total: u64 = 0;
     let mut needs = vec![MemoryNeed::default(); columns.len()];
     for group in metadata.row_groups() {
@@ -72,7 +85,7 @@ pub(crate) fn check(
             if total > size {
                 return Err(ParquetFault::damage("its columns overlap"));
             }
-            need.merge(check_chunk(file, &name, (start, end), chunk.column_descr())?);
+            need.merge(pages.check_chunk(&name, (start, end), chunk.column_descr())?);
         }
     }
     Ok(needs)
@@ -117,50 +130,68 @@ fn longest_value(column: &ColumnDescriptor, largest_page: u64) -> Option<u64> {
     }
 }
 
-/// Check the pages of a column in a row group.
-fn check_chunk(
-    file: &File,
-    name: &str,
-    (mut offset, end): (u64, u64),
-    column: &ColumnDescriptor,
-) -> Result<MemoryNeed, ParquetFault> {
-    let mut need = MemoryNeed::default();
-    while offset < end {
-        let Some(header) = page_header(file, offset, end)? else {
-            return Err(ParquetFault::damage(format!(
-                "a page of its column {name} has an unreadable header"
-            )));
-        };
-        offset += header.length;
-        let compressed = u64::try_from(header.compressed).ok().filter(|&length| length <= end - offset);
-        let Some(compressed) = compressed else {
-            return Err(ParquetFault::damage(format!("a page of its column {name} lies outside the column")));
-        };
-        offset += compressed;
-        let PageHeader { uncompressed, dictionary_values, encoding, .. } = header;
-        let Some(page) = u64::try_from(uncompressed).ok().filter(|_| uncompressed <= MAX_PAGE) else {
-            return Err(ParquetFault::damage(format!(
-                "a page of its column {name} claims {uncompressed} bytes; the limit is {MAX_PAGE}"
-            )));
-        };
-        // parquet 59.3 allocates for the claimed values (`DictDecoder::set_dict`).
-        if !(0..=uncompressed / shortest_value(column)).contains(&dictionary_values) {
-            return Err(ParquetFault::damage(format!(
-                "a dictionary of its column {name} claims {dictionary_values} values in {uncompressed} bytes"
-            )));
+/// Page headers between two checks for a cancelled caller.
+const CHECK_INTERVAL: u64 = 16;
+
+/// A walk over the page headers of a file.
+struct Pages<'a> {
+    file: &'a File,
+    interrupt: Interrupt<'a>,
+    read: u64,
+}
+
+impl Pages<'_> {
+    /// Check the pages of a column in a row group.
+    fn check_chunk(
+        &mut self,
+        name: &str,
+        (mut offset, end): (u64, u64),
+        column: &ColumnDescriptor,
+    ) -> Result<MemoryNeed, ParquetFault> {
+        let mut need = MemoryNeed::default();
+        while offset < end {
+            self.read += 1;
+            if self.read.is_multiple_of(CHECK_INTERVAL) && self.interrupt.is_cancelled() {
+                return Err(ParquetFault::Interrupted);
+            }
+            let Some(header) = page_header(self.file, offset, end)? else {
+                return Err(ParquetFault::damage(format!(
+                    "a page of its column {name} has an unreadable header"
+                )));
+            };
+            offset += header.length;
+            let compressed = u64::try_from(header.compressed).ok().filter(|&length| length <= end - offset);
+            let Some(compressed) = compressed else {
+                return Err(ParquetFault::damage(format!(
+                    "a page of its column {name} lies outside the column"
+                )));
+            };
+            offset += compressed;
+            let PageHeader { uncompressed, dictionary_values, encoding, .. } = header;
+            let Some(page) = u64::try_from(uncompressed).ok().filter(|_| uncompressed <= MAX_PAGE) else {
+                return Err(ParquetFault::damage(format!(
+                    "a page of its column {name} claims {uncompressed} bytes; the limit is {MAX_PAGE}"
+                )));
+            };
+            // parquet 59.3 allocates for the claimed values (`DictDecoder::set_dict`).
+            if !(0..=uncompressed / shortest_value(column)).contains(&dictionary_values) {
+                return Err(ParquetFault::damage(format!(
+                    "a dictionary of its column {name} claims {dictionary_values} values in {uncompressed} bytes"
+                )));
+            }
+            need.merge(MemoryNeed {
+                longest_value: 0,
+                largest_page: page,
+                has_delta_lengths: DELTA_LENGTH_ENCODINGS.contains(&encoding),
+            });
         }
-        need.merge(MemoryNeed {
-            longest_value: 0,
-            largest_page: page,
-            has_delta_lengths: DELTA_LENGTH_ENCODINGS.contains(&encoding),
-        });
-    }
-    match longest_value(column, need.largest_page) {
-        Some(longest_value) => Ok(MemoryNeed { longest_value, ..need }),
-        None => Err(ParquetFault::damage(format!(
-            "its column {name} has values of {} bytes, and a page holds at most {MAX_PAGE}",
-            column.type_length()
-        ))),
+        match longest_value(column, need.largest_page) {
+            Some(longest_value) => Ok(MemoryNeed { longest_value, ..need }),
+            None => Err(ParquetFault::damage(format!(
+                "its column {name} has values of {} bytes, and a page holds at most {MAX_PAGE}",
+                column.type_length()
+            ))),
+        }
     }
 }
 
@@ -229,12 +260,16 @@ mod tests {
         bytes
     }
 
+    fn pages<'a>(file: &'a File, interrupt: Interrupt<'a>) -> Pages<'a> {
+        Pages { file, interrupt, read: 0 }
+    }
+
     fn check_pages(content: &[u8]) -> Result<MemoryNeed, ParquetFault> {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("column");
         fs::write(&path, content).unwrap();
         let file = File::open(&path).unwrap();
-        check_chunk(&file, "power_w", (0, content.len() as u64), &float_column())
+        pages(&file, Interrupt::NEVER).check_chunk("power_w", (0, content.len() as u64), &float_column())
     }
 
     fn reason(content: &[u8]) -> Option<String> {
@@ -262,7 +297,8 @@ mod tests {
         };
         let check_groups = |groups| {
             let footer = FileMetaData::new(2, 1, None, None, schema.clone(), None);
-            check(&file, size, &ParquetMetaData::new(footer, groups), &[0]).map_err(|fault| fault.to_string())
+            check(&file, size, &ParquetMetaData::new(footer, groups), &[0], Interrupt::NEVER)
+                .map_err(|fault| fault.to_string())
         };
         assert!(check_groups(vec![group(0)]).is_ok());
         assert!(check_groups(vec![group(1)]).unwrap_err().contains("lies outside the file"));
@@ -310,7 +346,20 @@ mod tests {
         assert!(MemoryNeed::batch_rows([need(8), need(4)]) > 1 << 20);
         assert_eq!(MemoryNeed::batch_rows([need(1 << 20), need(1 << 20)]), 128);
         assert_eq!(MemoryNeed::batch_rows([need(u64::MAX), need(1)]), 1);
-        assert!(need(0).fits_with(MAX_MEMORY) && !need(0).fits_with(MAX_MEMORY + 1));
+        assert!(need(0).fits_with(MAX_PAGES) && !need(0).fits_with(MAX_PAGES + 1));
+    }
+
+    #[test]
+    fn check_cancelled_between_pages_ends() {
+        let mut file = tempfile::tempfile().unwrap();
+        let content = page(0, 4, &[]).repeat(3 * CHECK_INTERVAL as usize);
+        file.write_all(&content).unwrap();
+        let asked = std::cell::Cell::new(0);
+        let is_cancelled = |_| asked.replace(asked.get() + 1) == 1;
+        let mut pages = pages(&file, Interrupt::new(&is_cancelled));
+        let checked = pages.check_chunk("power_w", (0, content.len() as u64), &float_column());
+        assert!(matches!(checked, Err(ParquetFault::Interrupted)));
+        assert_eq!(pages.read, 2 * CHECK_INTERVAL);
     }
 
     #[test]

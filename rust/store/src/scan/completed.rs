@@ -24,7 +24,7 @@ use crate::interrupt::Interrupt;
 use crate::json::text::Key;
 use crate::links::SkippedLinks;
 use crate::load::{Limit, RecordFault};
-use crate::walk::{Tree, Visit};
+use crate::walk::{Tree, Turn, Visit};
 
 const HASH: &str = "measurement_config_hash";
 const VERSION: &str = "schema_version";
@@ -73,7 +73,7 @@ pub fn completed(
     interrupt: Interrupt<'_>,
 ) -> Result<Completed, ScanError> {
     let plan = Plan::new(schema, &[HASH.to_owned()], ConfigForm::Omitted, Vec::new(), limit)?;
-    let mut tree = Tree::open(root, Arc::new(HashVisitor { plan }), follow_links)?;
+    let mut tree = Tree::open(root, Arc::new(HashVisitor { plan }), follow_links, interrupt)?;
     let mut completed = Completed::default();
     while let Some(mut chunk) = tree.next(interrupt)? {
         completed.hashes.extend(chunk.hashes);
@@ -101,7 +101,7 @@ impl Visit for HashVisitor {
         HashChunk::default()
     }
 
-    fn visit(&self, chunk: &mut HashChunk, root: &Dir, place: &Path, record: File) {
+    fn visit(&self, chunk: &mut HashChunk, root: &Dir, place: &Path, record: File, _: Turn<'_>) {
         let HashChunk { hashes, log } = chunk;
         log.read(root, place, &record, self.plan.limit, |file, bytes| {
             hashes.push(self.find_hash(bytes).map_or_else(|| self.parse(file, bytes), Ok)?);

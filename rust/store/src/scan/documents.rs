@@ -9,7 +9,7 @@ use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::load::Limit;
-use crate::walk::{CHUNK_BYTES, Tree, Visit};
+use crate::walk::{CHUNK_BYTES, Tree, Turn, Visit};
 use crate::{RECORD, SIDECAR};
 
 /// A record on disk.
@@ -33,7 +33,8 @@ struct DocumentVisitor {
 impl Documents {
     /// Begin to read the records below a root.
     pub fn open(root: &Path, limit: Limit, follow_links: bool) -> Result<Self> {
-        Ok(Self(Tree::open(root, Arc::new(DocumentVisitor { limit }), follow_links)?))
+        let visitor = Arc::new(DocumentVisitor { limit });
+        Ok(Self(Tree::open(root, visitor, follow_links, Interrupt::NEVER)?))
     }
 
     /// Return the symbolic links that the walk skips; complete at its end.
@@ -60,7 +61,7 @@ impl Visit for DocumentVisitor {
         Vec::new()
     }
 
-    fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File) {
+    fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File, _: Turn<'_>) {
         let path = root.path().join(place).join(RECORD);
         let mut bytes = Vec::new();
         let read = record.metadata().and_then(|metadata| self.limit.read(&record, &metadata, &mut bytes));

@@ -23,7 +23,7 @@ use crate::error::{Error, Step};
 use crate::fs::dir::Dir;
 use crate::json::text::minify;
 use crate::load::Limit;
-use crate::walk::{CHUNK_BYTES, Visit};
+use crate::walk::{CHUNK_BYTES, Turn, Visit};
 
 /// Maximum bytes of a buffer that is kept for the next record.
 const MAX_KEPT_BUFFER: usize = 1 << 18;
@@ -119,7 +119,7 @@ impl Visit for RecordVisitor {
         }
     }
 
-    fn visit(&self, chunk: &mut RowChunk, root: &Dir, place: &Path, record: File) {
+    fn visit(&self, chunk: &mut RowChunk, root: &Dir, place: &Path, record: File, _: Turn<'_>) {
         let mut log = std::mem::take(&mut chunk.log);
         log.read(root, place, &record, self.plan.limit, |file, bytes| {
             if let Some(mut row) = Row::parse(&self.plan, &mut chunk.configs, file, bytes)? {

@@ -1,6 +1,6 @@
 //! Reading of power traces in the threads of a walk.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Int32Array, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
+    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array,
 };
-use arrow_cast::{CastOptions, cast_with_options};
-use arrow_schema::{ArrowError, DataType, SchemaRef, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Fields, SchemaRef};
+use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 
 use super::column::{EXPERIMENT, PATH};
@@ -26,16 +26,13 @@ use super::{RecordError, RecordErrorKind};
 use crate::SIDECAR;
 use crate::error::{Error, Step};
 use crate::fs::dir::Dir;
-use crate::timeseries::TraceFile;
-use crate::walk::{CHUNK_BYTES, Visit};
-
-const GPU: &str = "gpu_index";
-/// Maximum bytes of a power trace, which is kept as a whole, and of a column of strings.
-const MAX_BYTES: usize = 1 << 31;
+use crate::timeseries::{Share, TraceFile, TraceMemory, row_bytes};
+use crate::walk::{Turn, Visit};
 
 /// The visitor of a scan of power traces; without a table, it only collects types.
 pub(super) struct TraceVisitor {
     pub plan: Arc<Plan>,
+    pub memory: TraceMemory,
     pub table: Option<Arc<TraceTable>>,
     /// The columns of unknown types.
     pub names: Vec<String>,
@@ -46,17 +43,32 @@ pub(super) struct TraceVisitor {
 pub(super) struct TraceTable {
     pub schema: SchemaRef,
     pub filters: Arc<[(String, Test)]>,
-    pub trace_columns: BTreeMap<String, DataType>,
+    pub trace_columns: Fields,
 }
 
 /// The rows, or the types, of consecutive power traces.
 pub(super) struct TraceChunk {
     configs: ConfigColumns,
-    pub batches: Vec<RecordBatch>,
+    pub batches: VecDeque<TraceRows>,
+    bytes: u64,
+    /// The memory of the batches.
+    pub shares: Vec<Share>,
     pub types: Vec<(String, DataType)>,
     /// Number of power traces that the types are from.
     pub traces: u64,
     pub log: ReadLog,
+}
+
+/// Rows of a power trace, in the columns that the table needs of it.
+pub(super) struct TraceRows {
+    pub rows: RecordBatch,
+    label: Arc<TraceLabel>,
+}
+
+/// The result that a power trace belongs to.
+struct TraceLabel {
+    path: String,
+    experiment: String,
 }
 
 impl Visit for TraceVisitor {
@@ -65,29 +77,35 @@ impl Visit for TraceVisitor {
     fn begin(&self) -> TraceChunk {
         TraceChunk {
             configs: ConfigColumns::new(&self.plan.keys, None),
-            batches: Vec::new(),
+            batches: VecDeque::new(),
+            bytes: 0,
+            shares: Vec::new(),
             types: Vec::new(),
             traces: 0,
             log: ReadLog::default(),
         }
     }
 
-    fn visit(&self, chunk: &mut TraceChunk, root: &Dir, place: &Path, record: File) {
-        let TraceChunk { configs, batches, types, traces, log } = chunk;
+    fn visit(&self, chunk: &mut TraceChunk, root: &Dir, place: &Path, record: File, turn: Turn<'_>) {
         let plan = &self.plan;
         let sidecar = place.join(SIDECAR);
         let mut read = Ok(());
+        let mut log = std::mem::take(&mut chunk.log);
+        let mut configs = std::mem::replace(&mut chunk.configs, ConfigColumns::new(&plan.keys, None));
         log.read(root, place, &record, plan.limit, |file, record| {
-            let Some(row) = Row::parse(plan, configs, file, record)? else { return Ok(()) };
+            let Some(row) = Row::parse(plan, &mut configs, file, record)? else { return Ok(()) };
             read = match &self.table {
-                Some(table) => self.read_rows(table, root, &sidecar, &row, batches),
-                None => self.read_types(root, &sidecar, types).map(|found| *traces += u64::from(found)),
+                Some(table) => self.read_rows(table, root, &sidecar, &row, chunk, turn),
+                None => self
+                    .read_types(root, &sidecar, &mut chunk.types)
+                    .map(|found| chunk.traces += u64::from(found)),
             };
             Ok(())
         });
+        (chunk.log, chunk.configs) = (log, configs);
         if let Err(error) = read {
             let (path, kind) = (root.path().join(&sidecar), RecordErrorKind::Io(error));
-            log.errors.push(RecordError { path, size: 0, kind });
+            chunk.log.errors.push(RecordError { path, size: 0, kind });
         }
     }
 
@@ -96,7 +114,7 @@ impl Visit for TraceVisitor {
     }
 
     fn is_full(&self, chunk: &TraceChunk) -> bool {
-        chunk.batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>() > CHUNK_BYTES
+        chunk.bytes > self.memory.chunk_bytes()
     }
 
     fn is_empty(&self, chunk: &TraceChunk) -> bool {
@@ -125,18 +143,7 @@ impl TraceVisitor {
         types: &mut Vec<(String, DataType)>,
     ) -> Result<bool, Error> {
         let Some(file) = Self::open(root, sidecar)? else { return Ok(false) };
-        let schema = file.schema()?;
-        for name in &self.names {
-            if let Ok(field) = schema.field_with_name(name) {
-                let data_type = table_type(field.data_type()).ok_or_else(|| {
-                    file.not_a_trace(format!(
-                        "its column {name} has the type {}, which a scan does not read",
-                        field.data_type()
-                    ))
-                })?;
-                types.push((name.clone(), data_type));
-            }
-        }
+        types.extend(file.table_types(&self.names)?);
         Ok(true)
     }
 
@@ -147,72 +154,41 @@ impl TraceVisitor {
         root: &Dir,
         sidecar: &Path,
         row: &Row<'_>,
-        batches: &mut Vec<RecordBatch>,
+        chunk: &mut TraceChunk,
+        turn: Turn<'_>,
     ) -> Result<(), Error> {
         let Some(file) = Self::open(root, sidecar)? else { return Ok(()) };
         let Some(FieldValue::Text(experiment)) = row.first_field(&self.plan) else { return Ok(()) };
-        let names: Vec<&str> = table.trace_columns.keys().map(String::as_str).collect();
-        let path = root.path().join(sidecar);
-        file.check_rows()?;
-        let (mut trace, mut bytes) = (Vec::new(), 0);
-        let mut read = file.batches(&names)?;
-        while let Some(batch) = read.next() {
-            let rows = table
-                .rows(&batch?, &row.path, experiment)
-                .map_err(|error| Error::io(Step::ReadTimeseries, &path, std::io::Error::other(error)))?;
-            bytes += rows.as_ref().map_or(0, RecordBatch::get_array_memory_size);
-            if bytes > MAX_BYTES {
-                return Err(read.not_a_trace(format!(
-                    "its rows take more than {MAX_BYTES} bytes, the limit of a table"
-                )));
-            }
-            trace.extend(rows);
+        let mut read = file.batches(&table.trace_columns, turn.interrupt)?;
+        file.check_memory(row_bytes(&table.trace_columns), &self.memory)?;
+        let mut share = file.share(&self.memory, read.decoder_bytes(), turn)?;
+        let label = Arc::new(TraceLabel { path: row.path.to_string(), experiment: experiment.to_string() });
+        let (mut trace, mut trace_bytes) = (Vec::new(), 0);
+        while let Some(batch) = read.next(turn.interrupt) {
+            let Some(rows) = table.matching(&batch?).map_err(|error| file.not_a_trace(error.to_string()))?
+            else {
+                continue;
+            };
+            let bytes = rows.get_array_memory_size() as u64;
+            share.grow(bytes, turn).map_err(|error| file.no_memory(error))?;
+            trace_bytes += bytes;
+            trace.push(TraceRows { rows, label: label.clone() });
         }
-        batches.append(&mut trace);
+        share.shrink(read.decoder_bytes());
+        chunk.batches.extend(trace);
+        chunk.bytes += trace_bytes;
+        chunk.shares.push(share);
         Ok(())
     }
 }
 
-/// Return the type of a column in the table; `None` if a scan does not read it.
-fn table_type(data_type: &DataType) -> Option<DataType> {
-    Some(match data_type {
-        DataType::Boolean | DataType::Int64 | DataType::UInt64 | DataType::Float64 => data_type.clone(),
-        DataType::Int8
-        | DataType::Int16
-        | DataType::Int32
-        | DataType::UInt8
-        | DataType::UInt16
-        | DataType::UInt32 => DataType::Int64,
-        DataType::Float16 | DataType::Float32 => DataType::Float64,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
-        _ => return None,
-    })
-}
-
 impl TraceTable {
-    /// Convert a batch of a power trace to the table; `None` if no row satisfies the conditions.
-    fn rows(
-        &self,
-        batch: &RecordBatch,
-        path: &str,
-        experiment: &str,
-    ) -> Result<Option<RecordBatch>, ArrowError> {
+    /// Return the rows of a batch that satisfy the conditions; `None` if there are none.
+    fn matching(&self, batch: &RecordBatch) -> Result<Option<RecordBatch>, ArrowError> {
         let count = batch.num_rows();
-        let cast = CastOptions { safe: false, ..CastOptions::default() };
-        let mut columns: BTreeMap<&str, ArrayRef> = BTreeMap::new();
-        for (name, data_type) in &self.trace_columns {
-            let column = match batch.column_by_name(name) {
-                Some(column) => cast_with_options(column, data_type, &cast)?,
-                // `timeseries::read` has the same default.
-                None if name == GPU => Arc::new(Int32Array::from(vec![0; count])),
-                None => new_null_array(data_type, count),
-            };
-            columns.insert(name, column);
-        }
         let mut kept = BooleanArray::from(vec![true; count]);
         for (name, test) in self.filters.iter() {
-            if let Some(column) = columns.get(name.as_str()) {
+            if let Some(column) = batch.column_by_name(name) {
                 kept = kept
                     .iter()
                     .enumerate()
@@ -220,20 +196,32 @@ impl TraceTable {
                     .collect();
             }
         }
-        if kept.true_count() == 0 {
-            return Ok(None);
+        match kept.true_count() {
+            0 => Ok(None),
+            all if all == count => Ok(Some(batch.clone())),
+            _ => filter_record_batch(batch, &kept).map(Some),
         }
-        let text = |text: &str| {
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, count))) as ArrayRef
-        };
-        let arrays = self.schema.fields().iter().map(|field| match field.name().as_str() {
-            PATH => text(path),
-            EXPERIMENT => text(experiment),
-            name => columns.get(name).cloned().unwrap_or_else(|| new_null_array(field.data_type(), count)),
+    }
+
+    /// Return rows of power traces as rows of the table.
+    pub(super) fn rows(&self, traces: &[TraceRows]) -> Result<RecordBatch, ArrowError> {
+        let parts = traces.iter().map(|TraceRows { rows, label }| {
+            let count = rows.num_rows();
+            let text = |text: &str| {
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, count))) as ArrayRef
+            };
+            let arrays = self.schema.fields().iter().map(|field| match field.name().as_str() {
+                PATH => text(&label.path),
+                EXPERIMENT => text(&label.experiment),
+                name => rows
+                    .column_by_name(name)
+                    .cloned()
+                    .unwrap_or_else(|| new_null_array(field.data_type(), count)),
+            });
+            let options = RecordBatchOptions::new().with_row_count(Some(count));
+            RecordBatch::try_new_with_options(self.schema.clone(), arrays.collect(), &options)
         });
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        let rows = RecordBatch::try_new_with_options(self.schema.clone(), arrays.collect(), &options)?;
-        if kept.true_count() == count { Ok(Some(rows)) } else { filter_record_batch(&rows, &kept).map(Some) }
+        concat_batches(&self.schema, &parts.collect::<Result<Vec<_>, _>>()?)
     }
 }
 

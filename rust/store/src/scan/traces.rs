@@ -1,6 +1,6 @@
 //! Scans of power traces: the rows of every sidecar of a tree as one table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,13 +10,13 @@ use super::column::{Column, ColumnSource, EXPERIMENT, PATH};
 use super::filter::{Condition, Test};
 use super::plan::{ConfigForm, Plan};
 use super::schema::FieldType;
-use super::trace_rows::{TraceTable, TraceVisitor};
+use super::trace_rows::{TraceChunk, TraceTable, TraceVisitor};
 use super::{PlanError, RecordSchema, ScanBatch, ScanError};
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::load::Limit;
-use crate::timeseries::schema;
-use crate::walk::Tree;
+use crate::timeseries::{MAX_BYTES, TraceMemory, schema};
+use crate::walk::{CHUNK_BYTES, Tree};
 
 /// The options of a [`TraceScan`].
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub struct TraceScanOptions {
     pub limit: Limit,
     /// Follow symbolic links to directories, and enter each directory once.
     pub follow_links: bool,
+    /// The memory of all power traces that are read at once, in bytes.
+    pub max_trace_bytes: u64,
 }
 
 impl Default for TraceScanOptions {
@@ -44,6 +46,7 @@ impl Default for TraceScanOptions {
             stop_at_error: false,
             limit: Limit::USUAL,
             follow_links: false,
+            max_trace_bytes: MAX_BYTES,
         }
     }
 }
@@ -95,6 +98,7 @@ pub struct TraceScan {
     filters: Arc<[(String, Test)]>,
     stop_at_error: bool,
     follow_links: bool,
+    max_trace_bytes: u64,
     table: Mutex<Option<Arc<TraceTable>>>,
 }
 
@@ -105,8 +109,15 @@ impl TraceScan {
     ///
     /// A condition does not fit its column, or a condition on records names an unknown one.
     pub fn new(root: PathBuf, schema: &RecordSchema, options: TraceScanOptions) -> Result<Self, PlanError> {
-        let TraceScanOptions { columns, record_conditions, conditions, stop_at_error, limit, follow_links } =
-            options;
+        let TraceScanOptions {
+            columns,
+            record_conditions,
+            conditions,
+            stop_at_error,
+            limit,
+            follow_links,
+            max_trace_bytes,
+        } = options;
         let plan =
             Plan::new(schema, &[EXPERIMENT.to_owned()], ConfigForm::Omitted, record_conditions, limit)?;
         let filters = conditions.into_iter().map(|condition| {
@@ -121,15 +132,8 @@ impl TraceScan {
             Ok((name, condition.check(&column)?.test))
         });
         let filters = filters.collect::<Result<_, PlanError>>()?;
-        Ok(Self {
-            root,
-            plan: Arc::new(plan),
-            columns,
-            filters,
-            stop_at_error,
-            follow_links,
-            table: Mutex::new(None),
-        })
+        let (plan, table) = (Arc::new(plan), Mutex::new(None));
+        Ok(Self { root, plan, columns, filters, stop_at_error, follow_links, max_trace_bytes, table })
     }
 
     /// Return the columns; `None` if they depend on power traces that no reader has read yet.
@@ -154,7 +158,8 @@ impl TraceScan {
 
     fn table_of(&self, types: &BTreeMap<String, DataType>) -> TraceTable {
         let type_of = |name: &str| {
-            standard_type(name).or_else(|| types.get(name).cloned()).unwrap_or(DataType::Float64)
+            let known = standard_type(name).or_else(|| types.get(name).cloned());
+            known.filter(|data_type| !data_type.is_null()).unwrap_or(DataType::Float64)
         };
         let field = |name: &String| match name.as_str() {
             PATH | EXPERIMENT => Field::new(name, DataType::Utf8, false),
@@ -163,7 +168,12 @@ impl TraceScan {
         TraceTable {
             schema: Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>())),
             filters: self.filters.clone(),
-            trace_columns: self.trace_columns().map(|name| (name.clone(), type_of(name))).collect(),
+            trace_columns: self
+                .trace_columns()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .map(|name| Field::new(name, type_of(name), true))
+                .collect(),
         }
     }
 
@@ -185,20 +195,23 @@ impl TraceScan {
             }
             (table, records)
         };
-        let tree = Tree::open(&self.root, Arc::new(self.visitor(Some(table.clone()))), self.follow_links)?;
-        Ok(TraceReader { table, tree, stop_at_error: self.stop_at_error, reported, records: 0 })
+        let visitor = Arc::new(self.visitor(Some(table.clone())));
+        let tree = Tree::open(&self.root, visitor, self.follow_links, interrupt)?;
+        let stop_at_error = self.stop_at_error;
+        Ok(TraceReader { table, tree, stop_at_error, reported, records: 0, pending: None })
     }
 
     fn visitor(&self, table: Option<Arc<TraceTable>>) -> TraceVisitor {
         let names = self.trace_columns().filter(|name| standard_type(name).is_none()).cloned().collect();
-        TraceVisitor { plan: self.plan.clone(), table, names }
+        let (plan, memory) = (self.plan.clone(), TraceMemory::new(self.max_trace_bytes));
+        TraceVisitor { plan, memory, table, names }
     }
 
     /// Infer the types of other than the standard columns; return them and the number of records.
     fn infer(&self, interrupt: Interrupt<'_>) -> Result<(BTreeMap<String, DataType>, u64), ScanError> {
         let mut types: BTreeMap<String, DataType> = BTreeMap::new();
         let (mut records, mut traces) = (0, 0_u64);
-        let mut tree = Tree::open(&self.root, Arc::new(self.visitor(None)), self.follow_links)?;
+        let mut tree = Tree::open(&self.root, Arc::new(self.visitor(None)), self.follow_links, interrupt)?;
         while let Some(mut chunk) = tree.next(interrupt.at(records))? {
             records += chunk.log.records;
             chunk.log.check(self.stop_at_error)?;
@@ -206,7 +219,8 @@ impl TraceScan {
             interrupt.at(records).check()?;
             for (name, found) in chunk.types {
                 let merged = match types.remove(&name) {
-                    Some(known) if known != found => {
+                    Some(known) if found.is_null() => known,
+                    Some(known) if known != found && !known.is_null() => {
                         if !(known.is_numeric() && found.is_numeric()) {
                             let error = PlanError::TraceTypes { column: name, one: known, other: found };
                             return Err(error.into());
@@ -239,6 +253,8 @@ pub struct TraceReader {
     /// Number of records that the inference of types has reported.
     reported: u64,
     records: u64,
+    /// The rest of a chunk.
+    pending: Option<TraceChunk>,
 }
 
 impl TraceReader {
@@ -261,11 +277,28 @@ impl TraceReader {
     /// As [`Scan::read`](super::Scan::read).
     pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<ScanBatch>, ScanError> {
         let records = self.records.max(self.reported);
-        let Some(mut chunk) = self.tree.next(interrupt.at(records))? else { return Ok(None) };
-        chunk.log.check(self.stop_at_error)?;
-        self.records += chunk.log.records;
+        let mut chunk = match self.pending.take() {
+            Some(chunk) => chunk,
+            None => {
+                let Some(mut chunk) = self.tree.next(interrupt.at(records))? else { return Ok(None) };
+                chunk.log.check(self.stop_at_error)?;
+                self.records += chunk.log.records;
+                chunk
+            }
+        };
         interrupt.at(self.records.max(self.reported)).check()?;
-        let rows = arrow_select::concat::concat_batches(&self.table.schema, &chunk.batches)?;
-        Ok(Some(ScanBatch { rows, errors: chunk.log.errors }))
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while bytes < CHUNK_BYTES
+            && let Some(batch) = chunk.batches.pop_front()
+        {
+            bytes += batch.rows.get_array_memory_size();
+            rows.push(batch);
+        }
+        let rows = self.table.rows(&rows)?;
+        let errors = std::mem::take(&mut chunk.log.errors);
+        if !chunk.batches.is_empty() {
+            self.pending = Some(chunk);
+        }
+        Ok(Some(ScanBatch { rows, errors }))
     }
 }

@@ -1,12 +1,13 @@
 //! Columns of a Parquet file, batch by batch, in bounded memory whatever the file claims.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, RecordBatchReader};
-use arrow_schema::{ArrowError, Schema, SchemaRef};
+use arrow_array::{ArrayRef, Int32Array, RecordBatch, RecordBatchOptions, RecordBatchReader, new_null_array};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
@@ -15,17 +16,27 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::schema::types::ColumnDescriptor;
 
+use super::convert::{Conversion, table_type};
+use super::declared::{Declared, declared_types};
+use super::memory::{NoMemory, Share, TraceMemory};
 use super::notes::Notes;
 use crate::error::{At, Error, Result, Step};
+use crate::interrupt::Interrupt;
 use crate::parquet::footer::{self, ParquetFault, os_error};
 use crate::parquet::pages::{self, MemoryNeed};
 use crate::sidecar::open_for_reading;
 use crate::unwind::catch_panic;
+use crate::walk::Turn;
 
 /// Maximum rows of a batch.
 const BATCH_ROWS: usize = 1 << 14;
-/// Maximum rows of a power trace in memory: 8 GPUs for 48 days, in 1.5 GB.
-const MAX_ROWS: u64 = 1 << 25;
+/// Maximum values of a batch of many columns: between two batches, a reader checks for an interrupt.
+const BATCH_VALUES: usize = 1 << 20;
+/// The columns without which a file is not a power trace.
+const REQUIRED: [&str; 2] = ["timestamp_s", "power_w"];
+/// The columns of a power trace that have a value in every row; the second one is 0 in a file without it.
+const WITHOUT_NULLS: [&str; 2] = ["timestamp_s", GPU_INDEX];
+const GPU_INDEX: &str = "gpu_index";
 
 /// An open Parquet file with its footer.
 #[derive(Debug)]
@@ -43,13 +54,36 @@ struct FileContext {
     size: u64,
 }
 
-/// An iterator over the record batches of a [`TraceFile`]; it ends after the first error.
+/// A column of a file.
+struct FoundColumn {
+    /// Its index among the columns of Parquet; `None` for a list or a structure.
+    leaf: Option<usize>,
+    declared: Declared,
+}
+
+/// The columns of a file by name.
+struct FileColumns {
+    stored: Schema,
+    declared: HashMap<String, Declared>,
+}
+
+/// The values of a column of a table.
+enum Values {
+    /// A column of the batches that the decoder returns, and its conversion.
+    Stored(usize, Conversion),
+    /// The same value in every row, as an array at least as long as a batch.
+    Constant(ArrayRef),
+}
+
+/// A reader of columns of a [`TraceFile`], in batches; it ends after the first error.
 pub struct Batches {
     reader: Option<ParquetRecordBatchReader>,
     schema: SchemaRef,
+    columns: Vec<Values>,
     context: FileContext,
     expected_rows: u64,
     rows: u64,
+    decoder_bytes: u64,
 }
 
 impl TraceFile {
@@ -84,115 +118,232 @@ impl TraceFile {
         self.rows
     }
 
-    /// Reject a trace of too many rows to read at once: a few bytes may stand for any number of rows.
-    pub(crate) fn check_rows(&self) -> Result<()> {
-        let rows = self.rows;
-        if rows > MAX_ROWS {
-            return Err(self.not_a_trace(format!("it has {rows} rows; the limit is {MAX_ROWS}")));
-        }
-        Ok(())
-    }
-
-    /// Return the columns, in the types of Parquet.
+    /// Return the types of top-level columns in tables; a name may be absent from the file.
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedTrace`] if the footer is inconsistent.
-    pub fn schema(&self) -> Result<Schema> {
-        let schema = self.metadata.file_metadata().schema_descr();
-        self.context.decode(|| parquet_to_arrow_schema(schema, None))
-    }
-
-    /// Return whether the file has a column of a name, with one value a row.
-    #[must_use]
-    pub fn has_column(&self, name: &str) -> bool {
-        self.find_columns(name).next().is_some()
-    }
-
-    /// Read the columns of these names, in the file's order; batches omit the columns that the file lacks.
-    ///
-    /// A batch has at most 16 384 rows, in the types of Parquet: the reader ignores a writer's Arrow schema, and
-    /// does not read lists and structures.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::DamagedTrace`] if the file is incomplete or inconsistent; [`Error::NotATrace`] if it has two
-    /// columns of a name, or a column with another compression than zstd or snappy or with delta-encoded lengths.
-    pub fn batches(self, names: &[&str]) -> Result<Batches> {
-        let mut leaves = Vec::with_capacity(names.len());
+    /// As [`TraceFile::batches`]; a column has a type that no table has.
+    pub(crate) fn table_types(&self, names: &[String]) -> Result<Vec<(String, DataType)>> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let columns = self.columns(&names)?;
+        self.check_trace(&columns)?;
+        let mut types = Vec::new();
         for name in names {
-            let mut columns = self.find_columns(name);
-            leaves.extend(columns.next());
-            if columns.next().is_some() {
-                return Err(self.not_a_trace(format!("it has two columns {name}")));
-            }
+            let Some(FoundColumn { declared, .. }) = self.find(&columns, name)? else { continue };
+            let data_type = table_type(&declared).ok_or_else(|| {
+                self.not_a_trace(format!(
+                    "its column {name} has the type {declared}, which a scan does not read"
+                ))
+            })?;
+            types.push((name.to_owned(), data_type));
         }
-        if let Some((name, compression)) = pages::unsupported_compression(&self.metadata, &leaves) {
-            return Err(self.not_a_trace(format!(
-                "its column {name} is compressed with {compression}; expected zstd, snappy or none"
-            )));
+        Ok(types)
+    }
+
+    /// Begin to read columns of some names and types.
+    ///
+    /// A batch has the columns in the given order, and at most 16 384 rows. Numbers of other types are converted if
+    /// they fit, and durations to seconds. A column that the file lacks is null; `gpu_index` is 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DamagedTrace`] if the file is incomplete or inconsistent; [`Error::NotATrace`] if it is not a power
+    /// trace (it lacks `timestamp_s` or `power_w`, or one of the usual columns is not one of numbers), or has two
+    /// columns of a name, or a selected column of another type, with another compression than zstd or snappy or with
+    /// delta-encoded lengths.
+    pub fn batches(&self, fields: &[FieldRef], interrupt: Interrupt<'_>) -> Result<Batches> {
+        let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+        let file_columns = self.columns(&names)?;
+        self.check_trace(&file_columns)?;
+        let mut leaves = BTreeSet::new();
+        let mut found = Vec::with_capacity(fields.len());
+        for field in fields {
+            let column = match self.find(&file_columns, field.name())? {
+                Some(column) => self.conversion(column, field)?,
+                None => None,
+            };
+            leaves.extend(column.as_ref().map(|(leaf, _)| *leaf));
+            found.push(column);
         }
-        let needs = self.check_pages(&leaves)?;
+        let leaves: Vec<usize> = leaves.into_iter().collect();
+        self.check_compression(&leaves)?;
+        let needs = self.check_pages(&leaves, interrupt)?;
         if let Some((&leaf, _)) = leaves.iter().zip(&needs).find(|(_, need)| need.has_delta_lengths) {
-            let name = self.columns()[leaf].path().string();
+            let name = self.leaves()[leaf].path().string();
             return Err(self.not_a_trace(format!(
                 "its column {name} has delta-encoded string lengths, which are not supported"
             )));
         }
-        self.read(leaves, MemoryNeed::batch_rows(needs))
+        let constant_rows = usize::try_from(self.rows).unwrap_or(BATCH_ROWS).min(BATCH_ROWS);
+        let columns = fields.iter().zip(found).map(|(field, found)| match found {
+            Some((leaf, conversion)) => {
+                Values::Stored(leaves.iter().position(|other| *other == leaf).unwrap_or(0), conversion)
+            }
+            None if field.name() == GPU_INDEX => {
+                Values::Constant(Arc::new(Int32Array::from(vec![0; constant_rows])))
+            }
+            None => Values::Constant(new_null_array(field.data_type(), constant_rows)),
+        });
+        let columns = columns.collect();
+        let (reader, decoder_bytes) = self.decoder(&leaves, &needs)?;
+        let (context, expected_rows) = (self.context.clone(), self.rows);
+        let schema = Arc::new(Schema::new(fields.to_vec()));
+        Ok(Batches { reader: Some(reader), schema, columns, context, expected_rows, rows: 0, decoder_bytes })
     }
 
-    /// Check every page, and decode the columns that this build supports: one value a row, compressed with zstd,
-    /// snappy or nothing, without delta-encoded string lengths.
+    /// Check every page, convert the columns of a power trace, and decode the others that this build supports: one
+    /// value a row, compressed with zstd, snappy or nothing, without delta-encoded string lengths.
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedTrace`] if the file is incomplete or inconsistent.
-    pub fn read_through(self) -> Result<()> {
-        let columns = self.columns();
-        let needs = self.check_pages(&(0..columns.len()).collect::<Vec<_>>())?;
-        let is_supported = |leaf: &usize| {
-            is_flat(&columns[*leaf])
-                && pages::unsupported_compression(&self.metadata, &[*leaf]).is_none()
-                && !needs[*leaf].has_delta_lengths
+    /// As [`TraceFile::batches`] of the columns of a power trace.
+    pub(crate) fn read_through(&self, memory: &TraceMemory, turn: Turn<'_>) -> Result<()> {
+        let mut batches = self.batches(super::schema().fields(), turn.interrupt)?;
+        let share = self.share(memory, batches.decoder_bytes, turn)?;
+        while batches.next(turn.interrupt).transpose()?.is_some() {}
+        drop((batches, share));
+        let standard = super::schema();
+        let leaves = self.leaves();
+        let is_other = |leaf: &usize| {
+            let path = leaves[*leaf].path().parts();
+            path.len() > 1 || standard.field_with_name(&path[0]).is_err()
         };
-        let mut leaves = (0..columns.len()).filter(is_supported).peekable();
-        while leaves.peek().is_some() {
+        let others: Vec<usize> = (0..leaves.len()).filter(is_other).collect();
+        let needs = self.check_pages(&others, turn.interrupt)?;
+        let is_supported = |(leaf, need): &(usize, MemoryNeed)| {
+            is_flat(&leaves[*leaf])
+                && pages::unsupported_compression(&self.metadata, &[*leaf]).is_none()
+                && !need.has_delta_lengths
+        };
+        let mut others = others.into_iter().zip(needs).filter(is_supported).peekable();
+        while others.peek().is_some() {
             // The decoder keeps a page of each column that it reads.
-            let (mut together, mut page_bytes) = (Vec::new(), 0);
-            while let Some(leaf) =
-                leaves.next_if(|&leaf| together.is_empty() || needs[leaf].fits_with(page_bytes))
+            let (mut together, mut needs, mut page_bytes) = (Vec::new(), Vec::new(), 0);
+            while let Some((leaf, need)) =
+                others.next_if(|(_, need)| together.is_empty() || need.fits_with(page_bytes))
             {
-                page_bytes += needs[leaf].largest_page;
+                page_bytes += need.largest_page;
                 together.push(leaf);
+                needs.push(need);
             }
-            let rows = MemoryNeed::batch_rows(together.iter().map(|&leaf| needs[leaf]));
-            self.read(together, rows)?.try_for_each(|batch| batch.map(drop))?;
+            let (reader, decoder_bytes) = self.decoder(&together, &needs)?;
+            let (context, expected_rows) = (self.context.clone(), self.rows);
+            let (schema, columns) = (reader.schema(), Vec::new());
+            let mut batches = Batches {
+                reader: Some(reader),
+                schema,
+                columns,
+                context,
+                expected_rows,
+                rows: 0,
+                decoder_bytes,
+            };
+            let _share = self.share(memory, decoder_bytes, turn)?;
+            while batches.decode(turn.interrupt).transpose()?.is_some() {}
         }
         Ok(())
     }
 
-    fn check_pages(&self, leaves: &[usize]) -> Result<Vec<MemoryNeed>> {
-        let needs = pages::check(&self.file, self.context.size, &self.metadata, leaves);
+    /// Reject a trace whose rows, of some bytes each, do not fit into the memory of one trace: a few bytes of a file may
+    /// stand for any number of rows.
+    pub(crate) fn check_memory(&self, row_bytes: u64, memory: &TraceMemory) -> Result<u64> {
+        let bytes = self.rows.saturating_mul(row_bytes);
+        memory.check(bytes).map_err(|error| self.no_memory(error))?;
+        Ok(bytes)
+    }
+
+    /// Wait for memory.
+    pub(crate) fn share(&self, memory: &TraceMemory, bytes: u64, turn: Turn<'_>) -> Result<Share> {
+        memory.acquire(bytes, turn).map_err(|error| self.no_memory(error))
+    }
+
+    pub(crate) fn no_memory(&self, error: NoMemory) -> Error {
+        match error {
+            NoMemory::TooLarge(reason) => self.not_a_trace(reason),
+            NoMemory::Interrupted => Error::Interrupted,
+        }
+    }
+
+    /// Return the columns of the file by name, with the declared types of some and of those of a power trace.
+    fn columns(&self, names: &[&str]) -> Result<FileColumns> {
+        let metadata = self.metadata.file_metadata();
+        let stored = self.context.decode(|| parquet_to_arrow_schema(metadata.schema_descr(), None))?;
+        let standard = super::schema();
+        let mut names = names.to_vec();
+        names.extend(standard.fields().iter().map(|field| field.name().as_str()));
+        let declared = declared_types(metadata, &names).map_err(|reason| self.context.damage(reason))?;
+        Ok(FileColumns { stored, declared })
+    }
+
+    /// Find the top-level column of a name.
+    fn find(&self, columns: &FileColumns, name: &str) -> Result<Option<FoundColumn>> {
+        let mut fields = columns.stored.fields().iter().filter(|field| field.name() == name);
+        let Some(field) = fields.next() else { return Ok(None) };
+        if fields.next().is_some() {
+            return Err(self.not_a_trace(format!("it has two columns {name}")));
+        }
+        let stored = field.data_type();
+        let declared = match columns.declared.get(name) {
+            Some(declared) => declared.clone().on(stored),
+            None => Declared::Arrow(stored.clone()),
+        };
+        let is_it = |(_, leaf): &(usize, &Arc<ColumnDescriptor>)| is_flat(leaf) && leaf.name() == name;
+        let leaf = self.leaves().iter().enumerate().find(is_it).map(|(leaf, _)| leaf);
+        Ok(Some(FoundColumn { leaf, declared }))
+    }
+
+    /// Check that a file has the columns of a power trace, and numbers in all of them that it has.
+    fn check_trace(&self, columns: &FileColumns) -> Result<()> {
+        for field in super::schema().fields() {
+            match self.find(columns, field.name())? {
+                Some(column) => self.conversion(column, field).map(drop)?,
+                None if REQUIRED.contains(&field.name().as_str()) => {
+                    return Err(self.not_a_trace(format!("it has no column {}", field.name())));
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Return the column of Parquet that has a column's values, and their conversion.
+    fn conversion(&self, column: FoundColumn, field: &Field) -> Result<Option<(usize, Conversion)>> {
+        let is_required = WITHOUT_NULLS.contains(&field.name().as_str());
+        let conversion = Conversion::new(field.name(), column.declared, field.data_type(), is_required);
+        let conversion = conversion.map_err(|reason| self.not_a_trace(reason))?;
+        Ok(column.leaf.map(|leaf| (leaf, conversion)))
+    }
+
+    fn check_compression(&self, leaves: &[usize]) -> Result<()> {
+        match pages::unsupported_compression(&self.metadata, leaves) {
+            Some((name, compression)) => Err(self.not_a_trace(format!(
+                "its column {name} is compressed with {compression}; expected zstd, snappy or none"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_pages(&self, leaves: &[usize], interrupt: Interrupt<'_>) -> Result<Vec<MemoryNeed>> {
+        let needs = pages::check(&self.file, self.context.size, &self.metadata, leaves, interrupt);
         needs.map_err(|fault| self.context.fault(fault))
     }
 
-    /// Begin to read some columns, in batches of at most `batch_rows` rows.
-    fn read(&self, leaves: Vec<usize>, batch_rows: usize) -> Result<Batches> {
-        let Self { file, context, metadata, rows } = self;
+    /// Begin to decode columns of Parquet; return the bytes that the decoder may need, too.
+    fn decoder(&self, leaves: &[usize], needs: &[MemoryNeed]) -> Result<(ParquetRecordBatchReader, u64)> {
+        let Self { file, context, metadata, .. } = self;
         let file = file.try_clone().at(Step::ReadTimeseries, || context.path.clone())?;
-        let (context, metadata) = (context.clone(), metadata.clone());
-        let mask = ProjectionMask::leaves(metadata.file_metadata().schema_descr(), leaves);
+        let mask = ProjectionMask::leaves(metadata.file_metadata().schema_descr(), leaves.iter().copied());
+        let batch_rows = MemoryNeed::batch_rows(needs.iter().copied());
+        let batch_rows = batch_rows.min(BATCH_ROWS).min(BATCH_VALUES / leaves.len().max(1)).max(1);
         let reader = context.decode(|| {
             let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-            let metadata = ArrowReaderMetadata::try_new(metadata, options)?;
+            let metadata = ArrowReaderMetadata::try_new(metadata.clone(), options)?;
             ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
                 .with_projection(mask)
-                .with_batch_size(batch_rows.min(BATCH_ROWS))
+                .with_batch_size(batch_rows)
                 .build()
         })?;
-        let schema = reader.schema();
-        Ok(Batches { reader: Some(reader), schema, context, expected_rows: *rows, rows: 0 })
+        Ok((reader, MemoryNeed::decoder_bytes(needs, batch_rows)))
     }
 
     /// Return the notes in the file's metadata.
@@ -205,14 +356,8 @@ impl TraceFile {
         self.context.not_a_trace(reason)
     }
 
-    fn columns(&self) -> &[Arc<ColumnDescriptor>] {
+    fn leaves(&self) -> &[Arc<ColumnDescriptor>] {
         self.metadata.file_metadata().schema_descr().columns()
-    }
-
-    /// Return the indexes of the columns of a name that hold one value a row.
-    fn find_columns<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
-        let columns = self.columns().iter().enumerate();
-        columns.filter(move |(_, column)| is_flat(column) && column.name() == name).map(|(index, _)| index)
     }
 }
 
@@ -228,13 +373,59 @@ impl Batches {
         &self.schema
     }
 
-    /// Return the error for a complete file that is not a power trace.
-    pub(crate) fn not_a_trace(&self, reason: String) -> Error {
-        self.context.not_a_trace(reason)
+    /// Return whether the file has a column.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let fields = self.schema.fields().iter().zip(&self.columns);
+        fields.into_iter().any(|(field, values)| field.name() == name && matches!(values, Values::Stored(..)))
     }
 
-    fn read(&mut self) -> Option<Result<RecordBatch>> {
+    /// Return the bytes that the decoder may need next to the batches that it has returned.
+    pub(crate) fn decoder_bytes(&self) -> u64 {
+        self.decoder_bytes
+    }
+
+    /// Return the next rows; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`TraceFile::batches`]; a value does not fit its column; [`Error::Interrupted`] once the caller has
+    /// cancelled.
+    pub fn next(&mut self, interrupt: Interrupt<'_>) -> Option<Result<RecordBatch>> {
+        let first_row = self.rows;
+        let batch = self.decode(interrupt)?.and_then(|batch| self.convert(&batch, first_row));
+        if batch.is_err() {
+            self.reader = None;
+        }
+        Some(batch)
+    }
+
+    fn convert(&self, batch: &RecordBatch, first_row: u64) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let columns = self.columns.iter().map(|values| match values {
+            Values::Stored(place, conversion) => conversion.convert(batch.column(*place), first_row),
+            Values::Constant(array) => Ok(array.slice(0, rows)),
+        });
+        let columns =
+            columns.collect::<Result<Vec<_>, String>>().map_err(|reason| self.context.not_a_trace(reason))?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
+        batch.map_err(|error| self.context.not_a_trace(error.to_string()))
+    }
+
+    /// Return the next rows as they are stored.
+    fn decode(&mut self, interrupt: Interrupt<'_>) -> Option<Result<RecordBatch>> {
+        let batch = self.decode_next(interrupt);
+        if !matches!(batch, Some(Ok(_))) {
+            self.reader = None;
+        }
+        batch
+    }
+
+    fn decode_next(&mut self, interrupt: Interrupt<'_>) -> Option<Result<RecordBatch>> {
         let reader = self.reader.as_mut()?;
+        if let Err(interrupted) = interrupt.check() {
+            return Some(Err(interrupted));
+        }
         let batch = match catch_panic(|| reader.next()) {
             Ok(Some(Ok(batch))) => batch,
             Ok(Some(Err(error))) => return Some(Err(self.context.arrow(error))),
@@ -254,23 +445,12 @@ impl Batches {
     }
 }
 
-impl Iterator for Batches {
-    type Item = Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.read();
-        if !matches!(batch, Some(Ok(_))) {
-            self.reader = None;
-        }
-        batch
-    }
-}
-
 impl FileContext {
     fn fault(&self, fault: ParquetFault) -> Error {
         match fault {
             ParquetFault::Io(source) => Error::io(Step::ReadTimeseries, &self.path, source),
             ParquetFault::Encrypted => self.not_a_trace(fault.to_string()),
+            ParquetFault::Interrupted => Error::Interrupted,
             ParquetFault::Damage(reason) => self.damage(reason),
         }
     }

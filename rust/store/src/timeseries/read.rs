@@ -1,41 +1,40 @@
 //! Reading a power trace into memory, in the standard columns and types.
 
-use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow_array::builder::PrimitiveBuilder;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    ArrowPrimitiveType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
-use arrow_array::{Array, ArrayRef, Int32Array, RecordBatch, new_null_array};
-use arrow_schema::DataType;
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::Fields;
+use arrow_select::concat::concat;
 
-use super::batches::{Batches, TraceFile};
+use super::batches::TraceFile;
+use super::memory::TraceMemory;
 use super::schema;
 use crate::error::Result;
+use crate::interrupt::Interrupt;
+use crate::walk::Turn;
 
-/// Every integer up to here is a float64.
-const EXACT: i128 = 1 << 53;
+/// Maximum bytes of all power traces that are read at once, unless the caller chooses another.
+pub const MAX_BYTES: u64 = 1 << 30;
 
 /// Read the standard columns of a Parquet file; see [`schema`].
 ///
 /// A file without `gpu_index` is of GPU 0; other absent columns are null. Numbers of other types are converted if
-/// they fit.
+/// they fit, and a time of the type duration to seconds. All reads of the process share `max_bytes` of memory, of which
+/// one trace may have half: a read waits until there is room.
 ///
 /// # Errors
 ///
 /// [`Error::DamagedTrace`](crate::Error::DamagedTrace) if the file is incomplete;
-/// [`Error::NotATrace`](crate::Error::NotATrace) if it lacks `timestamp_s` or `power_w`, has a value that does not
-/// fit its column, or has more than 2^25 rows.
+/// [`Error::NotATrace`](crate::Error::NotATrace) if it lacks `timestamp_s` or `power_w`, has a column or a value that
+/// does not fit, or needs too much memory; [`Error::Interrupted`](crate::Error::Interrupted) once the caller has
+/// cancelled.
 ///
 /// # Examples
 ///
 /// ```
 /// use arrow_array::RecordBatch;
-/// use llem_store::timeseries::{self, Columns};
+/// use llem_store::Interrupt;
+/// use llem_store::timeseries::{self, Columns, MAX_BYTES};
 ///
 /// # let temp = tempfile::tempdir()?;
 /// # let path = temp.path().join("timeseries.parquet");
@@ -50,182 +49,48 @@ const EXACT: i128 = 1 << 53;
 ///     throttle_reasons: vec![None; 2],
 /// };
 /// timeseries::write(&path, &RecordBatch::try_from(columns)?)?;
-/// let trace = timeseries::read(&path)?;
+/// let trace = timeseries::read(&path, MAX_BYTES, Interrupt::NEVER)?;
 /// assert_eq!(trace.num_rows(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn read(path: &Path) -> Result<RecordBatch> {
+pub fn read(path: &Path, max_bytes: u64, interrupt: Interrupt<'_>) -> Result<RecordBatch> {
     let file = TraceFile::open(path)?;
-    for required in ["timestamp_s", "power_w"] {
-        if !file.has_column(required) {
-            return Err(file.not_a_trace(format!("it has no column {required}")));
-        }
-    }
-    file.check_rows()?;
+    let schema = schema();
+    let mut batches = file.batches(schema.fields(), interrupt)?;
     let mut notes = file.notes();
-    if !file.has_column("gpu_index") {
+    if !batches.has("gpu_index") {
         notes.set_unknown_devices();
     }
-    let schema = schema();
-    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let mut batches = file.batches(&names)?;
-    let mut columns = ColumnBuilders::default();
-    while let Some(batch) = batches.next() {
-        let batch = batch?;
-        columns.append(&batch).map_err(|reason| batches.not_a_trace(reason))?;
-    }
-    let trace = columns.finish(&batches)?;
-    notes.attach(&trace).map_err(|error| batches.not_a_trace(error.to_string()))
-}
-
-/// Builders of the standard columns.
-#[derive(Default)]
-struct ColumnBuilders {
-    rows: usize,
-    timestamp_s: PrimitiveBuilder<Float64Type>,
-    gpu_index: PrimitiveBuilder<Int32Type>,
-    floats: [PrimitiveBuilder<Float32Type>; 5],
-    throttle_reasons: PrimitiveBuilder<Int64Type>,
-}
-
-const FLOATS: [&str; 5] =
-    ["power_w", "temperature_c", "memory_used_mb", "memory_total_mb", "sm_utilisation_pct"];
-
-impl ColumnBuilders {
-    /// Append a batch, or return the reason why it is not one of a power trace.
-    fn append(&mut self, batch: &RecordBatch) -> Result<(), String> {
-        let rows = batch.num_rows();
-        let or_nulls = |name: &str| {
-            batch.column_by_name(name).cloned().unwrap_or_else(|| new_null_array(&DataType::Null, rows))
-        };
-        let gpu_index = match batch.column_by_name("gpu_index") {
-            Some(column) => column.clone(),
-            None => Arc::new(Int32Array::from(vec![0; rows])),
-        };
-        let timestamp_s = or_nulls("timestamp_s");
-        for (name, column) in [("timestamp_s", &timestamp_s), ("gpu_index", &gpu_index)] {
-            if column.logical_null_count() > 0 {
-                return Err(format!("its column {name} has nulls"));
-            }
+    let memory = TraceMemory::of_process(max_bytes);
+    // One column at a time is there twice, in batches and as a whole.
+    let bytes = file.check_memory(row_bytes(schema.fields()) + LARGEST, &memory)?;
+    let _share = file.share(&memory, bytes.saturating_add(batches.decoder_bytes()), Turn::only(interrupt))?;
+    let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); schema.fields().len()];
+    while let Some(batch) = batches.next(interrupt) {
+        for (column, array) in columns.iter_mut().zip(batch?.columns()) {
+            column.push(array.clone());
         }
-        append(&mut self.timestamp_s, "timestamp_s", &timestamp_s, self.rows, to_f64)?;
-        append(&mut self.gpu_index, "gpu_index", &gpu_index, self.rows, to_i32)?;
-        for (builder, name) in self.floats.iter_mut().zip(FLOATS) {
-            append(builder, name, &or_nulls(name), self.rows, to_f32)?;
-        }
-        let throttle_reasons = or_nulls("throttle_reasons");
-        append(&mut self.throttle_reasons, "throttle_reasons", &throttle_reasons, self.rows, to_i64)?;
-        self.rows += rows;
-        Ok(())
     }
-
-    fn finish(mut self, batches: &Batches) -> Result<RecordBatch> {
-        let mut columns: Vec<ArrayRef> =
-            vec![Arc::new(self.timestamp_s.finish()), Arc::new(self.gpu_index.finish())];
-        columns.extend(self.floats.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
-        columns.push(Arc::new(self.throttle_reasons.finish()));
-        RecordBatch::try_new(schema(), columns).map_err(|error| batches.not_a_trace(error.to_string()))
-    }
-}
-
-/// A number in a file.
-#[derive(Debug, Clone, Copy)]
-enum Number {
-    Float(f64),
-    Integer(i128),
-}
-
-/// Append a column of any numeric type after `rows` rows.
-fn append<T: ArrowPrimitiveType>(
-    builder: &mut PrimitiveBuilder<T>,
-    name: &str,
-    column: &ArrayRef,
-    rows: usize,
-    convert: impl Fn(Number) -> Option<T::Native>,
-) -> Result<(), String> {
-    if let Some(column) = column.as_primitive_opt::<T>() {
-        builder.append_array(column);
-        return Ok(());
-    }
-    let Some(numbers) = numbers(column) else {
-        return Err(format!("its column {name} expects numbers, got {}", column.data_type()));
+    let join = |arrays: Vec<ArrayRef>| {
+        concat(&arrays.iter().map(|array| &**array as &dyn Array).collect::<Vec<_>>())
     };
-    for (row, number) in numbers.into_iter().enumerate() {
-        match number.map(|number| convert(number).ok_or(number)).transpose() {
-            Ok(value) => builder.append_option(value),
-            Err(value) => {
-                let (row, expected) = (rows + row, T::DATA_TYPE);
-                return Err(format!("its column {name} expects {expected}, got {value} in row {row}"));
-            }
-        }
-    }
-    Ok(())
+    let trace = if columns.iter().any(Vec::is_empty) {
+        Ok(RecordBatch::new_empty(schema))
+    } else {
+        let columns = columns.into_iter().map(join).collect::<Result<_, _>>();
+        columns.and_then(|columns| RecordBatch::try_new(schema, columns))
+    };
+    trace.and_then(|trace| notes.attach(&trace)).map_err(|error| file.not_a_trace(error.to_string()))
 }
 
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Float(value) => value.fmt(f),
-            Self::Integer(value) => value.fmt(f),
-        }
-    }
-}
+/// Bytes of the largest value of a standard column.
+const LARGEST: u64 = 8;
 
-fn numbers(column: &ArrayRef) -> Option<Vec<Option<Number>>> {
-    macro_rules! numbers {
-        ($kind:ident, $type:ty) => {
-            column.as_primitive::<$type>().iter().map(|v| v.map(|v| Number::$kind(v.into()))).collect()
-        };
-    }
-    Some(match column.data_type() {
-        DataType::Null => vec![None; column.len()],
-        DataType::Float16 => numbers!(Float, Float16Type),
-        DataType::Float32 => numbers!(Float, Float32Type),
-        DataType::Float64 => numbers!(Float, Float64Type),
-        DataType::Int8 => numbers!(Integer, Int8Type),
-        DataType::Int16 => numbers!(Integer, Int16Type),
-        DataType::Int32 => numbers!(Integer, Int32Type),
-        DataType::Int64 => numbers!(Integer, Int64Type),
-        DataType::UInt8 => numbers!(Integer, UInt8Type),
-        DataType::UInt16 => numbers!(Integer, UInt16Type),
-        DataType::UInt32 => numbers!(Integer, UInt32Type),
-        DataType::UInt64 => numbers!(Integer, UInt64Type),
-        _ => return None,
-    })
-}
-
-#[allow(clippy::cast_precision_loss, reason = "checked to be exact")]
-fn to_f64(number: Number) -> Option<f64> {
-    match number {
-        Number::Float(value) => Some(value),
-        Number::Integer(value) => (-EXACT..=EXACT).contains(&value).then_some(value as f64),
-    }
-}
-
-/// Return the nearest float32; `None` for a finite number beyond the largest.
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "rounding is intended")]
-fn to_f32(number: Number) -> Option<f32> {
-    match number {
-        Number::Float(value) => Some(value as f32).filter(|near| near.is_infinite() == value.is_infinite()),
-        Number::Integer(value) => Some(value as f32),
-    }
-}
-
-fn to_i32(number: Number) -> Option<i32> {
-    to_integer(number)?.try_into().ok()
-}
-
-fn to_i64(number: Number) -> Option<i64> {
-    to_integer(number)?.try_into().ok()
-}
-
-/// Return an integer, also from a float without a fraction: a pandas column with nulls has its integers so.
-#[allow(clippy::cast_possible_truncation, clippy::float_cmp, reason = "checked to be exact")]
-fn to_integer(number: Number) -> Option<i128> {
-    match number {
-        Number::Float(value) => Some(value as i128).filter(|_| value.trunc() == value && value.is_finite()),
-        Number::Integer(value) => Some(value),
-    }
+/// Return the bytes of a row of columns; that of a text is not known.
+pub(crate) fn row_bytes(fields: &Fields) -> u64 {
+    let bytes = |width: Option<usize>| width.unwrap_or(0) as u64;
+    let values: u64 = fields.iter().map(|field| bytes(field.data_type().primitive_width())).sum();
+    values + (fields.len() as u64).div_ceil(8)
 }
 
 #[cfg(test)]
@@ -235,8 +100,11 @@ mod tests {
     use crate::error::Error;
     use crate::sidecar;
     use arrow_array::RecordBatchIterator;
+    use arrow_schema::{DataType, Field, FieldRef};
     use proptest::prelude::*;
+    use std::cell::Cell;
     use std::fs;
+    use std::sync::Arc;
 
     fn trace(rows: u16) -> RecordBatch {
         let length = usize::from(rows);
@@ -259,26 +127,55 @@ mod tests {
         let path = temp.path().join("x.parquet");
         for rows in [0, 1, 40_000] {
             write(&path, &trace(rows)).unwrap();
-            assert_eq!(read(&path).unwrap(), trace(rows));
+            assert_eq!(read(&path, MAX_BYTES, Interrupt::NEVER).unwrap(), trace(rows));
         }
     }
 
     #[test]
-    fn batches_hold_the_requested_columns_that_exist() {
+    fn batches_hold_the_requested_columns() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("x.parquet");
         write(&path, &trace(40_000)).unwrap();
         let file = TraceFile::open(&path).unwrap();
-        assert_eq!(
-            (file.rows(), file.has_column("gpu_index"), file.has_column("fan_pct")),
-            (40_000, true, false)
-        );
-        let batches = file.batches(&["power_w", "fan_pct", "timestamp_s"]).unwrap();
-        let schema = batches.schema().clone();
-        let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        assert_eq!(names, ["timestamp_s", "power_w"]);
-        let rows: Vec<_> = batches.map(|batch| batch.unwrap().num_rows()).collect();
+        assert_eq!(file.rows(), 40_000);
+        let fields: Vec<FieldRef> = ["power_w", "fan_pct", "timestamp_s"]
+            .map(|name| Arc::new(Field::new(name, DataType::Float64, true)))
+            .into();
+        let mut batches = file.batches(&fields, Interrupt::NEVER).unwrap();
+        let names: Vec<_> = batches.schema().fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["power_w", "fan_pct", "timestamp_s"]);
+        let mut rows = Vec::new();
+        while let Some(batch) = batches.next(Interrupt::NEVER) {
+            let batch = batch.unwrap();
+            assert_eq!(batch.column(1).null_count(), batch.num_rows());
+            rows.push(batch.num_rows());
+        }
         assert_eq!(rows, [16_384, 16_384, 7_232]);
+    }
+
+    #[test]
+    fn read_cancelled_between_batches_ends() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("x.parquet");
+        write(&path, &trace(60_000)).unwrap();
+        let asked = Cell::new(0);
+        let is_cancelled = |_| asked.replace(asked.get() + 1) == 2;
+        let cancelled = read(&path, MAX_BYTES, Interrupt::new(&is_cancelled));
+        assert!(matches!(cancelled, Err(Error::Interrupted)));
+        assert_eq!(asked.get(), 3);
+    }
+
+    #[test]
+    fn read_beyond_the_memory_names_the_bytes() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("x.parquet");
+        write(&path, &trace(60_000)).unwrap();
+        let error = read(&path, 5 << 20, Interrupt::NEVER).unwrap_err();
+        assert!(
+            error.to_string().contains("it takes 2940000 bytes of memory or more; the limit is 2621440"),
+            "{error}"
+        );
+        assert_eq!(read(&path, 64 << 20, Interrupt::NEVER).unwrap().num_rows(), 60_000);
     }
 
     #[test]
@@ -286,10 +183,10 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("x.parquet");
         write(&path, &trace(600)).unwrap();
-        let complete = fs::read(&path).unwrap();
+        let complete = fs::read(&path, MAX_BYTES, Interrupt::NEVER).unwrap();
         for cut in (0..complete.len()).filter(|cut| cut % 31 == 0 || complete.len() - cut < 64) {
             fs::write(&path, &complete[..cut]).unwrap();
-            let error = read(&path).unwrap_err();
+            let error = read(&path, MAX_BYTES, Interrupt::NEVER).unwrap_err();
             assert!(matches!(error, Error::DamagedTrace { .. }), "{cut}: {error}");
         }
     }
@@ -299,27 +196,16 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("x.parquet");
         write(&path, &trace(40)).unwrap();
-        let mut content = fs::read(&path).unwrap();
+        let mut content = fs::read(&path, MAX_BYTES, Interrupt::NEVER).unwrap();
         // The number of rows of the row group, zigzag, is the last such field of the footer.
         let at = content.windows(2).rposition(|field| field == [0x16, 80]).unwrap() + 1;
         for (claimed, reason) in [(78, "claims 39"), (82, "claims 41"), (1, "a negative number of rows")] {
             content[at] = claimed;
             fs::write(&path, &content).unwrap();
-            let error = read(&path).unwrap_err();
+            let error = read(&path, MAX_BYTES, Interrupt::NEVER).unwrap_err();
             assert!(matches!(error, Error::DamagedTrace { .. }), "{error}");
             assert!(error.to_string().contains(reason), "{error}");
         }
-    }
-
-    #[test]
-    fn convert_number_out_of_range_returns_none() {
-        assert_eq!(to_f64(Number::Integer(1 << 53)), Some(9_007_199_254_740_992.0));
-        assert_eq!(to_f64(Number::Integer((1 << 53) + 1)), None);
-        assert_eq!(to_f32(Number::Float(1e39)), None);
-        assert_eq!(to_f32(Number::Float(f64::INFINITY)), Some(f32::INFINITY));
-        assert!(to_f32(Number::Float(f64::NAN)).unwrap().is_nan());
-        assert_eq!((to_i32(Number::Float(-1.0)), to_i32(Number::Float(0.5))), (Some(-1), None));
-        assert_eq!((to_i64(Number::Float(f64::NAN)), to_i64(Number::Integer(u64::MAX.into()))), (None, None));
     }
 
     proptest! {
@@ -337,7 +223,7 @@ mod tests {
                 bytes[place] = byte;
             }
             fs::write(&path, &bytes).unwrap();
-            match read(&path) {
+            match read(&path, MAX_BYTES, Interrupt::NEVER) {
                 Ok(batch) => prop_assert_eq!(batch.schema(), schema()),
                 Err(Error::DamagedTrace { .. } | Error::NotATrace { .. }) => {}
                 Err(other) => prop_assert!(false, "{}", other),
