@@ -72,7 +72,7 @@ pub(crate) trait Visit: Send + Sync + 'static {
 /// The caller, as a visit in another thread sees it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Turn<'a> {
-    /// Cancelled once nobody waits for the visit any more.
+    /// Cancelled once the caller has cancelled or left the walk.
     pub interrupt: Interrupt<'a>,
     is_first: Question<'a>,
 }
