@@ -252,6 +252,7 @@ def test_llem_save_directories_copies_whole_results(
     assert "the file is empty" in done.err
     assert f"{tmp_path}/empty: expected results, got a directory without any" in done.err
     assert document["traces_not_given"] == 0
+    assert {skip["reason"] for skip in document["skips"]} == {SAME}
     found = contents(target)
     assert found.pop("file")
     (source.root / "bad/result.json").unlink()

@@ -9,9 +9,11 @@
 //! caller. A thread searches a directory without a result at once if it is small, and splits a large one into units
 //! of its own, so that no unit takes long or grows large.
 
+mod queue;
+mod turn;
+
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fmt;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,11 +28,12 @@ use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::{Dir, Leads, Subdirectories, is_link};
 use crate::interrupt::Interrupt;
 use crate::links::{LinkLog, LinkPlan};
+pub(crate) use turn::Turn;
+
+use queue::{Progress, Queue, UNIT, Work, WorkUnit, units};
 
 /// Bytes after which a chunk of records should end.
 pub(crate) const CHUNK_BYTES: usize = 8 << 20;
-/// Maximum names of a unit.
-const UNIT: usize = 64;
 /// Names to visit for a unit before further directories below it become units of their own.
 const BUDGET: usize = 4 * UNIT;
 /// Maximum units for each thread ahead of the caller.
@@ -67,65 +70,6 @@ pub(crate) trait Visit: Send + Sync + 'static {
 
     /// Return whether a chunk has nothing to report.
     fn is_empty(&self, chunk: &Self::Chunk) -> bool;
-}
-
-/// The caller, as a visit in another thread sees it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Turn<'a> {
-    /// Cancelled once the caller has cancelled or left the walk.
-    pub interrupt: Interrupt<'a>,
-    is_first: Question<'a>,
-}
-
-#[derive(Clone, Copy)]
-struct Question<'a>(&'a dyn Fn() -> bool);
-
-impl<'a> Turn<'a> {
-    pub fn new(interrupt: Interrupt<'a>, is_first: &'a dyn Fn() -> bool) -> Self {
-        Self { interrupt, is_first: Question(is_first) }
-    }
-
-    /// Return the turn of a read without others.
-    pub fn only(interrupt: Interrupt<'a>) -> Self {
-        Self::new(interrupt, &|| true)
-    }
-
-    /// Return `true` once the caller waits for this visit: no visit before it is in progress.
-    pub fn is_first(self) -> bool {
-        (self.is_first.0)()
-    }
-}
-
-impl fmt::Debug for Question<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Question")
-    }
-}
-
-/// Names of one directory, relative to the root.
-struct WorkUnit {
-    place: Arc<Path>,
-    names: Vec<OsString>,
-}
-
-/// A task of a thread.
-enum Work {
-    /// Plan which links to follow, and list the root.
-    Plan,
-    Visit(WorkUnit),
-}
-
-/// A unit of work, by its progress.
-enum Progress<C> {
-    Waiting(Work),
-    /// A thread visits it; the number identifies it.
-    Taken(u64),
-    Done(C),
-}
-
-struct Queue<C> {
-    units: VecDeque<Progress<C>>,
-    taken: u64,
 }
 
 struct Shared<V: Visit> {
@@ -324,29 +268,6 @@ impl<V: Visit> Shared<V> {
     }
 }
 
-impl<C> Queue<C> {
-    /// Take the first waiting unit that is not too far ahead of the caller.
-    fn take(&mut self, ahead: usize) -> Option<(Work, u64)> {
-        let unit = self.units.iter_mut().take(ahead).find(|unit| matches!(unit, Progress::Waiting(_)))?;
-        self.taken += 1;
-        match std::mem::replace(unit, Progress::Taken(self.taken)) {
-            Progress::Waiting(work) => Some((work, self.taken)),
-            _ => None,
-        }
-    }
-
-    /// Replace a unit by its outcome.
-    fn put(&mut self, id: u64, outcome: Vec<Progress<C>>) {
-        let index = self.units.iter().position(|unit| matches!(unit, Progress::Taken(taken) if *taken == id));
-        if let Some(index) = index {
-            let after = self.units.split_off(index + 1);
-            self.units.pop_back();
-            self.units.extend(outcome);
-            self.units.extend(after);
-        }
-    }
-}
-
 /// A visit of one unit.
 struct UnitVisit<'s, V: Visit> {
     shared: &'s Shared<V>,
@@ -452,16 +373,6 @@ impl<V: Visit> UnitVisit<'_, V> {
             self.outcome.push(Progress::Done(chunk));
         }
     }
-}
-
-fn units<C>(place: &Arc<Path>, names: Vec<OsString>) -> impl Iterator<Item = Progress<C>> + use<C> {
-    let mut names = names.into_iter().peekable();
-    let place = place.clone();
-    std::iter::from_fn(move || {
-        names.peek()?;
-        let unit = WorkUnit { place: place.clone(), names: names.by_ref().take(UNIT).collect() };
-        Some(Progress::Waiting(Work::Visit(unit)))
-    })
 }
 
 /// Return `true` where a directory became a symbolic link after the listing.

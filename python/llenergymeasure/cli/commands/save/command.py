@@ -187,6 +187,12 @@ class _Failure:
 
 
 @dataclass
+class _Skip:
+    source: str
+    reason: str
+
+
+@dataclass
 class _Tally:
     """The object that `--json` prints; `saved` counts `paths`, with those that have a failure of their own.
 
@@ -208,6 +214,7 @@ class _Tally:
     interrupted: bool = False
     paths: list[str] = field(default_factory=list)
     failures: list[_Failure] = field(default_factory=list)
+    skips: list[_Skip] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -269,6 +276,7 @@ class _Run:
         future: Future[Path] = Future()
         if isinstance(record, Already):
             self.tally.skipped += 1
+            self.tally.skips.append(_Skip(record.position.source, record.reason))
             return
         if isinstance(record, StoredRecord):
             future = writer._submit(record.found.encoded, record.sidecar)  # noqa: SLF001 - no other caller copies
