@@ -47,7 +47,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "trace.parquet"
 
 
-@pytest.mark.parametrize("value", TYPES, ids=repr)
+@pytest.mark.parametrize("value", TYPES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("field", [field for field in FIELDS if field != "timestamp"])
 def test_write_timeseries_rejects_a_value_that_is_not_a_number(field: str, value: Any, path: Path) -> None:
     with pytest.raises(ValueError, match=rf"{field} of sample 1 expects an? (number|integer), got \w+"):

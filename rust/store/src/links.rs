@@ -94,8 +94,12 @@ impl Planner<'_> {
             if (self.closed)() {
                 return;
             }
-            let Ok(dir) = self.root.open_dir_below(&place) else { continue };
-            let Ok(identity) = dir.identity() else { continue };
+            let opened = self.root.open_dir_below(&place).and_then(|dir| Ok((dir.identity()?, dir)));
+            let Ok((identity, dir)) = opened else {
+                // The walk enters it, and reports the error.
+                self.plan.followed.insert(place);
+                continue;
+            };
             if !self.seen.insert(identity) && is_link {
                 self.plan.repeated.insert(place);
                 continue;
