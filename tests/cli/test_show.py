@@ -268,3 +268,14 @@ def test_show_real_a100_result_prints_its_environment(llem: Run, data: Path, tmp
     assert fact(done, "above idle") == "68.96 J, the idle power being 35.95 W (cached)"
     assert fact(done, "throttling") == "none detected, at most 25.00 °C"
     assert "\n2 warnings\n  short_measurement_duration: " in done.stdout
+
+
+def test_show_lists_implausible_numbers(llem: Run, traced: Callable[..., str]) -> None:
+    path = traced([100.0, 100.0], total_energy_j=-5.0, avg_energy_per_token_j=9.0)
+    done = llem("show", path)
+    assert done.returncode == 0
+    assert "\n3 implausible numbers\n  total_energy_j is negative: -5.0\n" in done.stdout
+    assert "total_energy_j is -5 J, but the energy of the power trace is 100 J" in done.stdout
+    listed = json.loads(llem("show", path, "--json").stdout)["implausible"]
+    assert [one["field"] for one in listed] == ["total_energy_j", "avg_energy_per_token_j", "total_energy_j"]
+    assert listed[0]["message"] == "is negative: -5.0"

@@ -108,3 +108,20 @@ def test_verify_escapes_control_characters(llem: Run, results: Path) -> None:
     done = llem("verify", "results")
     assert "\x1b" not in done.stdout
     assert r"a\x1b[31m" in done.stdout
+
+
+def test_verify_deep_prints_implausible_numbers_and_exits_0(llem: Run, results: Path) -> None:
+    record = min(results.glob("*/result.json"))
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps(content | {"total_inference_time_sec": -1.5}))
+    done = llem("verify", "results", "--deep")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, last = done.stdout.splitlines()
+    assert first.split() == f"implausible {record.parent}: total_inference_time_sec is negative: -1.5".split()
+    assert last.endswith(": 3 complete, 1 with implausible numbers")
+    assert llem("verify", "results", "--deep", "--quiet").stdout == ""
+    (listed,) = json.loads(llem("verify", "results", "--deep", "--json").stdout)["implausible"]
+    assert listed == {
+        "path": str(record.parent),
+        "problem": "total_inference_time_sec is negative: -1.5",
+    }

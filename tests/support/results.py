@@ -28,6 +28,27 @@ def make_result(**changes: Any) -> ExperimentResult:
     return ExperimentResult(**(fields | changes))
 
 
+def make_process(**changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a process, with the given changes of its metrics."""
+    start = datetime(2026, 2, 18, 14, 30)  # noqa: DTZ001 - as in `make_result`
+    metrics: dict[str, dict[str, Any]] = {
+        "timestamps": {"start": start, "end": start, "duration_sec": 0.0},
+        "inference_metrics": {
+            "total_tokens": 1000,
+            "input_tokens": 400,
+            "output_tokens": 600,
+            "inference_time_sec": 10.0,
+            "tokens_per_second": 100.0,
+            "latency_per_token_ms": 10.0,
+        },
+        "energy_metrics": {"total_energy_j": 250.5, "duration_sec": 10.0},
+        "compute_metrics": {"flops_total": 0.0},
+    }
+    names = {"experiment_id": "experiment-1", "config_name": "c", "model_name": "gpt2"}
+    changed = {name: fields | changes.get(name, {}) for name, fields in metrics.items()}
+    return {**names, "process_index": 0, "gpu_id": 0, **changed}
+
+
 def make_padded_result(name: str, padding: int, **changes: Any) -> ExperimentResult:
     """Return a result with that id and a configuration of about `padding` bytes."""
     config = {"model": "org/Model", "padding": ("0123456789" * (padding // 10 + 1))[:padding]}

@@ -10,7 +10,7 @@ import warnings
 from collections import ChainMap, OrderedDict, UserDict, UserList, UserString, deque, namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path, PurePosixPath
@@ -29,7 +29,7 @@ from llenergymeasure.domain._json import to_json_value
 from llenergymeasure.domain.experiment import RawProcessResult, compute_measurement_config_hash
 from support import previous_json
 from support.optional import load, needs
-from support.results import make_record, make_result
+from support.results import make_process, make_record, make_result
 
 omegaconf = load("omegaconf")
 
@@ -341,23 +341,9 @@ def test_load_file_without_hash_stays_invalid(tmp_path: Path) -> None:
     assert "measurement_config_hash" in ExperimentResult.model_json_schema()["required"]
 
 
-def _process(**fields: Any) -> dict[str, Any]:
-    zero = {"total_tokens": 1, "input_tokens": 0, "output_tokens": 1}
-    return {
-        "experiment_id": "x",
-        "process_index": 0,
-        "gpu_id": 0,
-        "config_name": "c",
-        "model_name": "m",
-        "timestamps": {"start": datetime(2026, 1, 1), "end": datetime(2026, 1, 1), "duration_sec": 0},  # noqa: DTZ001
-        "inference_metrics": zero
-        | {"inference_time_sec": 1.0, "tokens_per_second": 1.0, "latency_per_token_ms": 1.0},
-        "energy_metrics": {"total_energy_j": 1.0, "duration_sec": 1.0},
-        "compute_metrics": {"flops_total": 0.0},
-    } | fields
-
-
-@pytest.mark.parametrize("construct", [_construct, lambda **fields: RawProcessResult(**_process(**fields))])
+@pytest.mark.parametrize(
+    "construct", [_construct, lambda **fields: RawProcessResult(**make_process(), **fields)]
+)
 def test_construct_takes_the_backend_of_the_configuration(construct: Callable[..., Any]) -> None:
     assert construct(effective_config={"backend": "vllm"}).backend == "vllm"
     assert construct(effective_config=SimpleNamespace(backend=Mode.EAGER)).backend == "eager"
@@ -370,7 +356,7 @@ def test_construct_takes_the_backend_of_the_configuration(construct: Callable[..
 
 
 def test_construct_nested_process_takes_the_backend_of_its_configuration() -> None:
-    result = _construct(process_results=[_process(effective_config={"backend": "vllm"})])
+    result = _construct(process_results=[make_process() | {"effective_config": {"backend": "vllm"}}])
     assert result.process_results[0].backend == "vllm"
 
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from llenergymeasure.domain import _configured
 from llenergymeasure.domain._base import DateTime, Int, JSONObject, Model, Text
+from llenergymeasure.domain._check import Implausibility, implausibilities
 from llenergymeasure.domain._json import to_json_object
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.metrics import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from llenergymeasure._store import Timeseries
     from llenergymeasure.types import MissingSidecar, TimeseriesSource
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "AggregatedResult",
     "AggregationMetadata",
     "ExperimentResult",
+    "Implausibility",
     "RawProcessResult",
     "Timestamps",
     "compute_measurement_config_hash",
@@ -240,6 +243,30 @@ class ExperimentResult(_configured.Configured):
         from llenergymeasure.results._load import load_record  # noqa: PLC0415 - results import domain
 
         return load_record(path, missing_sidecar)
+
+    def check(self, trace: Timeseries | None = None) -> list[Implausibility]:
+        """Return the implausible numbers of the result; empty if there is none.
+
+        These are: negative times, energies, powers and tokens; an end before its start; an unknown total; an
+        energy per token that no number of tokens in the record explains, whether total, input or output
+        tokens (within 2 %, for rounding); and a power trace whose energy differs from `total_energy_j` by
+        more than 10 %. Neither construction nor a save rejects or changes such a number.
+
+        Args:
+            trace: The power trace. None is that on disk if the result was loaded, and no trace otherwise.
+
+        Returns:
+            Named tuples of `field`, `value` and `message`; an unreadable trace on disk is one of them.
+        """
+        if trace is not None:
+            return implausibilities(self, trace.energy_per_gpu_j)
+        from llenergymeasure.results._load import loaded_trace  # noqa: PLC0415 - results import domain
+
+        found, fault = loaded_trace(self)
+        findings = implausibilities(self, None if found is None else found.energy_per_gpu_j)
+        return (
+            findings if fault is None else [*findings, Implausibility("timeseries", self.timeseries, fault)]
+        )
 
 
 AggregatedResult = ExperimentResult

@@ -7,20 +7,23 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure._escape import escape
 from llenergymeasure._warnings import warn
-from llenergymeasure.domain._origin import mark_loaded
+from llenergymeasure.domain._origin import mark_loaded, record_of
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
-from llenergymeasure.errors import ResultCorruptError, ResultError, SchemaVersionError
+from llenergymeasure.errors import LLEMError, ResultCorruptError, ResultError, SchemaVersionError
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._paths import local_path
 from llenergymeasure.results.types import MissingSidecar, OnUnreadable, check_policy
+
+if TYPE_CHECKING:
+    from llenergymeasure._store import Timeseries
 
 _RAISE = ("raise", "error")
 """The two spellings of one policy; see `results.types`."""
@@ -39,6 +42,24 @@ def load_record(
     if fault is not None:
         warn(fault)
     return result
+
+
+def loaded_trace(result: ExperimentResult) -> tuple[Timeseries | None, str | None]:
+    """Read the power trace of a result that was loaded from disk, or return why it cannot be read.
+
+    Both are None for a result without a trace on disk, and for one that a program made.
+    """
+    from llenergymeasure.results.timeseries import read_trace  # noqa: PLC0415 - rarely needed
+
+    record = record_of(result)
+    if record is None or result.timeseries is None:
+        return None, None
+    try:
+        return read_trace(record, None), None
+    except FileNotFoundError:  # the load has warned
+        return None, None
+    except LLEMError as error:
+        return None, f"cannot be read: {error}"
 
 
 def load_tree(

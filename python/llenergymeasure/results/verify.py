@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,9 +11,12 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure._escape import escape
+from llenergymeasure.domain._check import Implausibility, implausibilities
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.errors import LLEMError
 from llenergymeasure.results._limit import max_bytes, max_trace_bytes
 from llenergymeasure.results._links import warn_of_links
+from llenergymeasure.results.timeseries import read_trace
 
 if TYPE_CHECKING:
     from llenergymeasure.results.types import Progress
@@ -45,6 +49,8 @@ class Verification:
             Both are harmless.
         foreign: Directories with other files and no result at any depth; the outermost of each.
         links: Symlinks to directories that were not followed, and symlinks that cannot be followed.
+        implausible: In a deep check, each implausible number of a complete result; see
+            `ExperimentResult.check`. They are not damage, and `ok` does not depend on them.
     """
 
     root: Path
@@ -55,6 +61,7 @@ class Verification:
     incomplete: list[Finding] = field(default_factory=list)
     foreign: list[Finding] = field(default_factory=list)
     links: list[Finding] = field(default_factory=list)
+    implausible: list[Finding] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -71,6 +78,7 @@ class Verification:
             (len(self.damaged), "damaged"),
             (len(self.missing_sidecars), "without the sidecar that it names"),
             (len(self.incomplete), "incomplete"),
+            (len({finding.path for finding in self.implausible}), "with implausible numbers"),
             (len(self.foreign), "foreign"),
             (len(self.links), f"symbolic link{'s' * (len(self.links) != 1)} not followed"),
         ]
@@ -105,26 +113,35 @@ def verify_tree(
             of_kind: list[Finding] = getattr(found, kind)
             of_kind.append(Finding(path, problem))
         for path, record in records:
-            fault = _schema_fault(record)
-            if fault is None:
+            result, fault = _validated(record)
+            if result is not None:
                 found.complete += 1
+                found.implausible += [Finding(path, str(one)) for one in _implausible(path, result, limit)]
             else:
                 found.damaged.append(Finding(path, fault))
         if progress is not None:
             progress(found.complete + len(found.damaged), None)
-    for unsorted in (found.damaged, found.incomplete, found.foreign, found.links):
+    for unsorted in (found.implausible, found.damaged, found.incomplete, found.foreign, found.links):
         unsorted.sort()
     warn_of_links(root, inspection.links)
     return found
 
 
-def _schema_fault(record: bytes) -> str | None:
-    """Return why a record does not fit the schema, or None."""
+def _validated(record: bytes) -> tuple[ExperimentResult | None, str]:
+    """Return the result of a record, or why the record does not fit the schema."""
     try:
-        ExperimentResult.model_validate_json(record)
+        return ExperimentResult.model_validate_json(record), ""
     except ValidationError as error:
         first, *more = error.errors(include_url=False, include_input=False)
         where = ".".join(map(str, first["loc"]))
         rest = f", and {len(more)} more" if more else ""
-        return f"{_store.RECORD} is not a result: {where}{': ' * bool(where)}{first['msg']}{rest}"
-    return None
+        return None, f"{_store.RECORD} is not a result: {where}{': ' * bool(where)}{first['msg']}{rest}"
+
+
+def _implausible(directory: Path, result: ExperimentResult, limit: int | None) -> list[Implausibility]:
+    """Return the implausible numbers of a result on disk; its sidecar is checked elsewhere."""
+    energies = None
+    if result.timeseries is not None or (directory / _store.SIDECAR).exists():
+        with suppress(LLEMError):
+            energies = read_trace(directory, limit).energy_per_gpu_j
+    return implausibilities(result, energies)

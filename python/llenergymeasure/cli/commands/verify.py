@@ -24,7 +24,8 @@ def verify(
         bool,
         typer.Option(
             "--deep",
-            help="Validate each record against the schema, and read each power trace to its last page.",
+            help="Validate each record against the schema, report implausible numbers, and read each power "
+            "trace to its last page.",
         ),
     ] = False,
     follow_links: FollowLinks = False,
@@ -37,7 +38,8 @@ def verify(
     """Check every directory of results, and list damage.
 
     The leftovers of interrupted saves are listed too, but do not count as
-    damage; see llem clean.
+    damage; see llem clean. Nor do the implausible numbers that --deep reports,
+    such as a negative energy.
 
     Exit status: 0 every result is complete and has its power trace, 1 some are
     not, 2 wrong usage, 130 interrupted.
@@ -90,6 +92,7 @@ def _as_json(found: Verification, directory: str, seconds: float) -> dict[str, o
         "complete": found.complete,
         "damaged": listed(found.damaged),
         "missing_sidecars": listed(found.missing_sidecars),
+        "implausible": listed(found.implausible),
         "incomplete": listed(found.incomplete),
         "foreign": listed(found.foreign),
         "links": listed(found.links),

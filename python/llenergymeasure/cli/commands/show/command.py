@@ -18,6 +18,7 @@ from llenergymeasure.cli.query.reading import HOW_TO_ADD_RESULTS
 from llenergymeasure.cli.query.record import load_record
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.stream import OUT
+from llenergymeasure.domain._check import Implausibility, implausibilities
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results.store import ResultStore
 from llenergymeasure.results.timeseries import read_timeseries
@@ -42,14 +43,15 @@ def show(
         typer.Option(
             "--json",
             help="Print one JSON object: path, result (as in result.json), duration_sec, tokens_per_joule, "
-            "warnings, and timeseries with the totals of the power trace, or null.",
+            "warnings, implausible (objects with field and message), and timeseries with the totals of the "
+            "power trace, or null.",
         ),
     ] = False,
 ) -> int:
     """Show one result: its energy, throughput, latency, method and machine.
 
     If the result has a power trace, show a plot, and compare its energy with that
-    of the record.
+    of the record. Implausible numbers, such as a negative energy, are listed.
 
     Exit status: 0 shown; 1 no valid result or power trace; 2 wrong usage; 130 interrupted.
     """
@@ -60,10 +62,12 @@ def show(
     trace, problem = _trace(path, result, notes)
     if trace is not None:
         notes.extend(f"power trace: {warning}" for warning in trace.warnings)
+    implausible = implausibilities(result, None if trace is None else trace.energy_per_gpu_j)
     if as_json:
-        OUT.write(to_json(_document(path, result, trace, [*result.measurement_warnings, *notes])))
+        messages = [*result.measurement_warnings, *notes]
+        OUT.write(to_json(_document(path, result, trace, messages, implausible)))
     else:
-        print_result(path, result, trace, notes)
+        print_result(path, result, trace, notes, implausible)
     if problem is not None:
         raise CommandError(problem)
     return 0
@@ -97,7 +101,11 @@ def _trace(path: str, result: ExperimentResult, notes: list[str]) -> tuple[Times
 
 
 def _document(
-    path: str, result: ExperimentResult, trace: Timeseries | None, messages: list[str]
+    path: str,
+    result: ExperimentResult,
+    trace: Timeseries | None,
+    messages: list[str],
+    implausible: list[Implausibility],
 ) -> dict[str, Any]:
     return {
         "path": path,
@@ -105,6 +113,7 @@ def _document(
         "duration_sec": duration(result),
         "tokens_per_joule": result.tokens_per_joule,
         "warnings": messages,
+        "implausible": [{"field": one.field, "message": one.message} for one in implausible],
         "timeseries": None
         if trace is None
         else {

@@ -21,6 +21,7 @@ from llenergymeasure.cli.terminal.stream import OUT
 from llenergymeasure.cli.terminal.table import Column, cell_width, print_heading, print_table, spelled
 
 if TYPE_CHECKING:
+    from llenergymeasure.domain._check import Implausibility
     from llenergymeasure.domain.experiment import ExperimentResult, RawProcessResult
     from llenergymeasure.results.timeseries import Timeseries
 
@@ -35,7 +36,13 @@ _UNKNOWN = "unknown"
 _LONG = 300
 
 
-def print_result(path: str, result: ExperimentResult, trace: Timeseries | None, notes: Sequence[str]) -> None:
+def print_result(
+    path: str,
+    result: ExperimentResult,
+    trace: Timeseries | None,
+    notes: Sequence[str],
+    implausible: Sequence[Implausibility],
+) -> None:
     """Print a result to standard output, within the width of the terminal."""
     model = result.effective_config.get("model")
     version = f" {result.backend_version}" if result.backend_version else ""
@@ -43,10 +50,13 @@ def print_result(path: str, result: ExperimentResult, trace: Timeseries | None, 
     title = f"{name} on {result.backend}{version}"
     print_heading(printable(title))
     OUT.write(f"{printable(path)}\n")
-    messages = [*result.measurement_warnings, *notes]
-    if messages:
-        OUT.write("\n")
-        print_heading(plural(len(messages), "warning"), style="bold yellow")
+    for noun, messages in (
+        ("warning", [*result.measurement_warnings, *notes]),
+        ("implausible number", [str(one) for one in implausible]),
+    ):
+        if messages:
+            OUT.write("\n")
+            print_heading(plural(len(messages), noun), style="bold yellow")
         for text in messages:
             _paragraph(text)
     for title, facts in (
