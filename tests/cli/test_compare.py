@@ -164,3 +164,10 @@ def test_compare_real_results_prints_known_ratios(llem: Run, data: Path) -> None
     assert done.returncode == 0
     assert row(done, "scenario") == ["Offline", "Server"]
     assert row(done, "energy [MJ]") == ["19.18", "15.70", "0.819"]
+
+
+def test_compare_integers_and_equal_floats_finds_no_difference(llem: Run, keep: Keep) -> None:
+    keep("a", effective_config={"model": "m", "backend": "pytorch", "t": 0, "list": [1, 2], "on": 1})
+    keep("b", effective_config={"model": "m", "backend": "pytorch", "t": 0.0, "list": [1.0, 2.0], "on": True})
+    done = llem("compare", "results/a", "results/b", "--json")
+    assert json.loads(done.stdout)["differing"] == {"effective_config.on": [[1], [True]]}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from typing import TypeVar
 
 from llenergymeasure import _store
+from llenergymeasure.domain._comparable import comparable
+from llenergymeasure.domain._json import to_json_object
 from llenergymeasure.domain.experiment import ExperimentResult, compute_measurement_config_hash
 from llenergymeasure.results._load import load_record, load_tree, no_garbage_collection
+from llenergymeasure.results._missing import stored_among
 from llenergymeasure.results._paths import local_path
 from llenergymeasure.results.scan import BATCH_SIZE, Scan, completed, scan_results, scan_traces
 from llenergymeasure.results.stored import StoredResult
@@ -24,7 +25,7 @@ from llenergymeasure.results.types import (
     Progress,
 )
 
-Config = TypeVar("Config", bound="BaseModel | Mapping[str, Any]")
+Config = TypeVar("Config")
 
 
 class StoreReader:
@@ -224,9 +225,27 @@ class StoreReader:
     def missing(self, configs: Iterable[Config]) -> list[Config]:
         """Return the configurations without a result below the directory, in order.
 
+        A result has a configuration if its `measurement_config_hash` is that of the configuration, or if its
+        `effective_config` equals it, where 1 and 1.0 are one value.
+
         Args:
-            configs: pydantic models or mappings, as for `compute_measurement_config_hash`; results are found
-                by that hash.
+            configs: Mappings, dataclasses, namespaces or pydantic models, as for
+                `compute_measurement_config_hash`.
+
+        Raises:
+            TypeError: A configuration is of another type.
+            ValueError: JSON cannot represent something in a configuration.
+
+        Warns:
+            UserWarning: As `completed`.
         """
+        asked = [(config, compute_measurement_config_hash(config)) for config in configs]
         done = self.completed()
-        return [config for config in configs if compute_measurement_config_hash(config) not in done]
+        left = [config for config, digest in asked if digest not in done]
+        if not left or not done:
+            return left
+        forms = [comparable(to_json_object(config)) for config in left]
+        found = stored_among(
+            self._root, set(forms), limit=self._max_record_bytes, follow_links=self._follow_links
+        )
+        return [config for config, form in zip(left, forms, strict=True) if form not in found]

@@ -65,7 +65,12 @@ def verify(
 
 def _print(found: Verification, seconds: float, *, quiet: bool) -> None:
     wrong = (("damaged", found.damaged), ("sidecar missing", found.missing_sidecars))
-    harmless = (("incomplete", found.incomplete), ("foreign", found.foreign), ("link", found.links))
+    harmless = (
+        ("implausible", found.implausible),
+        ("incomplete", found.incomplete),
+        ("foreign", found.foreign),
+        ("link", found.links),
+    )
     for label, findings in (*wrong, *(() if quiet else harmless)):
         for path, problem in findings:
             OUT.write(f"{label:<15}  {printable(str(path))}: {printable(problem)}\n")

@@ -99,14 +99,16 @@ def _each_once(values: list[Any]) -> Iterable[Any]:
 
 
 def _as_json(value: Any) -> str:  # noqa: ANN401 - any value of a column
+    return json.dumps(_plain(value), sort_keys=True)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of a column
+    """Return a value with the floats that are integers as integers: 1.0 equals 1, also in a list."""
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     if isinstance(value, float):
-        # Integers in a column of floats are floats: 1.0 equals 1.
-        return (
-            str(int(value))
-            if value.is_integer()
-            else json.dumps(value if math.isfinite(value) else str(value))
-        )
-    return json.dumps(value, sort_keys=True)
+        return int(value) if value.is_integer() else value if math.isfinite(value) else str(value)
+    return value
 
 
 def differing(operands: list[Operand]) -> tuple[list[str], int]:
