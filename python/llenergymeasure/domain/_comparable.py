@@ -19,4 +19,4 @@ def comparable(value: object) -> Hashable:
         return frozenset((key, comparable(item)) for key, item in value.items())
     if isinstance(value, list):
         return tuple(map(comparable, value))
-    return value  # type: ignore[return-value]
+    return value

@@ -56,7 +56,5 @@ def _limit(given: int | None, variable: str, default: int) -> int:
         return default
     digits = text.lstrip("0")
     if not (text.isascii() and text.isdigit() and digits):
-        raise LLEMError(
-            f"{variable} expects a number of bytes, such as {default}, got {text!r}"
-        )
+        raise LLEMError(f"{variable} expects a number of bytes, such as {default}, got {text!r}")
     return _LARGEST if len(digits) > len(str(_LARGEST)) else min(int(digits), _LARGEST)

@@ -55,7 +55,7 @@ def loaded_trace(result: ExperimentResult) -> tuple[Timeseries | None, str | Non
     if record is None or result.timeseries is None:
         return None, None
     try:
-        return read_trace(record, None), None
+        return read_trace(record, None, None), None
     except FileNotFoundError:  # the load has warned
         return None, None
     except LLEMError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator
+from collections.abc import Generator, Hashable
 from contextlib import closing, suppress
 
 from llenergymeasure.domain._comparable import comparable
@@ -30,7 +30,7 @@ def stored_among(root: str, wanted: set[Hashable], *, limit: int | None, follow_
     return found
 
 
-def _configs(root: str, *, limit: int | None, follow_links: bool) -> Iterator[Hashable]:
+def _configs(root: str, *, limit: int | None, follow_links: bool) -> Generator[Hashable, None, None]:
     """Yield the configurations below a root; `completed` has warned of invalid files and of links."""
     scan = scan_results(
         root,

@@ -116,7 +116,9 @@ def verify_tree(
             result, fault = _validated(record)
             if result is not None:
                 found.complete += 1
-                found.implausible += [Finding(path, str(one)) for one in _implausible(path, result, limit)]
+                found.implausible += [
+                    Finding(path, str(one)) for one in _implausible(path, result, limit, trace_limit)
+                ]
             else:
                 found.damaged.append(Finding(path, fault))
         if progress is not None:
@@ -138,10 +140,12 @@ def _validated(record: bytes) -> tuple[ExperimentResult | None, str]:
         return None, f"{_store.RECORD} is not a result: {where}{': ' * bool(where)}{first['msg']}{rest}"
 
 
-def _implausible(directory: Path, result: ExperimentResult, limit: int | None) -> list[Implausibility]:
+def _implausible(
+    directory: Path, result: ExperimentResult, limit: int | None, trace_limit: int | None
+) -> list[Implausibility]:
     """Return the implausible numbers of a result on disk; its sidecar is checked elsewhere."""
     energies = None
     if result.timeseries is not None or (directory / _store.SIDECAR).exists():
         with suppress(LLEMError):
-            energies = read_trace(directory, limit).energy_per_gpu_j
+            energies = read_trace(directory, limit, trace_limit).energy_per_gpu_j
     return implausibilities(result, energies)
