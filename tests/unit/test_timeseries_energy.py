@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -137,6 +142,51 @@ def test_timeseries_energy_with_one_unknown_gpu_is_none() -> None:
     assert (trace.energy_j, trace.mean_power_w) == (None, None)
     assert trace.energy_per_gpu_j == {0: 100.0, 1: None}
     assert trace.warnings == ["GPU 1: no row has a power_w, so that the energy is unknown"]
+
+
+@pytest.mark.parametrize(
+    "column", ["timestamp_s", "gpu_index", "power_w", "temperature_c", "throttle_reasons"]
+)
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.timedelta64(1, "ns"),
+        np.datetime64(1, "s"),
+        timedelta(1),
+        True,
+        np.bool_(1),
+        "1",
+        [1.0],
+        10**400,
+        1j,
+    ],
+)
+def test_create_timeseries_rejects_a_value_that_is_not_a_number(column: str, value: object) -> None:
+    columns: dict[str, Any] = {"timestamp_s": [0, 1], "gpu_index": [0, 0], "power_w": [1.0, 1.0]}
+    with pytest.raises(ValueError, match=f"{column} of row 1 expects"):
+        Timeseries(**columns | {column: [0, value]})
+
+
+def test_create_timeseries_accepts_numbers_of_any_type() -> None:
+    trace = Timeseries(
+        timestamp_s=np.arange(3, dtype="f4"),  # type: ignore[arg-type]
+        gpu_index=np.zeros(3, "u1"),  # type: ignore[arg-type]
+        power_w=[Fraction(1, 2), Decimal("0.5"), None],  # type: ignore[list-item]
+        temperature_c=(40, np.float16(40), math.nan),
+        throttle_reasons=[4, 4.0, None],  # type: ignore[list-item]
+    )
+    assert (trace.timestamp_s, trace.gpu_index, trace.energy_j) == ([0.0, 1.0, 2.0], [0, 0, 0], 0.5)
+    assert trace.temperature_c[:2] == [40.0, 40.0]
+    assert trace.throttle_reasons == [4, 4, None]
+    for column, value in [
+        ("gpu_index", 1 << 31),
+        ("power_w", 1e39),
+        ("gpu_index", 0.0),
+        ("timestamp_s", None),
+    ]:
+        columns: dict[str, Any] = {"timestamp_s": [0], "gpu_index": [0], "power_w": [0]}
+        with pytest.raises(ValueError, match=f"{column} of row 0 expects"):
+            Timeseries(**columns | {column: [value]})
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_write_timeseries_converts_datetime64_by_its_unit(unit: Any, tmp_path: P
     if per_second is None:
         step = {"W": 604_800, "D": 86_400, "h": 3600, "m": 60, "s": 1}[unit]
         for kind in (np.datetime64, np.timedelta64):
-            assert to_time(kind(1000, unit), "x").microseconds == 1000 * step * 10**6
+            assert to_time(kind(1000, unit)).microseconds == 1000 * step * 10**6
         return
     for kind in (np.datetime64, np.timedelta64):
         assert energy([kind(tick * per_second, unit) for tick in range(3)], tmp_path) == 200.0
@@ -66,11 +66,11 @@ def test_write_timeseries_converts_calendar_units_of_datetime64_only(unit: Any, 
     with pytest.raises(ValueError, match=rf"got timedelta64\[{unit}\]; convert it to seconds"):
         energy([np.timedelta64(tick, unit) for tick in range(2)], tmp_path)
     for date_text in ("1969", "1970", "2026", "0001", "9999"):
-        time = to_time(np.datetime64(f"{date_text}-01", unit), "x")
+        time = to_time(np.datetime64(f"{date_text}-01", unit))
         exact = np.datetime64(f"{date_text}-01-01", "us").astype("int64")
         assert (time.kind, time.microseconds) == ("a naive datetime", exact)
     with pytest.raises(ValueError, match="expects a year from 1 to 9999, got 12000"):
-        to_time(np.datetime64("12000-01", unit), "x")
+        to_time(np.datetime64("12000-01", unit))
 
 
 def test_write_timeseries_converts_multiples_of_a_numpy_unit(tmp_path: Path) -> None:

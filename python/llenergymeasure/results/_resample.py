@@ -16,6 +16,7 @@ from llenergymeasure.results._values import (
     Time,
     gpu_number,
     is_missing,
+    named,
     to_extra,
     to_float32,
     to_mask,
@@ -48,8 +49,10 @@ def resample(samples: Iterable[object], gpu_index: int, extra: Iterable[str] = (
     times: list[int] = []
     gpus: list[int] = []
     rows: list[_Row] = []
-    instants = _Instants((*MEANS, "throttle_reasons", *fields.extra))
+    names = (*MEANS, "throttle_reasons", *fields.extra)
+    instants = _Instants(names)
     clock = ""
+    converters = (*[to_float32] * len(MEANS), to_mask, *[to_extra] * len(fields.extra))
     for index, sample in enumerate(samples):
         get = fields.of(sample, index)
         time = _time(get("timestamp"), index)
@@ -60,16 +63,18 @@ def resample(samples: Iterable[object], gpu_index: int, extra: Iterable[str] = (
                     "use one kind for all samples"
                 )
             clock = time.kind
-        row = (
-            *[to_float32(get(name), f"{name} of sample {index}") for name in MEANS],
-            to_mask(get("throttle_reasons"), f"throttle_reasons of sample {index}"),
-            *[to_extra(get(name), f"{name} of sample {index}") for name in fields.extra],
-        )
+        values = [get(name) for name in names]
+        try:
+            row = tuple([convert(value) for convert, value in zip(converters, values, strict=True)])
+        except ValueError:
+            for convert, value, name in zip(converters, values, names, strict=True):
+                named(convert, value, f"{name} of sample {index}")
+            raise
         gpu = get("gpu_index")
         if gpu is None:
             instants.add(time, index, row)
+        gpus.append(gpu_index if gpu is None else named(gpu_number, gpu, f"gpu_index of sample {index}"))
         times.append(time.microseconds)
-        gpus.append(gpu_index if gpu is None else gpu_number(gpu, f"gpu_index of sample {index}"))
         rows.append(row)
     _check_types(rows, fields.extra)
     if not times:
@@ -155,9 +160,9 @@ class _Instants:
 
 
 def _time(value: object, index: int) -> Time:
-    if value is None or (is_missing(value) and not isinstance(value, float)):
+    if not isinstance(value, float) and is_missing(value):
         raise ValueError(f"sample {index} expects a timestamp, got none")
-    return to_time(value, f"timestamp of sample {index}")
+    return named(to_time, value, f"timestamp of sample {index}")
 
 
 def _check_types(rows: list[_Row], extra: tuple[str, ...]) -> None:

@@ -88,7 +88,7 @@ def nearest(name: str) -> str | None:
 
 def _as_mapping(sample: object) -> Mapping[Any, Any] | None:
     """Return a sample with keys as a mapping, which a row of pandas, sqlite3 or numpy is not."""
-    if isinstance(sample, Mapping):
+    if type(sample) is dict or isinstance(sample, Mapping):
         return sample
     names = getattr(getattr(sample, "dtype", None), "names", None)
     if names:

@@ -12,7 +12,7 @@ from llenergymeasure.results._limit import check_limit, max_trace_bytes
 from llenergymeasure.results._limit import max_bytes as max_record_bytes
 from llenergymeasure.results._paths import local_path
 from llenergymeasure.results._resample import resample
-from llenergymeasure.results._values import gpu_number
+from llenergymeasure.results._values import gpu_number, named
 
 __all__ = ["Timeseries", "read_timeseries", "write_timeseries_parquet"]
 
@@ -67,7 +67,7 @@ def write_timeseries_parquet(
     Limits: naive datetimes are compared as they are, so a change of the clocks shifts them by an hour.
     """
     path = local_path(output_path, "output_path")
-    resampled = resample(samples, gpu_number(gpu_index, "gpu_index"), extra)
+    resampled = resample(samples, named(gpu_number, gpu_index, "gpu_index"), extra)
     _store.write_timeseries(path, *resampled)
     return Path(path)
 

@@ -9,9 +9,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, Int32Type, Int64Type};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, PrimitiveArray, RecordBatch, StringArray};
 use llem_store::timeseries::{self, Columns, Power};
+use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyCapsule;
+use pyo3::types::{PyCapsule, PyFloat, PyInt};
 
 use crate::arrow::stream;
 use crate::errors::to_python;
@@ -29,26 +30,32 @@ impl Timeseries {
                         memory_total_mb=None, sm_utilisation_pct=None, throttle_reasons=None))]
     #[allow(clippy::too_many_arguments, reason = "one for each column")]
     fn new(
-        timestamp_s: Vec<f64>,
-        gpu_index: Vec<i32>,
-        power_w: Vec<Option<f32>>,
-        temperature_c: Option<Vec<Option<f32>>>,
-        memory_used_mb: Option<Vec<Option<f32>>>,
-        memory_total_mb: Option<Vec<Option<f32>>>,
-        sm_utilisation_pct: Option<Vec<Option<f32>>>,
-        throttle_reasons: Option<Vec<Option<i64>>>,
+        timestamp_s: &Bound<'_, PyAny>,
+        gpu_index: &Bound<'_, PyAny>,
+        power_w: &Bound<'_, PyAny>,
+        temperature_c: Option<&Bound<'_, PyAny>>,
+        memory_used_mb: Option<&Bound<'_, PyAny>>,
+        memory_total_mb: Option<&Bound<'_, PyAny>>,
+        sm_utilisation_pct: Option<&Bound<'_, PyAny>>,
+        throttle_reasons: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let timestamp_s = column(timestamp_s, "timestamp_s", &plain_float, "to_number")?;
         let rows = timestamp_s.len();
-        let or_nulls = |column: Option<Vec<Option<f32>>>| column.unwrap_or_else(|| vec![None; rows]);
+        let quantity = |values: &Bound<'_, PyAny>, name| column(values, name, &plain_float32, "to_float32");
+        let or_nulls = |values: Option<&Bound<'_, PyAny>>, name| {
+            values.map_or_else(|| Ok(vec![None; rows]), |values| quantity(values, name))
+        };
+        let plain_mask = |value: &Bound<'_, PyAny>| plain_integer(value).map(Some);
+        let masks = |values| column(values, "throttle_reasons", &plain_mask, "to_mask");
         let columns = Columns {
             timestamp_s,
-            gpu_index,
-            power_w,
-            temperature_c: or_nulls(temperature_c),
-            memory_used_mb: or_nulls(memory_used_mb),
-            memory_total_mb: or_nulls(memory_total_mb),
-            sm_utilisation_pct: or_nulls(sm_utilisation_pct),
-            throttle_reasons: throttle_reasons.unwrap_or_else(|| vec![None; rows]),
+            gpu_index: column(gpu_index, "gpu_index", &plain_integer, "gpu_number")?,
+            power_w: quantity(power_w, "power_w")?,
+            temperature_c: or_nulls(temperature_c, "temperature_c")?,
+            memory_used_mb: or_nulls(memory_used_mb, "memory_used_mb")?,
+            memory_total_mb: or_nulls(memory_total_mb, "memory_total_mb")?,
+            sm_utilisation_pct: or_nulls(sm_utilisation_pct, "sm_utilisation_pct")?,
+            throttle_reasons: throttle_reasons.map_or_else(|| Ok(vec![None; rows]), masks)?,
         };
         let batch =
             RecordBatch::try_from(columns).map_err(|error| PyValueError::new_err(error.to_string()))?;
@@ -155,6 +162,56 @@ impl Timeseries {
         }
         said + ">"
     }
+}
+
+/// Convert a column; `plain` converts a number of Python, and a function of `results._values` any other value, which
+/// Python would read as a number without its unit, or refuses it.
+fn column<T>(
+    values: &Bound<'_, PyAny>,
+    name: &str,
+    plain: &dyn Fn(&Bound<'_, PyAny>) -> Option<T>,
+    other: &str,
+) -> PyResult<Vec<T>>
+where
+    T: for<'py> FromPyObjectOwned<'py, Error = PyErr>,
+{
+    let mut column = Vec::with_capacity(values.len().unwrap_or(0));
+    for (row, value) in values.try_iter()?.enumerate() {
+        let value = value?;
+        column.push(match plain(&value) {
+            Some(number) => number,
+            None => {
+                let module = value.py().import("llenergymeasure.results._values")?;
+                let arguments = (module.getattr(other)?, value, format!("{name} of row {row}"));
+                module.getattr("named")?.call1(arguments)?.extract()?
+            }
+        });
+    }
+    Ok(column)
+}
+
+fn plain_float(value: &Bound<'_, PyAny>) -> Option<f64> {
+    let is_plain = value.is_exact_instance_of::<PyFloat>() || value.is_exact_instance_of::<PyInt>();
+    is_plain.then(|| value.extract().ok()).flatten()
+}
+
+/// Return the nearest float32, and null for `None`; `None` for a number beyond the largest.
+#[allow(clippy::cast_possible_truncation, reason = "rounding is intended")]
+#[allow(clippy::option_option, reason = "a null is a value of the column")]
+fn plain_float32(value: &Bound<'_, PyAny>) -> Option<Option<f32>> {
+    if value.is_none() {
+        return Some(None);
+    }
+    let number = plain_float(value)?;
+    let near = number as f32;
+    (near.is_infinite() == number.is_infinite()).then_some(Some(near))
+}
+
+fn plain_integer<T>(value: &Bound<'_, PyAny>) -> Option<T>
+where
+    T: for<'py> FromPyObjectOwned<'py, Error = PyErr>,
+{
+    value.is_exact_instance_of::<PyInt>().then(|| value.extract().ok()).flatten()
 }
 
 impl Timeseries {

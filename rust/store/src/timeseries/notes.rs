@@ -16,6 +16,8 @@ const ENERGIES: &str = "llenergymeasure.energy_j";
 const KEYS: [&str; 3] = [WARNINGS, DEVICES, ENERGIES];
 /// Maximum number of warnings that are kept: a file may claim any number.
 const MAX_WARNINGS: usize = 100;
+/// Maximum length of a warning; that of this package is shorter.
+const MAX_BYTES: usize = 1000;
 
 /// The notes of a trace.
 #[derive(Debug, Default)]
@@ -68,7 +70,9 @@ pub fn with_notes(
 /// Return the energies that were attached to a trace.
 pub(super) fn attached_energies(trace: &RecordBatch) -> BTreeMap<i32, f64> {
     let text = trace.schema_ref().metadata().get(ENERGIES).map_or("{}", String::as_str);
-    serde_json::from_str(text).unwrap_or_default()
+    // An energy that is not finite is null in JSON.
+    let energies: BTreeMap<i32, Option<f64>> = serde_json::from_str(text).unwrap_or_default();
+    energies.into_iter().filter_map(|(gpu, energy)| Some((gpu, energy?))).collect()
 }
 
 /// Return the warnings that were attached to a trace.
@@ -76,6 +80,7 @@ pub(super) fn attached_warnings(trace: &RecordBatch) -> Vec<String> {
     let text = trace.schema_ref().metadata().get(WARNINGS).map_or("[]", String::as_str);
     let mut warnings: Vec<String> = serde_json::from_str(text).unwrap_or_default();
     warnings.truncate(MAX_WARNINGS);
+    warnings.retain(|text| text.len() <= MAX_BYTES);
     warnings
 }
 
