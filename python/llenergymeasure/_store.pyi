@@ -306,8 +306,8 @@ class Timeseries:
         throttle_reasons: A bit mask.
 
     Raises:
-        ValueError: The columns differ in length, or a value is not a number or does not fit its column: a time of
-            numpy or pandas, a boolean and a text are not numbers.
+        ValueError: The columns differ in length, or a value is not a number or does not fit its column: a
+            time of numpy or pandas, a boolean and a text are not numbers.
     """
 
     def __new__(
