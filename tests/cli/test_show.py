@@ -168,6 +168,53 @@ def test_show_trace_too_short_for_a_plot_reports_it(
     assert "too few with a power for a plot" in done.stdout
 
 
+@pytest.mark.parametrize(("power_w", "mean"), [([100.0, None], 100.0), ([None, None], None)])
+def test_show_trace_without_two_powers_prints_unknown(
+    llem: Run, traced: Callable[..., str], power_w: list[float | None], mean: float | None
+) -> None:
+    path = traced(power_w, total_energy_j=800.0)
+    lines = llem("show", path).stdout.splitlines()
+    assert lines[-1 if lines[-1].startswith("  energy by") else lines.index("Power") + 2] == (
+        "  energy by the trapezoid rule unknown; recorded 800.0 J"
+    )
+    assert any("the energy is unknown" in line for line in lines)
+    document = json.loads(llem("show", path, "--json").stdout)
+    assert document["timeseries"]["energy_j"] is None
+    assert document["timeseries"]["mean_power_w"] == mean
+    assert document["timeseries"]["energy_per_gpu_j"] == {"0": None}
+    assert "the energy is unknown" in document["warnings"][0]
+
+
+def test_show_trace_with_one_unknown_gpu_prints_unknown(
+    llem: Run, tmp_path: Path, record: MakeRecord
+) -> None:
+    trace = Timeseries(timestamp_s=[0, 0, 1, 1], gpu_index=[0, 1] * 2, power_w=[100.0, None] * 2)
+    ExperimentResult.model_validate(record()).save(tmp_path / "r", trace)
+    (path,) = (tmp_path / "r").iterdir()
+    done = llem("show", path)
+    assert "  2 samples of 2 GPUs: mean unknown, 100.0 W to 100.0 W" in done.stdout
+    assert "  energy by the trapezoid rule unknown; recorded" in done.stdout
+    assert "  by GPU, in J: 0: 100.0, 1: unknown" in done.stdout
+
+
+def test_show_trace_with_doubtful_clock_prints_warnings(
+    llem: Run, tmp_path: Path, record: MakeRecord
+) -> None:
+    times = [0, 1, 2, 1.5, 3, 3700]
+    trace = Timeseries(timestamp_s=times, gpu_index=[0] * 6, power_w=[100.0] * 6)
+    ExperimentResult.model_validate(record()).save(tmp_path / "r", trace)
+    (path,) = (tmp_path / "r").iterdir()
+    done = llem("show", path)
+    assert done.stdout.splitlines()[3] == "2 warnings"
+    assert "  power trace: GPU 0: the time steps back once from 2 s to 1.5 s" in done.stdout
+    assert "  power trace: GPU 0: the time jumps from 3 s to 3700 s" in done.stdout
+    plotted = llem("plot", path, "--json")
+    assert plotted.returncode == 0
+    assert plotted.stderr.splitlines()[0].endswith(
+        "the time steps back once from 2 s to 1.5 s; each row counts at its time"
+    )
+
+
 @pytest.mark.parametrize("power_w", [[0.0, 0.0], [5.0, 5.0], [-3.0, -1.0], [1e-9, 1.0], [3e30, 1e30]])
 def test_show_trace_of_any_power_plots_it(
     llem: Run, traced: Callable[..., str], power_w: list[float | None]

@@ -31,6 +31,11 @@ def test_repr_store_summarises_its_results(make_result: Make, store: ResultStore
     assert "<b>" not in page
 
 
+def test_repr_store_without_a_known_energy_says_so(make_result: Make, store: ResultStore) -> None:
+    save_each(store, make_result(total_energy_j=math.nan), make_result(total_energy_j=math.inf))
+    assert repr(store).endswith(": 2 results, 1 model, pytorch, unknown energy, 2026-02-18>")
+
+
 def test_repr_store_that_cannot_be_read_gives_the_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "Not a directory" in repr(ResultStore(tmp_path / "file"))

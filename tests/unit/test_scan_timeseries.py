@@ -76,7 +76,9 @@ def test_scan_timeseries_other_columns_widens_their_types(make_result: Make, sto
     assert store.scan_timeseries(["fan"], where=[("fan", ">=", 1)]).to_pydict() == {"fan": [1.0, 2.0]}
     with pytest.raises(ValueError, match="no trace has a column speed"):
         store.scan_timeseries(["speed"]).to_pydict()
-    store.save(make_result(), pa.table({"timestamp_s": [0.0], "power_w": [1.0], "fan": ["fast"]}), durable=False)
+    store.save(
+        make_result(), pa.table({"timestamp_s": [0.0], "power_w": [1.0], "fan": ["fast"]}), durable=False
+    )
     with pytest.raises(ValueError, match="the column fan is"):
         store.scan_timeseries(["fan"]).to_pydict()
 
@@ -95,7 +97,9 @@ def test_scan_timeseries_again_takes_the_type_of_a_new_column(make_result: Make,
     store.save(make_result(), durable=False)
     scan = store.scan_timeseries(["label"])
     assert scan.to_pydict() == {"label": []}
-    store.save(make_result(), pa.table({"timestamp_s": [0.0], "power_w": [1.0], "label": ["a"]}), durable=False)
+    store.save(
+        make_result(), pa.table({"timestamp_s": [0.0], "power_w": [1.0], "label": ["a"]}), durable=False
+    )
     assert scan.to_pydict() == {"label": ["a"]}
     other = store.scan_timeseries(["label"], where=[("backend", "==", "none")])
     assert other.to_pydict() == {"label": []}

@@ -42,7 +42,8 @@ class Overview:
     is_complete: bool = True
     models: set[str | None] = field(default_factory=set)
     backends: set[str] = field(default_factory=set)
-    energy_j: float = 0.0
+    energy_j: float | None = None
+    """The sum over the results whose energy is finite; None without one."""
     first: datetime | None = None
     last: datetime | None = None
 
@@ -88,7 +89,9 @@ class Overview:
         self.count += len(rows[_MODEL])
         self.models.update(rows[_MODEL])
         self.backends.update(rows["backend"])
-        self.energy_j += sum(energy for energy in rows["total_energy_j"] if math.isfinite(energy))
+        known = [energy for energy in rows["total_energy_j"] if math.isfinite(energy)]
+        if known:
+            self.energy_j = sum(known, self.energy_j or 0.0)
         times = rows["start_time"]
         self.first = min([*times, self.first or times[0]])
         self.last = max([*times, self.last or times[0]])
@@ -99,7 +102,7 @@ class Overview:
             facts += [
                 ("models", f"{len(self.models):,}"),
                 ("backends", ", ".join(map(escape, sorted(self.backends)))),
-                ("energy", _format_joules(self.energy_j)),
+                ("energy", "unknown energy" if self.energy_j is None else _format_joules(self.energy_j)),
                 ("when", _span(self.first, self.last)),
             ]
         return [*facts, ("unreadable", f"{self.invalid:,}")] if self.invalid else facts
