@@ -76,8 +76,9 @@ def read_timeseries(path: str | os.PathLike[str], *, max_bytes: int | None = Non
     """Read a power trace into memory.
 
     A power trace is a Parquet file with `timestamp_s` and `power_w`, compressed with zstd, snappy or not at
-    all. Without `gpu_index`, the GPU is 0. Other columns of `Timeseries` that are absent are null, and
-    columns of other names are omitted.
+    all. Without `gpu_index`, the GPU is 0, and the energy is None if rows of one time have different powers:
+    they are of several devices. Other columns of `Timeseries` that are absent are null, and columns of other
+    names are omitted. `Timeseries.warnings` reports doubtful clocks and an unknown energy.
 
     Numbers of all types (integers, floats, decimals, also in dictionaries) are converted to those of
     `Timeseries`: an integer exactly or not at all, a fraction to the nearest float. `timestamp_s` may be a
