@@ -155,7 +155,7 @@ def test_plot_power_of_unknown_energy_says_so() -> None:
     trace = Timeseries(timestamp_s=[0, 0, 1, 1], gpu_index=[0, 1] * 2, power_w=[100.0, None] * 2)
     figure = plotting.plot_power(trace, recorded_j=100.0)
     (axes,) = figure.axes
-    assert texts_of(axes)[1] == "energy unknown over 1 s; recorded: 100 J; 1 warning in trace.warnings"
+    assert texts_of(axes)[1] == "energy unknown over 1 s; recorded: 100.0 J; 1 warning in trace.warnings"
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()][:2] == [
         "GPU 0, mean 100.0 W",
