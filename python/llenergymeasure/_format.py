@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from decimal import Decimal
 from statistics import median
 from typing import Literal, NamedTuple
 
@@ -35,12 +36,12 @@ def printable(text: str) -> str:
 
 
 def format_value(value: object) -> str:
-    """Return any JSON value on one line: null as `-`, a boolean as in JSON, a float with six digits."""
+    """Return any JSON value on one line: null as `-`, a boolean as in JSON, a float with all digits."""
     if value is None:
         return ABSENT
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
+    return repr(value).removesuffix(".0") if isinstance(value, float) else printable(str(value))
 
 
 def plural(count: int, noun: str) -> str:
@@ -81,8 +82,14 @@ def best_prefix(values: Iterable[Number | None], unit: Unit) -> int:
         or (_COMFORTABLE[0] <= min(sizes) and max(sizes) < _COMFORTABLE[1])
     ):
         return 0
-    power = math.floor(math.log10(median(sizes)) / 3) * 3
+    power = math.floor(math.log10(middle(sizes)) / 3) * 3
     return max(min(_PREFIXES), min(power, max(_PREFIXES) if unit.prefixes == "all" else 0))
+
+
+def middle(sizes: list[float]) -> float:
+    """Return the median of finite numbers; the greatest where the sum of two overflows."""
+    found = median(sizes)
+    return found if math.isfinite(found) else max(sizes)
 
 
 def is_plain(value: Number) -> bool:
@@ -111,6 +118,8 @@ def format_number(value: Number | None, power: int = 0, digits: int = DIGITS, pl
             f"{value:,}" if isinstance(value, int) else {math.inf: "inf", -math.inf: "-inf"}.get(value, "NaN")
         )
     scaled = value / 10**power
+    if math.isinf(scaled):  # a prefix for small numbers, and a number near the end of the range
+        return f"{Decimal(value).scaleb(-power):.{digits - 2}e}"
     if scaled == 0:
         return "0"
     if not _PLAIN[0] <= abs(scaled) < _PLAIN[1]:

@@ -11,8 +11,8 @@ from unittest import mock
 from llenergymeasure.cli.app import run
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 
-STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-"""The escape sequences with which the program itself styles a terminal."""
+STYLE = re.compile(r"\r?\x1b\[[0-9;?]*[A-Za-z]")
+"""The escape sequences with which the program itself styles a terminal and draws its progress."""
 
 
 class Done(NamedTuple):

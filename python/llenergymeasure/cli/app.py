@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from llenergymeasure import _store
 from llenergymeasure.cli.errors import CommandError, UsageError
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.errors import LLEMError
+
+_TRACEBACK = "LLEM_TRACEBACK"
+"""An environment variable: any value shows the traceback of an internal error."""
 
 _COMMANDS = {
     "save": "Save results durably, each in a directory of its own.",
@@ -73,6 +77,12 @@ def _reporting(program: str, command: Callable[..., int]) -> Callable[..., int]:
             return 130
         except (CommandError, LLEMError, OSError) as error:
             ERR.report(_message(error))
+            return 1
+        except Exception as error:
+            if os.environ.get(_TRACEBACK):
+                raise
+            fault = f"{type(error).__name__}: {error}"
+            ERR.report(f"internal error, {fault}; set {_TRACEBACK}=1 for the traceback, and report it")
             return 1
 
     return run_command

@@ -5,25 +5,22 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from llenergymeasure._format import ABSENT, best_prefix, format_value, plural
+from llenergymeasure._format import ABSENT, format_value, plural
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import column_of, find_all, head_of
 from llenergymeasure.cli.query.options import Columns, Directory, FollowLinks, Where
 from llenergymeasure.cli.query.reading import Reading, given_path
 from llenergymeasure.cli.terminal.json import to_json
-from llenergymeasure.cli.terminal.numbers import format_numbers, head_and_unit, unit_of
+from llenergymeasure.cli.terminal.numbers import choose_prefix, head_and_unit, number_cells, unit_of
 from llenergymeasure.cli.terminal.stream import ERR, OUT
-from llenergymeasure.cli.terminal.table import Column, print_table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from llenergymeasure.cli.terminal.table import Column, print_table, unique_heads
+from llenergymeasure.results._columns import find_columns, kind_of
 
 _PATH = "path"
 _USUAL = ("model", "backend", "tokens", "energy", "J/token", "tokens/s", "when", "warnings")
@@ -61,7 +58,8 @@ def ls(
     """List the results of a directory, by path unless another order is given.
 
     A narrow terminal shows fewer columns, and drops the path first. Elsewhere
-    the table is complete. An invalid result file is reported on standard error.
+    the table is complete, and its numbers are plain, in J, s and tokens. An
+    invalid result file is reported on standard error.
 
     Exit status: 0 all read, or none found; 1 some not; 2 wrong usage; 130 interrupted.
     """
@@ -70,16 +68,17 @@ def ls(
         by, is_descending = _order(sort, is_reversed=reverse)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    read = list(dict.fromkeys([*wanted, _PATH, *([by] if by else [])]))
+    instant = f"{by}.utc" if by and kind_of(by) == "time" and kind_of(f"{by}.utc") else None
+    read = list(dict.fromkeys([*wanted, _PATH, *filter(None, (by, instant))]))
     reading = Reading(directory, read, where, follow_links=follow_links)
     rows = _Rows(reading, directory)
-    taken = rows.take(by, is_descending=is_descending, limit=limit)
+    taken = rows.take(by, instant, is_descending=is_descending, limit=limit)
     # Other columns were read only to sort, or to name the rows.
     places = {
         name: place
         for asked in wanted
         for place, name in enumerate(rows.names)
-        if name == asked or name.startswith(f"{asked}.")
+        if name == asked or (name.startswith(f"{asked}.") and name != instant)
     }
     table = {name: [row[place] for row in taken] for name, place in places.items()}
     if as_json:
@@ -88,9 +87,7 @@ def ls(
     elif taken:
         is_usual = not columns
         print_table(
-            _with_unique_heads(
-                [_column(name, values, is_usual=is_usual) for name, values in table.items()], table
-            )
+            unique_heads([_column(name, values, is_usual=is_usual) for name, values in table.items()], table)
         )
     left_out = reading.found - len(taken)
     if left_out:
@@ -102,7 +99,10 @@ def ls(
 def _order(sort: str | None, *, is_reversed: bool) -> tuple[str | None, bool]:
     if sort is None:
         return (_PATH, True) if is_reversed else (None, False)
-    return column_of(sort.removeprefix("-")), sort.startswith("-") != is_reversed
+    column = column_of(sort.removeprefix("-"))
+    if kind_of(column) == "config" or find_columns([column]) != [column]:
+        raise ValueError(f"--sort expects one column, got the object {column}; choose one of its columns")
+    return column, sort.startswith("-") != is_reversed
 
 
 class _Rows:
@@ -112,8 +112,17 @@ class _Rows:
         self._reading, self._directory = reading, directory
         self.names: list[str] = []
 
-    def take(self, by: str | None, *, is_descending: bool, limit: int | None) -> list[Row]:
-        """Read all rows, and return the first ones; memory holds no more than those."""
+    def take(
+        self, by: str | None, instant: str | None, *, is_descending: bool, limit: int | None
+    ) -> list[Row]:
+        """Read all rows, and return the first ones; memory holds no more than those.
+
+        Args:
+            by: The column that decides the order.
+            instant: The column of instants that decides where it is known.
+            is_descending: Begin with the greatest.
+            limit: The number of rows to return; None is all.
+        """
         rows = self._read()
         first = next(rows, None)
         if first is None:
@@ -124,7 +133,8 @@ class _Rows:
             for _ in rows:
                 pass  # reading counts them, and finds invalid files
             return taken
-        key = _rank(self.names.index(by), is_descending=is_descending)
+        places = [self.names.index(name) for name in (instant, by) if name is not None]
+        key = _rank(places, is_descending=is_descending)
         if limit is None:
             return sorted(rows, key=key, reverse=is_descending)
         return (heapq.nlargest if is_descending else heapq.nsmallest)(limit, rows, key=key)
@@ -138,16 +148,21 @@ class _Rows:
             yield from zip(*batch.values(), strict=True)
 
 
-def _rank(place: int, *, is_descending: bool) -> Callable[[Row], tuple[int, Any]]:
-    """Return the sort key: values, NaN, null in both directions; a list sorts by its length."""
+def _rank(places: list[int], *, is_descending: bool) -> Callable[[Row], tuple[int, Any]]:
+    """Return the sort key: values, NaN, null in both directions; a list sorts by its length.
+
+    The first of the places with a value decides. A time without a zone counts as UTC.
+    """
     sign = -1 if is_descending else 1
 
     def key(row: Row) -> tuple[int, Any]:
-        value = row[place]
+        value = next((row[place] for place in places if row[place] is not None), None)
         if value is None:
             return sign * 2, 0
         if isinstance(value, float) and math.isnan(value):
             return sign, 0
+        if isinstance(value, datetime):
+            return 0, value.replace(tzinfo=None)
         return 0, len(value) if isinstance(value, list) else value
 
     return key
@@ -170,32 +185,23 @@ def _column(name: str, values: list[Any], *, is_usual: bool) -> Column:
     return Column(head_of(name), cells, least=_FLEXIBLE, dropped=dropped)
 
 
-def _with_unique_heads(columns: list[Column], names: Iterable[str]) -> list[Column]:
-    """Replace equal heads by the full names of their columns."""
-    heads = [column.name for column in columns]
-    return [
-        column if heads.count(column.name) == 1 else replace(column, name=name)
-        for column, name in zip(columns, names, strict=True)
-    ]
-
-
 def _number_column(name: str, values: list[Any]) -> Column:
     bare, unit = unit_of(name)
     if name.startswith("effective_config."):
         return Column(head_of(name), [format_value(value) for value in values], right=True)
-    power = best_prefix(values, unit)
+    power = choose_prefix(values, unit)
     head, symbol = head_and_unit(head_of(name, bare), power, unit)
-    return Column(head, format_numbers(values, power), symbol, right=True)
+    return Column(head, number_cells(values, power), symbol, right=True)
 
 
 def _time_column(name: str, values: list[datetime | None]) -> Column:
-    """Return a column of times: with minutes on a terminal, with seconds elsewhere."""
+    """Return a column of times: with minutes on a terminal, exact elsewhere."""
     is_seen = OUT.is_terminal
     zone = "UTC" if any(value is not None and value.tzinfo is not None for value in values) else ""
     texts = [
         ABSENT
         if value is None
-        else value.replace(tzinfo=None).isoformat(" ", "minutes" if is_seen else "seconds")
+        else value.replace(tzinfo=None).isoformat(" ", "minutes" if is_seen else "auto")
         for value in values
     ]
     years = {value.year for value in values if value is not None}

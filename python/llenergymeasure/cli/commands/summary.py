@@ -9,20 +9,32 @@ from typing import Annotated, Any
 
 import typer
 
-from llenergymeasure._format import ABSENT, best_prefix, format_number, format_value, plural
+from llenergymeasure._format import ABSENT, format_value, plural, prefixed
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.columns import COLUMN_HELP, find_all, head_of
+from llenergymeasure.cli.query.columns import COLUMN_HELP, find_all, head_of, head_of_key
 from llenergymeasure.cli.query.options import Directory, FollowLinks, Where
 from llenergymeasure.cli.query.reading import Reading
-from llenergymeasure.cli.query.statistics import Statistic
+from llenergymeasure.cli.query.settings import SETTINGS, Settings, canonical, flattened, order_of, parse
+from llenergymeasure.cli.query.statistics import RatioOfSums, Statistic
 from llenergymeasure.cli.terminal.json import to_json
-from llenergymeasure.cli.terminal.numbers import align, head_and_unit, unit_of
+from llenergymeasure.cli.terminal.numbers import (
+    align,
+    choose_prefix,
+    count_cell,
+    head_and_unit,
+    number_cell,
+    unit_of,
+)
 from llenergymeasure.cli.terminal.stream import ERR, OUT
-from llenergymeasure.cli.terminal.table import Column, print_table
+from llenergymeasure.cli.terminal.table import Column, print_table, unique_heads
+from llenergymeasure.results._columns import CONFIG
 
-_METRICS = ("energy", "J/token", "tokens/s", "time")
-_DROPPED = "time"
-"""The metric that a narrow terminal drops first."""
+_ENERGY, _TOKENS, _RATIO = "total_energy_j", "total_tokens", "avg_energy_per_token_j"
+_METRICS = (_ENERGY, _RATIO, "avg_tokens_per_second", "total_inference_time_sec")
+_DROPPED = {"total_inference_time_sec": 1}
+"""The metric that a narrow terminal drops first, after the counts that tell nothing."""
+_DROPPED_COUNT = 2
+_MODEL = f"{CONFIG}.model"
 _FLEXIBLE = 14
 _SD_DIGITS = 2
 
@@ -37,7 +49,7 @@ def summary(
             "--by",
             "-b",
             metavar="COLUMN,...",
-            help=f"The columns that repeats have in common. {COLUMN_HELP}",
+            help=f"The columns that repeats have in common; config is every setting. {COLUMN_HELP}",
         ),
     ] = ["model", "backend"],
     where: Where = [],
@@ -46,25 +58,38 @@ def summary(
         bool,
         typer.Option(
             "--json",
-            help="Print one JSON object: groups, each with its columns by full name, n, and for each metric "
-            "n, mean and sd, in base units; and errors, each with path and error.",
+            help="Print one JSON object: groups, each with its columns by full name; n; for each metric n, "
+            "mean and sd, in base units; energy_per_token_of_sums: n, j_per_token, energy_j, tokens; and "
+            "differing, the settings that differ within the group; and errors, each with path and error.",
         ),
     ] = False,
 ) -> int:
     """Print mean and standard deviation over repeats.
 
     The deviation is that of a sample (n - 1); it is - for a single result. Mean
-    and deviation leave out values that are NaN, infinite or null, and standard
-    error reports their number; n counts all results of the group.
+    and deviation leave out values that are NaN, infinite or null: the n after
+    each number counts its values, the first n all results of the group, and
+    standard error reports how many were left out. "mean J/token" is the mean of
+    the ratios of the results, in which each result counts the same;
+    "Σenergy/Σtokens" is the ratio of the sums, in which each token does. "differ"
+    lists the settings that are not the same in all results of the group.
+
+    Elsewhere than on a terminal the numbers are plain, in J, s and tokens.
 
     Exit status: 0 all read, or none found; 1 some not; 2 wrong usage; 130 interrupted.
     """
     try:
-        keys, metrics = find_all(by), find_all(_METRICS)
+        keys = find_all(by)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    reading = Reading(directory, list(dict.fromkeys([*keys, *metrics])), where, follow_links=follow_links)
-    groups = _Groups(keys, metrics)
+    reading = Reading(
+        directory,
+        list(dict.fromkeys([*keys, *_METRICS, _TOKENS, *SETTINGS])),
+        where,
+        config="json",
+        follow_links=follow_links,
+    )
+    groups = _Groups(keys)
     for batch in reading.batches():
         groups.add(batch)
     ordered = groups.ordered()
@@ -80,90 +105,165 @@ def summary(
     return reading.status
 
 
-class _Groups:
-    """Groups of results with equal keys, and the statistics of each group."""
+class _Group:
+    """The statistics of the results with equal keys, and their settings."""
 
-    def __init__(self, keys: Sequence[str], metrics: Sequence[str]) -> None:
-        self._asked, self._metrics = keys, metrics
+    def __init__(self) -> None:
+        self.statistics = {name: Statistic() for name in _METRICS}
+        self.ratio = RatioOfSums()
+        self.settings = Settings()
+
+    def add(self, row: dict[str, Any]) -> None:
+        for name, statistic in self.statistics.items():
+            statistic.add(row[name])
+        self.ratio.add(row[_ENERGY], row[_TOKENS])
+        self.settings.add(row)
+
+    @property
+    def count(self) -> int:
+        return self.settings.count
+
+
+class _Groups:
+    """Groups of results with equal keys."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._asked = keys
         self._names: list[str] = []
-        self._counts: dict[Key, int] = {}
-        self._statistics: dict[Key, list[Statistic]] = {}
+        self._groups: dict[Key, _Group] = {}
 
     @property
     def left_out(self) -> int:
-        return sum(statistic.left_out for group in self._statistics.values() for statistic in group)
+        return sum(one.left_out for group in self._groups.values() for one in group.statistics.values())
 
     def add(self, batch: dict[str, list[Any]]) -> None:
         """Add rows."""
         # The name of an object stands for all of its columns.
         self._names = [name for name in batch if self._is_key(name)]
-        values = zip(*(batch[name] for name in self._names), strict=True)
-        metrics = zip(*(batch[name] for name in self._metrics), strict=True)
-        for raw, row in zip(values, metrics, strict=True):
-            key = tuple(map(_hashable, raw))
-            group = self._statistics.get(key)
-            if group is None:
-                group = self._statistics[key] = [Statistic() for _ in self._metrics]
-                self._counts[key] = 0
-            self._counts[key] += 1
-            for statistic, value in zip(group, row, strict=True):
-                statistic.add(value)
+        for values in zip(*batch.values(), strict=True):
+            row = dict(zip(batch, values, strict=True))
+            key = tuple(_hashable(name, row[name]) for name in self._names)
+            self._groups.setdefault(key, _Group()).add(row)
 
     def _is_key(self, name: str) -> bool:
         return any(name == asked or name.startswith(f"{asked}.") for asked in self._asked)
 
     def ordered(self) -> list[Key]:
         """Return the keys of the groups in order; absent values are last."""
-        return sorted(
-            self._counts, key=lambda key: tuple((value is None, _comparable(value)) for value in key)
-        )
+        settings = [name for name in self._names if name == CONFIG] and self._shown_settings()
+        return sorted(self._groups, key=lambda key: order_of(self._values(key, settings)))
+
+    def _values(self, key: Key, settings: Sequence[str]) -> list[Any]:
+        """Return the values of a key, with those of settings in place of the configuration."""
+        values: list[Any] = []
+        for name, value in zip(self._names, key, strict=True):
+            if name == CONFIG:
+                config = flattened(value)
+                values.extend(parse(config[one]) if one in config else None for one in settings)
+            else:
+                values.append(value)
+        return values
+
+    def _shown_settings(self) -> list[str]:
+        """Return the settings of the configuration that distinguish groups, and the model."""
+        configs = [flattened(key[self._names.index(CONFIG)]) for key in self._groups]
+        names = dict.fromkeys(name for config in configs for name in (_MODEL, *config))
+        first = configs[0]
+        return [
+            name
+            for name in names
+            if name == _MODEL or any(config.get(name) != first.get(name) for config in configs)
+        ]
 
     def as_json(self, key: Key) -> dict[str, Any]:
+        group = self._groups[key]
+        columns: dict[str, Any] = {}
+        for name, value in zip(self._names, key, strict=True):
+            settings = {one: parse(text) for one, text in flattened(value).items()} if name == CONFIG else {}
+            columns |= settings if name == CONFIG else {name: value}
         return {
-            **dict(zip(self._names, key, strict=True)),
-            "n": self._counts[key],
-            **{name: one.as_json for name, one in zip(self._metrics, self._statistics[key], strict=True)},
+            **columns,
+            "n": group.count,
+            **{name: statistic.as_json for name, statistic in group.statistics.items()},
+            "energy_per_token_of_sums": group.ratio.as_json,
+            "differing": group.settings.differing,
         }
 
     def columns(self, ordered: Sequence[Key]) -> list[Column]:
         """Return the columns of the table."""
-        columns = []
-        for place, name in enumerate(self._names):
-            cells = [format_value(key[place]) or ABSENT for key in ordered]
-            is_number = all(isinstance(key[place], (int, float, type(None))) for key in ordered)
-            least = None if is_number else _FLEXIBLE
-            columns.append(Column(head_of(name), cells, right=is_number, least=least, wraps=True))
-        columns.append(Column("n", [f"{self._counts[key]:,}" for key in ordered], right=True))
-        for place, name in enumerate(self._metrics):
-            columns.extend(_metric(name, [self._statistics[key][place] for key in ordered]))
+        settings = self._shown_settings() if CONFIG in self._names else []
+        names = [one for name in self._names for one in (settings if name == CONFIG else [name])]
+        rows = [self._values(key, settings) for key in ordered]
+        groups = [self._groups[key] for key in ordered]
+        keys = [_key_column(name, [row[place] for row in rows]) for place, name in enumerate(names)]
+        counts = [group.count for group in groups]
+        columns = [*keys, Column("n", list(map(count_cell, counts)), right=True)]
+        columns = unique_heads(columns, [*names, "n"])
+        for name in _METRICS:
+            columns += _metric(name, [group.statistics[name] for group in groups], counts)
+            if name == _RATIO:
+                columns += _ratio([group.ratio for group in groups], counts)
+        differing = [", ".join(map(_label, group.settings.differing)) for group in groups]
+        if any(differing):
+            cells = [text or ABSENT for text in differing]
+            columns.append(Column("differ", cells, least=_FLEXIBLE, wraps=True))
         return columns
 
 
-def _hashable(value: Any) -> Any:  # noqa: ANN401 - any value of a column
+def _hashable(name: str, value: Any) -> Any:  # noqa: ANN401 - any value of a column
+    if name == CONFIG:
+        return canonical(parse(value))
     if isinstance(value, list):
         return json.dumps(value)
     # NaN equals nothing: each would make its own group.
     return math.nan if isinstance(value, float) and math.isnan(value) else value
 
 
-def _comparable(value: Any) -> Any:  # noqa: ANN401
-    if value is None:
-        return 0
-    is_nan = isinstance(value, float) and math.isnan(value)
-    return (is_nan, 0 if is_nan else value)
+def _label(setting: str) -> str:
+    return head_of_key(setting) if setting.startswith(f"{CONFIG}.") else head_of(setting)
 
 
-def _metric(name: str, statistics: Sequence[Statistic]) -> list[Column]:
-    """Return the columns of means and deviations, with the same prefix."""
+def _key_column(name: str, values: Sequence[Any]) -> Column:
+    cells = [
+        json.dumps(value) if isinstance(value, (list, dict)) else format_value(value) for value in values
+    ]
+    is_number = all(isinstance(value, (int, float, type(None))) for value in values)
+    least = None if is_number else _FLEXIBLE
+    return Column(head_of(name), [cell or ABSENT for cell in cells], right=is_number, least=least, wraps=True)
+
+
+def _metric(name: str, statistics: Sequence[Statistic], counts: Sequence[int]) -> list[Column]:
+    """Return the columns of means, deviations and counts; the first two have the same prefix."""
     _, unit = unit_of(name)
     means = [statistic.mean for statistic in statistics]
-    power = best_prefix(means, unit)
+    power = choose_prefix(means, unit)
     head, symbol = head_and_unit(head_of(name), power, unit)
-    dropped = 1 if head == _DROPPED else 0
-    deviations = [format_number(statistic.deviation, power, _SD_DIGITS) for statistic in statistics]
+    dropped = _DROPPED.get(name, 0)
+    deviations = [number_cell(statistic.deviation, power, _SD_DIGITS) for statistic in statistics]
+    if name == _RATIO:
+        head = f"mean {head}"
     return [
         Column(
-            head, align([format_number(mean, power) for mean in means]), symbol, right=True, dropped=dropped
+            head, align([number_cell(mean, power) for mean in means]), symbol, right=True, dropped=dropped
         ),
         Column("sd", align(deviations), symbol, right=True, dropped=dropped),
+        _counts([statistic.count for statistic in statistics], counts, dropped),
     ]
+
+
+def _ratio(ratios: Sequence[RatioOfSums], counts: Sequence[int]) -> list[Column]:
+    """Return the columns of the ratio of sums, and its counts."""
+    _, unit = unit_of(_RATIO)
+    values = [ratio.value for ratio in ratios]
+    power = choose_prefix(values, unit)
+    cells = align([number_cell(value, power) for value in values])
+    symbol = prefixed(power, unit)
+    column = Column("Σenergy/Σtokens", cells, symbol, right=True, folded=("ΣJ/Σtokens", f"[{symbol}]"))
+    return [column, _counts([ratio.count for ratio in ratios], counts, 0)]
+
+
+def _counts(of_number: Sequence[int], of_group: Sequence[int], dropped: int) -> Column:
+    """Return the numbers of values; a narrow terminal drops them where they are those of the group."""
+    if not dropped and list(of_number) == list(of_group):
+        dropped = _DROPPED_COUNT
+    return Column("n", list(map(count_cell, of_number)), right=True, dropped=dropped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from llenergymeasure.results._columns import CONFIG, find_columns
@@ -24,6 +25,7 @@ _SHORT = {
 }
 _HEADS = {column: name for name, column in _SHORT.items()}
 _CONFIG = "config."
+_LAST_KEY = re.compile(r'"(?:[^"\\]|\\.)*"|[^.]+', re.DOTALL)
 
 COLUMN_HELP = (
     "A COLUMN is a field of result.json by its dotted path (energy_breakdown.adjusted_j), path, "
@@ -67,8 +69,12 @@ def head_of_key(column: str) -> str:
 def head_of(column: str, bare: str | None = None) -> str:
     """Return the short name of a column, or the last part of its long one.
 
+    A key of the configuration with a dot in it is one part, in quotes, as one types it.
+
     Args:
         column: The column.
         bare: Its name without the unit, if the table shows the unit elsewhere.
     """
+    if column.startswith(f"{CONFIG}."):
+        return _HEADS.get(column) or _LAST_KEY.findall(column)[-1]
     return _HEADS.get(column) or (bare or column).rpartition(".")[2]

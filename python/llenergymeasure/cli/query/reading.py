@@ -19,6 +19,7 @@ from llenergymeasure.results.store import ResultStore
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from llenergymeasure.results.scan import Batch
     from llenergymeasure.results.types import ConfigForm
 
 HOW_TO_ADD_RESULTS = "add some: `llem save FILE --output-dir DIR`, or `result.save(DIR)` in Python"
@@ -92,11 +93,23 @@ class Reading:
         return 1 if self._scan.errors else 0
 
     def batches(self) -> Iterator[dict[str, list[Any]]]:
-        """Read the rows, as lists by column; a slow read shows a progress bar."""
+        """Read the rows, as lists by column; a slow read shows a progress bar.
+
+        Raises:
+            UsageError: The results do not have the columns.
+        """
         with self._open:
-            for batch in self._scan:
+            batches = iter(self._scan)
+            while (batch := self._next(batches)) is not None:
                 self.found += len(batch)
                 yield batch.to_pydict()
+
+    @staticmethod
+    def _next(batches: Iterator[Batch]) -> Batch | None:
+        try:
+            return next(batches, None)
+        except ValueError as error:  # the columns depend on the results
+            raise UsageError(str(error)) from None
 
     def _note(self, done: int) -> None:
         if self._bar is None and time.monotonic() - self._began > _PATIENCE:

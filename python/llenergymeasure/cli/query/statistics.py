@@ -46,3 +46,39 @@ class Statistic:
     def as_json(self) -> dict[str, float | int | None]:
         """The object that `--json` prints."""
         return {"n": self.count, "mean": self.mean, "sd": self.deviation}
+
+
+class RatioOfSums:
+    """The sum of the energies divided by the sum of the tokens.
+
+    A result counts if both of its numbers are finite.
+
+    Attributes:
+        count: The number of results that count.
+        energy_j: The sum of their energies in joules.
+        tokens: The sum of their tokens.
+    """
+
+    __slots__ = ("count", "energy_j", "tokens")
+
+    def __init__(self) -> None:
+        """Start without results."""
+        self.count = self.tokens = 0
+        self.energy_j = 0.0
+
+    def add(self, energy_j: float | None, tokens: int | None) -> None:
+        """Add a result."""
+        if energy_j is not None and tokens is not None and math.isfinite(energy_j):
+            self.count += 1
+            self.energy_j += energy_j
+            self.tokens += tokens
+
+    @property
+    def value(self) -> float | None:
+        """Joules per token; None without a token."""
+        return self.energy_j / self.tokens if self.tokens else None
+
+    @property
+    def as_json(self) -> dict[str, float | int | None]:
+        """The object that `--json` prints."""
+        return {"n": self.count, "j_per_token": self.value, "energy_j": self.energy_j, "tokens": self.tokens}

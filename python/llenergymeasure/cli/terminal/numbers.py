@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from statistics import median
+from collections.abc import Iterable, Sequence
 
-from llenergymeasure._format import ABSENT, DIGITS, Number, Unit, format_number, is_plain, prefixed
+from llenergymeasure._format import (
+    ABSENT,
+    DIGITS,
+    Number,
+    Unit,
+    best_prefix,
+    format_number,
+    is_plain,
+    middle,
+    prefixed,
+)
+from llenergymeasure.cli.terminal.stream import OUT
 
 _SUFFIXES = {
     "_j": Unit("J", "all"),
@@ -58,9 +68,42 @@ def format_numbers(values: Sequence[Number | None], power: int = 0) -> list[str]
     ):
         return [ABSENT if value is None else f"{value:,}" for value in values]
     sizes = [abs(value) / 10**power for value in values if value and is_plain(value)]
+    sizes = list(filter(math.isfinite, sizes))
     # A small number among large ones needs no more places than they have.
-    places = max(_LEAST_PLACES, DIGITS - 1 - math.floor(math.log10(median(sizes)))) if sizes else DIGITS
+    places = max(_LEAST_PLACES, DIGITS - 1 - math.floor(math.log10(middle(sizes)))) if sizes else DIGITS
     return align([format_number(value, power, places=places) for value in values])
+
+
+def choose_prefix(values: Iterable[Number | None], unit: Unit) -> int:
+    """Return the power of ten of a prefix that makes numbers readable; elsewhere than on a terminal it is 0.
+
+    The units of piped output do not depend on the numbers.
+    """
+    return best_prefix(values, unit) if OUT.is_terminal else 0
+
+
+def number_cells(values: Sequence[Number | None], power: int = 0) -> list[str]:
+    """Return the cells of a column of numbers: readable on a terminal, with all digits elsewhere."""
+    return (
+        format_numbers(values, power) if OUT.is_terminal else align([plain_number(value) for value in values])
+    )
+
+
+def number_cell(value: Number | None, power: int = 0, digits: int = DIGITS) -> str:
+    """Return one number: readable on a terminal, with all digits elsewhere."""
+    return format_number(value, power, digits) if OUT.is_terminal else plain_number(value)
+
+
+def plain_number(value: Number | None) -> str:
+    """Return a number as `--json` prints it: with all digits, and without separators."""
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    return str(value) if isinstance(value, int) else format_number(value)
+
+
+def count_cell(count: int) -> str:
+    """Return a count: with separators on a terminal, without elsewhere."""
+    return f"{count:,}" if OUT.is_terminal else str(count)
 
 
 def align(cells: list[str]) -> list[str]:

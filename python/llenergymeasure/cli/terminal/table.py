@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice, zip_longest
 from typing import NamedTuple
 
+from llenergymeasure._format import printable
 from llenergymeasure.cli.terminal.stream import OUT
 
 _GAP, _SMALL_GAP = "  ", " "
@@ -15,7 +17,7 @@ _LINES_A_WRITE = 1000
 _SEPARATORS = "/-_ ,."
 _MOST_LINES = 4
 """Lines of a wrapped cell; a longer text loses its middle."""
-_ASCII = str.maketrans({"…": "~", "µ": "u", "±": "+-", "°": ""})
+_ASCII = str.maketrans({"…": "~", "µ": "u", "±": "+-", "°": "", "Σ": "sum "})
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def print_table(columns: Sequence[Column]) -> None:
     enough, each row becomes a block of lines. Elsewhere the table is plain and complete.
     """
     width = OUT.width
-    columns = [_spelled(column) for column in columns]
+    columns = [_spelled(_printable(column)) for column in columns]
     if width is None:
         _print_rows(columns, folded=False, gap=_GAP)
         return
@@ -203,6 +205,22 @@ def _write(lines: Iterator[str]) -> None:
 def spelled(text: str) -> str:
     """Replace our own signs by ASCII where the stream cannot take them."""
     return text if OUT.is_utf8 else text.translate(_ASCII)
+
+
+def _printable(column: Column) -> Column:
+    """Escape what could steer the terminal: each name and each cell may come from a record."""
+    if column.name.isprintable() and all(cell.isprintable() for cell in column.cells):
+        return column
+    return replace(column, name=printable(column.name), cells=[printable(cell) for cell in column.cells])
+
+
+def unique_heads(columns: Sequence[Column], names: Iterable[str]) -> list[Column]:
+    """Replace equal heads by the full names of their columns."""
+    heads = Counter(column.name for column in columns)
+    return [
+        column if heads[column.name] == 1 else replace(column, name=name)
+        for column, name in zip(columns, names, strict=True)
+    ]
 
 
 def _spelled(column: Column) -> Column:

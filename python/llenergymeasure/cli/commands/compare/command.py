@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
-from llenergymeasure._format import best_prefix, format_number, format_value, plural, printable
-from llenergymeasure.cli.commands.compare.operands import METRICS, Operand, differing, ratio
+from llenergymeasure._format import format_value, plural, printable
+from llenergymeasure.cli.commands.compare.operands import METRICS, Operand, ratio
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import head_of, head_of_key
 from llenergymeasure.cli.query.options import FollowLinks, local
+from llenergymeasure.cli.query.settings import differing
 from llenergymeasure.cli.query.statistics import Statistic
 from llenergymeasure.cli.terminal.json import to_json
-from llenergymeasure.cli.terminal.numbers import head_and_unit, unit_of
+from llenergymeasure.cli.terminal.numbers import (
+    choose_prefix,
+    count_cell,
+    head_and_unit,
+    number_cell,
+    unit_of,
+)
 from llenergymeasure.cli.terminal.stream import OUT
 from llenergymeasure.cli.terminal.table import Column, print_heading, print_table
 
@@ -51,7 +59,8 @@ def compare(
 
     The tables show the ratio of each metric to that of the first, and the
     configuration keys that differ. One standard deviation follows ±: of the
-    results of a group (n - 1), and of the ratio by propagation.
+    results of a group (n - 1), and of the ratio by propagation. Elsewhere than on a
+    terminal the numbers are plain, in J, s and tokens.
 
     Exit status: 0 compared; 1 no result, or an invalid result file; 2 wrong
     usage; 130 interrupted.
@@ -78,7 +87,7 @@ def _label(place: int) -> str:
 
 
 def _document(operands: Sequence[Operand]) -> dict[str, Any]:
-    different, equal = differing(list(operands))
+    different, equal = differing([operand.settings for operand in operands])
     reference = operands[0]
 
     def ratios(operand: Operand) -> dict[str, dict[str, float | None]]:
@@ -95,7 +104,7 @@ def _document(operands: Sequence[Operand]) -> dict[str, Any]:
             }
             for operand in operands
         ],
-        "differing": {key: [operand.values(key) for operand in operands] for key in different},
+        "differing": {key: [operand.settings.values(key) for operand in operands] for key in different},
         "equal": equal,
         "errors": [error for operand in operands for error in operand.reading.error_objects],
     }
@@ -105,7 +114,7 @@ def _print(operands: Sequence[Operand]) -> None:
     print_table(
         [
             Column("", [operand.label for operand in operands]),
-            Column("n", [f"{operand.count:,}" for operand in operands], right=True),
+            Column("n", [count_cell(operand.count) for operand in operands], right=True),
             _setting_column("model", "effective_config.model", operands),
             _setting_column("backend", "backend", operands),
             Column("path", [printable(operand.path) for operand in operands], least=_NARROW_PATH, wraps=True),
@@ -113,7 +122,7 @@ def _print(operands: Sequence[Operand]) -> None:
     )
     OUT.write("\n")
     print_table(_metrics(operands))
-    different, equal = differing(list(operands))
+    different, equal = differing([operand.settings for operand in operands])
     verb = "differs" if len(different) == 1 else "differ"
     OUT.write("\n")
     print_heading(f"{plural(len(different), 'setting')} {verb}, {equal:,} are equal")
@@ -122,7 +131,7 @@ def _print(operands: Sequence[Operand]) -> None:
         columns = [
             Column(
                 operand.label,
-                [_values(operand.values(key)) for key in different],
+                [_values(operand.settings.values(key)) for key in different],
                 least=_NARROW_VALUE,
                 wraps=True,
             )
@@ -132,7 +141,7 @@ def _print(operands: Sequence[Operand]) -> None:
 
 
 def _setting_column(head: str, key: str, operands: Sequence[Operand]) -> Column:
-    cells = [_values(operand.values(key), most=1) for operand in operands]
+    cells = [_values(operand.settings.values(key), most=1) for operand in operands]
     return Column(head, cells, least=_NARROW_NAME, wraps=True)
 
 
@@ -145,7 +154,9 @@ def _values(values: list[Any], most: int = _MANY_VALUES) -> str:
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    return f"[{_values(value)}]" if isinstance(value, list) else format_value(value) or '""'
+    if isinstance(value, list):
+        return f"[{_values(value)}]"
+    return format_value(json.dumps(value) if isinstance(value, dict) else value) or '""'
 
 
 def _metrics(operands: Sequence[Operand]) -> list[Column]:
@@ -154,7 +165,7 @@ def _metrics(operands: Sequence[Operand]) -> list[Column]:
     heads, powers = [], {}
     for name in names:
         bare, unit = unit_of(name)
-        powers[name] = best_prefix([operand.statistics[name].mean for operand in operands], unit)
+        powers[name] = choose_prefix([operand.statistics[name].mean for operand in operands], unit)
         head, symbol = head_and_unit(head_of(name, bare), powers[name], unit)
         heads.append(f"{head} [{symbol}]" if symbol else head)
     columns = [Column("", heads)]
@@ -168,13 +179,13 @@ def _metrics(operands: Sequence[Operand]) -> list[Column]:
 
 
 def _mean(statistic: Statistic, power: int) -> str:
-    return format_number(statistic.mean, power) + _spread(statistic.deviation, power)
+    return number_cell(statistic.mean, power) + _spread(statistic.deviation, power)
 
 
 def _ratio(one: Statistic, reference: Statistic) -> str:
     quotient, spread = ratio(one, reference)
-    return format_number(quotient, digits=_RATIO_DIGITS) + _spread(spread)
+    return number_cell(quotient, digits=_RATIO_DIGITS) + _spread(spread)
 
 
 def _spread(deviation: float | None, power: int = 0) -> str:
-    return "" if deviation is None else f" ±{format_number(deviation, power, _SPREAD_DIGITS)}"
+    return "" if deviation is None else f" ±{number_cell(deviation, power, _SPREAD_DIGITS)}"

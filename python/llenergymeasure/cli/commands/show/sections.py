@@ -16,6 +16,7 @@ from llenergymeasure._format import (
     printable,
 )
 from llenergymeasure.cli.commands.show.trace_plot import plot, total_power
+from llenergymeasure.cli.query.settings import quoted_key
 from llenergymeasure.cli.terminal.numbers import format_numbers, unit_of
 from llenergymeasure.cli.terminal.stream import OUT
 from llenergymeasure.cli.terminal.table import Column, cell_width, print_heading, print_table, spelled
@@ -352,9 +353,10 @@ def _energies(traced_j: float | None, recorded_j: float) -> str:
 def _configuration(config: dict[str, Any], above: str = "") -> Iterator[Fact]:
     """Return the keys of a configuration, nested ones by their dotted names, without nulls."""
     for key, value in config.items():
-        name = printable(f"{above}{key}")
+        part = quoted_key(key)
+        name = printable(f"{above}{part}")
         if isinstance(value, dict) and value:
-            yield from _configuration(value, f"{above}{key}.")
+            yield from _configuration(value, f"{above}{part}.")
         elif isinstance(value, list):
             yield name, _items([str(item) for item in value]) if value else "[]"
         elif value is not None:

@@ -1,0 +1,145 @@
+"""The settings of results: the keys of their configurations, and circumstances that explain a difference."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from llenergymeasure.results._columns import CONFIG
+
+CIRCUMSTANCES = (
+    "backend",
+    "backend_version",
+    "measurement_methodology",
+    "environment_snapshot.hardware.gpu.name",
+    "environment_snapshot.hardware.cuda.driver_version",
+    "environment_snapshot.hardware.thermal.power_limit_w",
+)
+"""Fields that are compared with the configuration: their difference explains others."""
+
+SETTINGS = (*CIRCUMSTANCES, CONFIG)
+"""The columns to read, with `config="json"`."""
+
+_BACKEND_AGAIN = f"{CONFIG}.backend"
+_NULL = "null"
+_MOST_DIGITS = 4000
+"""Python refuses to convert longer integers."""
+_PLAIN_KEY = re.compile(r'[^."]+')
+
+
+class Settings:
+    """The distinct values of each setting over some results.
+
+    Attributes:
+        count: The number of results.
+    """
+
+    def __init__(self) -> None:
+        """Start without results."""
+        self.count = 0
+        self._values: dict[str, dict[str, None]] = {}
+        self._present: Counter[str] = Counter()
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add the row of a result; it has the columns of `SETTINGS`."""
+        self.count += 1
+        circumstances = {name: canonical(row[name]) for name in CIRCUMSTANCES if row[name] is not None}
+        for name, text in (*circumstances.items(), *flattened(row[CONFIG]).items()):
+            self._values.setdefault(name, {})[text] = None
+            self._present[name] += 1
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the settings that occur, and of the circumstances."""
+        return list(dict.fromkeys((*CIRCUMSTANCES, *self._values)))
+
+    def texts(self, name: str) -> list[str]:
+        """Return the distinct values of a setting as JSON in the order of the results, null last."""
+        values = list(self._values.get(name, ()))
+        return values if values and self._present[name] == self.count else [*values, _NULL]
+
+    def values(self, name: str) -> list[Any]:
+        """Return the distinct values of a setting in the order of the results, with null."""
+        return [parse(text) for text in self.texts(name)]
+
+    @property
+    def differing(self) -> list[str]:
+        """The names of the settings that have several values."""
+        names = [name for name in self.names if len(self.texts(name)) > 1]
+        return [name for name in names if name != _BACKEND_AGAIN or CIRCUMSTANCES[0] not in names]
+
+
+def differing(groups: Sequence[Settings]) -> tuple[list[str], int]:
+    """Return the names of the settings that differ between groups, and the number of the others."""
+    names = dict.fromkeys(name for group in groups for name in group.names)
+    if all(group.texts(_BACKEND_AGAIN) in ([_NULL], group.texts(CIRCUMSTANCES[0])) for group in groups):
+        names.pop(_BACKEND_AGAIN, None)
+    first, *others = groups
+    different = [
+        name for name in names if any(set(other.texts(name)) != set(first.texts(name)) for other in others)
+    ]
+    return different, len(names) - len(different)
+
+
+@lru_cache(maxsize=4096)
+def flattened(config: str) -> dict[str, str]:
+    """Return the values of a configuration as JSON, by the names of their columns; null is absent."""
+    return dict(_leaves(parse(config), CONFIG))
+
+
+def _leaves(config: Mapping[str, Any], above: str) -> Iterator[tuple[str, str]]:
+    for key, value in config.items():
+        name = f"{above}.{quoted_key(key)}"
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, name)
+        elif value is not None:
+            yield name, canonical(value)
+
+
+def quoted_key(key: str) -> str:
+    """Return a key as a part of the name of a column: in quotes if it is empty or has a dot or a quote."""
+    return key if _PLAIN_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
+
+
+def parse(text: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of a JSON text; an integer of too many digits stays a text."""
+    return json.loads(text, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def canonical(value: Any) -> str:  # noqa: ANN401
+    """Return the JSON text of a value; equal values have equal texts, and 1.0 equals 1."""
+    return json.dumps(_without_fractions(value), sort_keys=True)
+
+
+def _without_fractions(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)
+        return int(value) if value.is_integer() else value
+    if isinstance(value, dict):
+        return {key: _without_fractions(item) for key, item in value.items()}
+    return [_without_fractions(item) for item in value] if isinstance(value, list) else value
+
+
+def order_of(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return a sort key of JSON values: by kind, then by value; absent values are last."""
+    return tuple(map(_rank, values))
+
+
+def _rank(value: Any) -> tuple[int, Any]:  # noqa: ANN401
+    if value is None:
+        return 5, 0
+    if isinstance(value, bool):
+        return 0, value
+    if isinstance(value, (int, float)):
+        return (2, 0) if isinstance(value, float) and math.isnan(value) else (1, value)
+    return (3, value) if isinstance(value, str) else (4, str(value))
