@@ -37,7 +37,7 @@ def test_ls_in_a_pipe_prints_all_columns_with_units(llem: Run) -> None:
         "model",
         "backend",
         "tokens",
-        "energy [kJ]",
+        "energy [J]",
         "J/token",
         "tokens/s",
         "when",
@@ -48,8 +48,8 @@ def test_ls_in_a_pipe_prints_all_columns_with_units(llem: Run) -> None:
     assert rows[0].split() == [
         "one",
         "vllm",
-        "1,000",
-        "2.000",
+        "1000",
+        "2000.0",
         "0.2505",
         "100.0",
         "2026-02-18",
@@ -57,8 +57,49 @@ def test_ls_in_a_pipe_prints_all_columns_with_units(llem: Run) -> None:
         "-",
         "results/a",
     ]
-    assert rows[2].split()[3] == "123.5"
+    assert rows[2].split()[3] == "123456.0"
     assert rows[2].split()[-2] == "2"
+
+
+def test_ls_in_a_pipe_prints_the_numbers_of_json(llem: Run, keep: Keep) -> None:
+    numbers = [1e-9, 123456789.125, 0.1 + 0.2, 5e300]
+    for place, number in enumerate(numbers):
+        keep(
+            str(place),
+            total_energy_j=number,
+            total_tokens=10**place * 1234567,
+            effective_config={"x": number},
+        )
+    columns = ("energy", "tokens", "config.x")
+    rows = json.loads(llem("ls", "results", "-c", ",".join(columns), "--json").stdout)
+    head, *lines = llem("ls", "results", "-c", ",".join(columns)).stdout.splitlines()
+    assert head.split() == ["energy", "[J]", "tokens", "x"]
+    assert [list(map(float, line.split())) for line in lines] == [list(row.values()) for row in rows]
+
+
+def test_ls_heads_of_keys_with_dots_or_of_another_case_are_distinct(llem: Run, keep: Keep) -> None:
+    keep("a", effective_config={"optimizer.lr": 0.1, "optim": {"lr": 0.2}, "TP": 1, "tp": 2, "a": {"lr": 3}})
+    head = llem("ls", "results", "-c", "config").stdout.splitlines()[0].split()
+    assert head == ['"optimizer.lr"', "effective_config.optim.lr", "TP", "tp", "effective_config.a.lr"]
+    head = llem("ls", "results", "-c", 'config."optimizer.lr",config.optim.lr').stdout.splitlines()[0]
+    assert head.split() == ['"optimizer.lr"', "lr"]
+
+
+@pytest.mark.parametrize("column", ["config", "energy_breakdown"])
+def test_ls_sort_by_an_object_exits_2(llem: Run, keep: Keep, column: str) -> None:
+    keep("a")
+    done = llem("ls", "results", "--sort", column)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--sort expects one column, got the object" in done.stderr
+
+
+def test_ls_sort_by_time_uses_instants_where_zones_are_known(llem: Run, keep: Keep) -> None:
+    keep("second", start_time="2026-11-01T01:10:00-05:00")
+    keep("first", start_time="2026-11-01T01:50:00-04:00")
+    keep("zero", start_time="2026-11-01T05:00:00")
+    done = llem("ls", "results", "-c", "id,when", "--sort", "when")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["id", "zero", "first", "second"]
+    assert "utc" not in done.stdout.splitlines()[0]
 
 
 @pytest.mark.usefixtures("three")

@@ -40,16 +40,92 @@ def test_summary_prints_count_mean_and_deviation_of_each_group(llem: Run) -> Non
         "n",
         "energy [J]",
         "sd [J]",
-        "J/token",
+        "n",
+        "mean J/token",
         "sd",
+        "n",
+        "Σenergy/Σtokens [J/token]",
+        "n",
         "tokens/s",
         "sd",
+        "n",
         "time [s]",
         "sd [s]",
+        "n",
     ]
-    assert one.split() == ["one", "vllm", "1", "50.00", "-", "0.2505", "-", "100.0", "-", "10.00", "-"]
+    numbers = ["50.0", "-", "1", "0.2505", "-", "1", "0.05", "1", "100.0", "-", "1", "10.0", "-", "1"]
+    assert one.split() == ["one", "vllm", "1", *numbers]
     mean, deviation = statistics.mean(ENERGIES), statistics.stdev(ENERGIES)
-    assert two.split()[2:5] == ["3", f"{mean:.1f}", f"{deviation:.0f}"]
+    assert list(map(float, two.split()[2:6])) == pytest.approx([3, mean, deviation, 3])
+
+
+def test_summary_ratio_of_sums_weighs_each_token_the_same(llem: Run, keep: Keep) -> None:
+    keep("a", total_energy_j=100.0, total_tokens=100, avg_energy_per_token_j=1.0)
+    keep("b", total_energy_j=900.0, total_tokens=9900, avg_energy_per_token_j=900 / 9900)
+    keep("c", total_energy_j="NaN", total_tokens=50, avg_energy_per_token_j="NaN")  # noqa: S106 - a unit
+    (group,) = json.loads(llem("summary", "results", "--json").stdout)["groups"]
+    assert group["energy_per_token_of_sums"] == {
+        "n": 2,
+        "j_per_token": 0.1,
+        "energy_j": 1000.0,
+        "tokens": 10000,
+    }
+    assert group["avg_energy_per_token_j"]["mean"] == pytest.approx((1 + 1 / 11) / 2)
+    head, row = llem("summary", "results").stdout.splitlines()
+    assert "mean J/token" in head
+    assert row.split()[2:4] == ["3", "500.0"]
+    assert row.split()[9:11] == ["0.1", "2"]
+
+
+def test_summary_lists_the_settings_that_differ_within_a_group(llem: Run, keep: Keep) -> None:
+    for number in range(3):
+        config = {"model": "m", "batch": 8 * number, "a.b": number, "same": 1 if number else 1.0, "x": {}}
+        keep(f"m{number}", effective_config=config, backend_version=str(number))
+    keep("o", effective_config={"model": "o", "batch": 8})
+    groups = json.loads(llem("summary", "results", "--json").stdout)["groups"]
+    assert [group["differing"] for group in groups] == [
+        ["backend_version", "effective_config.batch", 'effective_config."a.b"'],
+        [],
+    ]
+    head, first, second = llem("summary", "results").stdout.splitlines()
+    assert head.split()[-1] == "differ"
+    assert first.endswith('  backend_version, batch, "a.b"')
+    assert second.endswith("  -")
+
+
+def test_summary_by_config_groups_by_every_setting(llem: Run, keep: Keep) -> None:
+    configs = [{"model": "m", "n": 8, "o": {"lr": 1}}, {"o": {"lr": 1.0}, "n": 8, "model": "m"}]
+    configs += [{"model": "m", "n": 16, "o": {"lr": 1}}, {"model": "m", "n": "16", "o": {"lr": 1}}]
+    for number, config in enumerate(configs):
+        keep(str(number), effective_config=config)
+    groups = json.loads(llem("summary", "results", "--by", "config", "--json").stdout)["groups"]
+    keys = ("effective_config.model", "effective_config.n", "effective_config.o.lr", "n")
+    assert [[group[key] for key in keys] for group in groups] == [
+        ["m", 8, 1, 2],
+        ["m", 16, 1, 1],
+        ["m", "16", 1, 1],
+    ]
+    head, *rows = llem("summary", "results", "--by", "config").stdout.splitlines()
+    assert head.split()[:3] == ["model", "effective_config.n", "n"]
+    assert [row.split()[:3] for row in rows] == [["m", "8", "2"], ["m", "16", "1"], ["m", "16", "1"]]
+    assert llem("summary", "results", "--by", "").stdout.splitlines()[1].split()[0] == "4"
+
+
+@pytest.mark.usefixtures("repeats")
+def test_summary_in_a_pipe_prints_the_numbers_of_json(llem: Run) -> None:
+    group = json.loads(llem("summary", "results", "--json").stdout)["groups"][1]
+    row = llem("summary", "results").stdout.splitlines()[2].split()
+    assert float(row[4]) == group["total_energy_j"]["sd"]
+    assert float(row[9]) == group["energy_per_token_of_sums"]["j_per_token"]
+
+
+def test_summary_on_a_terminal_shows_counts_where_values_are_missing(screen: Screen, keep: Keep) -> None:
+    keep("a", total_energy_j="NaN")
+    keep("b")
+    _, lines, _ = screen("summary", "results", columns=100)
+    assert lines[0].split().count("n") == 3
+    (tmp,) = [line for line in lines if line.startswith("gpt2")]
+    assert tmp.split()[2:6] == ["2", "250.5", "-", "1"]
 
 
 @pytest.mark.usefixtures("repeats")
@@ -101,7 +177,7 @@ def test_summary_omits_and_counts_values_that_are_not_finite(llem: Run, keep: Ke
         keep(name, total_energy_j=value)
     done = llem("summary", "results")
     assert done.returncode == 0
-    assert done.stdout.splitlines()[1].split()[2:5] == ["4", "15.00", "7.1"]
+    assert done.stdout.splitlines()[1].split()[2:4] == ["4", "15.0"]
     assert done.stderr == "llem summary: 2 values left out: null, NaN or infinite\n"
     group = json.loads(llem("summary", "results", "--json").stdout)["groups"][0]
     assert (group["n"], group["total_energy_j"]["n"]) == (4, 2)

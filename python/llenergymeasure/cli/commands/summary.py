@@ -264,6 +264,6 @@ def _ratio(ratios: Sequence[RatioOfSums], counts: Sequence[int]) -> list[Column]
 
 def _counts(of_number: Sequence[int], of_group: Sequence[int], dropped: int) -> Column:
     """Return the numbers of values; a narrow terminal drops them where they are those of the group."""
-    if not dropped and list(of_number) == list(of_group):
+    if list(of_number) == list(of_group):
         dropped = _DROPPED_COUNT
     return Column("n", list(map(count_cell, of_number)), right=True, dropped=dropped)
