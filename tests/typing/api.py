@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import Future
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 from matplotlib.figure import Figure
@@ -28,6 +30,23 @@ from llenergymeasure.results.scan import Scan
 from llenergymeasure.results.store import StoredResult
 from llenergymeasure.results.timeseries import Timeseries, read_timeseries, write_timeseries_parquet
 from llenergymeasure.results.types import MissingSidecar, OnBadFile, OnError, TimeseriesSource
+
+
+def construct(start: datetime) -> list[str]:
+    result = ExperimentResult(
+        experiment_id="run",
+        measurement_methodology="total",
+        total_tokens=1,
+        total_energy_j=1.0,
+        total_inference_time_sec=1.0,
+        avg_tokens_per_second=1.0,
+        avg_energy_per_token_j=1.0,
+        total_flops=0.0,
+        start_time=start,
+        end_time=start,
+        effective_config={"model": "m", "backend": "vllm"},
+    )
+    return [f"{finding.field} {finding.message}" for finding in result.check()]
 
 
 def save(result: ExperimentResult, trace: Timeseries, table: pa.Table) -> list[Path]:
@@ -107,10 +126,11 @@ def scan(root: Path) -> list[str]:
     power: Scan = store.scan_timeseries(["power_w"], where=[("power_w", ">", 0.5)], on_error="skip")
     written: int = found.export(root / "table.parquet")
     todo: list[dict[str, int]] = store.missing([{"batch": 1}])
+    spaces: list[SimpleNamespace] = store.missing([SimpleNamespace(batch=1)])
     loaded: list[ExperimentResult] = [*store.load_all(on_error="skip"), *store.iter_results()]
     stored: list[StoredResult] = [*store, store["name"]]
     errors: dict[Path, LLEMError] = found.errors
-    assert rows + written + len(todo) + len(loaded) + len(errors) + len(store.completed()) >= 0
+    assert rows + written + len(todo) + len(spaces) + len(loaded) + len(errors) + len(store.completed()) >= 0
     return [*power.schema.names, *(one.path.name for one in stored if one.timeseries().energy_j)]
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llenergymeasure import ResultStore
+from llenergymeasure import ExperimentResult, ResultStore
 from llenergymeasure.domain._comparable import comparable
 from llenergymeasure.domain._json import to_json_object
 from support.results import make_result
@@ -75,9 +75,17 @@ def test_missing_returns_another_configuration(store: ResultStore, stored: Any, 
 def test_missing_finds_result_by_hash_or_by_configuration(store: ResultStore) -> None:
     raw, resolved = {"model": "m"}, {"model": "m", "precision": "fp16"}
     by_hash = make_result(effective_config=raw).model_dump(exclude={"measurement_config_hash"})
-    digest = type(make_result())(**by_hash).measurement_config_hash
+    digest = ExperimentResult(**by_hash).measurement_config_hash
     save(store, resolved, measurement_config_hash=digest)
     assert store.missing([raw, resolved, {"model": "n"}]) == [{"model": "n"}]
+
+
+def test_missing_finds_equal_configuration_of_a_result_with_another_one(store: ResultStore) -> None:
+    result = make_result().model_dump(exclude={"measurement_config_hash", "effective_config", "backend"})
+    asked = {"t": 0}
+    raw = ExperimentResult(**result, effective_config=asked)
+    save(store, {"resolved": 1}, measurement_config_hash=raw.measurement_config_hash)
+    assert store.missing([asked, {"t": 0.0}, {"t": 1}]) == [{"t": 1}]
 
 
 def test_missing_with_invalid_file_warns_once(store: ResultStore) -> None:

@@ -62,6 +62,8 @@ def _plan(model: type[BaseModel]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the fields that hold amounts, which are never negative, and those that hold models."""
     amounts, models = [], []
     for name, info in model.model_fields.items():
+        if name == "environment_snapshot":  # it describes the machine, and measures nothing
+            continue
         kinds = _kinds(info.annotation)
         if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds):
             models.append(name)
@@ -130,7 +132,12 @@ def _order(name: str, start: datetime, end: datetime) -> Iterator[Implausibility
 
 
 def _energy_per_token(result: ExperimentResult) -> Iterator[Implausibility]:
-    energies = [result.total_energy_j, result.energy_adjusted_j]
+    total_j = result.total_energy_j
+    of_total = result.avg_energy_per_token_j * max(0.0, _float(result.total_tokens))
+    is_simple = result.multi_gpu is None and not result.process_results
+    if is_simple and of_total > 0 and math.isclose(of_total, total_j, rel_tol=_TOLERANCE):
+        return  # the usual result, in little time
+    energies = [total_j, result.energy_adjusted_j]
     if result.energy_breakdown is not None:
         energies += [result.energy_breakdown.raw_j, result.energy_breakdown.adjusted_j]
     counts = _token_counts(result)

@@ -244,8 +244,10 @@ class StoreReader:
         left = [config for config, digest in asked if digest not in done]
         if not left or not done:
             return left
-        forms = [comparable(to_json_object(config)) for config in left]
-        found = stored_among(
-            self._root, set(forms), limit=self._max_record_bytes, follow_links=self._follow_links
+        forms = {digest: comparable(to_json_object(config)) for config, digest in asked}
+        found = {form for digest, form in forms.items() if digest in done}
+        wanted = {*forms.values()} - found
+        found |= stored_among(
+            self._root, wanted, limit=self._max_record_bytes, follow_links=self._follow_links
         )
-        return [config for config, form in zip(left, forms, strict=True) if form not in found]
+        return [config for config, digest in asked if forms[digest] not in found]
