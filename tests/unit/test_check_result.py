@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llenergymeasure import ExperimentResult, ResultStore, load_result
+from llenergymeasure.results.timeseries import Timeseries
 from support.results import make_power_trace, make_process, make_result
 
 START = datetime(2026, 2, 18, 14, 30)  # noqa: DTZ001 - naive times occur
@@ -142,6 +143,11 @@ def test_check_compares_the_energy_of_the_trace(recorded: float, is_found: bool,
         (finding,) = loaded.check()
         assert finding.field == "total_energy_j"
         assert f"is {recorded:.0f} J, but the energy of the power trace is 300 J" in finding.message
+
+
+def test_check_trace_with_an_unknown_gpu_compares_no_sum() -> None:
+    trace = Timeseries(timestamp_s=[0, 0, 1, 1], gpu_index=[0, 1] * 2, power_w=[100.0, None] * 2)
+    assert make_result(total_energy_j=1000.0, avg_energy_per_token_j=1.0).check(trace) == []
 
 
 def test_check_unreadable_trace_is_a_finding(tmp_path: Path) -> None:

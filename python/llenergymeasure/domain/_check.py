@@ -202,8 +202,11 @@ def _trace_energy(
     """Compare the recorded energy with that of the whole system, and with that of the GPUs."""
     recorded = result.total_energy_j
     system = energies_j.get(-1)
-    gpus = [energy for gpu, energy in energies_j.items() if gpu != -1 and energy is not None]
-    traced = [energy for energy in (system, sum(gpus) if gpus else None) if energy is not None]
+    gpus = [energy for gpu, energy in energies_j.items() if gpu != -1]
+    known = [energy for energy in gpus if energy is not None]
+    # A sum without the energy of one GPU is not that of the trace.
+    total = sum(known) if known and len(known) == len(gpus) else None
+    traced = [energy for energy in (system, total) if energy is not None]
     if not traced or not math.isfinite(recorded):
         return
     if any(abs(energy - recorded) <= MOST_DIFFERENCE * abs(recorded) for energy in traced):
