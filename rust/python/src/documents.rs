@@ -14,6 +14,7 @@ use pyo3::types::PyBytes;
 use crate::errors::to_python;
 use crate::exit::detach;
 use crate::interrupt::run;
+use crate::load::to_bytes;
 use crate::owned::ProcessOwned;
 use crate::reader::{PathAndError, PyLinks, to_errors, to_links};
 use crate::scan::schema_of;
@@ -49,9 +50,10 @@ impl Documents {
         let documents =
             self.documents.with(py, |documents| run(py, |interrupt| documents.next(interrupt)))??;
         let convert = |document: Result<Document, Error>| match document {
-            Ok(Document { path, bytes, has_sidecar }) => {
-                (path, Some(PyBytes::new(py, &bytes)), has_sidecar, None)
-            }
+            Ok(Document { path, bytes, has_sidecar }) => match to_bytes(py, &bytes) {
+                Ok(bytes) => (path, Some(bytes), has_sidecar, None),
+                Err(error) => (path, None, has_sidecar, Some(error)),
+            },
             Err(error) => {
                 let path = error.path().map(Path::to_owned).unwrap_or_default();
                 (path, None, false, Some(to_python(py, &error)))

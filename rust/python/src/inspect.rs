@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::interrupt::run;
+use crate::load::to_bytes;
 use crate::owned::ProcessOwned;
 use crate::reader::{PyLinks, to_links};
 
@@ -64,9 +65,9 @@ impl Inspection {
         let found =
             |Finding { status, directory, problem }| (name_of(status), self.root.join(directory), problem);
         let record =
-            |(directory, bytes): (PathBuf, Vec<u8>)| (self.root.join(directory), PyBytes::new(py, &bytes));
+            |(directory, bytes): (PathBuf, Vec<u8>)| Ok((self.root.join(directory), to_bytes(py, &bytes)?));
         let findings = findings.into_iter().map(found).collect();
-        Ok(Some((complete, findings, records.into_iter().map(record).collect())))
+        Ok(Some((complete, findings, records.into_iter().map(record).collect::<PyResult<_>>()?)))
     }
 }
 

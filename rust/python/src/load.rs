@@ -16,7 +16,15 @@ use crate::exit::detach;
 pub fn read(py: Python<'_>, path: PathBuf, max_bytes: u64) -> PyResult<(OsString, Bound<'_, PyBytes>, bool)> {
     let Record { path, bytes, has_sidecar } =
         detach(py, || load::read(&path, Limit(max_bytes))).map_err(|error| to_python(py, &error))?;
-    Ok((path.into_os_string(), PyBytes::new(py, &bytes), has_sidecar))
+    Ok((path.into_os_string(), to_bytes(py, &bytes)?, has_sidecar))
+}
+
+/// Copy bytes for Python; raise `MemoryError` where there is no memory.
+pub fn to_bytes<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, bytes.len(), |copy| {
+        copy.copy_from_slice(bytes);
+        Ok(())
+    })
 }
 
 /// Return the reason why bytes are not a record of a schema line, as a class and a phrase that continues the file's

@@ -24,7 +24,8 @@ use barrier::FlushPolicy;
 use queue::Queue;
 use workers::{Shared, wait};
 
-use crate::error::{Error, Result, Step};
+use crate::address_space;
+use crate::error::{At, Error, Result, Step};
 use crate::fs::durable::Durability;
 use crate::interrupt::Interrupt;
 use crate::save::{NewResult, Saved};
@@ -126,7 +127,9 @@ impl Bulk {
         patience: Patience,
         interrupt: Interrupt<'_>,
     ) -> Result<bool> {
-        let mut queue = self.wait_for_room(memory_of(&result), patience, interrupt)?;
+        let size = memory_of(&result);
+        let mut queue = self.wait_for_room(size, patience, interrupt)?;
+        address_space::check(4 * size as u64).at(Step::Write, || self.shared.path.clone())?;
         if queue.wants_thread() {
             self.start_thread(&mut queue)?;
         }

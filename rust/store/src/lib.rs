@@ -26,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+mod address_space;
 pub mod baseline;
 pub mod bulk;
 mod error;

@@ -15,7 +15,7 @@ mod turn;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +24,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::RECORD;
+use crate::address_space::{self, affordable, part};
 use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::{Dir, Leads, Subdirectories, is_link};
 use crate::interrupt::Interrupt;
@@ -38,6 +39,10 @@ pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 const BUDGET: usize = 4 * UNIT;
 /// Maximum units for each thread ahead of the caller.
 const AHEAD: usize = 6;
+/// Bytes of a limited address space for each unit ahead.
+const AHEAD_BYTES: u64 = 4 * CHUNK_BYTES as u64;
+/// How many times a record is in memory at once: as bytes, as values, in a batch, as Python's bytes.
+const RECORD_COPIES: u64 = 4;
 /// Maximum threads: more do not help to read from a warm cache.
 const THREADS: usize = 8;
 /// Time between two checks of a waiting caller for its interrupt.
@@ -79,6 +84,9 @@ struct Shared<V: Visit> {
     /// Empty until the plan is made, and where links are not followed.
     plan: OnceLock<LinkPlan>,
     ahead: usize,
+    is_limited: bool,
+    /// There was no address space for a record.
+    exhausted: OnceLock<io::Error>,
     /// The caller dropped the tree.
     closed: AtomicBool,
     queue: Mutex<Queue<V::Chunk>>,
@@ -126,15 +134,17 @@ impl<V: Visit> Tree<V> {
         if !visit.is_empty(&first) {
             waiting.push_front(Progress::Done(first));
         }
-        let wanted = if waiting.is_empty() { 0 } else { threads };
+        let wanted = if waiting.is_empty() { 0 } else { affordable(threads).max(1) };
         let queue = Mutex::new(Queue { units: waiting, taken: 0 });
-        let ahead = threads * AHEAD;
+        let ahead = part(threads * AHEAD, AHEAD_BYTES);
         let shared = Arc::new(Shared {
             visit,
             root: dir,
             links,
             plan: OnceLock::new(),
             ahead,
+            is_limited: address_space::is_limited(),
+            exhausted: OnceLock::new(),
             closed: AtomicBool::new(false),
             queue,
             work: Condvar::new(),
@@ -152,6 +162,11 @@ impl<V: Visit> Tree<V> {
         Ok(tree)
     }
 
+    /// Return the root.
+    pub fn root(&self) -> &Path {
+        self.shared.root.path()
+    }
+
     /// Return the symbolic links that the walk skips; complete at the end of the walk.
     pub fn links(&self) -> &Arc<LinkLog> {
         &self.shared.links
@@ -165,6 +180,10 @@ impl<V: Visit> Tree<V> {
     pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<V::Chunk>> {
         let mut queue = self.shared.lock();
         loop {
+            if let Some(error) = self.shared.exhausted.get() {
+                let error = io::Error::new(error.kind(), error.to_string());
+                return Err(Error::io(Step::Read, self.shared.root.path(), error));
+            }
             match queue.units.pop_front() {
                 None => return Ok(None),
                 Some(Progress::Done(chunk)) => {
@@ -245,6 +264,21 @@ impl<V: Visit> Shared<V> {
         UnitVisit { shared: self, id, outcome: Vec::new(), chunk: self.visit.begin(), names: 0 }
     }
 
+    /// Fail where the address space has no room for a record.
+    fn check_room(&self, record: &File) -> io::Result<()> {
+        if !self.is_limited {
+            return Ok(());
+        }
+        address_space::check(record.metadata()?.len().saturating_mul(RECORD_COPIES))
+    }
+
+    /// Stop the walk: its next chunk is this error.
+    fn exhaust(&self, error: io::Error) {
+        let _ = self.exhausted.set(error);
+        self.closed.store(true, Ordering::Relaxed);
+        self.done.notify_all();
+    }
+
     fn visit_unit(&self, unit: &WorkUnit, id: u64) -> Vec<Progress<V::Chunk>> {
         let mut visit = self.begin_unit(id);
         visit.enter_all(&unit.place, &unit.names);
@@ -261,8 +295,7 @@ impl<V: Visit> Shared<V> {
                 unit.names.first().map_or(unit.place.to_path_buf(), |name| unit.place.join(name))
             }
         };
-        let cause =
-            std::io::Error::other("an internal error stopped the reading from here on; please report it");
+        let cause = io::Error::other("an internal error stopped the reading from here on; please report it");
         self.visit.fail(&mut chunk, Error::io(Step::Read, self.root.path().join(first), cause));
         vec![Progress::Done(chunk)]
     }
@@ -308,6 +341,9 @@ impl<V: Visit> UnitVisit<'_, V> {
         self.names += 1;
         match root.open_file(&record) {
             Ok(Some(file)) => {
+                if let Err(error) = self.shared.check_room(&file) {
+                    return self.shared.exhaust(error);
+                }
                 let closed = |_| self.shared.closed.load(Ordering::Relaxed);
                 let is_first = || self.shared.is_first(self.id);
                 let turn = Turn::new(Interrupt::new(&closed), &is_first);

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::batch::{Committed, OpenRoot, Staged, bytes_of};
+use crate::address_space::affordable;
 use crate::error::{At, Step};
 use crate::fs::dir::FileSystem;
 use crate::save::Flush;
@@ -26,6 +27,8 @@ pub enum FlushMethod {
 
 /// Flushes in flight at once: a journal commits together what waits for it.
 const FLUSHERS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+/// The stack of a thread that only flushes.
+const FLUSHER_STACK: usize = 128 << 10;
 /// Results below which they are flushed one by one: a `syncfs` has a cost of its own.
 const FEW: usize = 8;
 /// Dirty bytes of other programs above which `syncfs` is not used.
@@ -105,7 +108,7 @@ fn flush_each(roots: &[Arc<OpenRoot>], staged: &mut [Staged], committed: &mut [C
 }
 
 fn flush_all(results: Vec<&mut dyn Flush>) {
-    let helpers = results.len().min(FLUSHERS.get()).saturating_sub(1);
+    let helpers = affordable(results.len().min(FLUSHERS.get()).saturating_sub(1));
     let results = Mutex::new(results.into_iter());
     let next = || results.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
@@ -116,7 +119,7 @@ fn flush_all(results: Vec<&mut dyn Flush>) {
     thread::scope(|scope| {
         for _ in 0..helpers {
             // The threads that did start do the work.
-            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+            if thread::Builder::new().stack_size(FLUSHER_STACK).spawn_scoped(scope, work).is_err() {
                 break;
             }
         }

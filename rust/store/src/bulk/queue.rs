@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Committed, Staged, bytes_of};
 use super::{BulkOptions, Patience, memory_of};
+use crate::address_space::{affordable, part};
 use crate::error::{Error, Result};
 use crate::save::{NewResult, Saved, Sidecar, unconfirmed};
 
@@ -19,6 +20,8 @@ const BATCH_BYTES: u64 = 16 << 20;
 const LINGER: Duration = Duration::from_micros(150);
 /// The longest time that a staged result waits for others.
 const HOLD: Duration = Duration::from_millis(20);
+/// Bytes of a limited address space for each byte in flight: a result is in memory several times.
+const IN_FLIGHT: u64 = 16;
 /// Descriptors of a result that is staged: its directory and its files.
 const DESCRIPTORS: usize = 3;
 
@@ -55,6 +58,8 @@ pub(super) struct Queue {
     pub(super) refusing: usize,
     /// An error of a refused result was noted since the last call of `finished`.
     pub(super) refused: bool,
+    /// The most threads that the address space has room for.
+    most_threads: usize,
     /// Threads, and those of them that are idle.
     pub(super) threads: usize,
     pub(super) idle: usize,
@@ -89,7 +94,8 @@ pub(super) enum Next {
 }
 
 impl Queue {
-    pub(super) fn new(options: BulkOptions) -> Self {
+    pub(super) fn new(mut options: BulkOptions) -> Self {
+        options.max_bytes = part(options.max_bytes, IN_FLIGHT);
         let most = (descriptors() / 2 / DESCRIPTORS).max(1);
         Self {
             options,
@@ -112,6 +118,7 @@ impl Queue {
             listeners: 0,
             refusing: 0,
             refused: false,
+            most_threads: affordable(THREADS).max(1),
             threads: 0,
             idle: 0,
         }
@@ -138,7 +145,7 @@ impl Queue {
     /// Return `true` where one more result needs another thread, to stage it or to lead.
     pub(super) fn wants_thread(&self) -> bool {
         let busy = self.staging + usize::from(self.led.is_some());
-        self.threads < THREADS && (self.idle <= self.waiting.len() || busy + 1 >= self.threads)
+        self.threads < self.most_threads && (self.idle <= self.waiting.len() || busy + 1 >= self.threads)
     }
 
     pub(super) fn push(&mut self, ticket: u64, result: NewResult<'static>) {

@@ -10,6 +10,8 @@ use super::plan::Plan;
 use super::records::{RecordVisitor, RowChunk};
 use super::table::Table;
 use super::{RecordError, ScanBatch, ScanError};
+use crate::address_space;
+use crate::error::{At, Step};
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::walk::{CHUNK_BYTES, Tree};
@@ -80,6 +82,7 @@ impl Reader {
     }
 
     fn take_batch(&mut self) -> Result<ScanBatch, ScanError> {
+        address_space::check(2 * self.pending.bytes as u64).at(Step::Read, || self.tree.root().to_owned())?;
         let Pending { chunks, rows, bytes, errors } = &mut self.pending;
         let (mut taken, mut missing) = (Vec::new(), self.batch_size);
         while let Some(chunk) = chunks.pop_front() {

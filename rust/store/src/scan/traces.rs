@@ -12,6 +12,8 @@ use super::plan::{ConfigForm, Plan};
 use super::schema::FieldType;
 use super::trace_rows::{TraceChunk, TraceTable, TraceVisitor};
 use super::{PlanError, RecordSchema, ScanBatch, ScanError};
+use crate::address_space;
+use crate::error::{At, Step};
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::load::Limit;
@@ -294,6 +296,7 @@ impl TraceReader {
             bytes += batch.rows.get_array_memory_size();
             rows.push(batch);
         }
+        address_space::check(2 * bytes as u64).at(Step::Read, || self.tree.root().to_owned())?;
         let rows = self.table.rows(&rows)?;
         let errors = std::mem::take(&mut chunk.log.errors);
         if !chunk.batches.is_empty() {
