@@ -91,6 +91,7 @@ def _commands(root: str, results: list[str], column: str, output: str) -> list[t
     ]
 
 
+@pytest.mark.slow
 @FUZZ
 @given(store=STORES, column=texts(3), terminal=st.booleans())
 def test_run_every_command_on_any_store_ends_without_traceback(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from llenergymeasure import (
     ExperimentResult,
     ResultStore,
 )
+from llenergymeasure.results import _overview
 from support.stores import save_each
 
 Make = Callable[..., ExperimentResult]
@@ -40,3 +44,20 @@ def test_repr_store_that_cannot_be_read_gives_the_reason(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     assert "Not a directory" in repr(ResultStore(tmp_path / "file"))
     assert "Not a directory" in ResultStore(tmp_path / "file")._repr_html_()
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.0])
+def test_repr_store_that_takes_long_says_at_least(
+    make_result: Make, store: ResultStore, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(_overview, "_MAX_SECONDS", seconds)
+    save_each(store, *(make_result() for _ in range(300)))
+    text = repr(store)
+    count = re.search(r": at least (\d+) result", text)
+    assert count is not None, text
+    assert 1 <= int(count[1]) <= 300
+    assert "no results" not in text
+    assert "at least" in store._repr_html_()
+    for record in store.root.rglob("result.json"):
+        record.write_text("{")
+    assert re.search(r": at least \d+ result files", repr(store))
