@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use llem_store::load::{Limit, diagnose, read};
+use llem_store::load::{Limit, read};
 use llem_store::name::directory_name;
 use llem_store::save::{NewResult, SaveOptions, claim_directory, save};
 use llem_store::{Durability, Interrupt, RECORD};
@@ -100,7 +100,6 @@ fn loads(c: &mut Criterion) {
     let path = dir.path().join(RECORD);
     fs::write(&path, &record).unwrap();
     c.bench_function("read", |b| b.iter(|| read(black_box(&path), Limit::USUAL).unwrap()));
-    c.bench_function("diagnose", |b| b.iter(|| diagnose(black_box(&record), "2.0")));
 }
 
 criterion_group!(benches, name, claims, saves, loads);

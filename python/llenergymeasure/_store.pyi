@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias, final
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.types import TimeseriesSource
 
+_NotARow: TypeAlias = tuple[Path, LLEMError | UserWarning]
 _State: TypeAlias = Literal["incomplete", "damaged", "missing_sidecars", "foreign", "links"]
 _Links: TypeAlias = tuple[int, int, str | None]
 """Skipped symlinks: the number of those to directories, of those to nothing, and the first."""
@@ -49,11 +50,17 @@ def replace(path: Path, content: bytes) -> None:
 
 def baseline_save(root: str, record: bytes, *, start: int, count: int, durable: bool) -> list[int]: ...
 def baseline_read(records: Sequence[str], threads: int) -> int: ...
-def read(path: str, max_bytes: int) -> tuple[str, bytes, bool]:
-    """Read a record; return its path, its bytes, and True if `timeseries.parquet` is next to it."""
 
-def diagnose(content: bytes, schema_line: str) -> tuple[_Fault, str] | None:
-    """Return the class and the text of the fault in bytes that are not a record of a schema line, or None."""
+@final
+class RecordCheck:
+    """The check whether bytes are a record of a schema, which is given as JSON."""
+
+    def __new__(cls, record: str) -> RecordCheck: ...
+    def diagnose(self, content: bytes) -> tuple[_Fault, str] | None:
+        """Return the class and the text of the fault in bytes that are not a record, or None."""
+
+def read(path: str, check: RecordCheck, max_bytes: int) -> tuple[str, bytes, bool, tuple[_Fault, str] | None]:
+    """Read a record; return its path, its bytes, True if a sidecar is next to it, and its fault."""
 
 def missing_sidecar(record: str, name: str) -> str | None:
     """Return why the sidecar that a record names is not there, as a phrase, or None."""
@@ -244,22 +251,26 @@ class Reader:
     def links(self) -> _Links:
         """The symlinks that the scan skips; complete at its end."""
 
-    def next(self) -> tuple[Batch, list[tuple[Path, LLEMError]]] | None: ...
-    def export(self, path: str, *, excel: bool = False) -> tuple[int, bool, list[tuple[Path, LLEMError]]]:
+    def next(self) -> tuple[Batch, list[_NotARow]] | None: ...
+    def export(self, path: str, *, excel: bool = False) -> tuple[int, bool, list[_NotARow]]:
         """Write the rest to a file; return the rows, False if an old file was kept, and the invalid files."""
 
-    def stream(self, report: Callable[[list[tuple[Path, LLEMError]] | None], object]) -> object: ...
+    def stream(self, report: Callable[[list[_NotARow] | None], object]) -> object: ...
 
 @final
 class Documents:
     """The records of a tree, read ahead of their validation."""
 
-    def __new__(cls, root: str, *, max_bytes: int, follow_links: bool = False) -> Documents: ...
+    def __new__(
+        cls, root: str, check: RecordCheck, *, max_bytes: int, follow_links: bool = False
+    ) -> Documents: ...
     @property
     def links(self) -> _Links:
         """The symlinks that the walk skips; complete at its end."""
 
-    def next(self) -> list[tuple[Path, bytes | None, bool, LLEMError | None]] | None: ...
+    def next(
+        self,
+    ) -> list[tuple[Path, bytes | None, bool, tuple[_Fault, str] | None, LLEMError | None]] | None: ...
 
 @final
 class Inspection:
@@ -268,7 +279,7 @@ class Inspection:
     def __new__(
         cls,
         root: str,
-        version: str,
+        check: RecordCheck,
         *,
         deep: bool,
         max_bytes: int,

@@ -197,9 +197,18 @@ def dirty(tmp_path: Path, result: ExperimentResult) -> ResultStore:
 
 READERS = (
     *("load", "load_result", "from_json", "stored", "read_timeseries", "stored_timeseries", "llem_show"),
-    *("load_all", "load_all_skip", "scan", "scan_all", "scan_skip", "scan_collect", "scan_all_collect"),
+    *(
+        "load_all",
+        "load_all_skip",
+        "scan",
+        "scan_all",
+        "scan_skip",
+        "scan_collect",
+        "scan_all_collect",
+        "scan_key_collect",
+    ),
     *("scan_timeseries", "scan_timeseries_skip", "scan_timeseries_collect", "completed", "verify"),
-    *("verify_deep", "clean", "repr", "llem_ls", "llem_verify"),
+    *("verify_deep", "clean", "repr", "llem_ls", "llem_export", "llem_verify"),
 )
 
 

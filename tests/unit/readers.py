@@ -53,6 +53,7 @@ def of_all(store: ResultStore) -> dict[str, Callable[[], object]]:
         "scan_skip": lambda: rows(store.scan(["path"], on_error="skip")),
         "scan_collect": lambda: rows(store.scan(["path"], on_error="collect")),
         "scan_all_collect": lambda: rows(store.scan(on_error="collect")),
+        "scan_key_collect": lambda: rows(store.scan(["path", "effective_config.x"], on_error="collect")),
         "scan_timeseries": lambda: rows(store.scan_timeseries()),
         "scan_timeseries_skip": lambda: rows(store.scan_timeseries(on_error="skip")),
         "scan_timeseries_collect": lambda: rows(store.scan_timeseries(on_error="collect")),
@@ -61,7 +62,8 @@ def of_all(store: ResultStore) -> dict[str, Callable[[], object]]:
         "verify_deep": lambda: verified(store, deep=True),
         "clean": lambda: cleaned(store),
         "repr": lambda: repr(store),
-        "llem_ls": lambda: run("ls", store.root),
+        "llem_ls": lambda: run("ls", store.root, "--json", "-c", "path,effective_config.model"),
+        "llem_export": lambda: exported(store),
         "llem_verify": lambda: run("verify", "--deep", store.root),
     }
 
@@ -86,6 +88,12 @@ def cleaned(store: ResultStore) -> dict[str, list[str]]:
         "removed": [path.name for path, _ in found.removed],
         "kept": [path.name for path, _ in found.kept],
     }
+
+
+def exported(store: ResultStore) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, "rows.jsonl")
+        return run("export", store.root, "-o", file, "-c", "path,start_time") | {"out": file.read_text()}
 
 
 def run(*arguments: str | Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import math
 import struct
 import types
 import typing
+import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -130,7 +131,8 @@ def assert_reads_as_plainly(store: ResultStore, places: list[Path], columns: dic
     assert set(columns) == set(rows[0]) | set(configs) | own
     assert columns["path"] == [str(place.parent.relative_to(store.root)) for place in places]
     for name in rows[0]:
-        expected = [row[name] for row in rows]
+        # A table has no integer beyond 64 bits.
+        expected = [None if type(row[name]) is int and row[name] not in I64 else row[name] for row in rows]
         if name == "process_results":
             dumped = [result.model_dump_json() for result in loaded]
             assert [json.loads(text) for text in columns[name]] == [json.loads(text)[name] for text in dumped]
@@ -144,11 +146,6 @@ def assert_reads_as_plainly(store: ResultStore, places: list[Path], columns: dic
         assert repr(bits(read)) == repr(bits(expected)), name
 
 
-def fits(result: ExperimentResult) -> bool:
-    row = plain_row(ExperimentResult, result.model_dump())
-    return all(value in I64 for value in row.values() if type(value) is int)
-
-
 @pytest.mark.slow
 def test_scan_any_results_matches_a_plain_reading(
     models: Models, tmp_path_factory: pytest.TempPathFactory
@@ -158,23 +155,19 @@ def test_scan_any_results_matches_a_plain_reading(
     def read_as_they_load(results: list[ExperimentResult]) -> None:
         root = tmp_path_factory.mktemp("results")
         store = ResultStore(root)
-        good = []
+        places = []
         for number, result in enumerate(results):
             place = root / f"{number}" / "result.json"
             place.parent.mkdir()
             place.write_text(result.model_dump_json(indent=2 if number else None))
-            if fits(result):
-                good.append(place)
+            places.append(place)
         scan = store.scan(on_error="collect", batch_size=2)
         for _ in range(2):
-            columns = scan.to_pydict()
-            assert list(scan.errors) == [
-                root / f"{number}" / "result.json"
-                for number, result in enumerate(results)
-                if not fits(result)
-            ]
-            if good:
-                assert_reads_as_plainly(store, good, columns)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                columns = scan.to_pydict()
+            assert scan.errors == {}
+            assert_reads_as_plainly(store, places, columns)
 
     read_as_they_load()
 

@@ -188,18 +188,6 @@ def test_scan_times_returns_clock_time_and_instant(put: Put, raw: Callable[..., 
     assert all(time.tzinfo is timezone.utc for time in columns["start_time.utc"] if time)
 
 
-@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30, 10**400])
-def test_scan_integer_beyond_int64_reports_the_record(put: Put, tmp_path: Path, number: int) -> None:
-    record = put("a", total_tokens=number)
-    store = ResultStore(tmp_path)
-    with pytest.raises(ResultError, match=r"a/result\.json"):
-        store.scan(["total_tokens"]).to_pydict()
-    assert store.scan(["path"]).to_pydict() == {"path": ["a"]}
-    scan = store.scan(["total_tokens"], on_error="collect")
-    assert scan.to_pydict() == {"total_tokens": []}
-    assert list(scan.errors) == [record]
-
-
 def test_scan_named_keys_ignores_the_other_keys(put: Put, tmp_path: Path) -> None:
     put("a", effective_config={"a.b": 1, "deep": {"x": 1, "y": {"z": [1, 2]}}, "n": 1})
     put("b", effective_config={"deep": {"x": 2.5, "y": None}, "n": "x"})
@@ -286,12 +274,6 @@ def test_scan_lone_surrogate_reports_the_record(
         ResultStore(tmp_path).scan(["effective_config"]).to_pydict()
 
 
-def test_scan_time_in_seconds_matches_load(put: Put, raw: Callable[..., str], tmp_path: Path) -> None:
-    record = put("a", raw(start_time="1700000000"))
-    loaded = ExperimentResult.from_json(record).start_time
-    assert ResultStore(tmp_path).scan(["start_time.utc"]).to_pydict() == {"start_time.utc": [loaded]}
-
-
 def test_scan_time_truncates_below_microseconds_like_load(
     put: Put, raw: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -314,7 +296,8 @@ def test_scan_instant_beyond_datetime_continues(
     ExperimentResult.from_json(put("a", raw(start_time=text)))
     put("b")
     scan = ResultStore(tmp_path).scan(["path", "start_time", "start_time.utc"], on_error="collect")
-    assert "b" in scan.to_pydict()["path"]
+    rows = scan.to_pydict()
+    assert (rows["path"], rows["start_time.utc"], scan.errors) == (["a", "b"], [None, None], {})
 
 
 def test_scan_record_from_the_far_future_continues(put: Put, tmp_path: Path) -> None:
@@ -343,7 +326,7 @@ def test_scan_number_beyond_float_range_reports_the_record(
     put: Put, raw: Callable[..., str], tmp_path: Path
 ) -> None:
     put("a", raw(total_energy_j=0.5).replace('"total_energy_j": 0.5', '"total_energy_j": 1e400'))
-    with pytest.raises(ResultError, match="number out of range"):
+    with pytest.raises(ResultError, match="1e400, which no 64-bit float holds"):
         ResultStore(tmp_path).scan(["total_energy_j"]).to_pydict()
 
 

@@ -73,12 +73,14 @@ def test_verify_damaged_records_names_each_with_its_fault(
     assert found.damaged == sorted(found.damaged)
 
 
-def test_verify_duplicate_key_takes_the_last_like_load(store: ResultStore, result: ExperimentResult) -> None:
+def test_verify_duplicate_key_reports_it_like_load(store: ResultStore, result: ExperimentResult) -> None:
     record = store.save(result, durable=False)
-    record.write_bytes(b'{"schema_version": 1e400, "timeseries": -1e400,' + record.read_bytes()[1:])
-    assert store.load(record) == result
+    record.write_bytes(b'{"schema_version": "2.0",' + record.read_bytes()[1:])
+    with pytest.raises(ResultError, match="schema_version twice"):
+        store.load(record)
     for deep in (False, True):
-        assert (store.verify(deep=deep).complete, store.verify(deep=deep).ok) == (1, True)
+        (found,) = store.verify(deep=deep).damaged
+        assert "schema_version twice" in found.problem
 
 
 def test_verify_separates_leftovers_from_foreign_directories(
@@ -126,13 +128,13 @@ def test_verify_deep_finds_invalid_fields_and_truncated_traces(
     content = bytearray(page.read_bytes())
     content[4:40] = bytes(36)
     page.write_bytes(content)
-    assert store.verify().ok
+    (bad,) = store.verify().damaged
+    assert bad.path == store.root / "wrong"
     found = store.verify(deep=True)
     document = {path: problem for path, problem in found.damaged}  # noqa: C416 - of named tuples
     assert found.complete == 0
     assert document.keys() == {store.root / "wrong", torn.parent, page.parent}
-    assert "total_tokens: Input should be a valid integer" in document[store.root / "wrong"]
-    assert ", and 1 more" in document[store.root / "wrong"]
+    assert "expected an integer in total_tokens" in document[store.root / "wrong"]
     assert "is not a complete power trace" in document[torn.parent]
     assert "timeseries.parquet" in document[page.parent]
 

@@ -19,6 +19,7 @@ from llenergymeasure.domain.experiment import ExperimentResult
 __all__ = [
     "CONFIG",
     "PATH",
+    "RECORD_CHECK",
     "RECORD_SCHEMA",
     "all_columns",
     "check_names",
@@ -38,6 +39,9 @@ def _fields(model: type[BaseModel]) -> list[dict[str, Any]]:
 def _field(name: str, info: FieldInfo) -> dict[str, Any]:
     annotation, nullable = _without_none(info.annotation)
     field: dict[str, Any] = {"name": name, "nullable": nullable, **_kind(annotation)}
+    for limit in info.metadata:
+        if (least := getattr(limit, "ge", None)) is not None:
+            field["minimum"] = least
     if info.default_factory is not None:
         made = info.default_factory()  # type: ignore[call-arg]
         field["default"] = {} if isinstance(made, BaseModel) else made
@@ -60,12 +64,13 @@ def _kind(annotation: Any) -> dict[str, Any]:  # noqa: ANN401
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {"kind": "object", "fields": _fields(annotation)}
     if origin in (Literal, dict):
-        return {"kind": "text" if origin is Literal else "config"}
+        return {"kind": "text", "choices": list(arguments)} if origin is Literal else {"kind": "config"}
     if origin in (list, tuple):
         item = _kind(arguments[0])
         if item["kind"] == "object":
             return {"kind": "objects", "fields": item["fields"]}
-        return {"kind": {"float": "floats", "text": "texts"}.get(item["kind"], "json")}
+        kind = {"kind": {"float": "floats", "text": "texts"}[item["kind"]]}
+        return kind | ({"length": len(arguments)} if origin is tuple else {})
     return {"kind": _SCALARS.get(annotation, "json")}
 
 
@@ -73,6 +78,12 @@ def _kind(annotation: Any) -> dict[str, Any]:  # noqa: ANN401
 def RECORD_SCHEMA() -> str:  # noqa: N802 - a constant, built at its first use
     """Return the fields of a record as JSON, for the extension."""
     return json.dumps(_fields(ExperimentResult))
+
+
+@cache
+def RECORD_CHECK() -> _store.RecordCheck:  # noqa: N802
+    """Return the check whether bytes are a record, which all readers share."""
+    return _store.RecordCheck(RECORD_SCHEMA())
 
 
 @cache

@@ -15,8 +15,9 @@ from llenergymeasure import _store
 from llenergymeasure._escape import escape
 from llenergymeasure._warnings import warn
 from llenergymeasure.domain._origin import mark_loaded, record_of
-from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import LLEMError, ResultCorruptError, ResultError, SchemaVersionError
+from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._paths import local_path
@@ -37,10 +38,10 @@ def load_record(
 ) -> ExperimentResult:
     """Load a result from its `result.json` or its directory; see `ResultStore.load`."""
     check_policy("missing_sidecar", missing_sidecar, MissingSidecar)
-    file, content, has_sidecar = _store.read(local_path(path), max_bytes(limit))
-    result, fault = _validate(file, content, missing_sidecar, has_sidecar=has_sidecar)
-    if fault is not None:
-        warn(fault)
+    file, content, has_sidecar = read_record(local_path(path), max_bytes(limit))
+    result, missing = _validate(file, content, missing_sidecar, has_sidecar=has_sidecar)
+    if missing is not None:
+        warn(missing)
     return result
 
 
@@ -73,7 +74,9 @@ def load_tree(
     """Load the results below a directory, in the order of their paths; see `ResultStore.iter_results`."""
     check_policy("on_error", on_error, OnUnreadable)
     check_policy("missing_sidecar", missing_sidecar, MissingSidecar)
-    documents = partial(_store.Documents, root, max_bytes=max_bytes(limit), follow_links=follow_links)
+    documents = partial(
+        _store.Documents, root, RECORD_CHECK(), max_bytes=max_bytes(limit), follow_links=follow_links
+    )
     return _load_tree(root, documents, on_error, missing_sidecar)
 
 
@@ -86,18 +89,19 @@ def _load_tree(
     documents = open_documents()
     skipped, missing = Faults("files were skipped"), Faults("sidecars are missing")
     while (documents_read := documents.next()) is not None:
-        for path, content, has_sidecar, error in documents_read:
+        for path, content, has_sidecar, fault, error in documents_read:
             try:
-                result, fault = _validate(
-                    str(path), _given(content, error), missing_sidecar, has_sidecar=has_sidecar
-                )
+                content = _given(content, error)  # noqa: PLW2901
+                if fault is not None:
+                    raise _reading_error(str(path), content, fault)
+                result, problem = _validate(str(path), content, missing_sidecar, has_sidecar=has_sidecar)
             except (OSError, ResultError, ValidationError) as unreadable:
                 if on_error == "raise":
                     raise
                 skipped.add(unreadable)
                 continue
-            if fault is not None:
-                missing.add(fault)
+            if problem is not None:
+                missing.add(problem)
             yield result
     missing.warn()
     skipped.warn()
@@ -149,17 +153,23 @@ def _given(content: bytes | None, error: Exception | None) -> bytes:
     return content
 
 
-def parse_record(file: str, content: bytes) -> ExperimentResult:
-    """Return the result in the bytes of a record, as the record states it.
+def read_record(path: str, most: int) -> tuple[str, bytes, bool]:
+    """Read a valid record; return its path, its bytes, and True if there is a sidecar.
 
     Raises:
-        ResultError: The bytes are not a record.
+        PersistenceError: The file cannot be read.
+        ResultError: The file is not a record.
         pydantic.ValidationError: A field is invalid.
     """
-    try:
-        result = ExperimentResult.model_validate_json(content)
-    except ValidationError as error:
-        raise _reading_error(file, content, error) from None
+    file, content, has_sidecar, fault = _store.read(path, RECORD_CHECK(), most)
+    if fault is not None:
+        raise _reading_error(file, content, fault)
+    return file, content, has_sidecar
+
+
+def parse_record(file: str, content: bytes) -> ExperimentResult:
+    """Return the result in the bytes of a valid record, as the record states it."""
+    result = ExperimentResult.model_validate_json(content)
     mark_loaded(result, file)
     return result
 
@@ -178,15 +188,26 @@ def _validate(
     return result, fault
 
 
-def _reading_error(file: str, content: bytes, error: ValidationError) -> Exception:
-    """Return the error for an invalid record, with the file and its size."""
+def _reading_error(file: str, content: bytes, fault: tuple[str, str]) -> Exception:
+    """Return the error for an invalid record, with the file and its size.
+
+    Where a field is invalid, it is pydantic's error, unless pydantic would convert the value.
+    """
+    kind, reason = fault
     where = f"{file} ({len(content)} bytes)"
-    kind, reason = _store.diagnose(content, SCHEMA_VERSION) or (None, "")
-    details: list[Any] = error.errors(include_url=False)
-    if kind != "corrupt" and details[0]["type"] == "json_invalid":  # nested too deep, half a surrogate pair
-        return ResultCorruptError(f"{where} cannot be read: {details[0]['ctx']['error']}")
-    if kind is not None:
-        return _ERRORS[kind](f"{where} {reason}")
+    if kind == "invalid":
+        try:
+            ExperimentResult.model_validate_json(content)
+        except ValidationError as error:
+            details: list[Any] = error.errors(include_url=False)
+            if details[0]["type"] == "json_invalid":  # nested too deep, half a surrogate pair
+                return ResultCorruptError(f"{where} cannot be read: {details[0]['ctx']['error']}")
+            if details[0]["loc"]:
+                return _field_error(where, details)
+    return _ERRORS[kind](f"{where} {reason}")
+
+
+def _field_error(where: str, details: list[Any]) -> ValidationError:
     for detail in details:
         detail["loc"] = tuple(escape(part) if isinstance(part, str) else part for part in detail["loc"])
     return ValidationError.from_exception_data(escape(f"ExperimentResult read from {where}"), details)

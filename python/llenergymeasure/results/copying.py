@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from llenergymeasure import _store
 from llenergymeasure._warnings import warn
 from llenergymeasure.errors import BulkSaveError, LLEMError, SaveInterrupted
+from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._encode import Encoded, directory_name, naming_sidecar
 from llenergymeasure.results._limit import max_bytes
-from llenergymeasure.results._load import Faults, parse_record
+from llenergymeasure.results._load import Faults, parse_record, read_record
 from llenergymeasure.results.save_many import save_pairs
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Copier:
         return place == root or place.startswith(os.path.join(root, ""))  # noqa: PTH118
 
     def _read(self, directory: str, path: Path, limit: int) -> Found:
-        _, content, has_sidecar = _store.read(str(path), limit)
+        _, content, has_sidecar = read_record(str(path), limit)
         result = parse_record(str(path), content)
         name, problem = result.timeseries, None
         if name is None:
@@ -180,12 +181,13 @@ class Copier:
             if os.path.isdir(self._target_place):  # noqa: PTH112
                 documents = _store.Documents(
                     self._target_place,
+                    RECORD_CHECK(),
                     max_bytes=max_bytes(self._target.max_record_bytes),
                     follow_links=self._target.follow_links,
                 )
                 while (read := documents.next()) is not None:
-                    for _, content, has_sidecar, _ in read:
-                        if content is not None:
+                    for _, content, has_sidecar, fault, _ in read:
+                        if content is not None and fault is None:
                             digest = _digest(_store.compact(content))
                             self._there[digest] += 1
                             self._bare[digest] += not has_sidecar

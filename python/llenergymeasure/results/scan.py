@@ -82,7 +82,7 @@ class Scan:
       `process_results.gpu_id` is a column of lists with an item per process.
     - `start_time` is the local time without a zone. `start_time.utc` is the instant, or null if the record
       does not have the zone.
-    - Non-finite floats are floats. An integer of the schema that exceeds 64 bits makes its file invalid.
+    - Non-finite floats are floats. An integer of the schema that exceeds 64 bits is null, with a warning.
     - Absent fields have their defaults. `timeseries` is the name of the sidecar on disk, even if the record
       has none.
     - `path` is the directory relative to the store, `saved_at` is the file system's time of the write, and
@@ -100,7 +100,8 @@ class Scan:
 
     Attributes:
         errors: The error of each invalid file at the last reading, by its path. A file is invalid if it is
-            empty, truncated, not JSON, of another schema line, or unreadable.
+            empty, truncated, not JSON, of another schema line or unreadable, or if any of its fields is
+            invalid, also one that the scan does not return.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Scan:
         self._progress = progress
         self._warns_of_links = warns_of_links
         self.errors: dict[Path, LLEMError] = {}
+        self._beyond: list[UserWarning] = []
 
     def __repr__(self) -> str:
         """Return the class and the root."""
@@ -132,23 +134,21 @@ class Scan:
 
     def __iter__(self) -> Iterator[Batch]:
         """Read the rows in batches."""
-        reader = self._read()
-        self.errors = {}
+        reader = self._begin()
         while (read := reader.next()) is not None:
             batch, invalid = read
-            self.errors.update(invalid)
+            self._note(invalid)
             if len(batch) > 0:
                 yield batch
         self._warn(reader)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Read the rows as an Arrow stream. `requested_schema` is ignored: the reader converts."""
-        reader = self._read()
-        self.errors = {}
+        reader = self._begin()
 
-        def report(invalid: list[tuple[Path, LLEMError]] | None) -> None:
+        def report(invalid: list[tuple[Path, LLEMError | UserWarning]] | None) -> None:
             if invalid is not None:
-                self.errors.update(invalid)
+                self._note(invalid)
             else:
                 self._warn(reader)
 
@@ -259,12 +259,11 @@ class Scan:
             raise ValueError(text.format(escape(os.fsdecode(path))))
         if excel and ending != ".csv":
             raise ValueError(f"excel expects a path that ends in .csv, got {escape(os.fsdecode(path))}")
-        self.errors = {}
-        reader = self._read()
+        reader = self._begin()
         if not len(reader.schema):
             raise ValueError("expected a table with columns, got none; name the columns to export")
         rows, is_written, invalid = reader.export(target, excel=excel)
-        self.errors.update(invalid)
+        self._note(invalid)
         self._warn(reader)
         return rows, is_written
 
@@ -292,7 +291,22 @@ class Scan:
             progress=None if progress is None else lambda done: progress(done, None),
         )
 
+    def _begin(self) -> _store.Reader:
+        reader = self._read()
+        self.errors, self._beyond = {}, []
+        return reader
+
+    def _note(self, invalid: list[tuple[Path, LLEMError | UserWarning]]) -> None:
+        for path, error in invalid:
+            if isinstance(error, UserWarning):
+                self._beyond.append(error)
+            else:
+                self.errors[path] = error
+
     def _warn(self, reader: _store.Reader) -> None:
+        if self._beyond:
+            more = len(self._beyond) - 1
+            warn(f"{self._beyond[0]}{f' ({more} more results have such an integer)' if more else ''}")
         if self._on_error == "skip":
             _warn_of_skipped(list(self.errors.values()))
         if self._warns_of_links:

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from llenergymeasure import _store
 from llenergymeasure._escape import escape
 from llenergymeasure.domain._check import Implausibility, implausibilities
-from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import LLEMError
+from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._limit import max_bytes, max_trace_bytes
 from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results.timeseries import read_trace
@@ -101,7 +102,7 @@ def verify_tree(
     found = Verification(Path(root), deep)
     inspection = _store.Inspection(
         root,
-        SCHEMA_VERSION,
+        RECORD_CHECK(),
         deep=deep,
         max_bytes=max_bytes(limit),
         max_trace_bytes=max_trace_bytes(trace_limit),

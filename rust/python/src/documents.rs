@@ -14,7 +14,7 @@ use pyo3::types::PyBytes;
 use crate::errors::to_python;
 use crate::exit::detach;
 use crate::interrupt::run;
-use crate::load::to_bytes;
+use crate::load::{Fault, RecordCheck, fault_of, to_bytes};
 use crate::owned::ProcessOwned;
 use crate::reader::{PathAndError, PyLinks, to_errors, to_links};
 use crate::scan::schema_of;
@@ -26,14 +26,21 @@ pub struct Documents {
     links: Arc<LinkLog>,
 }
 
-type PyDocument<'py> = (PathBuf, Option<Bound<'py, PyBytes>>, bool, Option<PyErr>);
+type PyDocument<'py> = (PathBuf, Option<Bound<'py, PyBytes>>, bool, Option<Fault>, Option<PyErr>);
 
 #[pymethods]
 impl Documents {
     #[new]
-    #[pyo3(signature = (root, *, max_bytes, follow_links=false))]
-    fn new(py: Python<'_>, root: PathBuf, max_bytes: u64, follow_links: bool) -> PyResult<Self> {
-        let documents = detach(py, || scan::Documents::open(&root, Limit(max_bytes), follow_links));
+    #[pyo3(signature = (root, check, *, max_bytes, follow_links=false))]
+    fn new(
+        py: Python<'_>,
+        root: PathBuf,
+        check: &RecordCheck,
+        max_bytes: u64,
+        follow_links: bool,
+    ) -> PyResult<Self> {
+        let check = check.0.clone();
+        let documents = detach(py, || scan::Documents::open(&root, check, Limit(max_bytes), follow_links));
         let documents = documents.map_err(|error| to_python(py, &error))?;
         Ok(Self { links: documents.links(), documents: ProcessOwned::new(documents) })
     }
@@ -44,19 +51,19 @@ impl Documents {
         to_links(self.links.skipped())
     }
 
-    /// Return the next dozens of records: path, bytes or None, whether there is a sidecar, and error or None. None at
-    /// the end.
+    /// Return the next dozens of records: path, bytes or None, whether there is a sidecar, the reason why it is not a
+    /// record, and the error of the read. None at the end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Vec<PyDocument<'py>>>> {
         let documents =
             self.documents.with(py, |documents| run(py, |interrupt| documents.next(interrupt)))??;
         let convert = |document: Result<Document, Error>| match document {
-            Ok(Document { path, bytes, has_sidecar }) => match to_bytes(py, &bytes) {
-                Ok(bytes) => (path, Some(bytes), has_sidecar, None),
-                Err(error) => (path, None, has_sidecar, Some(error)),
+            Ok(Document { path, bytes, has_sidecar, fault }) => match to_bytes(py, &bytes) {
+                Ok(bytes) => (path, Some(bytes), has_sidecar, fault.as_ref().map(fault_of), None),
+                Err(error) => (path, None, has_sidecar, None, Some(error)),
             },
             Err(error) => {
                 let path = error.path().map(Path::to_owned).unwrap_or_default();
-                (path, None, false, Some(to_python(py, &error)))
+                (path, None, false, None, Some(to_python(py, &error)))
             }
         };
         Ok(documents.map(|documents| documents.into_iter().map(convert).collect()))

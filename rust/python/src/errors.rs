@@ -8,7 +8,7 @@ use std::path::Path;
 use llem_store::Error;
 use llem_store::load::{FaultClass, RecordFault};
 use llem_store::scan::{RecordError, RecordErrorKind, ScanError};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 
 mod classes {
@@ -97,10 +97,12 @@ pub fn record_error(py: Python<'_>, error: &RecordError) -> PyErr {
             FaultClass::OtherSchemaLine => classes::SchemaVersionError::new_err(error.to_string()),
             FaultClass::Invalid => classes::ResultError::new_err(error.to_string()),
         },
+        // Not an error of the record: Python issues the warning at the end of the reading.
+        _ => PyUserWarning::new_err(error.to_string()),
     }
 }
 
-/// Return the name of a fault's class, as Python's `_store.diagnose` returns it.
+/// Return the name of a fault's class, as Python's `RecordCheck.diagnose` returns it.
 pub fn class_of(fault: &RecordFault) -> &'static str {
     match fault.class() {
         FaultClass::Corrupt => "corrupt",

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::interrupt::run;
-use crate::load::to_bytes;
+use crate::load::{RecordCheck, to_bytes};
 use crate::owned::ProcessOwned;
 use crate::reader::{PyLinks, to_links};
 
@@ -31,22 +31,22 @@ type Looked<'py> = (u64, Vec<Found>, Vec<(PathBuf, Bound<'py, PyBytes>)>);
 
 #[pymethods]
 impl Inspection {
-    /// Begin to check a tree: `version` is the schema line of its records, `max_bytes` their largest size,
-    /// `max_trace_bytes` the memory of all power traces that are read at once.
+    /// Begin to check a tree: `max_bytes` limits the size of a record, `max_trace_bytes` the memory of all power traces
+    /// that are read at once.
     #[new]
-    #[pyo3(signature = (root, version, *, deep, max_bytes, max_trace_bytes, follow_links=false))]
+    #[pyo3(signature = (root, check, *, deep, max_bytes, max_trace_bytes, follow_links=false))]
     #[allow(clippy::too_many_arguments, reason = "the stub documents the keywords")]
     fn new(
         py: Python<'_>,
         root: PathBuf,
-        version: String,
+        check: &RecordCheck,
         deep: bool,
         max_bytes: u64,
         max_trace_bytes: u64,
         follow_links: bool,
     ) -> PyResult<Self> {
-        let limit = Limit(max_bytes);
-        let options = VerifyOptions { schema_line: version, deep, limit, max_trace_bytes, follow_links };
+        let (check, limit) = (check.0.clone(), Limit(max_bytes));
+        let options = VerifyOptions { check, deep, limit, max_trace_bytes, follow_links };
         let inspection = run(py, |interrupt| inspect::Inspection::open(&root, options, interrupt))?;
         Ok(Self { links: inspection.links(), tree: ProcessOwned::new(inspection), root })
     }

@@ -35,7 +35,7 @@ mod _store {
     #[pymodule_export]
     use crate::inspect::{Inspection, clean};
     #[pymodule_export]
-    use crate::load::{diagnose, missing_sidecar, read, sidecar_path};
+    use crate::load::{RecordCheck, missing_sidecar, read, sidecar_path};
     #[pymodule_export]
     use crate::reader::Reader;
     #[pymodule_export]

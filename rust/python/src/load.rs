@@ -2,21 +2,43 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use llem_store::load::{self, Limit, Record, check_name};
+use llem_store::load::{self, Limit, Record, RecordFault, check_name};
+use llem_store::scan;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::{class_of, to_python};
 use crate::exit::detach;
+use crate::scan::schema_of;
 
-/// Read a record of at most `max_bytes` by its file or its directory: return the file's path, its bytes, and true
-/// where a sidecar is next to it.
-#[pyfunction]
-pub fn read(py: Python<'_>, path: PathBuf, max_bytes: u64) -> PyResult<(OsString, Bound<'_, PyBytes>, bool)> {
-    let Record { path, bytes, has_sidecar } =
-        detach(py, || load::read(&path, Limit(max_bytes))).map_err(|error| to_python(py, &error))?;
-    Ok((path.into_os_string(), to_bytes(py, &bytes)?, has_sidecar))
+/// The check whether bytes are a record of a schema.
+#[pyclass(frozen, module = "llenergymeasure._store")]
+pub struct RecordCheck(pub Arc<scan::RecordCheck>);
+
+#[pymethods]
+impl RecordCheck {
+    /// Prepare the check; `record` is the schema of a record as JSON.
+    #[new]
+    fn new(record: &str) -> PyResult<Self> {
+        let check = scan::RecordCheck::new(&schema_of(record)?);
+        check.map(|check| Self(Arc::new(check))).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// Return the reason why bytes are not a record, as a class and a phrase that continues the file's name; `None`
+    /// where they are one.
+    fn diagnose(&self, py: Python<'_>, content: &[u8]) -> Option<Fault> {
+        detach(py, || self.0.diagnose(content)).as_ref().map(fault_of)
+    }
+}
+
+/// The class of a fault, and its text.
+pub type Fault = (&'static str, String);
+
+pub fn fault_of(fault: &RecordFault) -> Fault {
+    (class_of(fault), fault.to_string())
 }
 
 /// Copy bytes for Python; raise `MemoryError` where there is no memory.
@@ -27,12 +49,24 @@ pub fn to_bytes<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyByt
     })
 }
 
-/// Return the reason why bytes are not a record of a schema line, as a class and a phrase that continues the file's
-/// name; `None` where they are a JSON object of it.
+type PyRecord<'py> = (OsString, Bound<'py, PyBytes>, bool, Option<Fault>);
+
+/// Read and check a record of at most `max_bytes` by its file or its directory: return the file's path, its bytes, true
+/// where a sidecar is next to it, and the reason where it is not a record.
 #[pyfunction]
-pub fn diagnose(py: Python<'_>, content: &[u8], schema_line: &str) -> Option<(&'static str, String)> {
-    let fault = detach(py, || load::diagnose(content, schema_line))?;
-    Some((class_of(&fault), fault.to_string()))
+pub fn read<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    check: &RecordCheck,
+    max_bytes: u64,
+) -> PyResult<PyRecord<'py>> {
+    let read = detach(py, || {
+        let record = load::read(&path, Limit(max_bytes))?;
+        let fault = check.0.diagnose(&record.bytes);
+        Ok((record, fault))
+    });
+    let (Record { path, bytes, has_sidecar }, fault) = read.map_err(|error| to_python(py, &error))?;
+    Ok((path.into_os_string(), to_bytes(py, &bytes)?, has_sidecar, fault.as_ref().map(fault_of)))
 }
 
 /// Return the reason why the sidecar that a record names is missing; `None` where it is there.

@@ -129,15 +129,18 @@ mod tests {
     use super::*;
     use crate::interrupt::Interrupt;
     use crate::load::Limit;
-    use crate::scan::Documents;
+    use crate::scan::{Documents, RecordCheck, RecordSchema};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::sync::Arc;
 
     /// Return the directories of the results that a walk finds, in its order, and the links that it skips.
     fn walked(root: &Path, follow_links: bool) -> (Vec<String>, SkippedLinks) {
-        let mut documents = Documents::open(root, Limit::USUAL, follow_links).unwrap();
+        let schema = r#"[{"name": "schema_version", "kind": "text", "default": "2.0"}]"#;
+        let check = RecordCheck::new(&RecordSchema::from_json(schema).unwrap()).unwrap();
+        let mut documents = Documents::open(root, Arc::new(check), Limit::USUAL, follow_links).unwrap();
         let mut found = Vec::new();
         while let Some(read) = documents.next(Interrupt::NEVER).unwrap() {
             let place = |path: &Path| path.parent().unwrap().strip_prefix(root).unwrap().to_owned();

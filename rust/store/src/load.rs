@@ -6,8 +6,8 @@ use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-pub(crate) use fault::Header;
-pub use fault::{FaultClass, NameFault, Position, RecordFault, check_name, diagnose};
+pub use fault::{FaultClass, NameFault, Position, RecordFault, check_name};
+pub(crate) use fault::{Header, diagnose};
 
 use crate::error::{At, Result, Step};
 use crate::sidecar::open_for_reading;

@@ -1,11 +1,12 @@
 //! Scans: a tree of results as a table, read in parallel, in Arrow batches, in a fixed order.
 //!
 //! Each record is a row. A scan parses the requested columns (projection pushdown) and evaluates conditions while it
-//! parses (predicate pushdown); it only checks that the rest is JSON. The schema of a record gives the types of
+//! parses (predicate pushdown); it only checks the rest against the schema of a record, which also gives the types of
 //! columns. The configuration has no schema: its types are inferred in a pass over the tree before the first batch.
 //! The scan keeps the rows of that pass, up to 64 MB, and does not read them again.
 
 mod builder;
+mod check;
 mod column;
 mod completed;
 mod config;
@@ -36,6 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
+pub use check::RecordCheck;
 pub use column::EXPERIMENT;
 pub use completed::{Completed, completed};
 pub use documents::{Document, Documents};

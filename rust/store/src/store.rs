@@ -136,16 +136,19 @@ impl Store {
     /// ```
     /// use llem_store::inspect::VerifyOptions;
     /// use llem_store::load::Limit;
+    /// use llem_store::scan::{RecordCheck, RecordSchema};
     /// use llem_store::{Interrupt, Store};
+    /// use std::sync::Arc;
     ///
-    /// # let temp = tempfile::tempdir().unwrap();
-    /// let (schema_line, limit) = ("2.0".into(), Limit::USUAL);
-    /// let options = VerifyOptions { schema_line, deep: false, limit, follow_links: false, max_trace_bytes: 0 };
+    /// # let temp = tempfile::tempdir()?;
+    /// let schema = RecordSchema::from_json(r#"[{"name": "schema_version", "kind": "text", "default": "2.0"}]"#)?;
+    /// let (check, limit) = (Arc::new(RecordCheck::new(&schema)?), Limit::USUAL);
+    /// let options = VerifyOptions { check, deep: false, limit, follow_links: false, max_trace_bytes: 0 };
     /// let mut inspection = Store::new(temp.path()).verify(options, Interrupt::NEVER)?;
     /// while let Some(batch) = inspection.next(Interrupt::NEVER)? {
     ///     assert!(batch.findings.is_empty());
     /// }
-    /// # Ok::<(), llem_store::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
@@ -11,7 +12,8 @@ use arrow_schema::DataType;
 use llem_store::Interrupt;
 use llem_store::load::{FaultClass, Limit};
 use llem_store::scan::{
-    Comparison, Condition, ConfigForm, Documents, Operand, RecordErrorKind, RecordSchema, Scan, ScanError,
+    Comparison, Condition, ConfigForm, Documents, Operand, RecordCheck, RecordErrorKind, RecordSchema, Scan,
+    ScanError,
     ScanOptions,
 };
 
@@ -205,7 +207,8 @@ fn scan_interrupted_or_dropped_stops_its_threads() {
         Err(ScanError::Store(llem_store::Error::Interrupted))
     ));
     drop(reader);
-    let mut documents = Documents::open(temp.path(), Limit::USUAL, false).unwrap();
+    let check = RecordCheck::new(&RecordSchema::from_json(SCHEMA).unwrap()).unwrap();
+    let mut documents = Documents::open(temp.path(), Arc::new(check), Limit::USUAL, false).unwrap();
     assert_eq!(
         documents.next(Interrupt::NEVER).unwrap().unwrap()[0].as_ref().unwrap().bytes,
         br#"{"id": "x"}"#

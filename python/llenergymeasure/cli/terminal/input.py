@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure._format import printable
-from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.results._columns import RECORD_CHECK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -171,27 +172,27 @@ def parse(record: Record) -> ExperimentResult:
     Raises:
         NotAResultError: The record is not a valid result.
     """
-    try:
+    fault = RECORD_CHECK().diagnose(record.content)
+    if fault is None:
         return ExperimentResult.model_validate_json(record.content)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-        text = printable(_explain(details, record))
+    _, reason = fault
+    text = printable(_explain(reason, record))
     if len(text) > _LONGEST_MESSAGE:
         text = text[: _LONGEST_MESSAGE - 1] + "…"
     raise NotAResultError(text)
 
 
-def _explain(details: Sequence[Any], record: Record) -> str:
-    """Return the reason on one line: the first error, and the number of others."""
-    first = details[0]
-    _, fault = _store.diagnose(record.content, SCHEMA_VERSION) or (None, "")
-    if first["type"] == "json_invalid":
-        fault = fault or f"it is not JSON: {first['ctx']['error']}"
-    elif first["loc"] or not fault:
-        return first_of(details)
-    fault = fault.removeprefix("is not a complete result: ").removeprefix("is not a result: ")
-    is_several = "trailing characters" in fault or fault.startswith("expected a JSON object")
-    return f"{fault}; write one result per line" if is_several else fault
+def _explain(reason: str, record: Record) -> str:
+    """Return the reason on one line: the first error of a field, and the number of others."""
+    try:
+        ExperimentResult.model_validate_json(record.content)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        if details[0]["loc"]:
+            return first_of(details)
+    reason = reason.removeprefix("is not a complete result: ").removeprefix("is not a result: ")
+    is_several = "trailing characters" in reason or reason.startswith("expected a JSON object")
+    return f"{reason}; write one result per line" if is_several else reason
 
 
 def first_of(details: Sequence[Any]) -> str:

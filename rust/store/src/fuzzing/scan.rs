@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 
@@ -11,7 +12,7 @@ use crate::inspect::{Inspection, Status, VerifyOptions};
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
 use crate::scan::{
-    Completed, Documents, RecordError, RecordErrorKind, RecordSchema, Scan, ScanError, ScanOptions,
+    Completed, Documents, RecordCheck, RecordError, RecordErrorKind, RecordSchema, Scan, ScanError, ScanOptions,
     TraceScan, TraceScanOptions, completed,
 };
 use crate::timeseries::{MAX_BYTES, TraceFile};
@@ -34,35 +35,31 @@ pub fn scan(input: &[u8], temp: &Path) {
     read(&root, &["path", "effective_config", "effective_config.a.b", "i"]).is_all_of(&records);
     let wide = read(&root, &[&["path"], &COLUMNS[..]].concat());
     wide.is_all_of(&records);
-    assert!(
-        wide.rows.keys().all(|path| narrow.rows.contains_key(path)),
-        "a row of all columns, and not of fewer"
-    );
+    assert!(wide.rows.keys().eq(narrow.rows.keys()), "a row of some columns alone");
 
     let Completed { hashes, errors, .. } =
         completed(&root, &schema(), Limit::USUAL, false, Interrupt::NEVER).unwrap();
     let bad = by_path(errors);
     assert!(narrow.rows.values().all(|hash| hashes.contains(hash)), "{:?} {hashes:?}", narrow.rows);
-    assert!(bad.keys().all(|path| records.contains(path) && !narrow.rows.contains_key(path)), "{bad:?}");
-    assert!(hashes.len() + bad.len() <= records.len(), "{hashes:?} {bad:?}");
+    assert!(bad.keys().eq(narrow.bad.keys()), "{bad:?}");
 
     let traced = traces(&root, &records);
     assert!(traced.iter().all(|path| narrow.rows.contains_key(path)), "{traced:?}");
 
     let (complete, damaged) = inspect(&root, false);
     assert_eq!(complete + damaged.len(), records.len(), "{damaged:?}");
-    assert!(damaged.iter().all(|path| !wide.rows.contains_key(path)), "a row, and damaged: {damaged:?}");
+    assert!(damaged.iter().eq(narrow.bad.keys()), "{damaged:?}");
     let (complete, broken) = inspect(&root, true);
     assert_eq!(complete + broken.len(), records.len(), "{broken:?}");
     assert!(damaged.is_subset(&broken), "{damaged:?} {broken:?}");
 
-    let mut documents = Documents::open(&root, Limit::USUAL, false).unwrap();
+    let mut documents = Documents::open(&root, check(), Limit::USUAL, false).unwrap();
     let mut loaded = BTreeSet::new();
     while let Some(chunk) = documents.next(Interrupt::NEVER).unwrap() {
         for document in chunk {
             let document = document.unwrap();
-            let damage = load::diagnose(&document.bytes, "2.0");
-            assert!(damage.is_none() || !narrow.rows.contains_key(&document.path), "a row, but {damage:?}");
+            let is_row = narrow.rows.contains_key(&document.path);
+            assert_eq!(document.fault.is_none(), is_row, "{:?}", document.fault);
             assert_eq!(document.bytes, load::read(&document.path, Limit::USUAL).unwrap().bytes);
             loaded.insert(document.path);
         }
@@ -114,6 +111,10 @@ impl Answer {
 
 fn schema() -> RecordSchema {
     RecordSchema::from_json(SCHEMA).unwrap()
+}
+
+fn check() -> Arc<RecordCheck> {
+    Arc::new(RecordCheck::new(&schema()).unwrap())
 }
 
 fn plan_scan(root: &Path, columns: &[&str], stop_at_error: bool) -> Scan {
@@ -193,8 +194,8 @@ fn by_path(errors: Vec<RecordError>) -> BTreeMap<PathBuf, RecordError> {
 
 /// Return the number of complete records, and the damaged ones, or those with a damaged power trace.
 fn inspect(root: &Path, deep: bool) -> (usize, BTreeSet<PathBuf>) {
-    let (schema_line, limit) = ("2.0".into(), Limit::USUAL);
-    let options = VerifyOptions { schema_line, deep, limit, follow_links: false, max_trace_bytes: MAX_BYTES };
+    let (check, limit) = (check(), Limit::USUAL);
+    let options = VerifyOptions { check, deep, limit, follow_links: false, max_trace_bytes: MAX_BYTES };
     let mut inspection = Inspection::open(root, options, Interrupt::NEVER).unwrap();
     let (mut complete, mut damaged) = (0, BTreeSet::new());
     while let Some(part) = inspection.next(Interrupt::NEVER).unwrap() {

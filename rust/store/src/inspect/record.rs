@@ -6,7 +6,8 @@ use std::path::Path;
 use super::{Status, reason, reason_of};
 use crate::error::Error;
 use crate::fs::dir::Dir;
-use crate::load::{Header, check_name};
+use crate::load::check_name;
+use crate::scan::RecordCheck;
 use crate::timeseries::{TraceFile, TraceMemory};
 use crate::walk::Turn;
 use crate::{RECORD, SIDECAR};
@@ -20,14 +21,14 @@ pub(super) fn check(
     root: &Dir,
     directory: &Path,
     record: &[u8],
-    schema_line: &str,
+    check: &RecordCheck,
     deep: Option<(&TraceMemory, Turn<'_>)>,
 ) -> Result<(), (Status, String)> {
-    let header = Header::read(record).and_then(|header| header.check_schema_line(schema_line));
-    let header =
-        header.map_err(|fault| (Status::Damaged, format!("{RECORD} ({} bytes) {fault}", record.len())))?;
+    let sidecar = check
+        .check(record)
+        .map_err(|fault| (Status::Damaged, format!("{RECORD} ({} bytes) {fault}", record.len())))?;
     let exists = |name: &str| root.has_file(&directory.join(name));
-    let name = match &header.sidecar {
+    let name = match &sidecar {
         Some(name) => {
             check_name(name, || exists(name)).map_err(|fault| {
                 (Status::MissingSidecar, format!("{RECORD} names {name:?} as its sidecar, {fault}"))

@@ -22,6 +22,7 @@ use crate::fs::dir::{Dir, EntryKind, Leads};
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::load::Limit;
+use crate::scan::RecordCheck;
 use crate::timeseries::TraceMemory;
 use crate::walk::{CHUNK_BYTES, Tree, Turn, Visit};
 
@@ -33,8 +34,8 @@ const MOST_EVENTS: usize = 1024;
 /// The options of a check.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {
-    /// The schema line of the records.
-    pub schema_line: String,
+    /// The check of the records.
+    pub check: Arc<RecordCheck>,
     /// Read each sidecar to its last page, and return the records for validation.
     pub deep: bool,
     /// The size above which a file is not read as a record.
@@ -238,13 +239,11 @@ impl Visit for Inspect {
     }
 
     fn visit(&self, chunk: &mut Chunk, root: &Dir, directory: &Path, record: File, turn: Turn<'_>) {
-        let Some(VerifyOptions { schema_line, deep, limit, .. }) = &self.options else { return };
+        let Some(VerifyOptions { check, deep, limit, .. }) = &self.options else { return };
         let mut buffer = std::mem::take(&mut chunk.buffer);
         let read = record.metadata().and_then(|metadata| limit.read(&record, &metadata, &mut buffer));
         let checked = match read {
-            Ok(()) => {
-                record::check(root, directory, &buffer, schema_line, deep.then_some((&self.memory, turn)))
-            }
+            Ok(()) => record::check(root, directory, &buffer, check, deep.then_some((&self.memory, turn))),
             Err(error) => Err((Status::Damaged, format!("{RECORD} cannot be read: {}", reason_of(&error)))),
         };
         let is_damaged = matches!(checked, Err((Status::Damaged, _)));
@@ -341,13 +340,17 @@ pub(crate) fn reason_of(error: &io::Error) -> String {
 mod tests {
     use super::*;
     use crate::inspect::testing::put;
+    use crate::scan::RecordSchema;
     use std::fs;
 
     const NAME: &str = "gpt2_pytorch_2026-02-18T14-30";
 
     fn seen(root: &Path) -> (u64, Vec<(Status, String, String)>) {
+        let schema = r#"[{"name": "schema_version", "kind": "text", "default": "2.0"},
+            {"name": "timeseries", "kind": "text", "nullable": true, "default": null}]"#;
+        let check = RecordCheck::new(&RecordSchema::from_json(schema).unwrap()).unwrap();
         let options = VerifyOptions {
-            schema_line: "2.0".into(),
+            check: Arc::new(check),
             deep: false,
             limit: Limit::USUAL,
             follow_links: false,

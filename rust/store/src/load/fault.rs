@@ -1,4 +1,4 @@
-//! The one decision whether bytes are a record, for every reader: load, verify, scan and `llem save`.
+//! The reasons why bytes are not a record; `RecordCheck` makes the decision, for every reader.
 
 use std::fmt;
 
@@ -117,11 +117,10 @@ impl RecordFault {
     }
 }
 
-/// Return the reason why bytes are not a record of a schema line; `None` where they are a JSON object of it.
+/// Return the reason why bytes are not JSON, or of another schema line; `None` where they are a JSON object of it.
 ///
-/// The other fields are not compared with the schema.
-#[must_use]
-pub fn diagnose(bytes: &[u8], schema_line: &str) -> Option<RecordFault> {
+/// It explains the refusal of a record, which it does not compare with the schema.
+pub(crate) fn diagnose(bytes: &[u8], schema_line: &str) -> Option<RecordFault> {
     Header::read(bytes).and_then(|header| header.check_schema_line(schema_line)).err()
 }
 

@@ -1,33 +1,24 @@
-//! The completed configurations of a tree: the hash of each record, read with as little parsing as possible.
-//!
-//! A record as a save writes it is indented: its last brace is the only one at the start of a line. A truncated record
-//! does not end so, and one that lost blocks has NUL in their place. Any other record is parsed completely.
+//! The completed configurations of a tree: the hash of each record.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Deserializer as _;
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
-
-use super::config::ConfigColumns;
+use super::column::ColumnSource;
 use super::plan::{ConfigForm, Plan};
+use super::record;
 use super::records::ReadLog;
-use super::row::{RecordFile, Row};
 use super::value::FieldValue;
 use super::{RecordError, RecordErrorKind, RecordSchema, ScanError};
 use crate::error::Error;
 use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
-use crate::json::text::Key;
 use crate::links::SkippedLinks;
 use crate::load::{Limit, RecordFault};
 use crate::walk::{Tree, Turn, Visit};
 
 const HASH: &str = "measurement_config_hash";
-const VERSION: &str = "schema_version";
 
 /// The completed configurations of a tree.
 #[derive(Debug, Default)]
@@ -73,7 +64,12 @@ pub fn completed(
     interrupt: Interrupt<'_>,
 ) -> Result<Completed, ScanError> {
     let plan = Plan::new(schema, &[HASH.to_owned()], ConfigForm::Omitted, Vec::new(), limit)?;
-    let mut tree = Tree::open(root, Arc::new(HashVisitor { plan }), follow_links, interrupt)?;
+    let hash_index = plan.columns.iter().find_map(|column| match column.source {
+        ColumnSource::Field(index) => Some(index),
+        _ => None,
+    });
+    let visitor = HashVisitor { plan, hash_index: hash_index.unwrap_or(usize::MAX) };
+    let mut tree = Tree::open(root, Arc::new(visitor), follow_links, interrupt)?;
     let mut completed = Completed::default();
     while let Some(mut chunk) = tree.next(interrupt)? {
         completed.hashes.extend(chunk.hashes);
@@ -86,6 +82,8 @@ pub fn completed(
 
 struct HashVisitor {
     plan: Plan,
+    /// The index of the hash among the values of a record.
+    hash_index: usize,
 }
 
 #[derive(Default)]
@@ -103,8 +101,8 @@ impl Visit for HashVisitor {
 
     fn visit(&self, chunk: &mut HashChunk, root: &Dir, place: &Path, record: File, _: Turn<'_>) {
         let HashChunk { hashes, log } = chunk;
-        log.read(root, place, &record, self.plan.limit, |file, bytes| {
-            hashes.push(self.find_hash(bytes).map_or_else(|| self.parse(file, bytes), Ok)?);
+        log.read(root, place, &record, self.plan.limit, |_, bytes| {
+            hashes.push(self.hash(bytes)?);
             Ok(())
         });
     }
@@ -123,58 +121,12 @@ impl Visit for HashVisitor {
 }
 
 impl HashVisitor {
-    /// Return the hash of a record in the form that a save writes; `None` for any other form.
-    fn find_hash(&self, bytes: &[u8]) -> Option<String> {
-        let is_complete = bytes.starts_with(b"{\n  \"")
-            && bytes.ends_with(b"\n}")
-            && !bytes.contains(&0)
-            && std::str::from_utf8(bytes).is_ok();
-        if !is_complete {
-            return None;
-        }
-        let mut beginning = serde_json::Deserializer::from_slice(bytes);
-        // An error ends the parsing: either that of `Beginning` after both fields, or that of invalid JSON.
-        let mut found = Beginning::default();
-        let _ = beginning.deserialize_map(&mut found);
-        (found.version? == self.plan.version).then_some(found.hash?)
-    }
-
-    /// Parse a record as a scan does, and return its hash.
-    fn parse(&self, file: RecordFile<'_>, bytes: &[u8]) -> Result<String, RecordErrorKind> {
-        let mut configs = ConfigColumns::new(&self.plan.keys, None);
-        let row = Row::parse(&self.plan, &mut configs, file, bytes)?;
-        match row.as_ref().and_then(|row| row.first_field(&self.plan)) {
-            Some(FieldValue::Text(hash)) => Ok(hash.clone().into_owned()),
+    /// Check a record as a scan does, and return its hash.
+    fn hash(&self, bytes: &[u8]) -> Result<String, RecordErrorKind> {
+        let record = record::read(bytes, &self.plan).map_err(RecordErrorKind::Fault)?;
+        match record.values.into_iter().nth(self.hash_index) {
+            Some(FieldValue::Text(hash)) => Ok(hash.into_owned()),
             _ => Err(RecordErrorKind::Fault(RecordFault::Invalid(format!("it lacks {HASH}")))),
         }
-    }
-}
-
-/// The fields of a record up to the hash, which comes early.
-#[derive(Default)]
-struct Beginning {
-    version: Option<String>,
-    hash: Option<String>,
-}
-
-impl<'de> Visitor<'de> for &mut Beginning {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Key(key)) = map.next_key()? {
-            match &*key {
-                VERSION => self.version = Some(map.next_value()?),
-                HASH => self.hash = Some(map.next_value()?),
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-            if self.version.is_some() && self.hash.is_some() {
-                return Err(A::Error::custom("found"));
-            }
-        }
-        Ok(())
     }
 }

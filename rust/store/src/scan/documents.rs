@@ -4,11 +4,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::check::RecordCheck;
 use crate::error::{Error, Result, Step};
 use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
-use crate::load::Limit;
+use crate::load::{Limit, RecordFault};
 use crate::walk::{CHUNK_BYTES, Tree, Turn, Visit};
 use crate::{RECORD, SIDECAR};
 
@@ -21,19 +22,22 @@ pub struct Document {
     pub bytes: Vec<u8>,
     /// A `timeseries.parquet` lies next to the record.
     pub has_sidecar: bool,
+    /// The reason why the bytes are not a record.
+    pub fault: Option<RecordFault>,
 }
 
 /// A reader of the records of a tree, in order.
 pub struct Documents(Tree<DocumentVisitor>);
 
 struct DocumentVisitor {
+    check: Arc<RecordCheck>,
     limit: Limit,
 }
 
 impl Documents {
-    /// Begin to read the records below a root.
-    pub fn open(root: &Path, limit: Limit, follow_links: bool) -> Result<Self> {
-        let visitor = Arc::new(DocumentVisitor { limit });
+    /// Begin to read and check the records below a root.
+    pub fn open(root: &Path, check: Arc<RecordCheck>, limit: Limit, follow_links: bool) -> Result<Self> {
+        let visitor = Arc::new(DocumentVisitor { check, limit });
         Ok(Self(Tree::open(root, visitor, follow_links, Interrupt::NEVER)?))
     }
 
@@ -66,7 +70,11 @@ impl Visit for DocumentVisitor {
         let mut bytes = Vec::new();
         let read = record.metadata().and_then(|metadata| self.limit.read(&record, &metadata, &mut bytes));
         chunk.push(match read {
-            Ok(()) => Ok(Document { path, bytes, has_sidecar: root.has_file(&place.join(SIDECAR)) }),
+            Ok(()) => {
+                let has_sidecar = root.has_file(&place.join(SIDECAR));
+                let fault = self.check.diagnose(&bytes);
+                Ok(Document { path, bytes, has_sidecar, fault })
+            }
             Err(error) => Err(Error::io(Step::Read, path, error)),
         });
     }

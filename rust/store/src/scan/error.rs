@@ -103,6 +103,8 @@ pub enum RecordErrorKind {
     Io(Error),
     /// The file is not a record of this schema line.
     Fault(RecordFault),
+    /// The file is a row, in which this column is null: its integer has more than 64 bits.
+    Beyond(String),
 }
 
 impl fmt::Display for RecordError {
@@ -112,6 +114,11 @@ impl fmt::Display for RecordError {
             RecordErrorKind::Fault(fault) => {
                 write!(f, "{} ({} bytes) {fault}", self.path.display(), self.size)
             }
+            RecordErrorKind::Beyond(column) => write!(
+                f,
+                "{column} of {} is null in the table, expected an integer of 64 bits, got a larger one; load the result",
+                self.path.display()
+            ),
         }
     }
 }

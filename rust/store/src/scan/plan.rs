@@ -9,11 +9,11 @@ use super::error::PlanError;
 use super::filter::{Condition, Filter};
 use super::keys::ConfigKeys;
 use super::names::config_key;
-use super::schema::{FieldSchema, FieldType, RecordSchema, path_of};
+use super::schema::{FieldLimits, FieldSchema, FieldType, RecordSchema, path_of};
 use crate::load::Limit;
 
 const VERSION: &str = "schema_version";
-const TIMESERIES: &str = "timeseries";
+pub(super) const TIMESERIES: &str = "timeseries";
 
 /// The form of the column `effective_config` in a table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,19 +27,25 @@ pub enum ConfigForm {
     Omitted,
 }
 
-/// The treatment of a field's value.
+/// The form that the value of a field must have.
 #[derive(Debug)]
-pub(super) enum FieldAction {
-    /// Check that it is JSON.
-    Skip,
-    /// Keep it.
-    Keep { index: usize, field_type: FieldType },
-    /// Read an object.
-    Object(ObjectPlan),
-    /// Read a list of objects; each object adds an item to each value below the field.
-    Objects(ObjectPlan),
-    /// Keep the text of the configuration.
+pub(super) enum FieldForm {
+    /// A single value, a list of single values, or any JSON value.
+    Value(FieldType),
+    /// An object with any keys.
     Config,
+    /// An object with fields.
+    Object(ObjectPlan),
+    /// A list of objects; each adds an item to each value below the field.
+    Objects(ObjectPlan),
+}
+
+/// The value of a row that a field gives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    pub index: usize,
+    /// The value is the JSON text.
+    pub as_json: bool,
 }
 
 /// The plan of a field.
@@ -48,7 +54,14 @@ pub(super) struct FieldPlan {
     pub name: Box<str>,
     /// The name after the names of the objects around it.
     pub path: Box<str>,
-    pub action: FieldAction,
+    /// The text before the value in a record as a save writes it, from the end of the line before.
+    pub written: Box<str>,
+    /// The same before an item, if the value is a list.
+    pub written_item: Box<str>,
+    pub form: FieldForm,
+    pub limits: FieldLimits,
+    /// `None` if the value is only checked.
+    pub kept: Option<Kept>,
     pub nullable: bool,
     pub default: Option<Value>,
     /// The indexes of the values at or below the field.
@@ -110,7 +123,7 @@ impl Plan {
         };
         planner.request(VERSION);
         columns.iter().chain(conditions.iter().map(|c| &c.column)).for_each(|name| planner.request(name));
-        let record = planner.object(&schema.fields, "");
+        let record = planner.object(&schema.fields, "", 1, true);
         let filters = conditions
             .into_iter()
             .map(|condition| {
@@ -157,32 +170,34 @@ impl Planner<'_> {
         }
     }
 
-    fn object(&mut self, fields: &[FieldSchema], above: &str) -> ObjectPlan {
+    /// Plan an object whose fields have an indent of so many levels; with `keeps`, keep the requested values.
+    fn object(&mut self, fields: &[FieldSchema], above: &str, level: usize, keeps: bool) -> ObjectPlan {
         let schema = self.schema;
         let fields = fields.iter().map(|field| {
             let path = path_of(above, &field.name);
             let before = self.values.len();
             let columns = &schema.columns;
             let requested = self.requested.iter().copied().find(|&index| columns[index].name == path);
-            let action = match (requested, &field.field_type) {
-                (Some(index), _) => {
-                    self.values.push(index);
-                    FieldAction::Keep { index: before, field_type: columns[index].field_type.clone() }
-                }
-                (None, FieldType::Config) if above.is_empty() => FieldAction::Config,
-                (None, FieldType::Object(below) | FieldType::Objects(below)) => {
-                    match (self.object(below, &path), &field.field_type) {
-                        _ if self.values.len() == before => FieldAction::Skip,
-                        (object, FieldType::Object(_)) => FieldAction::Object(object),
-                        (object, _) => FieldAction::Objects(object),
-                    }
-                }
-                (None, _) => FieldAction::Skip,
+            let kept = requested.filter(|_| keeps).map(|index| {
+                self.values.push(index);
+                let is_text = columns[index].field_type == FieldType::Json;
+                Kept { index: before, as_json: is_text && field.field_type != FieldType::Json }
+            });
+            let keeps = keeps && kept.is_none();
+            let form = match &field.field_type {
+                FieldType::Config => FieldForm::Config,
+                FieldType::Object(below) => FieldForm::Object(self.object(below, &path, level + 1, keeps)),
+                FieldType::Objects(below) => FieldForm::Objects(self.object(below, &path, level + 2, keeps)),
+                other => FieldForm::Value(other.clone()),
             };
             FieldPlan {
                 name: field.name.clone().into(),
                 path: path.into(),
-                action,
+                written: format!("\n{}{}: ", "  ".repeat(level), Value::from(field.name.as_str())).into(),
+                written_item: format!("\n{}", "  ".repeat(level + 1)).into(),
+                form,
+                limits: field.limits.clone(),
+                kept,
                 nullable: field.nullable,
                 default: field.default.clone(),
                 indexes: (before..self.values.len()).collect(),

@@ -78,10 +78,11 @@ impl ReadLog {
 
     /// Return the first error of a scan that stops at it.
     pub fn check(&mut self, stop_at_error: bool) -> Result<(), RecordError> {
-        if stop_at_error && !self.errors.is_empty() {
-            return Err(self.errors.swap_remove(0));
+        let first = self.errors.iter().position(|error| !matches!(error.kind, RecordErrorKind::Beyond(_)));
+        match first.filter(|_| stop_at_error) {
+            Some(first) => Err(self.errors.swap_remove(first)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -121,12 +122,18 @@ impl Visit for RecordVisitor {
 
     fn visit(&self, chunk: &mut RowChunk, root: &Dir, place: &Path, record: File, _: Turn<'_>) {
         let mut log = std::mem::take(&mut chunk.log);
+        let mut beyond = None;
         log.read(root, place, &record, self.plan.limit, |file, bytes| {
             if let Some(mut row) = Row::parse(&self.plan, &mut chunk.configs, file, bytes)? {
                 chunk.push(&self.plan, &mut row);
+                beyond = row.beyond;
             }
             Ok(())
         });
+        if let Some(column) = beyond {
+            let path = root.path().join(place).join(RECORD);
+            log.errors.push(RecordError { path, size: 0, kind: RecordErrorKind::Beyond(column.into()) });
+        }
         chunk.log = log;
     }
 

@@ -1,7 +1,6 @@
 //! The row of a record: its values, if the conditions hold.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -16,7 +15,7 @@ use super::value::{FieldValue, TIMES};
 use crate::error::{Error, Step};
 use crate::fs::dir::Dir;
 use crate::json::text::text_of;
-use crate::load::{RecordFault, diagnose};
+use crate::load::RecordFault;
 use crate::{RECORD, SIDECAR};
 
 /// A record file in a tree.
@@ -36,6 +35,8 @@ pub(super) struct Row<'r> {
     /// The text of the configuration.
     pub config_text: Option<&'r str>,
     pub path: Cow<'r, str>,
+    /// The first field whose integer has more than 64 bits; its value is null.
+    pub beyond: Option<Box<str>>,
     file: RecordFile<'r>,
     has_timeseries: Option<bool>,
 }
@@ -58,17 +59,10 @@ impl<'r> Row<'r> {
                 error,
             )));
         }
-        let invalid = |error: &dyn fmt::Display| {
-            let fault = diagnose(bytes, &plan.version);
-            RecordErrorKind::Fault(fault.unwrap_or_else(|| RecordFault::Invalid(error.to_string())))
-        };
-        let ParsedRecord { values, config } = record::parse(bytes, plan).map_err(|error| invalid(&error))?;
-        if values.get(plan.version_index) != Some(&FieldValue::Text(plan.version.as_str().into())) {
-            return Err(invalid(&"it names no schema line"));
-        }
+        let ParsedRecord { values, config, beyond } = record::read(bytes, plan).map_err(RecordErrorKind::Fault)?;
         let path = if place.as_os_str().is_empty() { ".".into() } else { place.to_string_lossy() };
-        let mut row =
-            Self { values, config: Vec::new(), config_text: config, path, file, has_timeseries: None };
+        let (keys, has_timeseries) = (Vec::new(), None);
+        let mut row = Self { values, config: keys, config_text: config, path, beyond, file, has_timeseries };
         row.complete_timeseries(plan);
         // A record that other conditions exclude needs no search for keys.
         let (on_keys, others): (Vec<&Filter>, Vec<&Filter>) =
@@ -77,12 +71,13 @@ impl<'r> Row<'r> {
             return Ok(None);
         }
         if let Some(text) = config.filter(|_| plan.reads_config) {
-            configs.read(text, &mut row.config).map_err(|error| invalid(&error))?;
+            let read = configs.read(text, &mut row.config);
+            read.map_err(|error| RecordErrorKind::Fault(RecordFault::Invalid(error.to_string())))?;
         }
         if !on_keys.into_iter().all(|filter| row.satisfies(filter)) {
             return Ok(None);
         }
-        match configs.misfit(&row.config).or_else(|| row.out_of_range(plan)) {
+        match configs.misfit(&row.config) {
             Some(reason) => Err(RecordErrorKind::Fault(RecordFault::Invalid(reason))),
             None => Ok(Some(row)),
         }
@@ -158,16 +153,5 @@ impl<'r> Row<'r> {
             ColumnSource::WholeConfig | ColumnSource::ConfigText => Cell::Other,
         };
         filter.test.holds(cell)
-    }
-
-    /// Return the reason why a requested instant does not fit a Python `datetime`.
-    fn out_of_range(&self, plan: &Plan) -> Option<String> {
-        let column = plan.columns.iter().find(|column| match column.source {
-            ColumnSource::Instant(index) => {
-                self.instant(index).is_some_and(|micros| !TIMES.contains(&micros))
-            }
-            _ => false,
-        })?;
-        Some(format!("{} lies outside the years 1 to 9999", column.name))
     }
 }

@@ -53,11 +53,23 @@ impl FieldType {
     }
 }
 
+/// The limits of a field's value beyond its type.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct FieldLimits {
+    /// The possible texts; none if any text is possible.
+    pub choices: Vec<String>,
+    /// The number of items of a list.
+    pub length: Option<usize>,
+    /// The least number, which NaN is not above.
+    pub minimum: Option<f64>,
+}
+
 /// A field of an object.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FieldSchema {
     pub name: String,
     pub field_type: FieldType,
+    pub limits: FieldLimits,
     pub nullable: bool,
     /// The value of an absent field; `None` if the field is required.
     pub default: Option<Value>,
@@ -91,8 +103,8 @@ pub enum SchemaError {
 }
 
 impl RecordSchema {
-    /// Parse a schema from JSON: a list of objects with `name`, `kind`, and optionally `nullable`, `default` and
-    /// `fields`. The default of `schema_version` is the schema line of the records.
+    /// Parse a schema from JSON: a list of objects with `name`, `kind`, and optionally `nullable`, `default`, `fields`,
+    /// and the limits `choices` (of a text), `length` (of a list) and `minimum` (of a number). The default of `schema_version` is the schema line of the records.
     ///
     /// # Errors
     ///
@@ -135,7 +147,9 @@ fn add_columns(columns: &mut Vec<Column>, fields: &[FieldSchema], above: &str, n
             FieldType::Config if above.is_empty() => ColumnSource::WholeConfig,
             _ => ColumnSource::Field(index),
         };
-        let column = Column::scalar(&name, source, field_type, nullable);
+        // An integer beyond 64 bits is null.
+        let nullable_column = nullable || field_type == FieldType::Int;
+        let column = Column::scalar(&name, source, field_type, nullable_column);
         let has_instant = column.field_type == FieldType::Time && !listed;
         columns.push(Column { listed, ..column });
         if has_instant {
@@ -171,9 +185,16 @@ fn parse_field(value: &Value) -> Result<FieldSchema, SchemaError> {
             .find_map(|(name, field_type)| (name == other).then_some(field_type))
             .ok_or_else(|| SchemaError::UnknownType(other.to_owned()))?,
     };
+    let choices = object.get("choices").and_then(Value::as_array).into_iter().flatten();
+    let limits = FieldLimits {
+        choices: choices.filter_map(Value::as_str).map(str::to_owned).collect(),
+        length: object.get("length").and_then(Value::as_u64).and_then(|length| usize::try_from(length).ok()),
+        minimum: object.get("minimum").and_then(Value::as_f64),
+    };
     Ok(FieldSchema {
         name: text("name", "a field with a name")?.to_owned(),
         field_type,
+        limits,
         nullable: object.get("nullable") == Some(&Value::Bool(true)),
         default: object.get("default").cloned(),
     })

@@ -1,0 +1,509 @@
+//! A pull parser of strict JSON (RFC 8259), for text whose form is mostly known.
+//!
+//! It reports a fault without its place: a second parse finds that. Beyond the grammar, it rejects what some readers
+//! of JSON take and others do not: a key that occurs twice in an object, half a surrogate pair, a number beyond the
+//! range of a 64-bit float, an integer of more than [`MAX_DIGITS`] digits, and nesting below [`MAX_DEPTH`] levels.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use super::text::without_place;
+
+/// Maximum nesting of lists and objects in one value, as for a value that a program gives to the model.
+pub const MAX_DEPTH: usize = 128;
+/// Maximum digits of an integer: Python refuses to parse more.
+pub const MAX_DIGITS: usize = 4299;
+
+/// The reason why a text is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal(Box<str>);
+
+impl Refusal {
+    #[cold]
+    pub fn new(reason: impl fmt::Display) -> Self {
+        Self(reason.to_string().into())
+    }
+
+    /// Name the value that the reason is about.
+    #[cold]
+    pub fn within(self, path: &str) -> Self {
+        Self::new(format_args!("{path} {self}"))
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A string in its JSON form.
+#[derive(Debug, Clone, Copy)]
+pub struct Quoted<'de> {
+    /// The text with its quotes.
+    pub text: &'de str,
+    has_escapes: bool,
+}
+
+impl<'de> Quoted<'de> {
+    /// Return the content if it has no escapes.
+    #[inline]
+    pub fn plain(self) -> Option<&'de str> {
+        if self.has_escapes { None } else { self.text.get(1..self.text.len() - 1) }
+    }
+
+    /// Decode the string.
+    #[inline]
+    pub fn decode(self) -> Cow<'de, str> {
+        match self.plain() {
+            Some(plain) => Cow::Borrowed(plain),
+            None => Cow::Owned(serde_json::from_str(self.text).unwrap_or_default()),
+        }
+    }
+}
+
+/// A number in its JSON form.
+#[derive(Debug, Clone, Copy)]
+pub struct Digits<'de> {
+    pub text: &'de str,
+    /// The number has neither a point nor an exponent.
+    pub is_integer: bool,
+}
+
+impl Digits<'_> {
+    /// Return the nearest float; infinity beyond its range.
+    #[inline]
+    pub fn to_float(self) -> f64 {
+        self.text.parse().unwrap_or(f64::INFINITY)
+    }
+}
+
+/// A parser and its place in a text.
+#[derive(Debug)]
+pub struct Cursor<'de> {
+    text: &'de str,
+    at: usize,
+    /// The keys of the objects around the place, as far as they are few.
+    keys: Vec<Cow<'de, str>>,
+}
+
+impl<'de> Cursor<'de> {
+    pub fn new(text: &'de str) -> Self {
+        Self { text, at: 0, keys: Vec::new() }
+    }
+
+    /// Return the place.
+    #[inline]
+    pub fn place(&self) -> usize {
+        self.at
+    }
+
+    /// Return the text from a place to the present one.
+    #[inline]
+    pub fn since(&self, place: usize) -> &'de str {
+        self.text.get(place..self.at).unwrap_or_default()
+    }
+
+    /// Return the next byte after white space, without taking it; 0 at the end.
+    #[inline]
+    pub fn peek(&mut self) -> u8 {
+        match self.byte() {
+            byte @ (0..=b' ' | 0x7f..) => self.peek_further(byte),
+            byte => byte,
+        }
+    }
+
+    fn peek_further(&mut self, mut byte: u8) -> u8 {
+        while matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
+            self.at += 1;
+            byte = self.byte();
+        }
+        byte
+    }
+
+    #[inline]
+    fn byte(&self) -> u8 {
+        self.text.as_bytes().get(self.at).copied().unwrap_or(0)
+    }
+
+    /// Take a text, if it is next.
+    #[inline]
+    pub fn eat(&mut self, expected: &str) -> bool {
+        let is_next =
+            self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(expected.as_bytes()));
+        if is_next {
+            self.at += expected.len();
+        }
+        is_next
+    }
+
+    /// Take a byte after white space.
+    #[inline]
+    pub fn expect(&mut self, byte: u8) -> Result<(), Refusal> {
+        if self.peek() == byte {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(self.unexpected(format_args!("{:?}", char::from(byte))))
+    }
+
+    #[cold]
+    fn unexpected(&self, expected: impl fmt::Display) -> Refusal {
+        match self.text.get(self.at..).and_then(|rest| rest.chars().next()) {
+            Some(found) => Refusal::new(format_args!("expected {expected}, got {found:?}")),
+            None => Refusal::new(format_args!("expected {expected}, got the end of the file")),
+        }
+    }
+
+    /// Check that only white space is left.
+    pub fn end(&mut self) -> Result<(), Refusal> {
+        self.peek();
+        if self.at == self.text.len() { Ok(()) } else { Err(self.unexpected("the end of the file")) }
+    }
+
+    /// Return whether an object or a list has another element after the last one, and take the comma or the end.
+    #[inline]
+    pub fn has_next(&mut self, close: u8) -> Result<bool, Refusal> {
+        let byte = self.peek();
+        if byte == b',' || byte == close {
+            self.at += 1;
+            return Ok(byte == b',');
+        }
+        Err(self.unexpected(format_args!("',' or {:?}", char::from(close))))
+    }
+
+    /// Take the end of an object or a list, if it is next: it has no elements.
+    #[inline]
+    pub fn is_closed(&mut self, close: u8) -> bool {
+        let is_closed = self.peek() == close;
+        self.at += usize::from(is_closed);
+        is_closed
+    }
+
+    /// Take a key and its colon.
+    #[inline]
+    pub fn key(&mut self) -> Result<Quoted<'de>, Refusal> {
+        if self.peek() != b'"' {
+            return Err(self.unexpected("a key"));
+        }
+        let key = self.string()?;
+        self.expect(b':')?;
+        Ok(key)
+    }
+
+    /// Take a literal that begins here.
+    #[inline]
+    pub fn literal(&mut self, literal: &str) -> Result<(), Refusal> {
+        if self.eat(literal) { Ok(()) } else { Err(self.unexpected("a JSON value")) }
+    }
+
+    /// Take a string that begins here.
+    #[inline]
+    pub fn string(&mut self) -> Result<Quoted<'de>, Refusal> {
+        let start = self.at;
+        let has_escapes = self.skip_string()?;
+        Ok(Quoted { text: self.since(start), has_escapes })
+    }
+
+    /// Take a string that begins here, and return whether it has escapes.
+    #[inline]
+    pub fn skip_string(&mut self) -> Result<bool, Refusal> {
+        let bytes = self.text.as_bytes();
+        let end = end_of_plain(bytes, self.at + 1);
+        if bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok(false);
+        }
+        self.skip_escapes(end).map(|()| true)
+    }
+
+    #[cold]
+    fn skip_escapes(&mut self, mut end: usize) -> Result<(), Refusal> {
+        let bytes = self.text.as_bytes();
+        loop {
+            match bytes.get(end) {
+                Some(b'"') => break,
+                // The byte after a backslash may be a quote; the decoder below checks it.
+                Some(b'\\') => end = end_of_plain(bytes, end + 2),
+                Some(_) => return Err(Refusal::new("has a control character in a string")),
+                None => return Err(Refusal::new("ends within a string")),
+            }
+        }
+        let text = self.text.get(self.at..=end).unwrap_or_default();
+        serde_json::from_str::<String>(text).map_err(without_place).map_err(Refusal::new)?;
+        self.at = end + 1;
+        Ok(())
+    }
+
+    /// Take a number that begins here.
+    #[inline]
+    pub fn number(&mut self) -> Result<Digits<'de>, Refusal> {
+        let start = self.at;
+        if self.byte() == b'-' {
+            self.at += 1;
+        }
+        let leading = self.byte();
+        let integer = self.digits()?;
+        if leading == b'0' && integer > 1 {
+            return Err(Refusal::new("has a number that begins with 0"));
+        }
+        let mut is_integer = true;
+        let mut next = self.byte();
+        if next == b'.' {
+            is_integer = false;
+            self.at += 1;
+            self.digits()?;
+            next = self.byte();
+        }
+        let has_exponent = matches!(next, b'e' | b'E');
+        if has_exponent {
+            is_integer = false;
+            self.at += 1;
+            if matches!(self.byte(), b'+' | b'-') {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        let digits = Digits { text: self.since(start), is_integer };
+        if has_exponent || integer > FEW_DIGITS {
+            check_range(digits, integer)?;
+        }
+        Ok(digits)
+    }
+
+    /// Take at least one digit, and return the number of them.
+    #[inline]
+    fn digits(&mut self) -> Result<usize, Refusal> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        self.at += count;
+        if count == 0 { Err(self.unexpected("a digit")) } else { Ok(count) }
+    }
+
+    /// Take any value; `depth` lists and objects are around it.
+    pub fn skip(&mut self, depth: usize) -> Result<(), Refusal> {
+        match self.peek() {
+            b'"' => self.skip_string().map(drop),
+            b'n' => self.literal("null"),
+            b't' => self.literal("true"),
+            b'f' => self.literal("false"),
+            b'{' | b'[' if depth >= MAX_DEPTH => {
+                Err(Refusal::new(format_args!("is nested more than {MAX_DEPTH} levels deep")))
+            }
+            b'{' => self.skip_object(depth + 1),
+            b'[' => self.skip_list(depth + 1),
+            b'-' | b'0'..=b'9' => self.number().map(drop),
+            _ => Err(self.unexpected("a JSON value")),
+        }
+    }
+
+    fn skip_list(&mut self, depth: usize) -> Result<(), Refusal> {
+        self.at += 1;
+        if self.is_closed(b']') {
+            return Ok(());
+        }
+        loop {
+            self.skip(depth)?;
+            if !self.has_next(b']')? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn skip_object(&mut self, depth: usize) -> Result<(), Refusal> {
+        self.at += 1;
+        if self.is_closed(b'}') {
+            return Ok(());
+        }
+        let mut keys = Keys::new(self.keys.len());
+        loop {
+            let key = self.key()?.decode();
+            keys.add(key, &mut self.keys)?;
+            self.skip(depth)?;
+            if !self.has_next(b'}')? {
+                self.keys.truncate(keys.base);
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A number of so many digits and no exponent is in the range of a float.
+pub const FEW_DIGITS: usize = 300;
+
+#[cold]
+fn check_range(digits: Digits<'_>, integer: usize) -> Result<(), Refusal> {
+    if digits.is_integer && integer > MAX_DIGITS {
+        return Err(Refusal::new(format_args!("has an integer of more than {MAX_DIGITS} digits")));
+    }
+    if !digits.is_integer && digits.to_float().is_infinite() {
+        return Err(Refusal::new(format_args!("has the number {}, which no 64-bit float holds", digits.text)));
+    }
+    Ok(())
+}
+
+/// Return the place of the first byte that is not plain in a string: a quote, a backslash or a control character.
+#[inline]
+fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    // Eight bytes at a time; see "Bit Twiddling Hacks", "Determine if a word has a byte less than n".
+    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*eight);
+        let is_control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let special = is_control | is_zero(word ^ (ONES * 0x22)) | is_zero(word ^ (ONES * 0x5c));
+        if special != 0 {
+            return at + (special.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(byte) = bytes.get(at)
+        && !matches!(byte, b'"' | b'\\' | 0..0x20)
+    {
+        at += 1;
+    }
+    at
+}
+
+/// The keys of an object, to find one that occurs twice.
+struct Keys<'de> {
+    /// The number of keys of the objects around it.
+    base: usize,
+    /// A bit for a hash of each key: a key whose bit is not set is new.
+    marks: u64,
+    /// The keys of a large object.
+    many: Option<HashSet<Cow<'de, str>>>,
+}
+
+impl<'de> Keys<'de> {
+    /// From here on, a search of all keys costs more than a hash.
+    const FEW: usize = 64;
+
+    fn new(base: usize) -> Self {
+        Self { base, marks: 0, many: None }
+    }
+
+    #[inline]
+    fn add(&mut self, key: Cow<'de, str>, few: &mut Vec<Cow<'de, str>>) -> Result<(), Refusal> {
+        let bytes = key.as_bytes();
+        let hash = match bytes {
+            [first, .., last] => usize::from(*first) + 7 * usize::from(*last) + 13 * bytes.len(),
+            _ => bytes.first().map_or(0, |byte| usize::from(*byte)),
+        };
+        let mark = 1 << (hash % 64);
+        let is_new = self.marks & mark == 0;
+        self.marks |= mark;
+        if let Some(many) = &mut self.many {
+            if many.contains(&key) {
+                return Err(twice(&key));
+            }
+            many.insert(key);
+            return Ok(());
+        }
+        let earlier = few.get(self.base..).unwrap_or_default();
+        if !is_new && earlier.contains(&key) {
+            return Err(twice(&key));
+        }
+        if earlier.len() < Self::FEW {
+            few.push(key);
+        } else {
+            self.many = Some(few.drain(self.base..).chain([key]).collect());
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+fn twice(key: &str) -> Refusal {
+    Refusal::new(format_args!("has the key {key:?} twice"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn skip(text: &str) -> Result<(), String> {
+        let mut cursor = Cursor::new(text);
+        let skipped = cursor.skip(0).and_then(|()| cursor.end());
+        skipped.map_err(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn skip_valid_json_takes_all_of_it() {
+        let digits = "9".repeat(MAX_DIGITS);
+        for text in [
+            "{}",
+            " [ ] ",
+            "[1, -0, 0.5, 1e3, 1E+3, 1.25e-7, -12.5, 1e-999]",
+            &format!("-{digits}"),
+            r#"{"a": {"a": [true, false, null]}, "b": "\u00e9\ud83d\ude00\n\"\\\/ é"}"#,
+            &format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)),
+        ] {
+            assert_eq!(skip(text), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn skip_invalid_json_reports_the_fault() {
+        let (deep, digits) = ("[".repeat(100_000), "9".repeat(MAX_DIGITS + 1));
+        for (text, said) in [
+            ("", "a JSON value, got the end"),
+            ("[1,]", "a JSON value, got ']'"),
+            ("[1 2]", "',' or ']', got '2'"),
+            ("{\"a\" 1}", "':', got '1'"),
+            ("{a: 1}", "a key, got 'a'"),
+            ("NaN", "a JSON value, got 'N'"),
+            ("-Infinity", "a digit, got 'I'"),
+            ("01", "begins with 0"),
+            ("1.", "a digit, got the end"),
+            ("+1", "a JSON value"),
+            ("1e400", "1e400, which no 64-bit float holds"),
+            ("\"a\nb\"", "control character"),
+            ("\"a", "ends within a string"),
+            ("\"\\x\"", "escape"),
+            ("\"\\ud800\"", "hex escape"),
+            ("\"\\udc00\\ud800\"", "surrogate"),
+            ("{} {}", "the end of the file, got '{'"),
+            (r#"{"a": 1, "\u0061": 2}"#, "has the key \"a\" twice"),
+            (r#"{"a": {"b": 1, "c": 2, "b": 3}}"#, "has the key \"b\" twice"),
+            (&deep, "more than 128 levels"),
+            (&digits, "more than 4299 digits"),
+        ] {
+            let reason = skip(text).unwrap_err();
+            assert!(reason.contains(said), "{text:.20}: {reason}");
+        }
+    }
+
+    #[test]
+    fn skip_many_keys_finds_one_that_occurs_twice() {
+        for count in [2, 63, 64, 65, 1000] {
+            let keys: Vec<String> = (0..count).map(|number| format!("\"key{number}\": {{\"x\": 1}}")).collect();
+            assert_eq!(skip(&format!("{{{}}}", keys.join(","))), Ok(()), "{count}");
+            for again in [0, count / 2, count - 1] {
+                let text = format!("{{{}, \"key{again}\": 0}}", keys.join(","));
+                assert!(skip(&text).unwrap_err().contains("twice"), "{count} {again}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn skip_any_text_takes_no_more_than_a_plain_parser(text in r#"[\[\]{}:,"\\ue0-9.+\-tfnN a]{0,24}"#) {
+            if skip(&text).is_ok() {
+                prop_assert!(serde_json::from_str::<Value>(&text).is_ok());
+            }
+        }
+
+        #[test]
+        fn string_of_any_content_decodes_it(content in ".*") {
+            let text = Value::from(content.as_str()).to_string();
+            let mut cursor = Cursor::new(&text);
+            prop_assert_eq!(cursor.string().unwrap().decode(), content);
+            prop_assert!(cursor.end().is_ok());
+        }
+    }
+}
