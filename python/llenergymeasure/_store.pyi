@@ -39,8 +39,8 @@ def save(
     source: TimeseriesSource | None = None,
     record_with_sidecar: bytes | None = None,
     durable: bool,
-) -> tuple[str, bool]:
-    """Save a record; return the name of its directory, and False if the source does not exist."""
+) -> tuple[str, bool, list[str]]:
+    """Save a record; return the name of its directory, False if the source does not exist, and warnings."""
 
 def claim(parent: Path, base: str) -> Path:
     """Create `base` in `parent`, or the first free one of `base_1`, `base_2`, ..., and return its path."""
@@ -122,7 +122,13 @@ class Bulk:
         entry: object,
         patient: bool,
     ) -> None: ...
-    def collect(self, outcomes: dict[int, str | Exception], missing: list[int], seconds: float) -> bool: ...
+    def collect(
+        self,
+        outcomes: dict[int, str | Exception],
+        missing: list[int],
+        notes: list[tuple[int, str]],
+        seconds: float,
+    ) -> bool: ...
     def settle(self, tickets: list[int]) -> None: ...
     def wait_settled(self, mark: int) -> None: ...
     def close(self) -> None: ...

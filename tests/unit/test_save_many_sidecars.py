@@ -40,7 +40,7 @@ def test_save_many_stores_each_sidecar_with_its_result(
     files = []
     for n in range(10):
         files.append(tmp_path / f"{n}.parquet")
-        pq.write_table(pa.table({"power_w": [float(n)]}), files[-1])
+        pq.write_table(pa.table({"timestamp_s": [0.0], "power_w": [float(n)]}), files[-1])
     sources: list[Any] = [(None, files[n // 4], str(files[n // 4]), table)[n % 4] for n in range(40)]
     root = tmp_path / "out"
     paths = open_store(root, flush_method).save_many(
@@ -62,12 +62,12 @@ def test_save_many_reads_streams_that_python_produces(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([("power_w", pa.float64())])
+    schema = pa.schema([("timestamp_s", pa.float64()), ("power_w", pa.float64())])
 
     def stream(n: int) -> Any:
         def batches() -> Iterator[Any]:
             for k in range(3):
-                yield pa.record_batch({"power_w": [float(n * k)]}, schema=schema)
+                yield pa.record_batch({"timestamp_s": [k], "power_w": [float(n * k)]}, schema=schema)
             if n % 5 == 4:
                 raise ZeroDivisionError(f"broken-{n}")
 

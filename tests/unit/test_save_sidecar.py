@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,14 +45,14 @@ def test_save_with_arrow_table_writes_the_sidecar(
 
 
 def test_save_with_arrow_stream_writes_the_sidecar(result: ExperimentResult, tmp_path: Path) -> None:
-    schema = pa.schema({"second": pa.int64()})
+    schema = pa.schema({"timestamp_s": pa.int64()})
 
     def batches() -> Iterator[pa.RecordBatch]:
         for second in range(100):
-            yield pa.record_batch({"second": [second]}, schema=schema)
+            yield pa.record_batch({"timestamp_s": [second]}, schema=schema)
 
     path = result.save(tmp_path, pa.RecordBatchReader.from_batches(schema, batches()))
-    assert pq.read_table(path.with_name("timeseries.parquet"))["second"].to_pylist() == list(range(100))
+    assert pq.read_table(path.with_name("timeseries.parquet"))["timestamp_s"].to_pylist() == list(range(100))
 
 
 def test_save_with_timeseries_writes_the_fixed_columns(result: ExperimentResult, tmp_path: Path) -> None:
@@ -159,7 +160,9 @@ def test_save_with_unencodable_source_keeps_the_result(
     make: Callable[[], Any], result: ExperimentResult, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     try:
-        path = result.save(tmp_path, make())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            path = result.save(tmp_path, make())
     except SidecarError as error:
         saved_without_sidecar(error, result)
     else:

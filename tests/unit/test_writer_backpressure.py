@@ -296,11 +296,11 @@ class Live:
         self._go = go
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        schema = pa.schema([("power_w", pa.float32())])
+        schema = pa.schema([("timestamp_s", pa.float64()), ("power_w", pa.float32())])
 
         def batches() -> Iterator[pa.RecordBatch]:
             assert self._go.wait(HANG), "the stream waits in vain"
-            yield pa.record_batch([pa.array([250.0], pa.float32())], schema=schema)
+            yield pa.record_batch({"timestamp_s": [0.0], "power_w": [250.0]}, schema=schema)
 
         return pa.RecordBatchReader.from_batches(schema, batches()).__arrow_c_stream__(requested_schema)
 

@@ -25,7 +25,7 @@ def save_record(
     """Save one result to a new directory in `root`, an absolute path; see `ResultStore.save`."""
     source = local_source(source)
     name, record, with_sidecar = encode(result, sidecar=source is not None)
-    name, sidecar_found = _store.save(
+    name, sidecar_found, notes = _store.save(
         str(root),
         name,
         record,
@@ -40,6 +40,8 @@ def save_record(
             f"timeseries source {os.fspath(source)!r} does not exist; "  # type: ignore[arg-type]
             f"the result was saved without a sidecar at {path}"
         )
+    for note in notes:
+        warn(f"the sidecar of the result at {path}: {note}")
     if (trace := lost_trace(result, source)) is not None:
         warn(f"the result at {path} names a power trace that was not saved with it, {trace!r}; {ADVICE}")
     if durable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -128,9 +129,10 @@ class Submissions:
         while more:
             outcomes: dict[int, str | Exception] = {}
             missing: list[int] = []
-            more = self._bulk.collect(outcomes, missing, _POLL)
+            notes: list[tuple[int, str]] = []
+            more = self._bulk.collect(outcomes, missing, notes, _POLL)
             for ticket, outcome in outcomes.items():
-                self._resolve(ticket, outcome, vanished=ticket in missing)
+                self._resolve(ticket, outcome, list(_doubts(ticket, outcome, missing, notes)))
             self._bulk.settle(list(outcomes))
             # Checked even while outcomes come: a daemon thread may submit without end.
             if not self.closed and _is_last_thread():
@@ -144,12 +146,12 @@ class Submissions:
         if self.orphaned:
             self.raise_failures()
 
-    def _resolve(self, ticket: int, outcome: str | Exception, *, vanished: bool) -> None:
+    def _resolve(self, ticket: int, outcome: str | Exception, doubts: list[str]) -> None:
         future, result = self.in_flight[ticket]
         failure = outcome if isinstance(outcome, Exception) else None
         try:
-            if vanished:
-                failure = _warn_of_vanished(ticket, outcome)
+            for doubt in doubts:
+                failure = _warn_in_thread(doubt) or failure
             if failure is None:
                 path = Path(str(outcome))
                 if self._on_error != "ignore":
@@ -194,16 +196,25 @@ def _is_usable(future: Future[Path]) -> bool:
     return True
 
 
-def _warn_of_vanished(ticket: int, path: str | Exception) -> Exception | None:
-    """Warn of a source that was removed after the submit; return a warning that a filter raises."""
+def _doubts(
+    ticket: int, path: str | Exception, missing: list[int], notes: list[tuple[int, str]]
+) -> Iterator[str]:
+    """Return the warnings about the sidecar of a saved result."""
+    if ticket in missing:
+        yield (
+            f"the timeseries source of result {ticket} was removed after the submit; "
+            f"the result was saved without a sidecar at {path}"
+        )
+    for noted, note in notes:
+        if noted == ticket:
+            yield f"the sidecar of the result at {path}: {note}"
+
+
+def _warn_in_thread(message: str) -> Exception | None:
+    """Warn, and return a warning that a filter raises."""
     # A warning filter or `showwarning` may raise; the result is saved all the same.
     try:
-        warnings.warn(
-            f"the timeseries source of result {ticket} was removed after the submit; "
-            f"the result was saved without a sidecar at {escape(str(path))}",
-            UserWarning,
-            stacklevel=2,
-        )
+        warnings.warn(escape(message), UserWarning, stacklevel=2)
     except UserWarning as warning:
         return warning
     except Exception:  # noqa: BLE001

@@ -100,6 +100,7 @@ class _Run:
         """A path, as `str` at first, or the error."""
         self._converted = 0
         self._missing: list[int] = []
+        self._notes: list[tuple[int, str]] = []
         self._lost: list[int] = []
         self._bulk = _store.Bulk(
             root,
@@ -144,7 +145,7 @@ class _Run:
         self._bulk.join()
 
     def _collect(self, seconds: float) -> bool:
-        more = self._bulk.collect(self._outcomes, self._missing, seconds)
+        more = self._bulk.collect(self._outcomes, self._missing, self._notes, seconds)
         if self._progress is not None and len(self._outcomes) > self._reported:
             self._reported = len(self._outcomes)
             self._progress(self._reported, self._total)
@@ -216,6 +217,12 @@ class _Run:
                 f"{len(self._missing)} of {self._submitted} timeseries sources do not exist; those results "
                 f"were saved without a sidecar: {_listed(self._missing)}"
             )
+        indices: dict[str, list[int]] = {}
+        for index, note in self._notes:
+            indices.setdefault(note, []).append(index)
+        for note, noted in list(indices.items())[:_MAX_NAMED]:
+            sidecars = "sidecar" if len(noted) == 1 else f"{len(noted)} sidecars"
+            warn(f"of the {sidecars} of results {_listed(noted)}: {note}")
         if self._lost:
             warn(
                 f"{len(self._lost)} of {self._submitted} results name a power trace of the store that they "

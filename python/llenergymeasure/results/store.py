@@ -54,8 +54,8 @@ class ResultStore(StoreReader):
 
     Raises:
         TypeError: `max_record_bytes` or `max_trace_bytes` is not an integer.
-        ValueError: `max_record_bytes` or `max_trace_bytes` is less than 1, or `root` is a URL or in an unknown
-            home directory.
+        ValueError: `max_record_bytes` or `max_trace_bytes` is less than 1, or `root` is a URL or in an
+            unknown home directory.
     """
 
     _flush_method: str | None = None
@@ -159,10 +159,12 @@ class ResultStore(StoreReader):
                 result.
 
         Warns:
-            UserWarning: `timeseries_source` does not exist; or the result was loaded from disk with a power
-                trace, and is saved without one (see `copy_from`); or this is the first durable save of this
-                process on a file system where a power cut loses it (see `durability`). The result was saved
-                before the warning.
+            UserWarning: `timeseries_source` does not exist; or it has no column `timestamp_s`, so that it is
+                not a power trace; or a column of its table was left out or stored as another type, because
+                Parquet has no place for its type; or the result was loaded from disk with a power trace, and
+                is saved without one (see `copy_from`); or this is the first durable save of this process on a
+                file system where a power cut loses it (see `durability`). The result was saved before the
+                warning.
         """
         return save_record(self._path, result, timeseries_source, durable=durable)
 

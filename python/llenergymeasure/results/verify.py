@@ -89,7 +89,7 @@ class Verification:
         )
 
 
-def verify_tree(
+def verify_tree(  # noqa: PLR0913 - the parameters of the method
     root: str,
     *,
     deep: bool,

@@ -123,15 +123,17 @@ impl Bulk {
         Ok(())
     }
 
-    /// Put outcomes into `outcomes` by ticket, a path or an error, and the tickets of results whose sidecar's source
-    /// does not exist into `missing`. Return false when no more outcomes follow.
+    /// Put outcomes into `outcomes` by ticket, a path or an error; the tickets of results whose sidecar's source does
+    /// not exist into `missing`; and tickets with sentences on what is wrong with a sidecar into `notes`. Return false
+    /// when no more outcomes follow.
     ///
-    /// Both are complete when this returns, so that no signal handler runs between the two.
+    /// All are complete when this returns, so that no signal handler runs between the two.
     fn collect(
         &self,
         py: Python<'_>,
         outcomes: &Bound<'_, PyDict>,
         missing: &Bound<'_, PyList>,
+        notes: &Bound<'_, PyList>,
         seconds: f64,
     ) -> PyResult<bool> {
         let save = self.save()?;
@@ -150,8 +152,14 @@ impl Bulk {
                 }
                 Ok(Saved { path, sidecar }) => {
                     outcomes.set_item(ticket, path.into_os_string())?;
-                    if matches!(sidecar, Sidecar::Missing) {
-                        missing.append(ticket)?;
+                    match sidecar {
+                        Sidecar::Missing => missing.append(ticket)?,
+                        Sidecar::Stored(found) => {
+                            for note in found {
+                                notes.append((ticket, note))?;
+                            }
+                        }
+                        _ => {}
                     }
                 }
                 // Undone because the caller cancelled: there is no outcome.

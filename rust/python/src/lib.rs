@@ -16,6 +16,7 @@ mod owned;
 mod reader;
 mod save;
 mod scan;
+mod stream;
 mod timeseries;
 
 use pyo3::prelude::*;

@@ -9,11 +9,11 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyString};
-use pyo3_arrow::PyRecordBatchReader;
 
 use crate::errors::{sidecar_error, to_python};
 use crate::exit::detach;
 use crate::interrupt::run;
+use crate::stream::StreamReader;
 
 /// Return the legal name of a result's directory; see `llem_store::name`.
 #[pyfunction]
@@ -33,7 +33,8 @@ pub fn compact<'py>(py: Python<'py>, content: &[u8]) -> Bound<'py, PyBytes> {
     PyBytes::new(py, &detach(py, || json::compact::compact(content)))
 }
 
-/// Save one result; return the name of its directory, and false where the sidecar's source does not exist.
+/// Save one result; return the name of its directory, false where the sidecar's source does not exist, and sentences on
+/// what is wrong with the sidecar.
 #[pyfunction]
 #[pyo3(signature = (root, name, record, *, source=None, record_with_sidecar=None, durable))]
 #[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
@@ -45,7 +46,7 @@ pub fn save(
     source: Option<&Bound<'_, PyAny>>,
     record_with_sidecar: Option<PyBackedBytes>,
     durable: bool,
-) -> PyResult<(OsString, bool)> {
+) -> PyResult<(OsString, bool, Vec<String>)> {
     let source = source.map(|source| to_source(py, source)).transpose()?;
     let with_sidecar = record_with_sidecar.as_deref().unwrap_or(&record).into();
     let sidecar = source.map(|source| NewSidecar { source, record: with_sidecar, memory: 0 });
@@ -54,13 +55,14 @@ pub fn save(
     let options = SaveOptions { durability };
     let store = Store::new(root);
     let Saved { path, sidecar } = run(py, |interrupt| store.save(result, options, interrupt))?;
-    let sidecar_found = match sidecar {
-        Sidecar::None | Sidecar::Stored => true,
-        Sidecar::Missing => false,
+    let (sidecar_found, notes) = match sidecar {
+        Sidecar::None => (true, Vec::new()),
+        Sidecar::Stored(notes) => (true, notes),
+        Sidecar::Missing => (false, Vec::new()),
         Sidecar::Failed(error) => return Err(sidecar_error(&error, &path)),
     };
     let name = path.parent().and_then(Path::file_name).unwrap_or_default();
-    Ok((name.to_owned(), sidecar_found))
+    Ok((name.to_owned(), sidecar_found, notes))
 }
 
 /// Convert a path or an Arrow stream. Any other object, or a failure, becomes a source that fails, since it must not
@@ -80,8 +82,7 @@ pub fn to_source(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> 
 
 fn read_source(source: &Bound<'_, PyAny>) -> PyResult<Option<Source>> {
     if source.hasattr("__arrow_c_stream__")? {
-        let reader = source.extract::<PyRecordBatchReader>()?.into_reader()?;
-        Ok(Some(Source::Arrow(reader)))
+        Ok(Some(Source::Arrow(Box::new(StreamReader::open(source)?))))
     } else if source.is_instance_of::<PyString>() || source.hasattr("__fspath__")? {
         Ok(Some(Source::File(source.extract()?)))
     } else {

@@ -85,8 +85,8 @@ pub struct Saved {
 pub enum Sidecar {
     /// The result has no sidecar.
     None,
-    /// The sidecar is in place.
-    Stored,
+    /// The sidecar is in place; sentences on what is wrong with it as a power trace.
+    Stored(Vec<String>),
     /// The source does not exist.
     Missing,
     /// The sidecar could not be stored; the record could.

@@ -1,5 +1,7 @@
 //! The power trace next to a record: a Parquet file checked and copied, or written from an Arrow stream.
 
+mod columns;
+
 use std::fmt;
 use std::fs::{File, FileTimes, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, Write};
@@ -14,6 +16,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
+use self::columns::{WritableColumns, not_a_trace};
 use crate::SIDECAR;
 use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::{Dir, leads_to_nothing};
@@ -62,6 +65,8 @@ pub struct SourceFile {
     path: PathBuf,
     size: u64,
     modified: Option<SystemTime>,
+    /// What is wrong with it as a power trace.
+    notes: Vec<String>,
 }
 
 /// Check a source; return `None` where the file does not exist.
@@ -75,22 +80,29 @@ pub fn check(source: Source) -> Result<Option<Checked>> {
 
 /// Write a checked source into a claimed directory, under a temporary name, for [`publish`].
 ///
-/// This takes the source once the file is created.
-pub fn write(dir: &Arc<Dir>, source: &mut Option<Checked>, interrupt: Interrupt<'_>) -> Result<PendingFile> {
+/// This takes the source once the file is created, and returns sentences on what is wrong with the sidecar, too.
+pub fn write(
+    dir: &Arc<Dir>,
+    source: &mut Option<Checked>,
+    interrupt: Interrupt<'_>,
+) -> Result<(PendingFile, Vec<String>)> {
     let mut pending = PendingFile::create(dir, TEMP.as_ref())?;
-    let length = match source.take() {
-        Some(Checked::File(mut source)) => source.copy_into(&mut pending, interrupt)?,
+    let (length, notes) = match source.take() {
+        Some(Checked::File(mut source)) => (source.copy_into(&mut pending, interrupt)?, source.notes),
         Some(Checked::Arrow(reader)) => {
+            let (columns, notes) = WritableColumns::new(reader)?;
             // The encoder panics on types that it does not support; that must not cost the result.
-            catch_panic(|| encode_into(reader, &mut pending, interrupt)).unwrap_or_else(|said| {
+            let encoded = catch_panic(|| encode_into(Box::new(columns), &mut pending, interrupt));
+            let length = encoded.unwrap_or_else(|said| {
                 let reason = format!("a column has a type that Parquet has no place for ({said})");
                 Err(Error::Stream { reason })
-            })?
+            })?;
+            (length, notes)
         }
         None => return Err(Error::NotASource { reason: "the source was read before".into() }),
     };
     pending.check_length(length)?;
-    Ok(pending)
+    Ok((pending, notes))
 }
 
 /// Give a written sidecar its name.
@@ -111,15 +123,21 @@ impl SourceFile {
         if !metadata.is_file() {
             return Err(Error::NotAFile { path });
         }
-        let source = Self { file, path, size: metadata.len(), modified: modified(&metadata) };
+        let (size, modified) = (metadata.len(), modified(&metadata));
+        let mut source = Self { file, path, size, modified, notes: Vec::new() };
         source.check_footer()?;
         Ok(Some(source))
     }
 
-    fn check_footer(&self) -> Result<()> {
+    fn check_footer(&mut self) -> Result<()> {
         match footer::read(&self.file, self.size) {
+            Ok(metadata) => {
+                let columns = metadata.file_metadata().schema_descr().root_schema().get_fields();
+                self.notes.extend(not_a_trace(columns.iter().map(|column| column.name())));
+                Ok(())
+            }
             // A file with an encrypted footer is one too.
-            Ok(_) | Err(ParquetFault::Encrypted) => Ok(()),
+            Err(ParquetFault::Encrypted) => Ok(()),
             Err(ParquetFault::Interrupted) => Err(Error::Interrupted),
             Err(ParquetFault::Io(error)) => Err(Error::io(Step::ReadSource, self.path.clone(), error)),
             Err(ParquetFault::Damage(reason)) => {
@@ -289,7 +307,7 @@ mod tests {
 
     fn write_into(path: &Path, source: Source) -> Result<()> {
         let dir = Arc::new(Dir::open(path).unwrap());
-        publish(write(&dir, &mut check(source)?, Interrupt::NEVER)?)
+        publish(write(&dir, &mut check(source)?, Interrupt::NEVER)?.0)
     }
 
     fn parquet_file(path: &Path) -> PathBuf {

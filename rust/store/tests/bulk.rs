@@ -151,7 +151,7 @@ fn submit_failed_sidecar_saves_the_record() {
             let stored = path.with_file_name("timeseries.parquet").exists();
             (sidecar, fs::read(path).unwrap(), stored)
         };
-        assert!(matches!(saved(0), (Sidecar::Stored, record, true) if record == b"with sidecar"));
+        assert!(matches!(saved(0), (Sidecar::Stored(_), record, true) if record == b"with sidecar"));
         assert!(matches!(saved(1), (Sidecar::Missing, record, false) if record == b"without"));
         assert!(matches!(saved(2), (Sidecar::Failed(_), record, false) if record == b"without"));
         assert_eq!(files(&root).len(), 4);

@@ -66,10 +66,10 @@ fn save_without_sidecar_commits_the_record() {
 fn save_with_sidecar_names_it_in_the_record() {
     let temp = tempfile::tempdir().unwrap();
     let saved = save(temp.path(), Some(trace()), Interrupt::NEVER).unwrap();
-    assert!(matches!(saved.sidecar, Sidecar::Stored));
+    assert!(matches!(saved.sidecar, Sidecar::Stored(_)));
     assert_eq!(field_of(&saved.path), r#""timeseries": "timeseries.parquet""#);
     let copied = Source::File(saved.path.with_file_name("timeseries.parquet"));
-    assert!(matches!(save(temp.path(), Some(copied), Interrupt::NEVER).unwrap().sidecar, Sidecar::Stored));
+    assert!(matches!(save(temp.path(), Some(copied), Interrupt::NEVER).unwrap().sidecar, Sidecar::Stored(_)));
 
     let absent = Source::File(temp.path().join("absent"));
     let saved = save(temp.path(), Some(absent), Interrupt::NEVER).unwrap();

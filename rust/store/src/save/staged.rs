@@ -95,9 +95,9 @@ impl<'a> Staged<'a> {
             Some(Err(error)) => Err(error),
         };
         self.sidecar = match written {
-            Ok(pending) => {
+            Ok((pending, notes)) => {
                 self.pending_sidecar = Some(pending);
-                Sidecar::Stored
+                Sidecar::Stored(notes)
             }
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) if !last_try && error.is_out_of_descriptors() => return Err(error),
@@ -188,7 +188,7 @@ impl<'a> Staged<'a> {
     }
 
     fn has_sidecar(&self) -> bool {
-        matches!(self.sidecar, Sidecar::Stored)
+        matches!(self.sidecar, Sidecar::Stored(_))
     }
 
     fn create_record(&mut self) -> Result<()> {
