@@ -1,4 +1,4 @@
-"""Columns of power traces of every type: all readers return equal numbers, or refuse them with one message."""
+"""Columns of power traces of every type: readers return equal numbers, or refuse them with one message."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def test_scan_timeseries_other_columns_of_times_keeps_their_value(
     }
 
 
-@pytest.mark.parametrize("schema", [b"!", b"////////", b"AAAA", b"/////wAAAAA", b"/////+////"])
+@pytest.mark.parametrize("schema", [b"!", b"AAAA", b"A" * 60, b"/" * 60])
 def test_read_trace_with_hostile_arrow_schema_names_it(schema: bytes, path: Path) -> None:
     pq.write_table(pa.table(USUAL), path)
     content = path.read_bytes()
