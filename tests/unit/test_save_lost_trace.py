@@ -75,6 +75,20 @@ def test_save_made_result_that_names_a_trace_is_silent(
         save(made, tmp_path / "target", None)
 
 
+def test_save_loaded_result_whose_trace_was_missing_is_silent(
+    save: Save, loaded: ExperimentResult, tmp_path: Path
+) -> None:
+    (sidecar,) = tmp_path.glob("source/*/timeseries.parquet")
+    sidecar.unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save(loaded, tmp_path / "target", None)
+    # The whole source is gone: its trace may be anywhere.
+    (tmp_path / "source").rename(tmp_path / "moved")
+    with pytest.warns(UserWarning, match="power trace"):
+        save(loaded, tmp_path / "target", None)
+
+
 def test_save_many_loaded_results_without_their_traces_names_them(
     result: ExperimentResult, loaded: ExperimentResult, tmp_path: Path
 ) -> None:

@@ -13,9 +13,14 @@ ADVICE = "give timeseries_source, or take whole results with ResultStore.copy_fr
 def lost_trace(result: object, source: object) -> str | None:
     """Return the path of the sidecar that a loaded result names, if it is saved without one; else None.
 
-    A result that a program constructs has no sidecar elsewhere, whatever it names.
+    A result that a program constructs has no sidecar elsewhere, whatever it names. Nothing is lost either where the
+    record lies without the sidecar: the load has reported that.
     """
     if source is not None or not isinstance(result, ExperimentResult) or result.timeseries is None:
         return None
     record = record_of(result)
-    return None if record is None else os.path.join(os.path.dirname(record), result.timeseries)  # noqa: PTH118, PTH120
+    if record is None:
+        return None
+    sidecar = os.path.join(os.path.dirname(record), result.timeseries)  # noqa: PTH118, PTH120
+    is_missing = not os.path.exists(sidecar) and os.path.exists(record)  # noqa: PTH110
+    return None if is_missing else sidecar

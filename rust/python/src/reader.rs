@@ -1,5 +1,6 @@
 //! Readers of scans: batch by batch, into a file, or as an Arrow stream.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::mem;
@@ -10,10 +11,10 @@ use std::thread::{self, ThreadId};
 
 use arrow_array::ArrayRef;
 use arrow_schema::{ArrowError, SchemaRef};
-use llem_store::Interrupt;
 use llem_store::export::{Format, export};
 use llem_store::links::{LinkLog, SkippedLinks};
 use llem_store::scan::{self, RecordError, ScanBatch, ScanError};
+use llem_store::{Error, Interrupt};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
@@ -212,6 +213,11 @@ impl Stream {
 
 /// Return an error for an Arrow library, which passes its text on.
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> ArrowError {
+    let any: &dyn Any = &error;
+    if matches!(any.downcast_ref(), Some(ScanError::Store(Error::Interrupted))) {
+        // Python code would raise the pending interrupt here, where the library swallows it.
+        return ArrowError::ExternalError(Box::new(error));
+    }
     match Python::attach(|py| escaped(py, &error)) {
         Ok(text) => ArrowError::ExternalError(text.into()),
         Err(raised) => ArrowError::ExternalError(Box::new(raised)),
