@@ -13,8 +13,8 @@ ADVICE = "give timeseries_source, or take whole results with ResultStore.copy_fr
 def lost_trace(result: object, source: object) -> str | None:
     """Return the path of the sidecar that a loaded result names, if it is saved without one; else None.
 
-    A result that a program constructs has no sidecar elsewhere, whatever it names. Nothing is lost either where the
-    record lies without the sidecar: the load has reported that.
+    A result that a program constructs has no sidecar elsewhere, whatever it names. Nothing is lost, either,
+    where the record lies without the sidecar: the load has reported that.
     """
     if source is not None or not isinstance(result, ExperimentResult) or result.timeseries is None:
         return None
