@@ -195,7 +195,7 @@ def _texts_and_times() -> Iterator[tuple[str, Odd]]:
         "space-after": '"2026-02-18T12:00:00 "',
     }.items():
         yield f"time-{name}", Odd(start(value), "start_time")
-    for name, text, value in [
+    for name, text, instant in [
         ("date", "2026-02-18", datetime(2026, 2, 18)),  # noqa: DTZ001
         ("minutes", "2026-02-18T12:00", datetime(2026, 2, 18, 12)),  # noqa: DTZ001
         ("space", "2026-02-18 12:00:00", datetime(2026, 2, 18, 12)),  # noqa: DTZ001
@@ -204,7 +204,7 @@ def _texts_and_times() -> Iterator[tuple[str, Odd]]:
         ("year-1", "0001-01-01T00:00:00", datetime(1, 1, 1)),  # noqa: DTZ001
         ("year-9999", "9999-12-31T23:59:59.999999", datetime(9999, 12, 31, 23, 59, 59, 999999)),  # noqa: DTZ001
     ]:
-        yield f"time-{name}", Odd(start(f'"{text}"'), values={"start_time": value, "start_time.utc": None})
+        yield f"time-{name}", Odd(start(f'"{text}"'), values={"start_time": instant, "start_time.utc": None})
     for name, text in [("z", "2026-02-18t12:00:00z"), ("offset", "2026-02-18T13:30:00+0130")]:
         yield f"time-{name}", Odd(start(f'"{text}"'), values={"start_time.utc": NOON})
     for name, text in [
@@ -248,8 +248,8 @@ def _fields() -> Iterator[tuple[str, Odd]]:
         ),
     )
     yield (
-        "null-optional",
-        Odd(field('"raw_j": 250.5', '"raw_j": 250.5, "adjusted_j": null').__call__, "adjusted_j"),
+        "null-next-to-null",
+        Odd(field('"raw_j": 250.5', '"raw_j": 250.5, "adjusted_j": null'), "adjusted_j"),
     )
     yield "type-in-process", Odd(field('"gpu_id": 7', '"gpu_id": "7"'), "gpu_id")
     yield "type-in-list-of-process", Odd(field("1.5\n", '"1.5"\n'), "per_request_latencies_ms")

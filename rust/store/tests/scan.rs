@@ -13,8 +13,7 @@ use llem_store::Interrupt;
 use llem_store::load::{FaultClass, Limit};
 use llem_store::scan::{
     Comparison, Condition, ConfigForm, Documents, Operand, RecordCheck, RecordErrorKind, RecordSchema, Scan,
-    ScanError,
-    ScanOptions,
+    ScanError, ScanOptions,
 };
 
 const SCHEMA: &str = r#"[

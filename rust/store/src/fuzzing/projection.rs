@@ -148,7 +148,11 @@ fn integer(value: &Value) -> Option<Value> {
         #[allow(clippy::cast_possible_truncation, reason = "it is small")]
         let is_exact = float.fract() == 0.0 && float.abs() < 2_f64.powi(53);
         // A row has no integer beyond 64 bits.
-        return if is_exact { Some(json!(float as i64)) } else { (float.abs() >= 2_f64.powi(63)).then(|| Value::Null) };
+        return if is_exact {
+            Some(json!(float as i64))
+        } else {
+            (float.abs() >= 2_f64.powi(63)).then(|| Value::Null)
+        };
     }
     Some(number.as_i64().map_or(Value::Null, Value::from))
 }

@@ -12,8 +12,8 @@ use crate::inspect::{Inspection, Status, VerifyOptions};
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
 use crate::scan::{
-    Completed, Documents, RecordCheck, RecordError, RecordErrorKind, RecordSchema, Scan, ScanError, ScanOptions,
-    TraceScan, TraceScanOptions, completed,
+    Completed, Documents, RecordCheck, RecordError, RecordErrorKind, RecordSchema, Scan, ScanError,
+    ScanOptions, TraceScan, TraceScanOptions, completed,
 };
 use crate::timeseries::{MAX_BYTES, TraceFile};
 use crate::{RECORD, SIDECAR, load, save};

@@ -338,7 +338,10 @@ fn check_range(digits: Digits<'_>, integer: usize) -> Result<(), Refusal> {
         return Err(Refusal::new(format_args!("has an integer of more than {MAX_DIGITS} digits")));
     }
     if !digits.is_integer && digits.to_float().is_infinite() {
-        return Err(Refusal::new(format_args!("has the number {}, which no 64-bit float holds", digits.text)));
+        return Err(Refusal::new(format_args!(
+            "has the number {}, which no 64-bit float holds",
+            digits.text
+        )));
     }
     Ok(())
 }
@@ -481,7 +484,8 @@ mod tests {
     #[test]
     fn skip_many_keys_finds_one_that_occurs_twice() {
         for count in [2, 63, 64, 65, 1000] {
-            let keys: Vec<String> = (0..count).map(|number| format!("\"key{number}\": {{\"x\": 1}}")).collect();
+            let keys: Vec<String> =
+                (0..count).map(|number| format!("\"key{number}\": {{\"x\": 1}}")).collect();
             assert_eq!(skip(&format!("{{{}}}", keys.join(","))), Ok(()), "{count}");
             for again in [0, count / 2, count - 1] {
                 let text = format!("{{{}, \"key{again}\": 0}}", keys.join(","));

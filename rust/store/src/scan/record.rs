@@ -104,9 +104,7 @@ impl<'de> Parser<'de> {
         };
         found.ok_or_else(|| match above {
             None => Refusal::new(format_args!("unknown field {}", key.escape_debug())),
-            Some(field) => {
-                Refusal::new(format_args!("unknown field {}.{}", field.path, key.escape_debug()))
-            },
+            Some(field) => Refusal::new(format_args!("unknown field {}.{}", field.path, key.escape_debug())),
         })
     }
 
@@ -180,7 +178,9 @@ impl<'de> Parser<'de> {
             }
             (FieldType::Text, b'"') => {
                 let text = self.cursor.string()?;
-                if !limits.choices.is_empty() && !limits.choices.iter().any(|choice| *choice == *text.decode()) {
+                if !limits.choices.is_empty()
+                    && !limits.choices.iter().any(|choice| *choice == *text.decode())
+                {
                     let choices = limits.choices.join(", ");
                     return Err(self.mismatch(start, &format!("one of {choices}"), &field.path));
                 }

@@ -59,7 +59,8 @@ impl<'r> Row<'r> {
                 error,
             )));
         }
-        let ParsedRecord { values, config, beyond } = record::read(bytes, plan).map_err(RecordErrorKind::Fault)?;
+        let ParsedRecord { values, config, beyond } =
+            record::read(bytes, plan).map_err(RecordErrorKind::Fault)?;
         let path = if place.as_os_str().is_empty() { ".".into() } else { place.to_string_lossy() };
         let (keys, has_timeseries) = (Vec::new(), None);
         let mut row = Self { values, config: keys, config_text: config, path, beyond, file, has_timeseries };

@@ -183,7 +183,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("x.parquet");
         write(&path, &trace(600)).unwrap();
-        let complete = fs::read(&path, MAX_BYTES, Interrupt::NEVER).unwrap();
+        let complete = fs::read(&path).unwrap();
         for cut in (0..complete.len()).filter(|cut| cut % 31 == 0 || complete.len() - cut < 64) {
             fs::write(&path, &complete[..cut]).unwrap();
             let error = read(&path, MAX_BYTES, Interrupt::NEVER).unwrap_err();
@@ -196,7 +196,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("x.parquet");
         write(&path, &trace(40)).unwrap();
-        let mut content = fs::read(&path, MAX_BYTES, Interrupt::NEVER).unwrap();
+        let mut content = fs::read(&path).unwrap();
         // The number of rows of the row group, zigzag, is the last such field of the footer.
         let at = content.windows(2).rposition(|field| field == [0x16, 80]).unwrap() + 1;
         for (claimed, reason) in [(78, "claims 39"), (82, "claims 41"), (1, "a negative number of rows")] {
@@ -217,7 +217,7 @@ mod tests {
             let path = temp.path().join("x.parquet");
             let mut bytes = Vec::new();
             let rows = RecordBatchIterator::new([Ok(trace(100))], schema());
-            sidecar::encode(Box::new(rows), &mut bytes, crate::Interrupt::NEVER, &|error| panic!("{error}")).unwrap();
+            sidecar::encode(Box::new(rows), &mut bytes, Interrupt::NEVER, &|error| panic!("{error}")).unwrap();
             for (place, byte) in changes {
                 let place = place.index(bytes.len());
                 bytes[place] = byte;
