@@ -180,14 +180,16 @@ where
         let value = value?;
         column.push(match plain(&value) {
             Some(number) => number,
-            None => {
-                let module = value.py().import("llenergymeasure.results._values")?;
-                let arguments = (module.getattr(other)?, value, format!("{name} of row {row}"));
-                module.getattr("named")?.call1(arguments)?.extract()?
-            }
+            None => convert(&value, other, format!("{name} of row {row}"))?.extract()?,
         });
     }
     Ok(column)
+}
+
+/// Call a function of `results._values`; `what` names the value in its error.
+fn convert<'py>(value: &Bound<'py, PyAny>, function: &str, what: String) -> PyResult<Bound<'py, PyAny>> {
+    let module = value.py().import("llenergymeasure.results._values")?;
+    module.getattr("named")?.call1((module.getattr(function)?, value, what))
 }
 
 fn plain_float(value: &Bound<'_, PyAny>) -> Option<f64> {
