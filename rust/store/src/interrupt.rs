@@ -1,6 +1,7 @@
 //! The question that every long operation asks now and then: has the caller cancelled?
 
 use std::fmt;
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -86,6 +87,11 @@ impl<'a> Pace<'a> {
     /// Fail once the caller has cancelled.
     pub fn check(&mut self) -> Result<()> {
         if self.is_cancelled() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// Fail with [`io::ErrorKind::Interrupted`] once the caller has cancelled.
+    pub fn check_io(&mut self) -> io::Result<()> {
+        if self.is_cancelled() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::RECORD;
 use crate::fs::dir::{Dir, Identity, Leads, Subdirectories};
+use crate::interrupt::Interrupt;
 
 /// The symlinks that a reader of a tree did not follow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,7 +118,9 @@ impl Planner<'_> {
         if !is_root && dir.is_taken(RECORD.as_ref()).unwrap_or(false) {
             return;
         }
-        let Ok(Subdirectories { names, links }) = dir.subdirectories(Path::new("")) else { return };
+        let closed = |_| (self.closed)();
+        let listed = dir.subdirectories(Path::new(""), Interrupt::new(&closed));
+        let Ok(Subdirectories { names, links }) = listed else { return };
         waiting.extend(names.into_iter().map(|name| place.join(name)));
         let links = links.into_iter().filter(|link| link.leads == Leads::Directory);
         self.links.extend(links.map(|link| place.join(link.name)));
@@ -127,7 +130,6 @@ impl Planner<'_> {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::interrupt::Interrupt;
     use crate::load::Limit;
     use crate::scan::{Documents, RecordCheck, RecordSchema};
     use proptest::prelude::*;

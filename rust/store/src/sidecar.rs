@@ -28,7 +28,7 @@ use crate::unwind::catch_panic;
 
 pub(crate) const TEMP: &str = ".timeseries.parquet.tmp";
 /// Bytes copied between two checks for a cancelled caller.
-const COPY_BYTES: u64 = 16 << 20;
+const COPY_BYTES: u64 = 4 << 20;
 
 /// The source of a sidecar.
 pub enum Source {

@@ -62,7 +62,7 @@ pub(crate) trait Visit: Send + Sync + 'static {
     fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File, turn: Turn<'_>);
 
     /// Add a directory without a record, or the root, before the walk searches it.
-    fn search(&self, _chunk: &mut Self::Chunk, _root: &Dir, _place: &Path) {}
+    fn search(&self, _chunk: &mut Self::Chunk, _root: &Dir, _place: &Path, _interrupt: Interrupt<'_>) {}
 
     /// Add a symbolic link, relative to the root, that the walk does not follow.
     fn skip(&self, _chunk: &mut Self::Chunk, _link: &Path, _leads: Leads) {}
@@ -107,11 +107,15 @@ impl<V: Visit> Tree<V> {
     /// directories, or count them.
     pub fn open(root: &Path, visit: Arc<V>, follow_links: bool, interrupt: Interrupt<'_>) -> Result<Self> {
         let dir = Dir::open(root).at(Step::Scan, || root.to_owned())?;
-        let listed = dir.subdirectories(Path::new("")).at(Step::Scan, || root.to_owned())?;
+        let listed = match dir.subdirectories(Path::new(""), interrupt) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(Error::Interrupted),
+            listed => listed.at(Step::Scan, || root.to_owned())?,
+        };
         let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
         let dir = if follow_links { dir.following() } else { dir };
         let mut first = visit.begin();
-        visit.search(&mut first, &dir, Path::new(""));
+        visit.search(&mut first, &dir, Path::new(""), interrupt);
+        interrupt.check()?;
         match dir.open_file(Path::new(RECORD)) {
             Ok(Some(record)) => {
                 visit.visit(&mut first, &dir, Path::new(""), record, Turn::only(interrupt));
@@ -350,7 +354,8 @@ impl<V: Visit> UnitVisit<'_, V> {
                 visit.visit(&mut self.chunk, root, &place, file, turn);
             }
             Ok(None) => {
-                visit.search(&mut self.chunk, root, &place);
+                let closed = |_| self.shared.closed.load(Ordering::Relaxed);
+                visit.search(&mut self.chunk, root, &place, Interrupt::new(&closed));
                 self.list(place, false);
             }
             // The entry is not a directory any more.
@@ -363,13 +368,15 @@ impl<V: Visit> UnitVisit<'_, V> {
     /// Visit the directories in a directory, or make units of them where they are many.
     fn list(&mut self, place: PathBuf, is_root: bool) {
         let Shared { visit, root, .. } = self.shared;
-        match root.subdirectories(&place).map(|listed| self.select(&place, listed)) {
+        let closed = |_| self.shared.closed.load(Ordering::Relaxed);
+        let listed = root.subdirectories(&place, Interrupt::new(&closed));
+        match listed.map(|listed| self.select(&place, listed)) {
             Ok(names) if is_root || names.len() > UNIT || self.names + names.len() > BUDGET => {
                 self.postpone(&place, names);
             }
             Ok(names) => self.enter_all(&place, &names),
-            // It was removed, or renamed by a clean, after the listing.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            // It was removed, or renamed by a clean, after the listing; or the caller has left.
+            Err(error) if is_gone(&error) || error.kind() == ErrorKind::Interrupted => {}
             Err(error) if is_link(&error) => self.skip(&place, Leads::Directory),
             Err(error) => visit.fail(&mut self.chunk, Error::io(Step::Scan, root.path().join(place), error)),
         }
@@ -414,4 +421,9 @@ impl<V: Visit> UnitVisit<'_, V> {
 /// Return `true` where a directory became a symbolic link after the listing.
 fn is_replaced(root: &Dir, place: &Path) -> bool {
     root.open_dir_below(place).is_err_and(|error| is_link(&error))
+}
+
+/// Return `true` where no directory has the name any more.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

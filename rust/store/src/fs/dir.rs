@@ -113,6 +113,7 @@ mod no_file_system {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interrupt::Interrupt;
     use std::fs;
     use std::io::{ErrorKind, Write};
 
@@ -177,7 +178,7 @@ mod tests {
         fs::create_dir(temp.path().join("b")).unwrap();
         fs::write(temp.path().join(".a"), "").unwrap();
         let expected = [(".a".into(), EntryKind::File), ("b".into(), EntryKind::Directory)];
-        assert_eq!(dir.entries().unwrap(), expected);
+        assert_eq!(dir.entries(Interrupt::NEVER).unwrap(), expected);
     }
 
     #[test]
@@ -194,7 +195,7 @@ mod tests {
         assert!(temp.path().join("to/in").is_dir());
         let error = dir.move_to("from".as_ref(), &to, "in".as_ref()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert!(dir.open_dir_below("to/in".as_ref()).unwrap().entries().unwrap().is_empty());
+        assert!(dir.open_dir_below("to/in".as_ref()).unwrap().entries(Interrupt::NEVER).unwrap().is_empty());
     }
 
     #[test]
@@ -232,6 +233,6 @@ mod tests {
         std::os::unix::fs::symlink(temp.path().join("real"), temp.path().join("to-real")).unwrap();
         dir.open_dir("to-real".as_ref()).err().unwrap();
         dir.open_dir_below("to-real".as_ref()).err().unwrap();
-        assert!(dir.entries().unwrap().contains(&("link".into(), EntryKind::Other)));
+        assert!(dir.entries(Interrupt::NEVER).unwrap().contains(&("link".into(), EntryKind::Other)));
     }
 }

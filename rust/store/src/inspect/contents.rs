@@ -27,8 +27,13 @@ pub(crate) struct Contents {
 impl Contents {
     /// List a directory.
     pub fn of(dir: &impl Place) -> io::Result<Self> {
+        Ok(Self::from_entries(dir.entries()?))
+    }
+
+    /// Sort the entries of a directory.
+    pub fn from_entries(entries: Vec<(OsString, EntryKind)>) -> Self {
         let mut contents = Self::default();
-        for (name, kind) in dir.entries()? {
+        for (name, kind) in entries {
             match (name.to_str(), kind) {
                 (Some(RECORD), _) => contents.record = true,
                 (Some(SIDECAR), EntryKind::File) => contents.sidecar = true,
@@ -38,7 +43,7 @@ impl Contents {
                 _ => contents.others.push(name),
             }
         }
-        Ok(contents)
+        contents
     }
 
     /// Describe the directory as a leftover; `None` where it is not one.

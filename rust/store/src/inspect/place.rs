@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::TRASH;
 use crate::fs::dir::{Dir, EntryKind, Nanos};
+use crate::interrupt::Interrupt;
 use crate::load::{Header, Limit};
 use crate::{RECORD, SIDECAR};
 
@@ -56,7 +57,7 @@ impl Place for Dir {
     }
 
     fn entries(&self) -> io::Result<Vec<(OsString, EntryKind)>> {
-        self.entries()
+        self.entries(Interrupt::NEVER)
     }
 
     fn is_taken(&self, name: &OsStr) -> io::Result<bool> {

@@ -259,10 +259,11 @@ impl Visit for Inspect {
         chunk.buffer = buffer;
     }
 
-    fn search(&self, chunk: &mut Chunk, root: &Dir, directory: &Path) {
+    fn search(&self, chunk: &mut Chunk, root: &Dir, directory: &Path, interrupt: Interrupt<'_>) {
         // The walk reports a directory that cannot be listed.
         let Ok(dir) = root.open_dir_below(directory) else { return };
-        let Ok(contents) = Contents::of(&dir) else { return };
+        let Ok(entries) = dir.entries(interrupt) else { return };
+        let contents = Contents::from_entries(entries);
         let name = directory.file_name().unwrap_or(OsStr::new(""));
         chunk.events.push(match contents.leftover(name) {
             Some(problem) if !name.is_empty() => Event::Finding(Finding {
@@ -315,7 +316,7 @@ impl Visit for Inspect {
 /// Return `true` where a directory in the trash holds a record.
 fn holds_record(trash: &Dir) -> bool {
     let holds = |name: &OsStr| trash.open_dir(name).is_ok_and(|dir| has_record(&dir));
-    let entries = trash.entries().unwrap_or_default();
+    let entries = trash.entries(Interrupt::NEVER).unwrap_or_default();
     entries.iter().any(|(name, kind)| *kind == EntryKind::Directory && holds(name))
 }
 

@@ -7,6 +7,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use crate::interrupt::{Interrupt, Pace};
+
 use super::{EntryKind, Identity, Leads, Link, Nanos, Subdirectories, leads_to_nothing};
 
 /// A directory.
@@ -99,9 +101,11 @@ impl Dir {
 
     /// List the directories and the symlinks below this directory, in order; those that begin with a dot are hidden,
     /// and links to files are not listed.
-    pub fn subdirectories(&self, below: &Path) -> io::Result<Subdirectories> {
+    pub fn subdirectories(&self, below: &Path, interrupt: Interrupt<'_>) -> io::Result<Subdirectories> {
+        let mut pace = Pace::new(interrupt);
         let mut found = Subdirectories::default();
         for entry in fs::read_dir(self.open_dir_below(below)?.path)? {
+            pace.check_io()?;
             let entry = entry?;
             let (name, kind) = (entry.file_name(), entry.file_type()?);
             if name.as_encoded_bytes().starts_with(b".") {
@@ -122,10 +126,12 @@ impl Dir {
         Ok(found)
     }
 
-    /// All entries, hidden ones too, in order.
-    pub fn entries(&self) -> io::Result<Vec<(OsString, EntryKind)>> {
+    /// List all entries, hidden ones too; fail with `Interrupted` once the caller has cancelled. They are in order.
+    pub fn entries(&self, interrupt: Interrupt<'_>) -> io::Result<Vec<(OsString, EntryKind)>> {
+        let mut pace = Pace::new(interrupt);
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.path)? {
+            pace.check_io()?;
             let entry = entry?;
             let kind = match entry.file_type()? {
                 kind if kind.is_file() => EntryKind::File,

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
+use crate::interrupt::{Interrupt, Pace};
+
 use super::{EntryKind, Identity, Leads, Link, Nanos, Subdirectories, leads_to_nothing};
 
 pub(super) const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -129,11 +131,13 @@ impl Dir {
 
     /// List the directories and the symlinks below this directory, in the order of their names' bytes; those that
     /// begin with a dot are hidden, and links to files are not listed.
-    pub fn subdirectories(&self, below: &Path) -> io::Result<Subdirectories> {
+    pub fn subdirectories(&self, below: &Path, interrupt: Interrupt<'_>) -> io::Result<Subdirectories> {
+        let mut pace = Pace::new(interrupt);
         let fd = self.open_dir_below(below)?.fd;
         let mut found = Subdirectories::default();
         let mut listing = rustix::fs::Dir::new(fd)?;
         while let Some(entry) = listing.read() {
+            pace.check_io()?;
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name.starts_with(b".") {
@@ -158,12 +162,14 @@ impl Dir {
         Ok(found)
     }
 
-    /// All entries, hidden ones too, in the order of their names' bytes.
-    pub fn entries(&self) -> io::Result<Vec<(OsString, EntryKind)>> {
+    /// List all entries, hidden ones too; fail with `Interrupted` once the caller has cancelled. They are in the order of their names' bytes.
+    pub fn entries(&self, interrupt: Interrupt<'_>) -> io::Result<Vec<(OsString, EntryKind)>> {
+        let mut pace = Pace::new(interrupt);
         // A new descriptor: the position of a listing is shared by all users of one.
         let fd = self.open_below(Path::new(""), OPEN_DIR)?;
         let mut entries = Vec::new();
         for entry in rustix::fs::Dir::new(fd)? {
+            pace.check_io()?;
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name == b"." || name == b".." {
