@@ -132,7 +132,7 @@ pub(super) fn clean_one<P: Place>(
 ) -> io::Result<Option<Outcome>> {
     let dir = parent.open_dir(name)?;
     if name.as_encoded_bytes().starts_with(TRASH.as_bytes()) {
-        return empty_trash(parent, name, dir, dry_run, is_old).map(Some);
+        return empty_trash(parent, name, &dir, dry_run, is_old).map(Some);
     }
     let contents = Contents::of(&dir)?;
     if contents.leftover(name).is_none() {
@@ -154,7 +154,7 @@ pub(super) fn clean_one<P: Place>(
 fn empty_trash<P: Place>(
     parent: &P,
     name: &OsStr,
-    trash: P,
+    trash: &P,
     dry_run: bool,
     is_old: &mut dyn FnMut(Nanos) -> io::Result<bool>,
 ) -> io::Result<Outcome> {
@@ -163,7 +163,7 @@ fn empty_trash<P: Place>(
         // Its cleaner is active.
         return Ok(Outcome::Young);
     }
-    if !parent.holds(name, &trash) {
+    if !parent.holds(name, trash) {
         return Err(ErrorKind::NotFound.into());
     }
     let entries = trash.entries()?;
@@ -190,7 +190,7 @@ fn empty_trash<P: Place>(
         return Ok(if holds_record { Outcome::Restored } else { Outcome::Removed });
     }
     if locked.is_ok() {
-        return finish(parent, name, &trash);
+        return finish(parent, name, trash);
     }
     // Without locks, the rename decides which of two cleaners takes it over.
     let ours = parent.unused_name();

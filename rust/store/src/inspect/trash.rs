@@ -38,7 +38,7 @@ pub(super) fn make_trash<P: Place>(parent: &P) -> io::Result<(OsString, P)> {
         }
         match parent.open_dir(&name) {
             // Another cleaner takes a trash without a lock for that of a stopped one.
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Ok(trash) if trash.try_lock().unwrap_or(true) && parent.holds(&name, &trash) => {
                 return Ok((name, trash));
             }
