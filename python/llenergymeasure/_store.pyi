@@ -148,6 +148,10 @@ class Schema:
     def types(self) -> list[str]:
         """The Arrow types of the columns, such as `"double"` or `"list<item: string>"`."""
 
+    @property
+    def json_names(self) -> list[str]:
+        """The names of the columns whose texts are JSON values: mixed kinds, objects, large integers."""
+
     def __arrow_c_schema__(self) -> object: ...
     def __len__(self) -> int: ...
 
@@ -186,6 +190,9 @@ class Table:
     def __new__(cls, schema: Schema, batches: Sequence[Batch]) -> Table: ...
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
     def __arrow_c_schema__(self) -> object: ...
+    def renamed(self, names: Sequence[str]) -> Table:
+        """Return the table with other names of its columns."""
+
     def __len__(self) -> int: ...
 
 @final
@@ -197,14 +204,16 @@ class Scan:
         root: str,
         record: str,
         columns: Sequence[str],
-        conditions: Sequence[tuple[str, str, object]],
+        conditions: Sequence[tuple[str, str, object, bool]],
         *,
         config: _ConfigForm,
+        optional: Sequence[str],
         batch_size: int,
         strict: bool,
         max_bytes: int,
         infer: bool = True,
         follow_links: bool = False,
+        full_names: bool = False,
     ) -> Scan: ...
     @property
     def schema(self) -> Schema | None:
@@ -221,8 +230,8 @@ class Traces:
         root: str,
         record: str,
         columns: Sequence[str],
-        of_records: Sequence[tuple[str, str, object]],
-        conditions: Sequence[tuple[str, str, object]],
+        of_records: Sequence[tuple[str, str, object, bool]],
+        conditions: Sequence[tuple[str, str, object, bool]],
         *,
         strict: bool,
         max_bytes: int,
@@ -238,8 +247,8 @@ class Traces:
 def columns(record: str) -> list[tuple[str, str, bool]]:
     """Return the columns of a schema: name, type, and True for a column in a list of objects."""
 
-def find_columns(record: str, names: Sequence[str], aliases: Sequence[str]) -> list[str]:
-    """Return the columns that names stand for; an error also suggests `aliases`."""
+def find_columns(record: str, names: Sequence[str]) -> list[str]:
+    """Return the full names of the columns that names stand for."""
 
 def completed(
     root: str, record: str, *, max_bytes: int, follow_links: bool = False

@@ -15,7 +15,7 @@ from llenergymeasure.plotting._figure import (
     set_title,
     shown,
 )
-from llenergymeasure.plotting._points import COLUMNS, OTHER, ParetoPoints
+from llenergymeasure.plotting._points import COLUMNS, MODEL, OTHER, ParetoPoints
 from llenergymeasure.plotting._render import style
 from llenergymeasure.results.store import ResultStore
 
@@ -68,7 +68,8 @@ def _points_of(source: ResultStore | Scan | ParetoPoints) -> tuple[ParetoPoints,
     if isinstance(source, ParetoPoints):
         return source, "results"
     if isinstance(source, ResultStore):
-        return ParetoPoints(batch.to_pydict() for batch in source.scan(COLUMNS)), source.root.name
+        scan = source.scan(COLUMNS, optional=[MODEL])
+        return ParetoPoints(batch.to_pydict() for batch in scan), source.root.name
     missing = [column for column in COLUMNS if column not in source.schema.names]
     if missing:
         raise ValueError(f"expected a scan with the column {missing[0]}; do: store.scan({list(COLUMNS)})")

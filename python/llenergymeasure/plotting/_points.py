@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-COLUMNS = ("path", "effective_config.model", "backend", "avg_tokens_per_second", "avg_energy_per_token_j")
+MODEL = "effective_config.model"
+COLUMNS = ("path", MODEL, "backend", "avg_tokens_per_second", "avg_energy_per_token_j")
 OTHER = "other models"
 _UNKNOWN = "unknown"
 

@@ -21,6 +21,7 @@ __all__ = [
     "PATH",
     "RECORD_CHECK",
     "RECORD_SCHEMA",
+    "SHORT_NAMES",
     "all_columns",
     "check_names",
     "find_columns",
@@ -28,6 +29,24 @@ __all__ = [
 ]
 
 PATH, CONFIG = "path", "effective_config"
+
+SHORT_NAMES = {
+    "model": "effective_config.model",
+    "batch_size": "effective_config.batch_size",
+    "tokens": "total_tokens",
+    "energy": "total_energy_j",
+    "J/token": "avg_energy_per_token_j",
+    "tokens/s": "avg_tokens_per_second",
+    "time": "total_inference_time_sec",
+    "when": "start_time",
+    "warnings": "measurement_warnings",
+    "id": "experiment_id",
+    "hash": "measurement_config_hash",
+    "method": "measurement_methodology",
+    "gpu": "environment_snapshot.hardware.gpu.name",
+    "config": CONFIG,
+}
+"""Short names of columns; `config.KEY` is another one, of `effective_config.KEY`."""
 
 _SCALARS: dict[Any, str] = {bool: "bool", int: "int", float: "float", str: "text", datetime: "time"}
 
@@ -76,8 +95,8 @@ def _kind(annotation: Any) -> dict[str, Any]:  # noqa: ANN401
 
 @cache
 def RECORD_SCHEMA() -> str:  # noqa: N802 - a constant, built at its first use
-    """Return the fields of a record as JSON, for the extension."""
-    return json.dumps(_fields(ExperimentResult))
+    """Return the fields of a record and the short names as JSON, for the extension."""
+    return json.dumps({"fields": _fields(ExperimentResult), "aliases": list(SHORT_NAMES.items())})
 
 
 @cache
@@ -97,33 +116,33 @@ def all_columns() -> list[str]:
     return [name for name, (_, listed) in _known().items() if not listed]
 
 
-def find_columns(names: Iterable[str], aliases: Iterable[str] = ()) -> list[str]:
-    """Return the columns for names; the name of an object stands for all of its columns.
+def find_columns(names: Iterable[str]) -> list[str]:
+    """Return the full names of columns; the name of an object stands for all of its columns.
 
     Raises:
-        ValueError: A column does not exist; the message has similar names and aliases.
+        ValueError: A column does not exist; the message has similar names.
         TypeError: A name is not a string.
     """
-    return _store.find_columns(RECORD_SCHEMA(), check_names(names), list(aliases))
+    return _store.find_columns(RECORD_SCHEMA(), check_names(names))
 
 
-def check_names(names: str | Iterable[str]) -> list[str]:
-    """Return the names of columns without duplicates.
+def check_names(names: str | Iterable[str], parameter: str = "columns") -> list[str]:
+    """Return the names of columns without duplicates; `parameter` is the argument's name in an error.
 
     Raises:
         TypeError: `names` is not a list of strings.
     """
     if isinstance(names, str):
-        raise TypeError(f"columns expects a list of names, got a string; pass [{names!r}]")
+        raise TypeError(f"{parameter} expects a list of names, got a string; pass [{names!r}]")
     listed = list(names)
     for name in listed:
         if not isinstance(name, str):
-            raise TypeError(f"columns expects strings, got {type(name).__name__}")
+            raise TypeError(f"{parameter} expects strings, got {type(name).__name__}")
     # A lone surrogate is in no name, and the extension accepts only Unicode.
     return list(dict.fromkeys(name.encode(errors="backslashreplace").decode() for name in listed))
 
 
 def kind_of(name: str) -> str | None:
     """Return the type of a column, such as `"time"` or `"instant"`; None if it is unknown."""
-    kind, _ = _known().get(name, (None, False))
+    kind, _ = _known().get(SHORT_NAMES.get(name, name), (None, False))
     return kind

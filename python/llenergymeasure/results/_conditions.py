@@ -12,9 +12,18 @@ from llenergymeasure.results._columns import kind_of
 if TYPE_CHECKING:
     from llenergymeasure.results.types import Condition
 
+Checked = tuple[str, str, object, bool]
+"""A condition for the extension: the last part is true for a text as a person types it."""
+
 _PARTS = 3
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - of naive times
 _MICROSECOND = timedelta(microseconds=1)
+
+
+class Typed(str):
+    """A value as a person types it or a table prints it; its column gives it a meaning."""
+
+    __slots__ = ()
 
 
 def listed(where: Iterable[Condition] | None) -> list[Any]:
@@ -29,7 +38,7 @@ def listed(where: Iterable[Condition] | None) -> list[Any]:
     return conditions
 
 
-def checked(condition: Any) -> tuple[str, str, object]:  # noqa: ANN401
+def checked(condition: Any) -> Checked:  # noqa: ANN401
     """Return a condition for the extension.
 
     Raises:
@@ -41,22 +50,19 @@ def checked(condition: Any) -> tuple[str, str, object]:  # noqa: ANN401
     name, operator, value = condition
     if not isinstance(name, str) or not isinstance(operator, str):
         raise TypeError(f"expected a column, an operator and a value, got {condition!r}")
+    if isinstance(value, Typed):
+        return name, operator, str(value), True
     if operator in ("in", "not in") and isinstance(value, Iterable) and not isinstance(value, str):
-        return name, operator, [_operand(name, item) for item in value]
-    return name, operator, _operand(name, value)
+        return name, operator, [_operand(name, item) for item in value], False
+    return name, operator, _operand(name, value), False
 
 
 def _operand(name: str, value: object) -> object:
-    if hasattr(value, "item") and not isinstance(value, (list, tuple)):
-        value = value.item()  # a numpy scalar
+    if hasattr(value, "tolist"):
+        value = value.tolist()  # a numpy scalar or array
     kind = kind_of(name)
-    if kind not in ("time", "instant") or value is None:
+    if kind not in ("time", "instant") or value is None or isinstance(value, str):
         return os.fspath(value) if isinstance(value, os.PathLike) else value
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        except ValueError:
-            raise ValueError(f"{name} expects a time in ISO 8601, got {value!r}") from None
     if not isinstance(value, datetime):
         raise TypeError(f"{name} expects a datetime, got {value!r}")
     is_instant = kind == "instant"

@@ -63,6 +63,7 @@ class Overview:
             scan = scan_results(
                 root,
                 columns,
+                optional=[_MODEL],
                 on_error="collect",
                 batch_size=64,
                 progress=note,

@@ -52,6 +52,7 @@ class StoreReader:
         *,
         where: Iterable[Condition] | None = None,
         config: ConfigForm = "columns",
+        optional: Iterable[str] = (),
         on_error: OnBadFile = "raise",
         batch_size: int = BATCH_SIZE,
         progress: Progress | None = None,
@@ -60,20 +61,34 @@ class StoreReader:
 
         Args:
             columns: The names of the columns in order, as `Scan` describes them; the name of an object stands
-                for all of its columns. Other fields are not parsed (projection pushdown). None is all.
+                for all of its columns. `config.KEY` and the short names of the command line (`model`, `id`,
+                `when`, `energy`, ...) are names, too; the table has a column under the name that was asked
+                for. Other fields are not parsed (projection pushdown). None is all.
             where: Conditions that a row must all meet (predicate pushdown): a column, one of `==`, `!=`, `<`,
-                `<=`, `>`, `>=`, `in`, `not in`, and a value. Null is neither equal nor unequal to a value;
-                compare with None to select it.
+                `<=`, `>`, `>=`, `~`, `in`, `not in`, and a value.
+
+                - `==` selects the rows with a value, and `!=` all others, null included. None equals null,
+                  NaN equals NaN, 1 equals 1.0, and True does not equal 1.
+                - The order compares numbers with numbers, texts with texts and times with times. Null and NaN
+                  have no order: `<` and `>` do not select them.
+                - `~` selects texts, and lists with a text, that contain a text; case does not count.
+                - A time as a string stands for the interval that its digits leave open: `"2026-02-18"` equals
+                  every time of that day.
+                - A value has the type of its column. Under a key with values of mixed kinds, a value matches
+                  values of its own kind.
             config: The form of the column `effective_config`: `"columns"` for a column of each key, `"json"`
                 for one column with the JSON text of each configuration, or `"none"` for no column. The last
                 two work for any number of keys. `effective_config.KEY` is a column of its own in each form.
+            optional: Keys of `effective_config` that no result needs to have; their columns are then null.
+                Any other key that no result has is an error, unless the store is empty.
             on_error: The policy for an invalid file: `"raise"` its error, `"skip"` it and warn once with the
                 count, or `"collect"` its error in `Scan.errors`.
             batch_size: The most rows of a batch.
             progress: A function that takes the number of results read, and None.
 
         Raises:
-            ValueError: A column does not exist, or a condition does not fit its column.
+            ValueError: A column does not exist, or a condition does not fit its column; when rows are read:
+                no result has a key, or the value of a condition is of no kind that the key's values have.
             TypeError: An argument, or the value of a condition, is of a wrong type.
         """
         return scan_results(
@@ -81,6 +96,7 @@ class StoreReader:
             columns,
             where=where,
             config=config,
+            optional=optional,
             on_error=on_error,
             batch_size=batch_size,
             progress=progress,

@@ -14,7 +14,7 @@ from llenergymeasure._escape import escape
 from llenergymeasure._store import Batch, Schema
 from llenergymeasure._warnings import warn
 from llenergymeasure.errors import LLEMError
-from llenergymeasure.results import _columns, _conditions
+from llenergymeasure.results import _columns, _conditions, _sql
 from llenergymeasure.results._limit import max_bytes, max_trace_bytes
 from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._paths import local_path
@@ -272,14 +272,23 @@ class Scan:
 
             scan.sql('select backend, sum(total_energy_j) from results group by backend')
 
+        A name in quotes stands for the column of exactly that name. DuckDB itself ignores case: a result with
+        several columns that differ only in case has them as `"effective_config.tp (2)"`.
+
         Raises:
             ImportError: duckdb is not installed.
+            ValueError: A name in quotes fits several columns, and is written as none of them.
         """
         module = _load("duckdb", "sql")
         connection = module.connect()
-        connection.register("results", self._table())
-        relation: duckdb.DuckDBPyRelation = connection.sql(query)
-        return relation
+        table = self._table()
+        distinct = _sql.distinct_names(self.schema.names)
+        if all(name == unique for name, unique in distinct.items()):
+            connection.register("results", table)
+            relation: duckdb.DuckDBPyRelation = connection.sql(query)
+            return relation
+        connection.register("results", table.renamed(list(distinct.values())))
+        return _sql.with_own_names(connection.sql(_sql.with_distinct_names(query, distinct)), distinct)
 
     def _table(self) -> _store.Table:
         batches = list(self)
@@ -322,15 +331,17 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
     on_error: OnBadFile = "raise",
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
+    optional: Iterable[str] = (),
     infer: bool = True,
+    full_names: bool = False,
     limit: int | None = None,
     follow_links: bool = False,
     warns_of_links: bool = True,
 ) -> Scan:
     """Return a scan of results; see `ResultStore.scan`.
 
-    Without `infer`, the keys of `effective_config` are JSON strings, and nothing is read before the first
-    batch.
+    Without `infer`, the keys of `effective_config` are JSON strings. With `full_names`, the columns of the
+    table have their full names, not those in `columns`.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size expects at least 1, got {batch_size}")
@@ -341,11 +352,13 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
         _columns.all_columns() if columns is None else _columns.check_names(columns),
         [_conditions.checked(condition) for condition in _conditions.listed(where)],
         config=config,
+        optional=_columns.check_names(optional, "optional"),
         batch_size=min(batch_size, sys.maxsize),
         strict=_is_strict(on_error),
         max_bytes=max_bytes(limit),
         infer=infer,
         follow_links=follow_links,
+        full_names=full_names,
     )
     return Scan(root, scan, on_error, progress, warns_of_links=warns_of_links)
 
@@ -363,8 +376,8 @@ def scan_traces(  # noqa: PLR0913 - the parameters of the method
 ) -> Scan:
     """Return a scan of power traces; see `ResultStore.scan_timeseries`."""
     names = list(_TRACE_COLUMNS if columns is None else _columns.check_names(columns))
-    of_records: list[tuple[str, str, object]] = []
-    of_traces: list[tuple[str, str, object]] = []
+    of_records: list[_conditions.Checked] = []
+    of_traces: list[_conditions.Checked] = []
     for condition in _conditions.listed(where):
         name = condition[0] if isinstance(condition, (tuple, list)) and condition else None
         is_of_trace = isinstance(name, str) and _is_of_trace(name, names)
@@ -404,7 +417,11 @@ def _is_of_trace(name: str, names: list[str]) -> bool:
     """Return True for a column of the traces: a selected one, or one that no record has."""
     if name in _TRACE_COLUMNS:
         return name not in _TRACE_COLUMNS[:2]
-    of_record = _columns.kind_of(name) is not None or name.startswith(f"{_columns.CONFIG}.")
+    of_record = (
+        _columns.kind_of(name) is not None
+        or name in _columns.SHORT_NAMES
+        or name.startswith((f"{_columns.CONFIG}.", "config."))
+    )
     return name in names or not of_record
 
 

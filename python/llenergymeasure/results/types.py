@@ -45,7 +45,7 @@ __all__ = [
     "check_policy",
 ]
 
-Condition: TypeAlias = "tuple[str, Literal['==', '!=', '<', '<=', '>', '>=', 'in', 'not in'], object]"
+Condition: TypeAlias = "tuple[str, Literal['==', '!=', '<', '<=', '>', '>=', '~', 'in', 'not in'], object]"
 """A column, an operator and a value."""
 
 Progress: TypeAlias = "Callable[[int, int | None], object]"

@@ -7,8 +7,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, RecordBatch, StructArray};
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StructArray};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, SchemaRef, TimeUnit};
+use llem_store::scan::JSON_TEXTS;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
@@ -30,6 +31,13 @@ impl Schema {
     #[getter]
     fn types(&self) -> Vec<String> {
         self.0.fields().iter().map(|field| name_of(field.data_type())).collect()
+    }
+
+    /// The names of the columns whose texts are JSON values.
+    #[getter]
+    fn json_names(&self) -> Vec<&str> {
+        let is_json = |field: &&FieldRef| field.metadata().contains_key(JSON_TEXTS);
+        self.0.fields().iter().filter(is_json).map(|field| field.name().as_str()).collect()
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
@@ -162,6 +170,20 @@ impl Table {
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
         Ok(to_schema_pycapsule(py, &*self.schema)?)
+    }
+
+    /// Return the table with other names of its columns.
+    fn renamed(&self, names: Vec<String>) -> PyResult<Self> {
+        let fields = self.schema.fields().iter().zip(&names);
+        let fields: Vec<Field> = fields.map(|(field, name)| Field::clone(field).with_name(name)).collect();
+        let schema: SchemaRef = Arc::new(arrow_schema::Schema::new(fields));
+        let rename = |batch: &RecordBatch| {
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options)
+        };
+        let batches = self.batches.iter().map(rename).collect::<Result<_, _>>();
+        let batches = batches.map_err(|error| PyTypeError::new_err(error.to_string()))?;
+        Ok(Self { schema: schema.clone(), batches })
     }
 
     fn __len__(&self) -> usize {

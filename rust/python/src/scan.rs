@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use llem_store::load::Limit;
 use llem_store::scan::{
-    self, Comparison, Condition, ConfigForm, Operand, RecordSchema, ScanOptions, TraceScan, TraceScanOptions,
+    self, Comparison, Condition, ConfigForm, Operand, PlanError, RecordSchema, ScanOptions, Source, TraceScan,
+    TraceScanOptions,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
 
 use crate::arrow::Schema;
-use crate::errors::{IntoPython, escaped, value_error};
-use crate::interrupt::run_with_progress;
+use crate::errors::{IntoPython, escaped, is_ours, value_error};
+use crate::interrupt::{run, run_with_progress};
 use crate::reader::{Batches, Reader};
 
 /// A scan of a tree of results.
@@ -24,8 +25,8 @@ impl Scan {
     /// Plan a scan. `record` is the schema of a record as JSON; each condition is a column, an operator and a value;
     /// `max_bytes` limits the size of a record.
     #[new]
-    #[pyo3(signature = (root, record, columns, conditions, *, config, batch_size, strict, max_bytes, infer=true,
-                        follow_links=false))]
+    #[pyo3(signature = (root, record, columns, conditions, *, config, optional, batch_size, strict, max_bytes,
+                        infer=true, full_names=false, follow_links=false))]
     #[allow(clippy::too_many_arguments, reason = "the stub documents the keywords")]
     fn new(
         py: Python<'_>,
@@ -34,15 +35,19 @@ impl Scan {
         columns: Vec<String>,
         conditions: Vec<PyCondition<'_>>,
         config: &str,
+        optional: Vec<String>,
         batch_size: usize,
         strict: bool,
         max_bytes: u64,
         infer: bool,
+        full_names: bool,
         follow_links: bool,
     ) -> PyResult<Self> {
         let options = ScanOptions {
             columns,
             config: to_form(config)?,
+            full_names,
+            optional,
             conditions: to_conditions(conditions)?,
             batch_size,
             infer_types: infer,
@@ -50,8 +55,9 @@ impl Scan {
             limit: Limit(max_bytes),
             follow_links,
         };
-        let scan = scan::Scan::new(root, &schema_of(record)?, options);
-        scan.map(Self).map_err(|error| scan::ScanError::from(error).into_python(py))
+        let tree = Source { root, schema: schema_of(record)?, follow_links };
+        let scan = scan::Scan::new(tree.root.clone(), &tree.schema, options);
+        scan.map(Self).map_err(|error| plan_error(py, error, &tree, Limit(max_bytes)))
     }
 
     /// The columns; None if they depend on records that no reader has read yet.
@@ -100,8 +106,9 @@ impl Traces {
             follow_links,
             max_trace_bytes,
         };
-        let scan = TraceScan::new(root, &schema_of(record)?, options);
-        scan.map(Self).map_err(|error| scan::ScanError::from(error).into_python(py))
+        let tree = Source { root, schema: schema_of(record)?, follow_links };
+        let scan = TraceScan::new(tree.root.clone(), &tree.schema, options);
+        scan.map(Self).map_err(|error| plan_error(py, error, &tree, Limit(max_bytes)))
     }
 
     /// The columns; None if they depend on power traces that no reader has read yet.
@@ -125,15 +132,10 @@ pub fn columns(record: &str) -> PyResult<Vec<(String, &'static str, bool)>> {
     Ok(schema.columns().map(|(name, kind, listed)| (name.to_owned(), kind, listed)).collect())
 }
 
-/// Return the columns that names stand for; an error also suggests `aliases`.
+/// Return the full names of the columns that names stand for.
 #[pyfunction]
-pub fn find_columns(
-    py: Python<'_>,
-    record: &str,
-    names: Vec<String>,
-    aliases: Vec<String>,
-) -> PyResult<Vec<String>> {
-    let found = schema_of(record)?.find_columns(&names, &aliases);
+pub fn find_columns(py: Python<'_>, record: &str, names: Vec<String>) -> PyResult<Vec<String>> {
+    let found = schema_of(record)?.find_columns(&names);
     found.map_err(|error| value_error(py, &error))
 }
 
@@ -142,12 +144,27 @@ pub fn schema_of(record: &str) -> PyResult<RecordSchema> {
     RecordSchema::from_json(record).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
-/// A column, an operator and a value.
-type PyCondition<'py> = (String, String, Bound<'py, PyAny>);
+/// Return the exception for a query that a tree cannot answer; that for an unknown column suggests keys of the tree.
+fn plan_error(py: Python<'_>, error: PlanError, tree: &Source, limit: Limit) -> PyErr {
+    let message = error.to_string();
+    match run(py, |interrupt| tree.suggest_keys(error, limit, interrupt)) {
+        Ok(error) => scan::ScanError::from(error).into_python(py),
+        // The tree cannot be read, so that no key is known.
+        Err(error) if is_ours(py, &error) => value_error(py, &message),
+        Err(interrupt) => interrupt,
+    }
+}
+
+/// A column, an operator, a value, and whether the value is a text as a person types it.
+type PyCondition<'py> = (String, String, Bound<'py, PyAny>, bool);
 
 fn to_conditions(conditions: Vec<PyCondition<'_>>) -> PyResult<Vec<Condition>> {
-    let condition = |(column, operator, value): PyCondition<'_>| {
-        let operand = to_operand(&value).map_err(|_| {
+    let condition = |(column, operator, value, is_typed): PyCondition<'_>| {
+        let operand = to_operand(&value).map(|operand| match operand {
+            Operand::Text(text) if is_typed => Operand::Typed(text),
+            operand => operand,
+        });
+        let operand = operand.map_err(|_| {
             let class = value.get_type().qualname().map_or_else(|_| "this".into(), |name| name.to_string());
             let operand = if value.is_instance_of::<PyInt>() {
                 "an integer of more than 128 bits".into()
@@ -183,9 +200,10 @@ fn to_comparison(operator: &str) -> PyResult<Comparison> {
         ">=" => Comparison::GreaterOrEqual,
         "in" => Comparison::In,
         "not in" => Comparison::NotIn,
+        "~" => Comparison::Contains,
         other => {
             return Err(PyValueError::new_err(format!(
-                "expected an operator ==, !=, <, <=, >, >=, 'in' or 'not in', got {other:?}"
+                "expected an operator ==, !=, <, <=, >, >=, ~, 'in' or 'not in', got {other:?}"
             )));
         }
     })

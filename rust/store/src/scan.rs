@@ -18,7 +18,10 @@ pub(crate) mod fuzzed;
 mod inference;
 mod json_type;
 mod keys;
+mod kinds;
+mod lookup;
 mod names;
+mod operand;
 mod plan;
 mod reader;
 mod record;
@@ -29,6 +32,7 @@ mod table;
 mod trace_rows;
 mod traces;
 mod value;
+mod watch;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -42,10 +46,13 @@ pub use column::EXPERIMENT;
 pub use completed::{Completed, completed};
 pub use documents::{Document, Documents};
 pub use error::{PlanError, RecordError, RecordErrorKind, ScanError};
-pub use filter::{Comparison, Condition, Operand};
+pub use filter::{Comparison, Condition};
+pub use lookup::Source;
+pub use operand::Operand;
 pub use plan::ConfigForm;
 pub use reader::Reader;
 pub use schema::{RecordSchema, SchemaError};
+pub use table::JSON_TEXTS;
 pub use traces::{TraceReader, TraceScan, TraceScanOptions};
 
 use crate::interrupt::Interrupt;
@@ -59,6 +66,7 @@ use plan::Plan;
 use reader::Pending;
 use records::{RecordVisitor, RowChunk};
 use table::Table;
+use watch::Watch;
 
 /// Maximum bytes of rows that schema inference keeps, so that the scan does not read them again.
 const MAX_KEPT: usize = 64 << 20;
@@ -67,10 +75,15 @@ const MAX_KEPT: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct ScanOptions {
     /// The columns, in order: fields of the schema, their parts joined with dots; `effective_config` for every key of
-    /// the configuration, or `effective_config.` and a key; `path`, `has_timeseries` and `saved_at`.
+    /// the configuration, or `effective_config.` and a key; `path`, `has_timeseries` and `saved_at`; and the short
+    /// names of the schema, and `config.` and a key.
     pub columns: Vec<String>,
     /// The form of the column `effective_config`.
     pub config: ConfigForm,
+    /// Name the columns of the table in full, not as `columns` has them.
+    pub full_names: bool,
+    /// Keys of the configuration that no result needs to have; another key that no result has is an error.
+    pub optional: Vec<String>,
     /// The conditions that every row satisfies.
     pub conditions: Vec<Condition>,
     /// Maximum rows of a batch.
@@ -91,6 +104,8 @@ impl Default for ScanOptions {
         Self {
             columns: Vec::new(),
             config: ConfigForm::default(),
+            full_names: false,
+            optional: Vec::new(),
             conditions: Vec::new(),
             batch_size: 4096,
             infer_types: true,
@@ -137,12 +152,11 @@ impl Default for ScanOptions {
 /// ```
 #[derive(Debug)]
 pub struct Scan {
-    root: PathBuf,
+    tree: Source,
     plan: Arc<Plan>,
     batch_size: usize,
     infer_types: bool,
     stop_at_error: bool,
-    follow_links: bool,
     /// The columns, once they are known: they stay the same for every reader.
     table: Mutex<Option<Arc<Table>>>,
 }
@@ -166,6 +180,8 @@ impl Scan {
         let ScanOptions {
             columns,
             config,
+            full_names,
+            optional,
             conditions,
             batch_size,
             infer_types,
@@ -173,8 +189,10 @@ impl Scan {
             limit,
             follow_links,
         } = options;
-        let plan = Arc::new(Plan::new(schema, &columns, config, conditions, limit)?);
-        Ok(Self { root, plan, batch_size, infer_types, stop_at_error, follow_links, table: Mutex::new(None) })
+        let columns = schema.find_named(&columns, full_names)?;
+        let plan = Arc::new(Plan::of(schema, columns, config, conditions, &optional, limit)?);
+        let tree = Source { root, schema: schema.clone(), follow_links };
+        Ok(Self { tree, plan, batch_size, infer_types, stop_at_error, table: Mutex::new(None) })
     }
 
     /// Return the columns; `None` if they depend on records that no reader has read yet.
@@ -192,61 +210,92 @@ impl Scan {
         table.clone()
     }
 
-    /// Begin to read; infer the types of unknown columns first, in a pass over the tree.
+    /// Begin to read; first read as much of the tree as the types of columns, the names of keys and the meanings of
+    /// operands need.
     ///
     /// # Errors
     ///
-    /// The root cannot be read; the caller cancels; a record cannot be read, and the options stop at the first.
+    /// The root cannot be read; the caller cancels; a record cannot be read, and the options stop at the first; no
+    /// record has a key, or a value of the kind that a condition compares with.
     pub fn read(&self, interrupt: Interrupt<'_>) -> Result<Reader, ScanError> {
+        let mut watch = Arc::new(Watch::new(&self.plan));
+        loop {
+            match self.begin(&watch, interrupt)? {
+                Begun::Reader(reader) => return Ok(*reader),
+                Begun::Again(decided) => watch = Arc::new(decided),
+            }
+        }
+    }
+
+    fn begin(&self, watch: &Arc<Watch>, interrupt: Interrupt<'_>) -> Result<Begun, ScanError> {
         let plan = &self.plan;
         let open = |types| {
-            let visitor = RecordVisitor { plan: plan.clone(), types };
-            Tree::open(&self.root, Arc::new(visitor), self.follow_links, interrupt)
+            self.tree.open(RecordVisitor { plan: plan.clone(), types, watch: watch.clone() }, interrupt)
         };
-        let (table, tree, kept, reported) = if let Some(table) = self.known_table() {
-            let tree = open(Some(table.types.clone()))?;
-            (table, tree, VecDeque::new(), 0)
-        } else {
-            let mut tree = open(None)?;
-            let InferredTable { table, kept, records } = self.infer(&mut tree, interrupt)?;
-            if kept.is_none() {
-                tree = open(Some(table.types.clone()))?;
+        let known = self.known_table();
+        let mut tree = open(known.as_ref().map(|table| table.types.clone()))?;
+        let mut ahead = Ahead::default();
+        if known.is_none() || !watch.is_settled() {
+            self.look_ahead(&mut tree, watch, known.is_none(), &mut ahead, interrupt)?;
+            if let Some(decided) = self.tree.decide(plan, watch, interrupt)? {
+                return Ok(Begun::Again(decided));
             }
-            (table, tree, kept.unwrap_or_default(), records)
+        }
+        let Ahead { inference, mut kept, records, .. } = ahead;
+        let table = match known {
+            Some(table) => table,
+            None => {
+                let (table, fits) = self.set_table(inference)?;
+                kept = kept.filter(|_| fits);
+                table
+            }
         };
-        Ok(Reader {
+        if kept.is_none() {
+            tree = open(Some(table.types.clone()))?;
+        }
+        Ok(Begun::Reader(Box::new(Reader {
             plan: plan.clone(),
             table,
             tree,
-            kept,
+            kept: kept.unwrap_or_default(),
             batch_size: self.batch_size,
             stop_at_error: self.stop_at_error,
-            reported,
+            reported: records,
             records: 0,
             pending: Pending::default(),
-        })
+        })))
     }
 
-    fn infer(
+    /// Read chunks until the watch is settled, or to the end to infer types.
+    fn look_ahead(
         &self,
         tree: &mut Tree<RecordVisitor>,
+        watch: &Watch,
+        infers: bool,
+        ahead: &mut Ahead,
         interrupt: Interrupt<'_>,
-    ) -> Result<InferredTable, ScanError> {
-        let mut inference = SchemaInference::default();
-        let (mut kept, mut bytes, mut records) = (Some(VecDeque::new()), 0, 0);
-        while let Some(mut chunk) = tree.next(interrupt.at(records))? {
-            records += chunk.log.records;
+    ) -> Result<(), ScanError> {
+        while infers || !watch.is_settled() {
+            let Some(mut chunk) = tree.next(interrupt.at(ahead.records))? else { break };
+            ahead.records += chunk.log.records;
             chunk.log.check(self.stop_at_error)?;
-            inference.add(&chunk.configs);
-            bytes += chunk.size();
-            if bytes > MAX_KEPT {
-                kept = None;
-            } else if let Some(kept) = &mut kept {
+            if infers {
+                ahead.inference.add(&chunk.configs);
+            }
+            ahead.bytes += chunk.size();
+            if ahead.bytes > MAX_KEPT {
+                ahead.kept = None;
+            } else if let Some(kept) = &mut ahead.kept {
                 chunk.log.buffer = Vec::new();
                 kept.push_back(chunk);
             }
-            interrupt.at(records).check()?;
+            interrupt.at(ahead.records).check()?;
         }
+        Ok(())
+    }
+
+    /// Set the columns from inferred types, unless another reader has set them; return whether kept rows fit.
+    fn set_table(&self, inference: SchemaInference) -> Result<(Arc<Table>, bool), ScanError> {
         let mut types = inference.decide(&self.plan.keys)?;
         for (index, types) in types.requested.iter_mut().enumerate() {
             // A key that only conditions use may have another type in a later scan.
@@ -256,17 +305,29 @@ impl Scan {
             }
         }
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another reader may have set the columns meanwhile, which the kept rows need not fit.
-        let kept = kept.filter(|_| table.is_none());
-        let table = table.get_or_insert_with(|| Arc::new(Table::new(&self.plan, types))).clone();
-        Ok(InferredTable { table, kept, records })
+        let fits = table.is_none();
+        Ok((table.get_or_insert_with(|| Arc::new(Table::new(&self.plan, types))).clone(), fits))
     }
 }
 
-/// The result of schema inference.
-struct InferredTable {
-    table: Arc<Table>,
-    /// The chunks that were read; `None` if they are too large, or do not fit the table.
+/// The beginning of a reading.
+enum Begun {
+    Reader(Box<Reader>),
+    /// The tests to begin with again.
+    Again(Watch),
+}
+
+/// The chunks that were read ahead of the first batch.
+struct Ahead {
+    inference: SchemaInference,
+    /// `None` if they are too large.
     kept: Option<VecDeque<RowChunk>>,
+    bytes: usize,
     records: u64,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self { inference: SchemaInference::default(), kept: Some(VecDeque::new()), bytes: 0, records: 0 }
+    }
 }

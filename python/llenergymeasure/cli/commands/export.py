@@ -11,7 +11,7 @@ import typer
 
 from llenergymeasure._format import human_bytes, human_seconds, plural, printable
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.columns import find_all
+from llenergymeasure.cli.query.columns import split_names
 from llenergymeasure.cli.query.options import Columns, Directory, FollowLinks, Where, local
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.terminal.json import to_json
@@ -99,10 +99,7 @@ def export(
     2 wrong usage; 130 interrupted.
     """
     ending = check_output("--output", output, EXPORT_ENDINGS)
-    try:
-        names = find_all(columns) if columns else all_columns()
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    names = split_names(columns) if columns else all_columns()
     if not names:
         raise UsageError("--columns is empty")
     if excel and ending != ".csv":

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import heapq
-import math
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
 from itertools import chain, islice
 from typing import Annotated, Any
 
 import typer
 
-from llenergymeasure._format import ABSENT, format_value, plural
+from llenergymeasure._format import ABSENT, plural
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.columns import column_of, find_all, head_of
+from llenergymeasure.cli.query.columns import head_of, short_name, split_names
 from llenergymeasure.cli.query.options import Columns, Directory, FollowLinks, Where
 from llenergymeasure.cli.query.reading import Reading, given_path
+from llenergymeasure.cli.query.values import format_setting, order_of
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.numbers import choose_prefix, head_and_unit, number_cells, unit_of
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.cli.terminal.table import Column, print_table, unique_heads
-from llenergymeasure.results._columns import find_columns, kind_of
+from llenergymeasure.results._columns import CONFIG, SHORT_NAMES, find_columns, kind_of
 
 _PATH = "path"
 _USUAL = ("model", "backend", "tokens", "energy", "J/token", "tokens/s", "when", "warnings")
@@ -63,22 +63,26 @@ def ls(
 
     Exit status: 0 all read, or none found; 1 some not; 2 wrong usage; 130 interrupted.
     """
-    try:
-        wanted = find_all(columns) or [*find_all(_USUAL), _PATH]
-        by, is_descending = _order(sort, is_reversed=reverse)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    instant = f"{by}.utc" if by and kind_of(by) == "time" and kind_of(f"{by}.utc") else None
-    read = list(dict.fromkeys([*wanted, _PATH, *filter(None, (by, instant))]))
-    reading = Reading(directory, read, where, follow_links=follow_links)
+    asked = split_names(columns) or [*_USUAL, _PATH]
+    by, is_descending = _order(sort, is_reversed=reverse)
+    reading = Reading(
+        directory,
+        list(dict.fromkeys([*asked, _PATH, *by])),
+        where,
+        optional=() if columns else ["model"],
+        follow_links=follow_links,
+    )
+    wanted = find_columns(asked)
     rows = _Rows(reading, directory)
-    taken = rows.take(by, instant, is_descending=is_descending, limit=limit)
+    sorting = _sorting(by)
+    instants = sorting[:-1]
+    taken = rows.take(sorting, is_descending=is_descending, limit=limit)
     # Other columns were read only to sort, or to name the rows.
     places = {
         name: place
         for asked in wanted
         for place, name in enumerate(rows.names)
-        if name == asked or (name.startswith(f"{asked}.") and name != instant)
+        if name == asked or (name.startswith(f"{asked}.") and name not in instants)
     }
     table = {name: [row[place] for row in taken] for name, place in places.items()}
     if as_json:
@@ -96,13 +100,25 @@ def ls(
     return reading.status
 
 
-def _order(sort: str | None, *, is_reversed: bool) -> tuple[str | None, bool]:
+def _order(sort: str | None, *, is_reversed: bool) -> tuple[list[str], bool]:
+    """Return the columns to sort by, with the instant of a time, and whether the order is descending."""
     if sort is None:
-        return (_PATH, True) if is_reversed else (None, False)
-    column = column_of(sort.removeprefix("-"))
-    if kind_of(column) == "config" or find_columns([column]) != [column]:
-        raise ValueError(f"--sort expects one column, got the object {column}; choose one of its columns")
-    return column, sort.startswith("-") != is_reversed
+        return ([_PATH], True) if is_reversed else ([], False)
+    name = sort.removeprefix("-").strip()
+    names = [f"{SHORT_NAMES.get(name, name)}.utc", name] if kind_of(name) == "time" else [name]
+    return names, sort.startswith("-") != is_reversed
+
+
+def _sorting(by: list[str]) -> list[str]:
+    """Return the full names of the columns that a row is sorted by; the last decides where the first is null.
+
+    Raises:
+        UsageError: The name stands for several columns.
+    """
+    names = find_columns(by)
+    if by and (len(names) > len(by) or names == [CONFIG]):
+        raise UsageError(f"--sort expects one column, got the object {by[-1]}; choose a column of it")
+    return names
 
 
 class _Rows:
@@ -112,29 +128,19 @@ class _Rows:
         self._reading, self._directory = reading, directory
         self.names: list[str] = []
 
-    def take(
-        self, by: str | None, instant: str | None, *, is_descending: bool, limit: int | None
-    ) -> list[Row]:
-        """Read all rows, and return the first ones; memory holds no more than those.
-
-        Args:
-            by: The column that decides the order.
-            instant: The column of instants that decides where it is known.
-            is_descending: Begin with the greatest.
-            limit: The number of rows to return; None is all.
-        """
+    def take(self, by: Sequence[str], *, is_descending: bool, limit: int | None) -> list[Row]:
+        """Read all rows, and return the first ones; memory holds no more than those."""
         rows = self._read()
         first = next(rows, None)
         if first is None:
             return []
         rows = chain([first], rows)
-        if by is None:
+        if not by:
             taken = list(islice(rows, limit))
             for _ in rows:
                 pass  # reading counts them, and finds invalid files
             return taken
-        places = [self.names.index(name) for name in (instant, by) if name is not None]
-        key = _rank(places, is_descending=is_descending)
+        key = _rank([self.names.index(name) for name in by], is_descending=is_descending)
         if limit is None:
             return sorted(rows, key=key, reverse=is_descending)
         return (heapq.nlargest if is_descending else heapq.nsmallest)(limit, rows, key=key)
@@ -148,28 +154,25 @@ class _Rows:
             yield from zip(*batch.values(), strict=True)
 
 
-def _rank(places: list[int], *, is_descending: bool) -> Callable[[Row], tuple[int, Any]]:
-    """Return the sort key: values, NaN, null in both directions; a list sorts by its length.
+def _rank(places: Sequence[int], *, is_descending: bool) -> Callable[[Row], tuple[int, int, Any]]:
+    """Return the sort key: values, NaN, null in both directions.
 
-    The first of the places with a value decides. A time without a zone counts as UTC.
+    A time sorts by its instant where the zone is known, and else as if its zone were UTC.
     """
-    sign = -1 if is_descending else 1
 
-    def key(row: Row) -> tuple[int, Any]:
+    def key(row: Row) -> tuple[int, int, Any]:
         value = next((row[place] for place in places if row[place] is not None), None)
-        if value is None:
-            return sign * 2, 0
-        if isinstance(value, float) and math.isnan(value):
-            return sign, 0
-        if isinstance(value, datetime):
-            return 0, value.replace(tzinfo=None)
-        return 0, len(value) if isinstance(value, list) else value
+        if isinstance(value, datetime) and value.tzinfo is None:
+            value = value.replace(tzinfo=timezone.utc)
+        return order_of(value, is_descending=is_descending)
 
     return key
 
 
 def _column(name: str, values: list[Any], *, is_usual: bool) -> Column:
     """Return a column of the table."""
+    if name.startswith(f"{CONFIG}."):
+        return _setting_column(name, values)
     sample = next((value for value in values if value is not None), None)
     if name == "avg_energy_per_token_j" or (
         isinstance(sample, (int, float)) and not isinstance(sample, bool)
@@ -180,15 +183,21 @@ def _column(name: str, values: list[Any], *, is_usual: bool) -> Column:
     if isinstance(sample, list) and name == "measurement_warnings":
         counts = [str(len(value)) if value else ABSENT for value in values]
         return Column("warnings", counts, right=True, folded=("warn-", "ings"))
-    cells = [_text(value) for value in values]
+    cells = [format_setting(value, is_mixed=False) for value in values]
     dropped = 1 if is_usual and name == _PATH else 0
     return Column(head_of(name), cells, least=_FLEXIBLE, dropped=dropped)
 
 
+def _setting_column(name: str, values: list[Any]) -> Column:
+    """Return a column of the configuration; settings are not rounded."""
+    kinds = {type(value) for value in values} - {type(None)}
+    cells = [format_setting(value, is_mixed=bool(kinds - {str})) for value in values]
+    is_number = bool(kinds) and kinds <= {int, float}
+    return Column(head_of(name), cells, right=is_number, least=None if is_number else _FLEXIBLE)
+
+
 def _number_column(name: str, values: list[Any]) -> Column:
     bare, unit = unit_of(name)
-    if name.startswith("effective_config."):
-        return Column(head_of(name), [format_value(value) for value in values], right=True)
     power = choose_prefix(values, unit)
     head, symbol = head_and_unit(head_of(name, bare), power, unit)
     return Column(head, number_cells(values, power), symbol, right=True)
@@ -211,7 +220,3 @@ def _time_column(name: str, values: list[datetime | None]) -> Column:
     elif is_seen and not zone:
         short = ([text.partition(" ")[0] for text in texts], "")
     return Column(head_of(name), texts, zone, short=short)
-
-
-def _text(value: Any) -> str:  # noqa: ANN401 - any value of a column
-    return format_value(", ".join(map(str, value)) if isinstance(value, list) else value) or ABSENT

@@ -10,8 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from llenergymeasure._format import ABSENT, format_value, plural, prefixed
-from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.columns import COLUMN_HELP, find_all, head_of, head_of_key
+from llenergymeasure.cli.query.columns import COLUMN_HELP, head_of, head_of_key, split_names
 from llenergymeasure.cli.query.options import Directory, FollowLinks, Where
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.settings import SETTINGS, Settings, canonical, flattened, order_of, parse
@@ -27,8 +26,9 @@ from llenergymeasure.cli.terminal.numbers import (
 )
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.cli.terminal.table import Column, print_table, unique_heads
-from llenergymeasure.results._columns import CONFIG
+from llenergymeasure.results._columns import CONFIG, find_columns
 
+_BY = ["model", "backend"]
 _ENERGY, _TOKENS, _RATIO = "total_energy_j", "total_tokens", "avg_energy_per_token_j"
 _METRICS = (_ENERGY, _RATIO, "avg_tokens_per_second", "total_inference_time_sec")
 _DROPPED = {"total_inference_time_sec": 1}
@@ -51,7 +51,7 @@ def summary(
             metavar="COLUMN,...",
             help=f"The columns that repeats have in common; config is every setting. {COLUMN_HELP}",
         ),
-    ] = ["model", "backend"],
+    ] = _BY,
     where: Where = [],
     follow_links: FollowLinks = False,
     as_json: Annotated[
@@ -78,18 +78,16 @@ def summary(
 
     Exit status: 0 all read, or none found; 1 some not; 2 wrong usage; 130 interrupted.
     """
-    try:
-        keys = find_all(by)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    asked = split_names(by)
     reading = Reading(
         directory,
-        list(dict.fromkeys([*keys, *_METRICS, _TOKENS, *SETTINGS])),
+        list(dict.fromkeys([*asked, *_METRICS, _TOKENS, *SETTINGS])),
         where,
         config="json",
+        optional=["model"] if by == _BY else [],
         follow_links=follow_links,
     )
-    groups = _Groups(keys)
+    groups = _Groups(find_columns(asked))
     for batch in reading.batches():
         groups.add(batch)
     ordered = groups.ordered()
@@ -213,8 +211,8 @@ class _Groups:
 def _hashable(name: str, value: Any) -> Any:  # noqa: ANN401 - any value of a column
     if name == CONFIG:
         return canonical(parse(value))
-    if isinstance(value, list):
-        return json.dumps(value)
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, sort_keys=True)
     # NaN equals nothing: each would make its own group.
     return math.nan if isinstance(value, float) and math.isnan(value) else value
 

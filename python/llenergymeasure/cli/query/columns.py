@@ -1,64 +1,34 @@
-"""Short names of columns, and heads of columns in a table."""
+"""Names of columns as a user types them, and heads of columns in a table."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-from llenergymeasure.results._columns import CONFIG, find_columns
+from llenergymeasure.results._columns import CONFIG, SHORT_NAMES
 
-__all__ = ["COLUMN_HELP", "column_of", "find_all", "head_of", "head_of_key"]
+__all__ = ["COLUMN_HELP", "QUOTED", "head_of", "head_of_key", "split_names"]
 
-_SHORT = {
-    "model": "effective_config.model",
-    "tokens": "total_tokens",
-    "energy": "total_energy_j",
-    "J/token": "avg_energy_per_token_j",
-    "tokens/s": "avg_tokens_per_second",
-    "time": "total_inference_time_sec",
-    "when": "start_time",
-    "warnings": "measurement_warnings",
-    "id": "experiment_id",
-    "hash": "measurement_config_hash",
-    "method": "measurement_methodology",
-    "gpu": "environment_snapshot.hardware.gpu.name",
-}
-_HEADS = {column: name for name, column in _SHORT.items()}
-_CONFIG = "config."
-_LAST_KEY = re.compile(r'"(?:[^"\\]|\\.)*"|[^.]+', re.DOTALL)
+QUOTED = r'"(?:[^"\\]|\\.)*"'
+"""The pattern of a quoted key in a name."""
+
+_HEADS = {column: name for name, column in SHORT_NAMES.items()}
+_LAST_KEY = re.compile(rf"{QUOTED}|[^.]+", re.DOTALL)
 
 COLUMN_HELP = (
     "A COLUMN is a field of result.json by its dotted path (energy_breakdown.adjusted_j), path, "
-    f"has_timeseries, saved_at, or a short name: {', '.join(_SHORT)}; config.KEY is effective_config.KEY."
+    f"has_timeseries, saved_at, or a short name: {', '.join(SHORT_NAMES)}; config.KEY is a key of the "
+    'configuration, which some result must have; quote a key that has a dot: config."optimizer.lr".'
 )
 """The help text on columns."""
 
-
-def column_of(name: str) -> str:
-    """Return the column, or the object of columns, for a short or full name.
-
-    Raises:
-        ValueError: There is no such column; the message suggests close names.
-    """
-    name = name.strip()
-    if name == _CONFIG.rstrip("."):
-        return CONFIG
-    if name.startswith(_CONFIG):
-        return f"{CONFIG}.{name.removeprefix(_CONFIG)}"
-    if name in _SHORT:
-        return _SHORT[name]
-    find_columns([name], aliases=_SHORT)
-    return name
+_NAMES = re.compile(rf"(?:{QUOTED}|[^,])+")
 
 
-def find_all(names: Iterable[str]) -> list[str]:
-    """Return the columns for options that each hold names separated by commas.
-
-    Raises:
-        ValueError: There is no such column.
-    """
-    each = (name for option in names for name in option.split(","))
-    return list(dict.fromkeys(column_of(name) for name in each if name.strip()))
+def split_names(options: Iterable[str]) -> list[str]:
+    """Return the names in options that each hold names separated by commas, without duplicates."""
+    each = (name.strip() for option in options for name in _NAMES.findall(option))
+    return list(dict.fromkeys(name for name in each if name))
 
 
 def head_of_key(column: str) -> str:
@@ -67,7 +37,7 @@ def head_of_key(column: str) -> str:
 
 
 def head_of(column: str, bare: str | None = None) -> str:
-    """Return the short name of a column, or the last part of its long one.
+    """Return the short name of a column, or the last part of its long one; a key with a dot keeps its quotes.
 
     A key of the configuration with a dot in it is one part, in quotes, as one types it.
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llenergymeasure._format import plural
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.options import check_directory
+from llenergymeasure.cli.query.values import value_of
 from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.cli.terminal.progress import Bar, progress_bar
 from llenergymeasure.cli.terminal.stream import ERR
+from llenergymeasure.results._columns import CONFIG
+from llenergymeasure.results.scan import scan_results
 from llenergymeasure.results.store import ResultStore
 
 if TYPE_CHECKING:
@@ -33,6 +36,15 @@ def given_path(directory: str, path: str) -> str:
     return directory if path == "." else os.path.join(directory, path)  # noqa: PTH118 - keeps "./"
 
 
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Report a query that the store cannot answer as wrong usage."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
 class Reading:
     """The results of a directory, read batch by batch.
 
@@ -47,9 +59,18 @@ class Reading:
         where: Sequence[str],
         *,
         config: ConfigForm = "columns",
+        optional: Sequence[str] = (),
         follow_links: bool = False,
     ) -> None:
-        """Select columns of the results that meet the expressions; `config` is as for `ResultStore.scan`.
+        """Select columns, by any of their names, of the results that meet the expressions.
+
+        Args:
+            directory: The directory.
+            columns: The columns.
+            where: The expressions.
+            config: The form of `effective_config`, as for `ResultStore.scan`.
+            optional: Keys of the configuration that no result needs to have.
+            follow_links: Follow links to directories.
 
         Raises:
             UsageError: The directory or a column does not exist, or an expression is invalid.
@@ -57,16 +78,18 @@ class Reading:
         check_directory(directory, hint="; use `llem show` for one result")
         self._directory, self._is_filtered = directory, bool(where)
         self._store = ResultStore(directory, follow_links=follow_links)
-        try:
-            self._scan = self._store.scan(
+        with _usage_errors():
+            self._scan = scan_results(
+                str(self._store.root),
                 columns,
-                where=conditions(directory, where, self._store),
+                where=conditions(directory, where),
                 config=config,
+                optional=optional,
+                follow_links=follow_links,
                 on_error="collect",
                 progress=lambda done, _: self._note(done),
+                full_names=True,
             )
-        except ValueError as error:
-            raise UsageError(str(error)) from None
         self._began = time.monotonic()
         self._seen = 0
         self._bar: Bar | None = None
@@ -93,23 +116,27 @@ class Reading:
         return 1 if self._scan.errors else 0
 
     def batches(self) -> Iterator[dict[str, list[Any]]]:
-        """Read the rows, as lists by column; a slow read shows a progress bar.
+        """Read the rows, as lists by the full name of a column; a slow read shows a progress bar.
+
+        The values of a key of mixed kinds have their own types.
 
         Raises:
-            UsageError: The results do not have the columns.
+            UsageError: No result has a key, or the value of a condition is of another type than its column.
         """
         with self._open:
             batches = iter(self._scan)
             while (batch := self._next(batches)) is not None:
                 self.found += len(batch)
-                yield batch.to_pydict()
+                columns = batch.to_pydict()
+                for name in batch.schema.json_names:
+                    if name.startswith(f"{CONFIG}."):
+                        columns[name] = [value and value_of(value) for value in columns[name]]
+                yield columns
 
     @staticmethod
     def _next(batches: Iterator[Batch]) -> Batch | None:
-        try:
+        with _usage_errors():  # the columns depend on the results
             return next(batches, None)
-        except ValueError as error:  # the columns depend on the results
-            raise UsageError(str(error)) from None
 
     def _note(self, done: int) -> None:
         if self._bar is None and time.monotonic() - self._began > _PATIENCE:

@@ -119,7 +119,8 @@ fn check() -> Arc<RecordCheck> {
 
 fn plan_scan(root: &Path, columns: &[&str], stop_at_error: bool) -> Scan {
     let columns = columns.iter().map(|&name| name.to_owned()).collect();
-    let options = ScanOptions { columns, batch_size: 3, stop_at_error, ..ScanOptions::default() };
+    let optional = vec!["effective_config.a.b".to_owned()];
+    let options = ScanOptions { columns, optional, batch_size: 3, stop_at_error, ..ScanOptions::default() };
     Scan::new(root.to_owned(), &schema(), options).unwrap()
 }
 

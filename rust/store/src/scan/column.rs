@@ -37,10 +37,23 @@ pub(super) enum ColumnSource {
     ConfigText,
 }
 
+impl ColumnSource {
+    /// Return the index of the key among the requested keys.
+    pub fn key(&self) -> Option<usize> {
+        match self {
+            Self::ConfigKey(index) => Some(*index),
+            _ => None,
+        }
+    }
+}
+
 /// A column of a schema, or one that a scan reads.
 #[derive(Debug, Clone)]
 pub(super) struct Column {
+    /// The full name.
     pub name: String,
+    /// The name in the table and in errors: as the caller wrote it, or the full name.
+    pub label: String,
     pub source: ColumnSource,
     pub field_type: FieldType,
     pub nullable: bool,
@@ -51,7 +64,7 @@ pub(super) struct Column {
 impl Column {
     /// Return a column that is not in a list of objects.
     pub fn scalar(name: &str, source: ColumnSource, field_type: FieldType, nullable: bool) -> Self {
-        Self { name: name.to_owned(), source, field_type, nullable, listed: false }
+        Self { name: name.to_owned(), label: name.to_owned(), source, field_type, nullable, listed: false }
     }
 
     /// Return the Arrow type of a column that is not of the configuration.
@@ -68,6 +81,11 @@ impl Column {
             _ => DataType::Utf8,
         };
         if self.listed { list_of(item) } else { item }
+    }
+
+    /// Return the name in errors: a key of the configuration as the caller wrote it, and any other column in full.
+    pub fn shown(&self) -> &str {
+        if self.is_config() { &self.label } else { &self.name }
     }
 
     /// Return the name of the type; a time in UTC is an instant.

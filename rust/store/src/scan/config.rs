@@ -27,6 +27,8 @@ pub(super) struct ConfigColumns {
     columns: Vec<JsonColumn>,
     records: usize,
     overflowed: bool,
+    /// A new key does not become a column.
+    is_frozen: bool,
 }
 
 /// A key in the tree of keys.
@@ -53,6 +55,7 @@ impl ConfigColumns {
             columns: Vec::new(),
             records: 0,
             overflowed: false,
+            is_frozen: false,
         };
         for path in &keys.paths {
             let column = configs.add_column();
@@ -115,6 +118,15 @@ impl ConfigColumns {
         self.read_object(0, text, &mut Vec::new(), values)
     }
 
+    /// Parse a configuration, and return the values of the requested keys; no key becomes a column.
+    pub fn look<'de>(&mut self, text: &'de str) -> Result<ConfigValues<'de>, serde_json::Error> {
+        let mut values = Vec::new();
+        let is_frozen = std::mem::replace(&mut self.is_frozen, true);
+        let read = self.read(text, &mut values);
+        self.is_frozen = is_frozen;
+        read.map(|()| values)
+    }
+
     fn read_object<'de>(
         &mut self,
         above: usize,
@@ -130,7 +142,7 @@ impl ConfigColumns {
                 Some(node) => *node,
                 None if self.grows() => self.add_node(above, &key),
                 None => {
-                    self.overflowed |= self.keys.all && self.types.is_none();
+                    self.overflowed |= self.keys.all && self.types.is_none() && !self.is_frozen;
                     continue;
                 }
             };
@@ -160,7 +172,7 @@ impl ConfigColumns {
 
     /// Return whether a new key becomes a column.
     fn grows(&self) -> bool {
-        self.keys.all && self.types.is_none() && self.paths.len() <= MAX_KEYS
+        self.keys.all && self.types.is_none() && !self.is_frozen && self.paths.len() <= MAX_KEYS
     }
 
     /// Return the reason why parsed values do not fit the known types.

@@ -31,7 +31,7 @@ pub enum ScanError {
 #[non_exhaustive]
 pub enum PlanError {
     /// No column has this name; similar names.
-    #[error("there is no column '{}'{}", .0.escape_debug(), hint(.1))]
+    #[error("there is no column '{}'{}", .0, hint(.1))]
     UnknownColumn(String, Vec<String>),
     /// A column contains another one.
     #[error("{0} and {1} cannot be in one scan: the first contains the second; choose one")]
@@ -44,9 +44,56 @@ pub enum PlanError {
     /// A column of the configuration has an invalid name.
     #[error("{0:?} is not the name of a key; join keys with dots, and quote a key that has a dot")]
     InvalidKey(String),
+    /// No result has a key; similar names, or names of keys.
+    #[error("no result has the key '{name}'{}", hint(.similar))]
+    UnknownKey {
+        /// The key.
+        name: String,
+        /// The names to suggest.
+        similar: Vec<String>,
+    },
     /// A condition names a column without scalar values.
-    #[error("{0} holds lists or JSON, which a condition does not compare")]
-    NotScalar(String),
+    #[error(
+        "{column} holds lists or JSON, which a condition does not compare{}",
+        if *.is_searchable { "; search its texts with ~" } else { "" }
+    )]
+    NotScalar {
+        /// The column.
+        column: String,
+        /// The column has texts.
+        is_searchable: bool,
+    },
+    /// A condition searches a column without texts.
+    #[error("~ expects a column of text, got {0}; compare it with = < >")]
+    NotText(String),
+    /// A condition compares a column with a text that is not of its type.
+    #[error("{column} expects {expected}, got '{got}'")]
+    Operand {
+        /// The column.
+        column: String,
+        /// The values of the column, in words.
+        expected: &'static str,
+        /// The operand.
+        got: String,
+    },
+    /// A condition compares a column of local times with a time that has a zone.
+    #[error("{column} expects a local time without a zone, got '{got}'; compare {column}.utc with it")]
+    LocalTime {
+        /// The column.
+        column: String,
+        /// The operand.
+        got: String,
+    },
+    /// A condition compares a key of the configuration with a value of a kind that no result has.
+    #[error("{column} holds {holds}, got {got}; compare it with a value of its kind")]
+    Misfit {
+        /// The column.
+        column: String,
+        /// The kinds of its values, in words.
+        holds: String,
+        /// The operand, in words.
+        got: String,
+    },
     /// A condition compares a column with an operand of another type.
     #[error("{column} cannot be compared {operand}: it holds {holds}")]
     Incomparable {

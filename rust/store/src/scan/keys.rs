@@ -11,6 +11,10 @@ pub(super) struct ConfigKeys {
     /// Every key is a column.
     pub all: bool,
     pub paths: Vec<Vec<String>>,
+    /// The names of the paths as the caller wrote them.
+    pub names: Vec<String>,
+    /// Paths that no result needs to have.
+    pub optional: Vec<Vec<String>>,
 }
 
 impl ConfigKeys {
@@ -19,10 +23,11 @@ impl ConfigKeys {
     }
 
     /// Request a key by its name in a table, without the prefix; return its index.
-    pub fn request(&mut self, name: &str) -> Result<usize, PlanError> {
-        let path = split(name).ok_or_else(|| PlanError::InvalidKey(name.to_owned()))?;
+    pub fn request(&mut self, key: &str, name: &str) -> Result<usize, PlanError> {
+        let path = parse(key)?;
         Ok(self.paths.iter().position(|other| *other == path).unwrap_or_else(|| {
             self.paths.push(path);
+            self.names.push(name.to_owned());
             self.paths.len() - 1
         }))
     }
@@ -55,6 +60,11 @@ fn join(above: &str, key: &str) -> String {
     let plain = !key.is_empty() && !key.contains(['.', '"']);
     let key = if plain { Cow::from(key) } else { serde_json::Value::from(key).to_string().into() };
     if above.is_empty() { key.into_owned() } else { format!("{above}.{key}") }
+}
+
+/// Return the path of a key, by its name without the prefix.
+pub(super) fn parse(name: &str) -> Result<Vec<String>, PlanError> {
+    split(name).ok_or_else(|| PlanError::InvalidKey(name.to_owned()))
 }
 
 fn split(name: &str) -> Option<Vec<String>> {

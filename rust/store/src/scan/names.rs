@@ -4,10 +4,26 @@ use std::collections::BTreeSet;
 
 use super::column::{CONFIG, Column};
 use super::error::PlanError;
+use super::keys;
 use super::schema::{FieldType, RecordSchema};
 
 /// Minimum similarity of a suggestion.
 const MIN_SIMILARITY: f64 = 0.6;
+/// Maximum suggestions in an error.
+const MAX_SUGGESTIONS: usize = 5;
+/// Maximum bytes of a name that are compared, since the time grows faster than they do.
+const MAX_COMPARED: usize = 64;
+/// The short prefix of a key of the configuration.
+const SHORT_CONFIG: &str = "config.";
+
+/// A column that a caller asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Named {
+    /// The full name.
+    pub name: String,
+    /// The name as the caller wrote it; the full name of a column of an object.
+    pub label: String,
+}
 
 impl RecordSchema {
     /// Return the columns in order: the name, the type, and whether the column lies in a list of objects, so that a
@@ -16,65 +32,143 @@ impl RecordSchema {
         self.columns.iter().map(|column| (&*column.name, column.type_name(), column.listed))
     }
 
-    /// Return the columns that names stand for, without duplicates: an object stands for all of its columns. `aliases`
-    /// are further names to suggest in an error.
+    /// Return the full names of the columns that names stand for, without duplicates: an object stands for all of its
+    /// columns, and a short name for the column that the schema gives it.
     ///
     /// # Errors
     ///
     /// A column is unknown, or two columns contain each other.
-    pub fn find_columns(&self, names: &[String], aliases: &[String]) -> Result<Vec<String>, PlanError> {
+    pub fn find_columns(&self, names: &[String]) -> Result<Vec<String>, PlanError> {
+        Ok(self.find_named(names, true)?.into_iter().map(|named| named.name).collect())
+    }
+
+    /// Return the columns that names stand for; see [`Self::find_columns`].
+    pub(super) fn find_named(&self, names: &[String], in_full: bool) -> Result<Vec<Named>, PlanError> {
         let mut found = Vec::new();
         for name in names {
-            found.append(&mut self.resolve(name, aliases)?);
+            found.append(&mut self.resolve(name)?);
+        }
+        if in_full {
+            found.iter_mut().for_each(|named| named.label.clone_from(&named.name));
         }
         let mut seen = BTreeSet::new();
-        found.retain(|name| seen.insert(*name));
-        for column in found.iter().filter_map(|name| self.column(name)) {
-            let inner = found.iter().find(|name| is_below(name, &column.name));
+        found.retain(|named| seen.insert(named.label.clone()));
+        for column in found.iter().filter_map(|named| self.column(&named.name)) {
+            let inner = found.iter().find(|named| is_below(&named.name, &column.name));
             if let Some(inner) = inner.filter(|_| column.field_type == FieldType::Json) {
-                return Err(PlanError::Overlap(column.name.clone(), (*inner).to_owned()));
+                return Err(PlanError::Overlap(column.name.clone(), inner.name.clone()));
             }
         }
-        Ok(found.into_iter().map(str::to_owned).collect())
+        Ok(found)
     }
 
     pub(super) fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// Return the names of the columns that a name stands for: itself, or those of an object.
-    pub(super) fn resolve<'n>(
-        &'n self,
-        name: &'n str,
-        aliases: &[String],
-    ) -> Result<Vec<&'n str>, PlanError> {
-        if self.column(name).is_some() || config_key(name).is_some() {
-            return Ok(vec![name]);
+    /// Return the columns that a name stands for: one, or those of an object.
+    pub(super) fn resolve(&self, name: &str) -> Result<Vec<Named>, PlanError> {
+        let full = self.full_name(name)?;
+        if self.column(&full).is_some() || config_key(&full).is_some() {
+            return Ok(vec![Named { name: full, label: name.to_owned() }]);
         }
-        let below: Vec<&Column> = self.columns.iter().filter(|column| is_below(&column.name, name)).collect();
-        let first = below.first().ok_or_else(|| self.unknown(name, aliases))?;
+        let below: Vec<&Column> = self.columns.iter().filter(|column| is_below(&column.name, &full)).collect();
+        let first = below.first().ok_or_else(|| self.unknown(name))?;
         // Columns of lists inside an object are read only by their names.
-        Ok(below.iter().filter(|column| column.listed == first.listed).map(|column| &*column.name).collect())
+        let below = below.iter().filter(|column| column.listed == first.listed);
+        Ok(below.map(|column| Named { name: column.name.clone(), label: column.name.clone() }).collect())
     }
 
-    pub(super) fn unknown(&self, name: &str, aliases: &[String]) -> PlanError {
+    /// Return the full name of a column or an object, which need not exist.
+    fn full_name(&self, name: &str) -> Result<String, PlanError> {
+        if self.column(name).is_some() {
+            return Ok(name.to_owned());
+        }
+        if let Some((_, full)) = self.aliases.iter().find(|(alias, _)| alias == name) {
+            return Ok(full.clone());
+        }
+        match config_key(name) {
+            Some(key) => Ok(format!("{CONFIG}.{}", keys::name_of(&keys::parse(key)?))),
+            None => Ok(name.to_owned()),
+        }
+    }
+
+    pub(super) fn unknown(&self, name: &str) -> PlanError {
         let columns = || self.columns.iter().map(|column| &*column.name);
         let mut similar = most_similar(name, columns(), 3);
         let same_end = columns().filter(|other| other.rsplit_once('.').is_some_and(|(_, end)| end == name));
         similar.extend(same_end.filter(|other| !similar.contains(other)).collect::<Vec<_>>());
         similar.truncate(3);
-        similar.splice(..0, most_similar(name, aliases.iter().map(String::as_str), 2));
+        let aliases = self.aliases.iter().map(|(alias, _)| alias.as_str());
+        similar.splice(..0, most_similar(name, aliases, 2));
         PlanError::UnknownColumn(name.to_owned(), similar.into_iter().map(str::to_owned).collect())
     }
 }
 
 /// Return the key of the configuration that a name stands for.
 pub(super) fn config_key(name: &str) -> Option<&str> {
-    name.strip_prefix(CONFIG)?.strip_prefix('.')
+    let in_full = || name.strip_prefix(CONFIG)?.strip_prefix('.');
+    name.strip_prefix(SHORT_CONFIG).or_else(in_full)
 }
 
 fn is_below(name: &str, above: &str) -> bool {
     name.strip_prefix(above).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Add the keys of a tree that are similar to an unknown column to its error.
+pub(super) fn suggest_keys(error: PlanError, paths: &[Vec<String>]) -> PlanError {
+    let PlanError::UnknownColumn(name, mut similar) = error else { return error };
+    let names = similar_keys(&name, paths);
+    let is_same = |key: &String| config_key(key).is_some_and(|key| key == name || key.ends_with(&format!(".{name}")));
+    let (same, others): (Vec<String>, Vec<String>) = names.into_iter().partition(is_same);
+    similar.splice(..0, same);
+    similar.extend(others);
+    similar.truncate(MAX_SUGGESTIONS);
+    PlanError::UnknownColumn(name, similar)
+}
+
+/// Return the error for a key that no record has.
+pub(super) fn unknown_key(name: &str, paths: &[Vec<String>]) -> PlanError {
+    let key = config_key(name).unwrap_or(name);
+    let mut similar = similar_keys(name, paths);
+    if key == "*" || key.ends_with(".*") {
+        similar = vec![name[..name.len() - 2].to_owned()];
+    } else if similar.is_empty() {
+        let others = paths.iter().take(MAX_SUGGESTIONS);
+        similar = others.map(|path| with_prefix_of(name, &keys::name_of(path))).collect();
+    }
+    PlanError::UnknownKey { name: name.to_owned(), similar }
+}
+
+/// Return the names of the keys most similar to a name, with its prefix.
+fn similar_keys(name: &str, paths: &[Vec<String>]) -> Vec<String> {
+    let key = config_key(name).unwrap_or(name);
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let mut scored: Vec<(f64, String)> = paths
+        .iter()
+        .map(|path| {
+            let other = keys::name_of(path);
+            let end = path.last().and_then(|end| end.rsplit('.').next()).unwrap_or_default();
+            let of_last = similarity_of_any_case(end, last);
+            // The same name in another object is close, and never as close as the same path.
+            (similarity_of_any_case(&other, key).max(of_last * 0.99), other)
+        })
+        .filter(|(score, _)| *score >= MIN_SIMILARITY)
+        .collect();
+    scored.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+    scored.into_iter().take(3).map(|(_, key)| with_prefix_of(name, &key)).collect()
+}
+
+/// Return the name of a key, with the long prefix if another name has it.
+fn with_prefix_of(name: &str, key: &str) -> String {
+    match name.strip_prefix(CONFIG) {
+        Some(rest) if rest.starts_with('.') => format!("{CONFIG}.{key}"),
+        _ => format!("{SHORT_CONFIG}{key}"),
+    }
+}
+
+fn similarity_of_any_case(one: &str, other: &str) -> f64 {
+    similarity(&one.to_lowercase(), &other.to_lowercase())
 }
 
 /// Return the names most similar to an unknown one, the best first.
@@ -90,7 +184,8 @@ fn most_similar<'n>(unknown: &str, names: impl Iterator<Item = &'n str>, count: 
 /// Return the share of bytes in common blocks (Ratcliff and Obershelp), as Python's `difflib` computes it.
 #[allow(clippy::cast_precision_loss, reason = "names are short")]
 fn similarity(one: &str, other: &str) -> f64 {
-    2.0 * common(one.as_bytes(), other.as_bytes()) as f64 / (one.len() + other.len()).max(1) as f64
+    let [one, other] = [one, other].map(|name| &name.as_bytes()[..name.len().min(MAX_COMPARED)]);
+    2.0 * common(one, other) as f64 / (one.len() + other.len()).max(1) as f64
 }
 
 /// Return the length of the longest common block, and of those before it and after it.

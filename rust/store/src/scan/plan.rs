@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::column::{CONFIG, Column, ColumnSource};
 use super::error::PlanError;
 use super::filter::{Condition, Filter};
-use super::keys::ConfigKeys;
-use super::names::config_key;
+use super::keys::{self, ConfigKeys};
+use super::names::{Named, config_key};
 use super::schema::{FieldLimits, FieldSchema, FieldType, RecordSchema, path_of};
 use crate::load::Limit;
 
@@ -110,10 +110,31 @@ impl Plan {
         conditions: Vec<Condition>,
         limit: Limit,
     ) -> Result<Self, PlanError> {
-        let mut columns = schema.find_columns(columns, &[])?;
+        Self::of(schema, schema.find_named(columns, false)?, config, conditions, &[], limit)
+    }
+
+    /// Resolve the names of conditions and of optional keys, for named columns; see [`Self::new`].
+    pub fn of(
+        schema: &RecordSchema,
+        mut columns: Vec<Named>,
+        config: ConfigForm,
+        conditions: Vec<Condition>,
+        optional: &[String],
+        limit: Limit,
+    ) -> Result<Self, PlanError> {
         if config == ConfigForm::Omitted {
-            columns.retain(|name| name != CONFIG);
+            columns.retain(|named| named.name != CONFIG);
         }
+        let conditions = conditions
+            .into_iter()
+            .map(|condition| {
+                let [named] = <[Named; 1]>::try_from(schema.resolve(&condition.column)?).map_err(|below| {
+                    let below = below.first().map(|named| named.name.clone()).unwrap_or_default();
+                    PlanError::ObjectCondition(condition.column.clone(), below)
+                })?;
+                Ok((named, condition))
+            })
+            .collect::<Result<Vec<_>, PlanError>>()?;
         let mut planner = Planner {
             schema,
             config,
@@ -122,21 +143,26 @@ impl Plan {
             keys: ConfigKeys::default(),
         };
         planner.request(VERSION);
-        columns.iter().chain(conditions.iter().map(|c| &c.column)).for_each(|name| planner.request(name));
+        let of_conditions = conditions.iter().map(|(named, _)| named);
+        columns.iter().chain(of_conditions).for_each(|named| planner.request(&named.name));
         let record = planner.object(&schema.fields, "", 1, true);
         let filters = conditions
             .into_iter()
-            .map(|condition| {
-                let column = planner.column(&condition.column)?;
-                condition.check(&column)
-            })
+            .map(|(named, condition)| condition.check(&planner.column(&named)?))
             .collect::<Result<Vec<Filter>, _>>()?;
-        let columns = columns.iter().map(|name| planner.column(name)).collect::<Result<Vec<Column>, _>>()?;
+        let columns = columns.iter().map(|named| planner.column(named)).collect::<Result<Vec<Column>, _>>()?;
+        for name in optional {
+            for named in schema.resolve(name)? {
+                if let Some(key) = config_key(&named.name) {
+                    planner.keys.optional.push(keys::parse(key)?);
+                }
+            }
+        }
         let mut sources =
             columns.iter().map(|column| &column.source).chain(filters.iter().map(|filter| &filter.source));
         Ok(Self {
             version: schema.version.clone(),
-            version_index: planner.find(VERSION).ok_or_else(|| schema.unknown(VERSION, &[]))?,
+            version_index: planner.find(VERSION).ok_or_else(|| schema.unknown(VERSION))?,
             timeseries_index: planner.find(TIMESERIES),
             width: planner.values.len(),
             needs_path: sources.any(|source| *source == ColumnSource::Path),
@@ -215,17 +241,19 @@ impl Planner<'_> {
         self.values.iter().position(|&other| other == column)
     }
 
-    fn column(&mut self, name: &str) -> Result<Column, PlanError> {
+    fn column(&mut self, named: &Named) -> Result<Column, PlanError> {
+        let Named { name, label } = named;
         if let Some(key) = config_key(name) {
-            let source = ColumnSource::ConfigKey(self.keys.request(key)?);
-            return Ok(Column::scalar(name, source, FieldType::Json, true));
+            let source = ColumnSource::ConfigKey(self.keys.request(key, label)?);
+            let column = Column::scalar(name, source, FieldType::Json, true);
+            return Ok(Column { label: label.clone(), ..column });
         }
-        let Some(column) = self.schema.column(name) else {
-            let below = self.schema.resolve(name, &[])?.into_iter().next().unwrap_or_default();
-            return Err(PlanError::ObjectCondition(name.to_owned(), below.to_owned()));
-        };
+        let column = self.schema.column(name).ok_or_else(|| self.schema.unknown(label))?;
         // A field without a value lies in a list that is kept as one column.
-        let value = |index| self.find_value(index).ok_or_else(|| PlanError::NotScalar(name.to_owned()));
+        let value = |index| {
+            let error = || PlanError::NotScalar { column: name.clone(), is_searchable: false };
+            self.find_value(index).ok_or_else(error)
+        };
         let source = match &column.source {
             ColumnSource::Field(index) => ColumnSource::Field(value(*index)?),
             ColumnSource::Instant(index) => ColumnSource::Instant(value(*index)?),
@@ -237,6 +265,6 @@ impl Planner<'_> {
         if source == ColumnSource::WholeConfig {
             self.keys.request_all();
         }
-        Ok(Column { source, ..column.clone() })
+        Ok(Column { source, label: label.clone(), ..column.clone() })
     }
 }

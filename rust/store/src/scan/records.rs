@@ -18,6 +18,7 @@ use super::plan::Plan;
 use super::row::{RecordFile, Row};
 use super::table::Table;
 use super::value::FieldValue;
+use super::watch::Watch;
 use crate::RECORD;
 use crate::error::{Error, Step};
 use crate::fs::dir::Dir;
@@ -32,6 +33,7 @@ const MAX_KEPT_BUFFER: usize = 1 << 18;
 pub(super) struct RecordVisitor {
     pub plan: Arc<Plan>,
     pub types: Option<Arc<ConfigTypes>>,
+    pub watch: Arc<Watch>,
 }
 
 /// The number of records that a chunk has read, and their errors.
@@ -124,7 +126,7 @@ impl Visit for RecordVisitor {
         let mut log = std::mem::take(&mut chunk.log);
         let mut beyond = None;
         log.read(root, place, &record, self.plan.limit, |file, bytes| {
-            if let Some(mut row) = Row::parse(&self.plan, &mut chunk.configs, file, bytes)? {
+            if let Some(mut row) = Row::parse(&self.plan, &self.watch, &mut chunk.configs, file, bytes)? {
                 chunk.push(&self.plan, &mut row);
                 beyond = row.beyond;
             }

@@ -7,14 +7,13 @@ use std::path::Path;
 use super::column::ColumnSource;
 use super::config::{ConfigColumns, ConfigValues};
 use super::error::RecordErrorKind;
-use super::filter::{Cell, Filter};
-use super::json_type::{float_of, is_not_finite};
+use super::filter::Cell;
 use super::plan::Plan;
 use super::record::{self, ParsedRecord};
 use super::value::{FieldValue, TIMES};
+use super::watch::Watch;
 use crate::error::{Error, Step};
 use crate::fs::dir::Dir;
-use crate::json::text::text_of;
 use crate::load::RecordFault;
 use crate::{RECORD, SIDECAR};
 
@@ -42,9 +41,10 @@ pub(super) struct Row<'r> {
 }
 
 impl<'r> Row<'r> {
-    /// Parse a record; `None` if a condition does not hold.
+    /// Parse a record; `None` if a condition does not hold. The watch notes the record in either case.
     pub fn parse(
         plan: &Plan,
+        watch: &Watch,
         configs: &mut ConfigColumns,
         file: RecordFile<'r>,
         bytes: &'r [u8],
@@ -65,17 +65,26 @@ impl<'r> Row<'r> {
         let (keys, has_timeseries) = (Vec::new(), None);
         let mut row = Self { values, config: keys, config_text: config, path, beyond, file, has_timeseries };
         row.complete_timeseries(plan);
-        // A record that other conditions exclude needs no search for keys.
-        let (on_keys, others): (Vec<&Filter>, Vec<&Filter>) =
-            plan.filters.iter().partition(|filter| matches!(filter.source, ColumnSource::ConfigKey(_)));
-        if !others.into_iter().all(|filter| row.satisfies(filter)) {
-            return Ok(None);
-        }
+        let satisfies = |row: &mut Self, on_keys: bool| {
+            plan.filters.iter().zip(&watch.tests).all(|(filter, test)| {
+                filter.source.key().is_some() != on_keys || test.holds(&row.cell(&filter.source))
+            })
+        };
+        let is_settled = watch.is_settled();
+        // A record that other conditions exclude needs no search for keys, once they are known.
+        let is_wanted = satisfies(&mut row, false);
         if let Some(text) = config.filter(|_| plan.reads_config) {
-            let read = configs.read(text, &mut row.config);
-            read.map_err(|error| RecordErrorKind::Fault(RecordFault::Invalid(error.to_string())))?;
+            if is_wanted {
+                let read = configs.read(text, &mut row.config);
+                read.map_err(|error| RecordErrorKind::Fault(RecordFault::Invalid(error.to_string())))?;
+            } else if !is_settled {
+                row.config = configs.look(text).unwrap_or_default();
+            }
         }
-        if !on_keys.into_iter().all(|filter| row.satisfies(filter)) {
+        if !is_settled {
+            watch.note(plan, &mut row);
+        }
+        if !is_wanted || !satisfies(&mut row, true) {
             return Ok(None);
         }
         match configs.misfit(&row.config) {
@@ -116,43 +125,25 @@ impl<'r> Row<'r> {
         self.values.get(index).and_then(FieldValue::instant)
     }
 
-    fn satisfies(&mut self, filter: &Filter) -> bool {
-        let text;
+    /// Return the value that a condition compares.
+    fn cell(&mut self, source: &ColumnSource) -> Cell<'_> {
         let integer = |micros: Option<i64>| micros.map_or(Cell::Null, |micros| Cell::Int(micros.into()));
-        let cell = match &filter.source {
-            ColumnSource::Path => Cell::Text(&self.path),
+        match source {
+            ColumnSource::Path => Cell::Text(Cow::Borrowed(&self.path)),
             ColumnSource::HasTimeseries => Cell::Bool(self.has_timeseries()),
             ColumnSource::SavedAt => integer(self.saved_at()),
             ColumnSource::Instant(index) => integer(self.instant(*index)),
-            ColumnSource::Field(index) => match self.values.get(*index) {
-                Some(FieldValue::Bool(value)) => Cell::Bool(*value),
-                Some(FieldValue::Int(value) | FieldValue::Time(value, _)) => Cell::Int((*value).into()),
-                Some(FieldValue::Float(value)) => Cell::Float(*value),
-                Some(FieldValue::Text(value)) => Cell::Text(value),
-                Some(FieldValue::Null) | None => Cell::Null,
-                Some(_) => Cell::Other,
-            },
+            ColumnSource::Field(index) => self.values.get(*index).map_or(Cell::Null, Cell::of_field),
             ColumnSource::ConfigKey(column) => {
-                match self.config.iter().find(|(other, _)| other == column).map(|(_, text)| *text) {
-                    None | Some("null") => Cell::Null,
-                    Some("true") => Cell::Bool(true),
-                    Some("false") => Cell::Bool(false),
-                    Some(value) if is_not_finite(value) && filter.test.has_number() => {
-                        float_of(value).map_or(Cell::Null, Cell::Float)
-                    }
-                    Some(value) if value.starts_with('"') => {
-                        text = text_of(value);
-                        Cell::Text(&text)
-                    }
-                    Some(value) => match (value.parse(), value.parse()) {
-                        (Ok(integer), _) => Cell::Int(integer),
-                        (_, Ok(float)) => Cell::Float(float),
-                        _ => Cell::Other,
-                    },
-                }
+                let value = self.config.iter().find(|(other, _)| other == column);
+                value.map_or(Cell::Null, |(_, text)| Cell::of_json(text))
             }
             ColumnSource::WholeConfig | ColumnSource::ConfigText => Cell::Other,
-        };
-        filter.test.holds(cell)
+        }
+    }
+
+    /// Return whether a column shows a text.
+    pub fn shows(&mut self, source: &ColumnSource, text: &str) -> bool {
+        matches!(self.cell(source), Cell::Text(value) if value == text)
     }
 }

@@ -1,5 +1,6 @@
 //! The fields of a record, as the caller describes them.
 
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::column::{Column, ColumnSource, HAS_TIMESERIES, PATH, SAVED_AT, UTC};
@@ -82,6 +83,8 @@ pub struct RecordSchema {
     /// The columns of a table of records, in order.
     pub(super) columns: Vec<Column>,
     pub(super) version: String,
+    /// Short names, each with the full name of a column.
+    pub(super) aliases: Vec<(String, String)>,
 }
 
 /// The reason why a description of a schema is invalid.
@@ -104,13 +107,21 @@ pub enum SchemaError {
 
 impl RecordSchema {
     /// Parse a schema from JSON: a list of objects with `name`, `kind`, and optionally `nullable`, `default`, `fields`,
-    /// and the limits `choices` (of a text), `length` (of a list) and `minimum` (of a number). The default of `schema_version` is the schema line of the records.
+    /// and the limits `choices` (of a text), `length` (of a list) and `minimum` (of a number); or an object of such a
+    /// list, `fields`, and a list of pairs, `aliases`: a short name and the column that it stands for. The default of
+    /// `schema_version` is the schema line of the records.
     ///
     /// # Errors
     ///
     /// The description is invalid.
     pub fn from_json(text: &str) -> Result<Self, SchemaError> {
-        let fields = parse_fields(&serde_json::from_str(text)?)?;
+        let description: Value = serde_json::from_str(text)?;
+        let (fields, aliases) = match &description {
+            Value::Object(parts) => (parts.get("fields"), parts.get("aliases")),
+            fields => (Some(fields), None),
+        };
+        let fields = parse_fields(fields.unwrap_or(&Value::Null))?;
+        let aliases = aliases.map(|aliases| Vec::deserialize(aliases)).transpose()?.unwrap_or_default();
         let version =
             fields.iter().find(|field| field.name == VERSION).and_then(|field| field.default.as_ref());
         let version = version
@@ -121,7 +132,7 @@ impl RecordSchema {
         add_columns(&mut columns, &fields, "", false, false);
         columns.push(Column::scalar(HAS_TIMESERIES, ColumnSource::HasTimeseries, FieldType::Bool, false));
         columns.push(Column::scalar(SAVED_AT, ColumnSource::SavedAt, FieldType::Time, true));
-        Ok(Self { fields, columns, version })
+        Ok(Self { fields, columns, version, aliases })
     }
 }
 

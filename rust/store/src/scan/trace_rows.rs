@@ -22,6 +22,7 @@ use super::plan::Plan;
 use super::records::ReadLog;
 use super::row::Row;
 use super::value::FieldValue;
+use super::watch::Watch;
 use super::{RecordError, RecordErrorKind};
 use crate::SIDECAR;
 use crate::error::{Error, Step};
@@ -33,6 +34,7 @@ use crate::walk::{Turn, Visit};
 pub(super) struct TraceVisitor {
     pub plan: Arc<Plan>,
     pub memory: TraceMemory,
+    pub watch: Arc<Watch>,
     pub table: Option<Arc<TraceTable>>,
     /// The columns of unknown types.
     pub names: Vec<String>,
@@ -93,7 +95,7 @@ impl Visit for TraceVisitor {
         let mut log = std::mem::take(&mut chunk.log);
         let mut configs = std::mem::replace(&mut chunk.configs, ConfigColumns::new(&plan.keys, None));
         log.read(root, place, &record, plan.limit, |file, record| {
-            let Some(row) = Row::parse(plan, &mut configs, file, record)? else { return Ok(()) };
+            let Some(row) = Row::parse(plan, &self.watch, &mut configs, file, record)? else { return Ok(()) };
             read = match &self.table {
                 Some(table) => self.read_rows(table, root, &sidecar, &row, chunk, turn),
                 None => self
@@ -192,7 +194,7 @@ impl TraceTable {
                 kept = kept
                     .iter()
                     .enumerate()
-                    .map(|(row, kept)| Some(kept? && test.holds(cell(column, row))))
+                    .map(|(row, kept)| Some(kept? && test.holds(&cell(column, row))))
                     .collect();
             }
         }
@@ -236,7 +238,7 @@ fn cell(column: &ArrayRef, row: usize) -> Cell<'_> {
         DataType::UInt64 => Cell::Int(column.as_primitive::<UInt64Type>().value(row).into()),
         DataType::Float32 => Cell::Float(column.as_primitive::<Float32Type>().value(row).into()),
         DataType::Float64 => Cell::Float(column.as_primitive::<Float64Type>().value(row)),
-        DataType::Utf8 => Cell::Text(column.as_string::<i32>().value(row)),
+        DataType::Utf8 => Cell::Text(column.as_string::<i32>().value(row).into()),
         _ => Cell::Other,
     }
 }

@@ -8,9 +8,11 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use super::column::{Column, ColumnSource, EXPERIMENT, PATH};
 use super::filter::{Condition, Test};
+use super::lookup::Source;
 use super::plan::{ConfigForm, Plan};
 use super::schema::FieldType;
 use super::trace_rows::{TraceChunk, TraceTable, TraceVisitor};
+use super::watch::Watch;
 use super::{PlanError, RecordSchema, ScanBatch, ScanError};
 use crate::address_space;
 use crate::error::{At, Step};
@@ -94,12 +96,11 @@ impl Default for TraceScanOptions {
 /// ```
 #[derive(Debug)]
 pub struct TraceScan {
-    root: PathBuf,
+    tree: Source,
     plan: Arc<Plan>,
     columns: Vec<String>,
     filters: Arc<[(String, Test)]>,
     stop_at_error: bool,
-    follow_links: bool,
     max_trace_bytes: u64,
     table: Mutex<Option<Arc<TraceTable>>>,
 }
@@ -130,12 +131,13 @@ impl TraceScan {
                 // A column of unknown type can be compared with anything, as a key of the configuration.
                 None => (ColumnSource::ConfigKey(0), FieldType::Json),
             };
-            let column = Column { name: name.clone(), source, field_type, nullable: true, listed: false };
+            let column = Column::scalar(&name, source, field_type, true);
             Ok((name, condition.check(&column)?.test))
         });
         let filters = filters.collect::<Result<_, PlanError>>()?;
+        let tree = Source { root, schema: schema.clone(), follow_links };
         let (plan, table) = (Arc::new(plan), Mutex::new(None));
-        Ok(Self { root, plan, columns, filters, stop_at_error, follow_links, max_trace_bytes, table })
+        Ok(Self { tree, plan, columns, filters, stop_at_error, max_trace_bytes, table })
     }
 
     /// Return the columns; `None` if they depend on power traces that no reader has read yet.
@@ -185,10 +187,11 @@ impl TraceScan {
     ///
     /// As [`Scan::read`](super::Scan::read).
     pub fn read(&self, interrupt: Interrupt<'_>) -> Result<TraceReader, ScanError> {
+        let watch = self.tree.settle(&self.plan, interrupt)?;
         let (table, reported) = if let Some(table) = self.known_table() {
             (table, 0)
         } else {
-            let (types, records) = self.infer(interrupt)?;
+            let (types, records) = self.infer(&watch, interrupt)?;
             let mut table = Arc::new(self.table_of(&types));
             // A column that no trace has yet may have another type in a later scan.
             if self.trace_columns().all(|name| standard_type(name).is_some() || types.contains_key(name)) {
@@ -197,23 +200,26 @@ impl TraceScan {
             }
             (table, records)
         };
-        let visitor = Arc::new(self.visitor(Some(table.clone())));
-        let tree = Tree::open(&self.root, visitor, self.follow_links, interrupt)?;
+        let tree = self.tree.open(self.visitor(Some(table.clone()), &watch), interrupt)?;
         let stop_at_error = self.stop_at_error;
         Ok(TraceReader { table, tree, stop_at_error, reported, records: 0, pending: None })
     }
 
-    fn visitor(&self, table: Option<Arc<TraceTable>>) -> TraceVisitor {
+    fn visitor(&self, table: Option<Arc<TraceTable>>, watch: &Arc<Watch>) -> TraceVisitor {
         let names = self.trace_columns().filter(|name| standard_type(name).is_none()).cloned().collect();
         let (plan, memory) = (self.plan.clone(), TraceMemory::new(self.max_trace_bytes));
-        TraceVisitor { plan, memory, table, names }
+        TraceVisitor { plan, watch: watch.clone(), memory, table, names }
     }
 
     /// Infer the types of other than the standard columns; return them and the number of records.
-    fn infer(&self, interrupt: Interrupt<'_>) -> Result<(BTreeMap<String, DataType>, u64), ScanError> {
+    fn infer(
+        &self,
+        watch: &Arc<Watch>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<(BTreeMap<String, DataType>, u64), ScanError> {
         let mut types: BTreeMap<String, DataType> = BTreeMap::new();
         let (mut records, mut traces) = (0, 0_u64);
-        let mut tree = Tree::open(&self.root, Arc::new(self.visitor(None)), self.follow_links, interrupt)?;
+        let mut tree = self.tree.open(self.visitor(None, watch), interrupt)?;
         while let Some(mut chunk) = tree.next(interrupt.at(records))? {
             records += chunk.log.records;
             chunk.log.check(self.stop_at_error)?;

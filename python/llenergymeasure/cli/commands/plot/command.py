@@ -20,7 +20,7 @@ from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.output import check_matplotlib, check_output, write_picture
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.plotting import plot_pareto, plot_power, render
-from llenergymeasure.plotting._points import COLUMNS, ParetoPoints
+from llenergymeasure.plotting._points import COLUMNS, MODEL, ParetoPoints
 from llenergymeasure.plotting._power import curves
 from llenergymeasure.results.timeseries import read_timeseries
 
@@ -74,7 +74,7 @@ def plot(
         check_matplotlib()
     if is_one:
         return _plot_power(path, output, as_json=as_json)
-    reading = Reading(path, COLUMNS, where, follow_links=follow_links)
+    reading = Reading(path, COLUMNS, where, optional=[MODEL], follow_links=follow_links)
     return _plot_pareto(path, output, reading, as_json=as_json)
 
 

@@ -1,0 +1,80 @@
+"""Values of a column: from JSON, as text, and in order."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime
+from typing import Any
+
+from llenergymeasure._format import ABSENT, format_value, printable
+
+_MOST_DIGITS = 4000
+"""Python converts no longer integer by default."""
+
+_ORDER: tuple[Any, ...] = (bool, (int, float), str, datetime)
+
+
+def value_of(text: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of a JSON text; an integer of thousands of digits stays a text."""
+    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < _MOST_DIGITS else digits)
+
+
+def format_setting(value: object, *, is_mixed: bool) -> str:
+    """Return a value of the configuration as a condition takes it, on one line.
+
+    A text that reads as a value of another kind is in quotes, and so is an empty one.
+
+    Args:
+        value: Any JSON value.
+        is_mixed: The column has values of other kinds than text.
+    """
+    if isinstance(value, str):
+        is_quoted = _needs_quotes(value, is_mixed=is_mixed)
+        return printable(json.dumps(value, ensure_ascii=False) if is_quoted else value)
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, (list, dict)):
+        return printable(json.dumps(_named(value), ensure_ascii=False, default=str))
+    return format_value(value)
+
+
+def _named(value: object) -> object:
+    """Return a list with the names of its non-finite floats, as a record has them."""
+    if isinstance(value, list):
+        return [_named(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _needs_quotes(text: str, *, is_mixed: bool) -> bool:
+    if not text or text == ABSENT or text[0] == '"' or text.strip(" ") != text:
+        return True
+    return is_mixed and (text.startswith("[") or text in ("null", "None") or _is_other(text))
+
+
+def _is_other(text: str) -> bool:
+    """Return whether a text reads as a boolean or a number."""
+    try:
+        float(text.replace(",", ""))
+    except ValueError:
+        return text in ("true", "True", "false", "False")
+    return True
+
+
+def order_of(value: Any, *, is_descending: bool = False) -> tuple[int, int, Any]:  # noqa: ANN401
+    """Return a sort key for the values of a column of mixed kinds.
+
+    The order is booleans, numbers, texts, times, then lists and objects by their lengths. NaN and null are
+    last in both directions.
+    """
+    sign = -1 if is_descending else 1
+    if value is None:
+        return sign * 2, 0, 0
+    if isinstance(value, float) and math.isnan(value):
+        return sign, 0, 0
+    if isinstance(value, (list, dict)):
+        return 0, len(_ORDER), len(value)
+    kind = next((place for place, types in enumerate(_ORDER) if isinstance(value, types)), len(_ORDER))
+    return 0, kind, value
