@@ -52,7 +52,7 @@ class Reading:
         found: The number of results that met the conditions, at the end.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords
         self,
         directory: str,
         columns: Sequence[str],

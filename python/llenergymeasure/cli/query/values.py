@@ -12,6 +12,7 @@ from llenergymeasure._format import ABSENT, format_value, printable
 _MOST_DIGITS = 4000
 """Python converts no longer integer by default."""
 
+_NAMES = ("NaN", "Infinity", "-Infinity")
 _ORDER: tuple[Any, ...] = (bool, (int, float), str, datetime)
 
 
@@ -55,7 +56,9 @@ def _needs_quotes(text: str, *, is_mixed: bool) -> bool:
 
 
 def _is_other(text: str) -> bool:
-    """Return whether a text reads as a boolean or a number."""
+    """Return whether a text reads as a boolean or a number; the name of a float that a record has is both."""
+    if text in _NAMES:
+        return False
     try:
         float(text.replace(",", ""))
     except ValueError:

@@ -21,8 +21,10 @@ const SHORT_CONFIG: &str = "config.";
 pub(super) struct Named {
     /// The full name.
     pub name: String,
-    /// The name as the caller wrote it; the full name of a column of an object.
+    /// The name in the table: the name as the caller wrote it, or the full name.
     pub label: String,
+    /// The name as the caller wrote it.
+    pub asked: String,
 }
 
 impl RecordSchema {
@@ -70,13 +72,14 @@ impl RecordSchema {
     pub(super) fn resolve(&self, name: &str) -> Result<Vec<Named>, PlanError> {
         let full = self.full_name(name)?;
         if self.column(&full).is_some() || config_key(&full).is_some() {
-            return Ok(vec![Named { name: full, label: name.to_owned() }]);
+            return Ok(vec![Named { name: full, label: name.to_owned(), asked: name.to_owned() }]);
         }
         let below: Vec<&Column> = self.columns.iter().filter(|column| is_below(&column.name, &full)).collect();
         let first = below.first().ok_or_else(|| self.unknown(name))?;
         // Columns of lists inside an object are read only by their names.
         let below = below.iter().filter(|column| column.listed == first.listed);
-        Ok(below.map(|column| Named { name: column.name.clone(), label: column.name.clone() }).collect())
+        let named = |name: &String| Named { name: name.clone(), label: name.clone(), asked: name.clone() };
+        Ok(below.map(|column| named(&column.name)).collect())
     }
 
     /// Return the full name of a column or an object, which need not exist.

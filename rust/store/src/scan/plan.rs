@@ -242,9 +242,9 @@ impl Planner<'_> {
     }
 
     fn column(&mut self, named: &Named) -> Result<Column, PlanError> {
-        let Named { name, label } = named;
+        let Named { name, label, asked } = named;
         if let Some(key) = config_key(name) {
-            let source = ColumnSource::ConfigKey(self.keys.request(key, label)?);
+            let source = ColumnSource::ConfigKey(self.keys.request(key, asked)?);
             let column = Column::scalar(name, source, FieldType::Json, true);
             return Ok(Column { label: label.clone(), ..column });
         }
