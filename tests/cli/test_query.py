@@ -134,8 +134,8 @@ def test_ls_keys_with_dots_have_distinct_heads(llem: Run, keep: Keep) -> None:
     done = llem("ls", "results", "-c", 'config."optimizer.lr",config.optim.lr,config.other.lr,config.LR')
     assert done.stdout.splitlines()[0].split() == [
         '"optimizer.lr"',
-        "config.optim.lr",
-        "config.other.lr",
+        "effective_config.optim.lr",
+        "effective_config.other.lr",
         "LR",
     ]
     done = llem("summary", "results", "--by", 'config."optimizer.lr"')

@@ -12,7 +12,7 @@ import typer
 
 from llenergymeasure._format import ABSENT, plural
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.columns import head_of, short_name, split_names
+from llenergymeasure.cli.query.columns import head_of, split_names
 from llenergymeasure.cli.query.options import Columns, Directory, FollowLinks, Where
 from llenergymeasure.cli.query.reading import Reading, given_path
 from llenergymeasure.cli.query.values import format_setting, order_of

@@ -140,7 +140,8 @@ class _Groups:
         self._names = [name for name in batch if self._is_key(name)]
         for values in zip(*batch.values(), strict=True):
             row = dict(zip(batch, values, strict=True))
-            key = tuple(_hashable(name, row[name]) for name in self._names)
+            # True equals 1, and is another value.
+            key = tuple((isinstance(row[name], bool), _hashable(name, row[name])) for name in self._names)
             self._groups.setdefault(key, _Group()).add(row)
 
     def _is_key(self, name: str) -> bool:
@@ -154,7 +155,7 @@ class _Groups:
     def _values(self, key: Key, settings: Sequence[str]) -> list[Any]:
         """Return the values of a key, with those of settings in place of the configuration."""
         values: list[Any] = []
-        for name, value in zip(self._names, key, strict=True):
+        for name, (_, value) in zip(self._names, key, strict=True):
             if name == CONFIG:
                 config = flattened(value)
                 values.extend(parse(config[one]) if one in config else None for one in settings)
@@ -164,7 +165,7 @@ class _Groups:
 
     def _shown_settings(self) -> list[str]:
         """Return the settings of the configuration that distinguish groups, and the model."""
-        configs = [flattened(key[self._names.index(CONFIG)]) for key in self._groups]
+        configs = [flattened(key[self._names.index(CONFIG)][1]) for key in self._groups]
         names = dict.fromkeys(name for config in configs for name in (_MODEL, *config))
         first = configs[0]
         return [
@@ -176,7 +177,7 @@ class _Groups:
     def as_json(self, key: Key) -> dict[str, Any]:
         group = self._groups[key]
         columns: dict[str, Any] = {}
-        for name, value in zip(self._names, key, strict=True):
+        for name, (_, value) in zip(self._names, key, strict=True):
             settings = {one: parse(text) for one, text in flattened(value).items()} if name == CONFIG else {}
             columns |= settings if name == CONFIG else {name: value}
         return {
