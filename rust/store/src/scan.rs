@@ -233,9 +233,11 @@ impl Scan {
             self.tree.open(RecordVisitor { plan: plan.clone(), types, watch: watch.clone() }, interrupt)
         };
         let known = self.known_table();
+        // The threads of an open tree may settle the watch before the next line.
+        let is_settled = watch.is_settled();
         let mut tree = open(known.as_ref().map(|table| table.types.clone()))?;
         let mut ahead = Ahead::default();
-        if known.is_none() || !watch.is_settled() {
+        if known.is_none() || !is_settled {
             self.look_ahead(&mut tree, watch, known.is_none(), &mut ahead, interrupt)?;
             if let Some(decided) = self.tree.decide(plan, watch, interrupt)? {
                 return Ok(Begun::Again(decided));
