@@ -129,7 +129,7 @@ impl Bulk {
     ) -> Result<bool> {
         let size = memory_of(&result);
         let mut queue = self.wait_for_room(size, patience, interrupt)?;
-        address_space::check(4 * size as u64).at(Step::Write, || self.shared.path.clone())?;
+        address_space::check((size as u64).saturating_mul(4)).at(Step::Write, || self.shared.path.clone())?;
         if queue.wants_thread() {
             self.start_thread(&mut queue)?;
         }

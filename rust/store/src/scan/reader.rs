@@ -82,7 +82,8 @@ impl Reader {
     }
 
     fn take_batch(&mut self) -> Result<ScanBatch, ScanError> {
-        address_space::check(2 * self.pending.bytes as u64).at(Step::Read, || self.tree.root().to_owned())?;
+        address_space::check((self.pending.bytes as u64).saturating_mul(2))
+            .at(Step::Read, || self.tree.root().to_owned())?;
         let Pending { chunks, rows, bytes, errors } = &mut self.pending;
         let (mut taken, mut missing) = (Vec::new(), self.batch_size);
         while let Some(chunk) = chunks.pop_front() {

@@ -302,7 +302,8 @@ impl TraceReader {
             bytes += batch.rows.get_array_memory_size();
             rows.push(batch);
         }
-        address_space::check(2 * bytes as u64).at(Step::Read, || self.tree.root().to_owned())?;
+        address_space::check((bytes as u64).saturating_mul(2))
+            .at(Step::Read, || self.tree.root().to_owned())?;
         let rows = self.table.rows(&rows)?;
         let errors = std::mem::take(&mut chunk.log.errors);
         if !chunk.batches.is_empty() {
