@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use llem_store::load::Limit;
 use llem_store::scan::{
-    self, Comparison, Condition, ConfigForm, Operand, PlanError, RecordSchema, ScanOptions, Source, TraceScan,
-    TraceScanOptions,
+    self, Comparison, Condition, ConfigForm, Operand, PlanError, RecordSchema, ScanOptions, Source,
+    TraceScan, TraceScanOptions,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;

@@ -99,8 +99,11 @@ impl Condition {
     /// Check that the column can be compared with the operand.
     pub(super) fn check(self, column: &Column) -> Result<Filter, PlanError> {
         let is_key = matches!(column.source, ColumnSource::ConfigKey(_));
-        let (test, typed) =
-            if is_key { self.check_key(column)? } else { (self.check_field(column)?, self.typed_null(column)) };
+        let (test, typed) = if is_key {
+            self.check_key(column)?
+        } else {
+            (self.check_field(column)?, self.typed_null(column))
+        };
         Ok(Filter { column: column.shown().to_owned(), source: column.source.clone(), test, typed })
     }
 
@@ -124,10 +127,8 @@ impl Condition {
 
     fn check_field(&self, column: &Column) -> Result<Test, PlanError> {
         let Self { comparison, operand, .. } = self;
-        let holds_texts = matches!(
-            (&column.field_type, column.listed),
-            (FieldType::Text, _) | (FieldType::Texts, false)
-        );
+        let holds_texts =
+            matches!((&column.field_type, column.listed), (FieldType::Text, _) | (FieldType::Texts, false));
         if *comparison == Comparison::Contains {
             let (Operand::Text(text) | Operand::Typed(text)) = operand else {
                 return Err(self.misfit(column, "strings"));
@@ -149,11 +150,17 @@ impl Condition {
             FieldType::Int | FieldType::Float => "numbers",
             FieldType::Time => "times",
             FieldType::Text => "strings",
-            _ => return Err(PlanError::NotScalar { column: column.shown().to_owned(), is_searchable: false }),
+            _ => {
+                return Err(PlanError::NotScalar { column: column.shown().to_owned(), is_searchable: false });
+            }
         };
-        if is_list && !matches!((comparison, operand), (Comparison::Equal | Comparison::NotEqual, Operand::List(_)))
+        if is_list
+            && !matches!((comparison, operand), (Comparison::Equal | Comparison::NotEqual, Operand::List(_)))
         {
-            return Err(PlanError::NotScalar { column: column.shown().to_owned(), is_searchable: holds_texts });
+            return Err(PlanError::NotScalar {
+                column: column.shown().to_owned(),
+                is_searchable: holds_texts,
+            });
         }
         self.check_form(column, holds)?;
         let operand = match operand {
@@ -193,10 +200,9 @@ impl Condition {
             (Operand::Null, _) => self.comparison.is_equality(),
             (Operand::List(_), _) => false,
             (Operand::Bool(_), field_type) => *field_type == FieldType::Bool,
-            (Operand::Int(_), field_type) => matches!(
-                field_type,
-                FieldType::Int | FieldType::Float | FieldType::Floats | FieldType::Time
-            ),
+            (Operand::Int(_), field_type) => {
+                matches!(field_type, FieldType::Int | FieldType::Float | FieldType::Floats | FieldType::Time)
+            }
             (Operand::Float(_), field_type) => {
                 matches!(field_type, FieldType::Int | FieldType::Float | FieldType::Floats)
             }
@@ -281,7 +287,9 @@ impl Filter {
             Some(text) if self.test.operand == Operand::Null => {
                 Ok(if is_shown { test(Operand::Text(text.clone())) } else { self.test.clone() })
             }
-            _ if !matches!(self.source, ColumnSource::ConfigKey(_)) || kinds.is_null() => Ok(self.test.clone()),
+            _ if !matches!(self.source, ColumnSource::ConfigKey(_)) || kinds.is_null() => {
+                Ok(self.test.clone())
+            }
             Some(text) => {
                 let fitting = meanings(text).into_iter().find(|operand| operand.is_meant(kinds));
                 fitting.map(test).ok_or_else(|| self.misfit(kinds, &Operand::Typed(text.clone())))
@@ -380,7 +388,9 @@ impl Test {
 fn equal(cell: &Cell<'_>, operand: &Operand) -> bool {
     match (cell, operand) {
         (Cell::Null, Operand::Null) => true,
-        (Cell::Float(left) | Cell::NotFinite(left, _), Operand::Float(right)) if left.is_nan() => right.is_nan(),
+        (Cell::Float(left) | Cell::NotFinite(left, _), Operand::Float(right)) if left.is_nan() => {
+            right.is_nan()
+        }
         (Cell::Json(text), Operand::List(operands)) => {
             text.starts_with('[') && all_equal(items(text).map(Cell::of_json), operands)
         }

@@ -61,7 +61,8 @@ impl Source {
             return Ok(watch);
         }
         let types = Some(Arc::new(ConfigTypes::texts(&plan.keys)));
-        let mut tree = self.open(RecordVisitor { plan: plan.clone(), types, watch: watch.clone() }, interrupt)?;
+        let mut tree =
+            self.open(RecordVisitor { plan: plan.clone(), types, watch: watch.clone() }, interrupt)?;
         while !watch.is_settled() && tree.next(interrupt)?.is_some() {
             interrupt.check()?;
         }

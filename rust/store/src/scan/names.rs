@@ -74,7 +74,8 @@ impl RecordSchema {
         if self.column(&full).is_some() || config_key(&full).is_some() {
             return Ok(vec![Named { name: full, label: name.to_owned(), asked: name.to_owned() }]);
         }
-        let below: Vec<&Column> = self.columns.iter().filter(|column| is_below(&column.name, &full)).collect();
+        let below: Vec<&Column> =
+            self.columns.iter().filter(|column| is_below(&column.name, &full)).collect();
         let first = below.first().ok_or_else(|| self.unknown(name))?;
         // Columns of lists inside an object are read only by their names.
         let below = below.iter().filter(|column| column.listed == first.listed);
@@ -122,7 +123,8 @@ fn is_below(name: &str, above: &str) -> bool {
 pub(super) fn suggest_keys(error: PlanError, paths: &[Vec<String>]) -> PlanError {
     let PlanError::UnknownColumn(name, mut similar) = error else { return error };
     let names = similar_keys(&name, paths);
-    let is_same = |key: &String| config_key(key).is_some_and(|key| key == name || key.ends_with(&format!(".{name}")));
+    let is_same =
+        |key: &String| config_key(key).is_some_and(|key| key == name || key.ends_with(&format!(".{name}")));
     let (same, others): (Vec<String>, Vec<String>) = names.into_iter().partition(is_same);
     similar.splice(..0, same);
     similar.extend(others);

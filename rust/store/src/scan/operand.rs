@@ -49,7 +49,8 @@ impl Operand {
             Self::Int(_) | Self::Float(_) => kinds.has(Kinds::NUMBER.and(Kinds::NOT_FINITE)),
             Self::Text(text) | Self::Typed(text) => {
                 let is_name = kinds.has(Kinds::NOT_FINITE)
-                    && (!kinds.has(Kinds::NUMBER) || matches!(text.as_str(), "NaN" | "Infinity" | "-Infinity"));
+                    && (!kinds.has(Kinds::NUMBER)
+                        || matches!(text.as_str(), "NaN" | "Infinity" | "-Infinity"));
                 kinds.has(Kinds::TEXT) || is_name
             }
             Self::List(_) => kinds.has(Kinds::LIST),
@@ -227,9 +228,15 @@ mod tests {
         assert_eq!(length("2026-02-18T14:30:05.250"), 1_000);
         assert_eq!(length("2026-02-18T14:30:05.250123"), 1);
         for text in ["noon", "", "2026", "1771425000", "2026-02-30", "2026-02-18T25:00"] {
-            assert!(matches!(span("start_time", text, false, true), Err(PlanError::Operand { .. })), "{text}");
+            assert!(
+                matches!(span("start_time", text, false, true), Err(PlanError::Operand { .. })),
+                "{text}"
+            );
         }
-        assert!(matches!(span("start_time", "2026-02-18T14:30Z", false, true), Err(PlanError::LocalTime { .. })));
+        assert!(matches!(
+            span("start_time", "2026-02-18T14:30Z", false, true),
+            Err(PlanError::LocalTime { .. })
+        ));
         assert!(span("saved_at", "2026-02-18T14:30", true, false).is_err());
         let elsewhere = span("saved_at", "2026-02-18T16:30+02:00", true, false).unwrap();
         assert_eq!(span("saved_at", "2026-02-18T14:30", true, true).unwrap(), elsewhere);

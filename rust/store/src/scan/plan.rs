@@ -128,10 +128,11 @@ impl Plan {
         let conditions = conditions
             .into_iter()
             .map(|condition| {
-                let [named] = <[Named; 1]>::try_from(schema.resolve(&condition.column)?).map_err(|below| {
-                    let below = below.first().map(|named| named.name.clone()).unwrap_or_default();
-                    PlanError::ObjectCondition(condition.column.clone(), below)
-                })?;
+                let [named] =
+                    <[Named; 1]>::try_from(schema.resolve(&condition.column)?).map_err(|below| {
+                        let below = below.first().map(|named| named.name.clone()).unwrap_or_default();
+                        PlanError::ObjectCondition(condition.column.clone(), below)
+                    })?;
                 Ok((named, condition))
             })
             .collect::<Result<Vec<_>, PlanError>>()?;
@@ -150,7 +151,8 @@ impl Plan {
             .into_iter()
             .map(|(named, condition)| condition.check(&planner.column(&named)?))
             .collect::<Result<Vec<Filter>, _>>()?;
-        let columns = columns.iter().map(|named| planner.column(named)).collect::<Result<Vec<Column>, _>>()?;
+        let columns =
+            columns.iter().map(|named| planner.column(named)).collect::<Result<Vec<Column>, _>>()?;
         for name in optional {
             for named in schema.resolve(name)? {
                 if let Some(key) = config_key(&named.name) {

@@ -56,7 +56,10 @@ impl Table {
                 })),
                 _ => {
                     let is_json = column.field_type == FieldType::Json && !column.listed;
-                    fields.push(marked(Field::new(&column.label, column.data_type(), column.nullable), is_json));
+                    fields.push(marked(
+                        Field::new(&column.label, column.data_type(), column.nullable),
+                        is_json,
+                    ));
                 }
             }
         }
