@@ -162,7 +162,7 @@ impl<'de> Parser<'de> {
         match (field_type, first) {
             (FieldType::Float, b'-' | b'0'..=b'9') => {
                 let digits = self.cursor.number().map_err(|reason| reason.within(&field.path))?;
-                self.float(digits, limits, builds, &field.path).map(FieldValue::Float)
+                float(digits, limits, builds, &field.path).map(FieldValue::Float)
             }
             (FieldType::Float, b'"') => {
                 let value = match self.cursor.string()?.plain() {
@@ -221,27 +221,6 @@ impl<'de> Parser<'de> {
             }
             _ => Err(self.mismatch(start, describe(field_type), &field.path)),
         }
-    }
-
-    #[inline]
-    fn float(
-        &self,
-        digits: Digits<'de>,
-        limits: &FieldLimits,
-        builds: bool,
-        path: &str,
-    ) -> Result<f64, Refusal> {
-        if !builds && limits.minimum.is_none() && digits.text.len() <= FEW_DIGITS {
-            return Ok(0.0);
-        }
-        let value = digits.to_float();
-        if value.is_infinite() {
-            let length = digits.text.len();
-            return Err(Refusal::new(format_args!(
-                "expected a number in {path}, got an integer of {length} digits, which no 64-bit float holds"
-            )));
-        }
-        check_minimum(value, limits, path)
     }
 
     /// Parse a list of numbers or of strings, from its bracket.
@@ -312,6 +291,21 @@ impl<'de> Parser<'de> {
         let found = excerpt(self.cursor.since(start));
         Refusal::new(format_args!("expected {expected} in {path}, got {found}"))
     }
+}
+
+#[inline]
+fn float(digits: Digits<'_>, limits: &FieldLimits, builds: bool, path: &str) -> Result<f64, Refusal> {
+    if !builds && limits.minimum.is_none() && digits.text.len() <= FEW_DIGITS {
+        return Ok(0.0);
+    }
+    let value = digits.to_float();
+    if value.is_infinite() {
+        let length = digits.text.len();
+        return Err(Refusal::new(format_args!(
+            "expected a number in {path}, got an integer of {length} digits, which no 64-bit float holds"
+        )));
+    }
+    check_minimum(value, limits, path)
 }
 
 /// Return an integer, which may be written as a float without a fraction; `None` for another number.
