@@ -52,7 +52,7 @@ impl Drop for Claimed {
 }
 
 fn claim(root: &Path) -> Claimed {
-    Claimed(claim_directory(root, NAME.as_ref()).unwrap())
+    Claimed(claim_directory(root, NAME.as_ref(), Interrupt::NEVER).unwrap())
 }
 
 fn claims(c: &mut Criterion) {

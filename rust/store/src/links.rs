@@ -60,9 +60,9 @@ impl LinkPlan {
     pub fn new(root: &Dir, closed: &dyn Fn() -> bool) -> Self {
         let (plan, seen, links) = (Self::default(), HashSet::new(), BTreeSet::new());
         let mut planner = Planner { root, closed, plan, seen, links };
-        planner.explore(PathBuf::new(), false);
+        planner.explore(Path::new(""), false);
         while let Some(link) = planner.links.pop_first() {
-            planner.explore(link, true);
+            planner.explore(&link, true);
         }
         planner.plan
     }
@@ -89,8 +89,8 @@ struct Planner<'r> {
 
 impl Planner<'_> {
     /// Note the root or the target of a link, and all directories below it that no further link leads to.
-    fn explore(&mut self, start: PathBuf, is_link: bool) {
-        let mut waiting = vec![start.clone()];
+    fn explore(&mut self, start: &Path, is_link: bool) {
+        let mut waiting = vec![start.to_owned()];
         while let Some(place) = waiting.pop() {
             if (self.closed)() {
                 return;

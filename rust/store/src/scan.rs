@@ -244,13 +244,12 @@ impl Scan {
             }
         }
         let Ahead { inference, mut kept, records, .. } = ahead;
-        let table = match known {
-            Some(table) => table,
-            None => {
-                let (table, fits) = self.set_table(inference)?;
-                kept = kept.filter(|_| fits);
-                table
-            }
+        let table = if let Some(table) = known {
+            table
+        } else {
+            let (table, fits) = self.set_table(inference)?;
+            kept = kept.filter(|_| fits);
+            table
         };
         if kept.is_none() {
             tree = open(Some(table.types.clone()))?;

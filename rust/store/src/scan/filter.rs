@@ -109,20 +109,20 @@ impl Condition {
 
     fn check_key(&self, column: &Column) -> Result<(Test, Option<String>), PlanError> {
         let Self { comparison, operand, .. } = self;
-        let test = |operand| Test { comparison: *comparison, operand };
+        let test_of = |operand| Test { comparison: *comparison, operand };
         let Operand::Typed(text) = operand else {
             self.check_form(column, "JSON values")?;
-            return Ok((test(operand.clone()), None));
+            return Ok((test_of(operand.clone()), None));
         };
         if *comparison == Comparison::Contains {
-            return Ok((test(Operand::Text(text.clone())), None));
+            return Ok((test_of(Operand::Text(text.clone())), None));
         }
         let first = if comparison.is_equality() && is_null(text) {
             Operand::Null
         } else {
             meanings(text).swap_remove(0)
         };
-        Ok((test(first), Some(text.clone()).filter(|text| text != ABSENT)))
+        Ok((test_of(first), Some(text.clone()).filter(|text| text != ABSENT)))
     }
 
     fn check_field(&self, column: &Column) -> Result<Test, PlanError> {
@@ -282,17 +282,17 @@ impl Filter {
     /// The column has values, but none of the operand's kind.
     pub fn decide(&self, kinds: Kinds, is_shown: bool) -> Result<Test, PlanError> {
         let comparison = self.test.comparison;
-        let test = |operand: Operand| Test { comparison, operand };
+        let test_of = |operand: Operand| Test { comparison, operand };
         match &self.typed {
             Some(text) if self.test.operand == Operand::Null => {
-                Ok(if is_shown { test(Operand::Text(text.clone())) } else { self.test.clone() })
+                Ok(if is_shown { test_of(Operand::Text(text.clone())) } else { self.test.clone() })
             }
             _ if !matches!(self.source, ColumnSource::ConfigKey(_)) || kinds.is_null() => {
                 Ok(self.test.clone())
             }
             Some(text) => {
                 let fitting = meanings(text).into_iter().find(|operand| operand.is_meant(kinds));
-                fitting.map(test).ok_or_else(|| self.misfit(kinds, &Operand::Typed(text.clone())))
+                fitting.map(test_of).ok_or_else(|| self.misfit(kinds, &Operand::Typed(text.clone())))
             }
             None if comparison == Comparison::Contains => {
                 let is_text = kinds.has(Kinds::TEXT.and(Kinds::TEXTS).and(Kinds::NOT_FINITE));

@@ -51,7 +51,9 @@ impl RecordSchema {
             found.append(&mut self.resolve(name)?);
         }
         if in_full {
-            found.iter_mut().for_each(|named| named.label.clone_from(&named.name));
+            for named in &mut found {
+                named.label.clone_from(&named.name);
+            }
         }
         let mut seen = BTreeSet::new();
         found.retain(|named| seen.insert(named.label.clone()));

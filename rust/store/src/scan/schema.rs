@@ -121,7 +121,7 @@ impl RecordSchema {
             fields => (Some(fields), None),
         };
         let fields = parse_fields(fields.unwrap_or(&Value::Null))?;
-        let aliases = aliases.map(|aliases| Vec::deserialize(aliases)).transpose()?.unwrap_or_default();
+        let aliases = aliases.map(Vec::deserialize).transpose()?.unwrap_or_default();
         let version =
             fields.iter().find(|field| field.name == VERSION).and_then(|field| field.default.as_ref());
         let version = version

@@ -285,14 +285,13 @@ impl TraceReader {
     /// As [`Scan::read`](super::Scan::read).
     pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<ScanBatch>, ScanError> {
         let records = self.records.max(self.reported);
-        let mut chunk = match self.pending.take() {
-            Some(chunk) => chunk,
-            None => {
-                let Some(mut chunk) = self.tree.next(interrupt.at(records))? else { return Ok(None) };
-                chunk.log.check(self.stop_at_error)?;
-                self.records += chunk.log.records;
-                chunk
-            }
+        let mut chunk = if let Some(chunk) = self.pending.take() {
+            chunk
+        } else {
+            let Some(mut chunk) = self.tree.next(interrupt.at(records))? else { return Ok(None) };
+            chunk.log.check(self.stop_at_error)?;
+            self.records += chunk.log.records;
+            chunk
         };
         interrupt.at(self.records.max(self.reported)).check()?;
         let (mut rows, mut bytes) = (Vec::new(), 0);

@@ -78,8 +78,8 @@ pub(super) fn declared_types(
 ) -> Result<HashMap<String, Declared>, String> {
     let pairs = metadata.key_value_metadata().into_iter().flatten();
     // The last one counts, as in a map.
-    let schemas = pairs.filter(|pair| pair.key == ARROW_SCHEMA_META_KEY);
-    match schemas.last().and_then(|pair| pair.value.as_deref()) {
+    let mut schemas = pairs.filter(|pair| pair.key == ARROW_SCHEMA_META_KEY);
+    match schemas.next_back().and_then(|pair| pair.value.as_deref()) {
         Some(schema) => decode(schema, names).map_err(|reason| {
             format!("the types in its metadata {ARROW_SCHEMA_META_KEY} cannot be read: {reason}")
         }),

@@ -10,6 +10,9 @@ use super::notes::{attached_warnings, has_unknown_devices};
 /// A step of the time above this multiple of the usual one is a jump.
 const JUMP: f64 = 5.0;
 
+/// A rule that finds one kind of fault among the rows of a GPU.
+type Kind<'a> = &'a dyn Fn(&Rows) -> Option<String>;
+
 /// Return sentences on what makes the numbers of a trace doubtful: the warnings of its samples first, then clocks that
 /// step back or jump, rows of one time, rows without a time, and an energy that is unknown.
 #[must_use]
@@ -18,7 +21,7 @@ pub fn warnings(trace: &RecordBatch) -> Vec<String> {
     let mut warnings = attached_warnings(trace);
     let unknown_devices = has_unknown_devices(trace);
     let repeated = |rows: &Rows| repeated_time(rows, unknown_devices);
-    let kinds: [&dyn Fn(&Rows) -> Option<String>; 4] = [&step_back, &jump, &repeated, &without_time];
+    let kinds: [Kind<'_>; 4] = [&step_back, &jump, &repeated, &without_time];
     for kind in kinds {
         warnings.extend(first_of(rows.iter().filter_map(|(gpu, rows)| Some((*gpu, kind(rows)?)))));
     }
