@@ -98,7 +98,7 @@ pub fn record_error(py: Python<'_>, error: &RecordError) -> PyErr {
             FaultClass::Invalid => classes::ResultError::new_err(error.to_string()),
         },
         // Not an error of the record: Python issues the warning at the end of the reading.
-        _ => PyUserWarning::new_err(error.to_string()),
+        RecordErrorKind::Beyond(_) => PyUserWarning::new_err(error.to_string()),
     }
 }
 

@@ -27,7 +27,11 @@ impl Scan {
     #[new]
     #[pyo3(signature = (root, record, columns, conditions, *, config, optional, batch_size, strict, max_bytes,
                         infer=true, full_names=false, follow_links=false))]
-    #[allow(clippy::too_many_arguments, reason = "the stub documents the keywords")]
+    #[allow(
+        clippy::too_many_arguments,
+        clippy::fn_params_excessive_bools,
+        reason = "Python passes keywords, which the stub documents"
+    )]
     fn new(
         py: Python<'_>,
         root: PathBuf,

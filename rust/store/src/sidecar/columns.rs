@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn is_writable_asks_the_encoder_for_nested_types() {
         let item = |data_type| Arc::new(Field::new("item", data_type, false));
-        let is_writable = |data_type| super::is_writable(&Field::new("x", data_type, false));
+        let is_writable = |data_type| is_writable(&Field::new("x", data_type, false));
         assert!(is_writable(DataType::List(item(DataType::Int8))));
         assert!(is_writable(DataType::Struct(vec![item(DataType::Utf8View)].into())));
         assert!(!is_writable(DataType::List(item(DataType::Interval(IntervalUnit::MonthDayNano)))));
