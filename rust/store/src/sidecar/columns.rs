@@ -162,6 +162,7 @@ fn leaf_types(data_type: &DataType) -> Vec<&DataType> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow_array::Array;
     use arrow_array::cast::AsArray;
     use arrow_array::types::{Float32Type, UInt8Type};
     use arrow_array::{
