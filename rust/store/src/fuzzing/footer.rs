@@ -41,7 +41,7 @@ pub fn footer(input: &[u8], temp: &Path) {
         .is_ok();
     match timeseries::read(&path, MAX_BYTES, Interrupt::NEVER) {
         Ok(trace) => {
-            assert_eq!(trace.schema(), timeseries::schema());
+            assert_eq!(trace.schema().fields(), timeseries::schema().fields());
             assert_eq!(trace.num_rows() as u64, rows);
         }
         Err(Error::DamagedTrace { reason, .. }) => {
