@@ -81,8 +81,8 @@ def test_ls_heads_of_keys_with_dots_or_of_another_case_are_distinct(llem: Run, k
     keep("a", effective_config={"optimizer.lr": 0.1, "optim": {"lr": 0.2}, "TP": 1, "tp": 2, "a": {"lr": 3}})
     head = llem("ls", "results", "-c", "config").stdout.splitlines()[0].split()
     assert head == ['"optimizer.lr"', "effective_config.optim.lr", "TP", "tp", "effective_config.a.lr"]
-    head = llem("ls", "results", "-c", 'config."optimizer.lr",config.optim.lr').stdout.splitlines()[0]
-    assert head.split() == ['"optimizer.lr"', "lr"]
+    head = llem("ls", "results", "-c", 'config."optimizer.lr",config.optim.lr').stdout.splitlines()[0].split()
+    assert head == ['"optimizer.lr"', "lr"]
 
 
 @pytest.mark.parametrize("column", ["config", "energy_breakdown"])
