@@ -45,8 +45,7 @@ mod tests {
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map(any::<String>(), inner, 0..4)
-                    .prop_map(|map| Value::from_iter(map)),
+                prop::collection::btree_map(any::<String>(), inner, 0..4).prop_map(Value::from_iter),
             ]
         })
     }
