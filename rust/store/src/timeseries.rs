@@ -1,9 +1,11 @@
 //! Power traces: the standard columns as Arrow, reading and writing Parquet, and energy.
 
 mod batches;
+mod context;
 mod convert;
 mod declared;
 mod energy;
+mod file;
 mod memory;
 mod notes;
 mod number;
@@ -18,8 +20,9 @@ use arrow_array::{
 };
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
-pub use batches::{Batches, TraceFile};
+pub use batches::Batches;
 pub use energy::{Power, SYSTEM, duration_s, per_gpu, total};
+pub use file::TraceFile;
 pub(crate) use memory::{Share, TraceMemory};
 pub(crate) use notes::file_metadata;
 pub use notes::with_notes;

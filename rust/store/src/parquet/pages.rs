@@ -131,13 +131,13 @@ fn longest_value(column: &ColumnDescriptor, largest_page: u64) -> Option<u64> {
 }
 
 /// Page headers between two checks for a cancelled caller.
-const CHECK_INTERVAL: u64 = 16;
+const CHECK_INTERVAL: usize = 16;
 
 /// A walk over the page headers of a file.
 struct Pages<'a> {
     file: &'a File,
     interrupt: Interrupt<'a>,
-    read: u64,
+    read: usize,
 }
 
 impl Pages<'_> {
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn check_cancelled_between_pages_ends() {
         let mut file = tempfile::tempfile().unwrap();
-        let content = page(0, 4, &[]).repeat(3 * CHECK_INTERVAL as usize);
+        let content = page(0, 4, &[]).repeat(3 * CHECK_INTERVAL);
         file.write_all(&content).unwrap();
         let asked = std::cell::Cell::new(0);
         let is_cancelled = |_| asked.replace(asked.get() + 1) == 1;

@@ -185,11 +185,11 @@ mod tests {
     fn converted(
         column: impl Array + 'static,
         declared: Option<DataType>,
-        target: DataType,
+        target: &DataType,
     ) -> Result<ArrayRef, String> {
         let column: ArrayRef = Arc::new(column);
         let declared = Declared::Arrow(declared.unwrap_or_else(|| column.data_type().clone()));
-        Conversion::new("x", declared.on(column.data_type()), &target, false)?.convert(&column, 100)
+        Conversion::new("x", declared.on(column.data_type()), target, false)?.convert(&column, 100)
     }
 
     fn floats(array: &ArrayRef) -> Vec<f64> {
@@ -206,15 +206,15 @@ mod tests {
         ] {
             let declared = Some(DataType::Duration(unit));
             let integers = Int64Array::from(vec![0, second, -second * 7, second * 5 / 2 * (second / second)]);
-            let seconds = floats(&converted(integers.clone(), declared.clone(), DataType::Float64).unwrap());
+            let seconds = floats(&converted(integers.clone(), declared.clone(), &DataType::Float64).unwrap());
             assert_eq!(seconds[..3], [0.0, 1.0, -7.0]);
             // A duration is no power.
-            let error = converted(integers, declared, DataType::Float32).unwrap_err();
+            let error = converted(integers, declared, &DataType::Float32).unwrap_err();
             assert!(error.starts_with("its column x expects numbers, got Duration"), "{error}");
         }
         let nanos = Int64Array::from(vec![i64::MAX, 300_000_000]);
         let seconds =
-            converted(nanos, Some(DataType::Duration(TimeUnit::Nanosecond)), DataType::Float64).unwrap();
+            converted(nanos, Some(DataType::Duration(TimeUnit::Nanosecond)), &DataType::Float64).unwrap();
         assert_eq!(floats(&seconds), [9_223_372_036.854_776, 0.3]);
     }
 
@@ -222,18 +222,18 @@ mod tests {
     fn convert_other_than_numbers_names_the_type() {
         let said = |column: Result<ArrayRef, String>| column.unwrap_err();
         assert_eq!(
-            said(converted(BooleanArray::from(vec![true]), None, DataType::Int32)),
+            said(converted(BooleanArray::from(vec![true]), None, &DataType::Int32)),
             "its column x expects numbers, got Boolean"
         );
         assert_eq!(
-            said(converted(StringArray::from(vec!["1"]), None, DataType::Float32)),
+            said(converted(StringArray::from(vec!["1"]), None, &DataType::Float32)),
             "its column x expects numbers, got Utf8"
         );
         let times = TimestampMillisecondArray::from(vec![1]);
-        assert!(said(converted(times, None, DataType::Float64)).contains("expects numbers, got Timestamp"));
+        assert!(said(converted(times, None, &DataType::Float64)).contains("expects numbers, got Timestamp"));
         let days = Int64Array::from(vec![1]);
-        assert!(said(converted(days, Some(DataType::Date64), DataType::Float64)).contains("Date64"));
-        assert!(said(converted(Date32Array::from(vec![1]), None, DataType::Float32)).contains("Date32"));
+        assert!(said(converted(days, Some(DataType::Date64), &DataType::Float64)).contains("Date64"));
+        assert!(said(converted(Date32Array::from(vec![1]), None, &DataType::Float32)).contains("Date32"));
         let period = Declared::Extension("pandas.period".into()).on(&DataType::Int64);
         let error = Conversion::new("x", period, &DataType::Float64, true).unwrap_err();
         assert!(error.ends_with("got the extension type \"pandas.period\""), "{error}");
@@ -243,31 +243,31 @@ mod tests {
     fn convert_value_out_of_range_names_its_row() {
         let said = |column: Result<ArrayRef, String>| column.unwrap_err();
         assert_eq!(
-            said(converted(Float64Array::from(vec![1.0, 0.5]), None, DataType::Int32)),
+            said(converted(Float64Array::from(vec![1.0, 0.5]), None, &DataType::Int32)),
             "its column x expects Int32, got 0.5 in row 101"
         );
         assert_eq!(
-            said(converted(Int64Array::from(vec![(1 << 53) + 1]), None, DataType::Float64)),
+            said(converted(Int64Array::from(vec![(1 << 53) + 1]), None, &DataType::Float64)),
             "its column x expects Float64, got 9007199254740993 in row 100"
         );
         assert!(
-            said(converted(Float64Array::from(vec![1e300]), None, DataType::Float32)).contains("got 1000")
+            said(converted(Float64Array::from(vec![1e300]), None, &DataType::Float32)).contains("got 1000")
         );
         assert!(
-            said(converted(UInt64Array::from(vec![u64::MAX]), None, DataType::Int64)).contains("row 100")
+            said(converted(UInt64Array::from(vec![u64::MAX]), None, &DataType::Int64)).contains("row 100")
         );
         let decimals = Decimal128Array::from(vec![15, 20]).with_precision_and_scale(5, 1).unwrap();
-        assert!(said(converted(decimals, None, DataType::Int32)).contains("got 15e-1 in row 100"));
+        assert!(said(converted(decimals, None, &DataType::Int32)).contains("got 15e-1 in row 100"));
     }
 
     #[test]
     fn convert_numbers_of_any_type_keeps_their_value() {
         let decimals = Decimal128Array::from(vec![Some(105), None]).with_precision_and_scale(5, 1).unwrap();
-        let powers = converted(decimals, None, DataType::Float32).unwrap();
+        let powers = converted(decimals, None, &DataType::Float32).unwrap();
         assert_eq!(powers.as_primitive::<Float32Type>().iter().collect::<Vec<_>>(), [Some(10.5), None]);
         let half = Float16Array::from_iter_values([arrow_array::types::Float16Type::default_value()]);
-        assert_eq!(floats(&converted(half, None, DataType::Float64).unwrap()), [0.0]);
-        let nulls = converted(arrow_array::NullArray::new(2), None, DataType::Float32).unwrap();
+        assert_eq!(floats(&converted(half, None, &DataType::Float64).unwrap()), [0.0]);
+        let nulls = converted(arrow_array::NullArray::new(2), None, &DataType::Float32).unwrap();
         assert_eq!((nulls.null_count(), nulls.data_type()), (2, &DataType::Float32));
     }
 
@@ -278,7 +278,7 @@ mod tests {
             converted(
                 Int64Array::from(values),
                 Some(DataType::Timestamp(TimeUnit::Nanosecond, None)),
-                target.clone(),
+                &target,
             )
         };
         let micros = nanos(vec![5_000]).unwrap();
@@ -287,7 +287,7 @@ mod tests {
         let seconds = converted(
             Int64Array::from(vec![i64::MAX]),
             Some(DataType::Timestamp(TimeUnit::Second, None)),
-            target.clone(),
+            &target,
         );
         assert!(seconds.is_err());
     }

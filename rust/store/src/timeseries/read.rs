@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::Fields;
 use arrow_select::concat::concat;
 
-use super::batches::TraceFile;
+use super::file::TraceFile;
 use super::memory::TraceMemory;
 use super::schema;
 use crate::error::Result;
