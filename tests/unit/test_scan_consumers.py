@@ -132,7 +132,7 @@ def test_scan_schema_matches_the_stream_and_every_batch(scan: Scan) -> None:
         assert batch.schema == scan.schema
     assert len(scan.schema) == len(TYPES)
     required = {field.name for field in schema if not field.nullable}
-    assert required >= {"path", "has_timeseries", "total_tokens", "start_time"}
+    assert required >= {"path", "has_timeseries", "total_energy_j", "start_time"}
     assert not any(name.startswith("effective_config") for name in required)
     assert repr(scan.schema).splitlines()[0] == "path: string"
 

@@ -44,6 +44,11 @@ pub(crate) fn check(bytes: u64) -> io::Result<()> {
     }
 }
 
+/// As [`check`], for copies of some bytes; pass where not even one fits, since its allocation reports that.
+pub(crate) fn check_copies(bytes: u64, copies: u64) -> io::Result<()> {
+    if free().is_some_and(|free| free < bytes) { Ok(()) } else { check(bytes.saturating_mul(copies)) }
+}
+
 fn at_most(wanted: usize, limit: u64) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX).min(wanted)
 }

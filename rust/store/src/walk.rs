@@ -268,12 +268,12 @@ impl<V: Visit> Shared<V> {
         UnitVisit { shared: self, id, outcome: Vec::new(), chunk: self.visit.begin(), names: 0 }
     }
 
-    /// Fail where the address space has no room for a record.
+    /// Fail where the address space has no room for the copies of a record; its own read fails for a larger one.
     fn check_room(&self, record: &File) -> io::Result<()> {
         if !self.is_limited {
             return Ok(());
         }
-        address_space::check(record.metadata()?.len().saturating_mul(RECORD_COPIES))
+        address_space::check_copies(record.metadata()?.len(), RECORD_COPIES)
     }
 
     /// Stop the walk: its next chunk is this error.

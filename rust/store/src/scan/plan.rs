@@ -114,7 +114,7 @@ impl Plan {
     }
 
     /// Resolve the names of conditions and of optional keys, for named columns; see [`Self::new`].
-    pub fn of(
+    pub(super) fn of(
         schema: &RecordSchema,
         mut columns: Vec<Named>,
         config: ConfigForm,
