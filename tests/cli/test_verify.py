@@ -61,8 +61,8 @@ def test_verify_leftovers_reports_them_and_exits_0(llem: Run, results: Path) -> 
     assert "llem clean" in done.stderr
 
 
-@pytest.mark.parametrize("options", [(), ("--deep",)])
-def test_verify_invalid_field_names_it_and_exits_1(llem: Run, results: Path, options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("options", [[], ["--deep"]])
+def test_verify_invalid_field_names_it_and_exits_1(llem: Run, results: Path, options: list[str]) -> None:
     record = min(results.glob("*/result.json"))
     record.write_text(json.dumps(json.loads(record.read_text()) | {"total_tokens": "many"}))
     done = llem("verify", "results", *options)

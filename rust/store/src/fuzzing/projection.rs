@@ -145,14 +145,12 @@ fn integer(value: &Value) -> Option<Value> {
     let number = value.as_number()?;
     if number.is_f64() {
         let float = number.as_f64()?;
-        #[allow(clippy::cast_possible_truncation, reason = "it is small")]
-        let is_exact = float.fract() == 0.0 && float.abs() < 2_f64.powi(53);
+        if float.fract() == 0.0 && float.abs() < 2_f64.powi(53) {
+            #[allow(clippy::cast_possible_truncation, reason = "it is small")]
+            return Some(json!(float as i64));
+        }
         // A row has no integer beyond 64 bits.
-        return if is_exact {
-            Some(json!(float as i64))
-        } else {
-            (float.abs() >= 2_f64.powi(63)).then(|| Value::Null)
-        };
+        return (float.abs() >= 2_f64.powi(63)).then_some(Value::Null);
     }
     Some(number.as_i64().map_or(Value::Null, Value::from))
 }

@@ -18,7 +18,7 @@ pub(super) enum Values {
     Constant(ArrayRef),
 }
 
-/// A reader of columns of a [`TraceFile`], in batches; it ends after the first error.
+/// A reader of columns of a [`TraceFile`](super::file::TraceFile), in batches; it ends after the first error.
 pub struct Batches {
     pub(super) reader: Option<ParquetRecordBatchReader>,
     pub(super) schema: SchemaRef,
@@ -51,7 +51,7 @@ impl Batches {
     ///
     /// # Errors
     ///
-    /// As [`TraceFile::batches`]; a value does not fit its column; [`Error::Interrupted`] once the caller has
+    /// As [`TraceFile::batches`](super::file::TraceFile::batches); a value does not fit its column; [`Error::Interrupted`] once the caller has
     /// cancelled.
     pub fn next(&mut self, interrupt: Interrupt<'_>) -> Option<Result<RecordBatch>> {
         let first_row = self.rows;
