@@ -136,6 +136,15 @@ class ExpectedTree:
         """Return the directories of damaged records below a root, in the order of reads."""
         return self._ordered(root, self.damaged)
 
+    def has_links(self, root: str) -> bool:
+        """Return whether readers find symlinks below a root: they do not search the directory of a record."""
+        return any(
+            isinstance(entry, str)
+            and path.startswith(f"{root}/")
+            and f"{path.rpartition('/')[0]}/{RECORD}" not in self.tree
+            for path, entry in self.tree.items()
+        )
+
     @staticmethod
     def _ordered(root: str, directories: dict[str, Any]) -> list[str]:
         below = [directory for directory in directories if directory.startswith(f"{root}/")]
