@@ -74,9 +74,9 @@ def read_timeseries(path: str, max_bytes: int) -> Timeseries:
 def write_timeseries(
     path: str,
     trace: Timeseries,
-    extra: Sequence[tuple[str, Sequence[bool | float | str | None]]] = (),
-    warnings: Sequence[str] = (),
-    energies: Mapping[int, float] = {},
+    extra: Sequence[tuple[str, Sequence[bool | float | str | None]]] = ...,
+    warnings: Sequence[str] = ...,
+    energies: Mapping[int, float] = ...,
 ) -> None:
     """Write a power trace as Parquet, durably and atomically, with more columns, and with notes.
 
