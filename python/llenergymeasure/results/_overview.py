@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import time
 from dataclasses import dataclass, field
@@ -136,12 +135,14 @@ class Overview:
 
     def as_html(self, root: str) -> str:
         """Return the overview as an HTML table."""
+        from html import escape as quote  # noqa: PLC0415 - slow to load
+
         facts = [("", self.fault)] if self.fault is not None else self._facts()
         rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+            f"<tr><th style='text-align:left'>{quote(name)}</th><td>{quote(value)}</td></tr>"
             for name, value in facts
         )
-        return f"<table><caption><code>{html.escape(escape(root))}</code></caption>{rows}</table>"
+        return f"<table><caption><code>{quote(escape(root))}</code></caption>{rows}</table>"
 
 
 def _format_joules(joules: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -78,6 +77,8 @@ class Fields:
 
 def nearest(name: str) -> str | None:
     """Return the field that a name most likely stands for."""
+    from difflib import get_close_matches  # noqa: PLC0415 - slow to load, and only an error needs it
+
     lower = name.lower().replace(".", "_")
     if lower in _OTHER_NAMES:
         return _OTHER_NAMES[lower]

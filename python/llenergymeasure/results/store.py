@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results._durability import Durability, durability_of, warn_once
@@ -27,7 +28,9 @@ from llenergymeasure.results.types import (
     TimeseriesSource,
 )
 from llenergymeasure.results.verify import Verification, verify_tree
-from llenergymeasure.results.writer import Writer
+
+if TYPE_CHECKING:
+    from llenergymeasure.results.writer import Writer
 
 __all__ = ["ArrowStream", "MissingSidecar", "ResultStore", "StoredResult", "TimeseriesSource"]
 
@@ -282,6 +285,8 @@ class ResultStore(StoreReader):
         """
         if durable:
             warn_once(self._root)
+        from llenergymeasure.results.writer import Writer  # noqa: PLC0415 - loads logging, which is slow
+
         return Writer(
             self._root,
             durable=durable,
