@@ -230,10 +230,9 @@ class ExperimentResult(_configured.Configured):
         durable: bool = True,
     ) -> Path:
         """Save the result to a new directory in `output_dir`; see `ResultStore.save`."""
-        from llenergymeasure.results._paths import absolute  # noqa: PLC0415 - results import domain
-        from llenergymeasure.results._save import save_record  # noqa: PLC0415
+        from llenergymeasure.results._save import save_record  # noqa: PLC0415 - results import domain
 
-        return save_record(absolute(output_dir, "output_dir"), self, timeseries_source, durable=durable)
+        return save_record(output_dir, self, timeseries_source, durable=durable)
 
     @classmethod
     def from_json(

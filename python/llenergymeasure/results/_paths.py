@@ -92,7 +92,7 @@ class _Refused:
 
 def local_source(source: TimeseriesSource | None) -> TimeseriesSource | None:
     """Return the source of a sidecar with its path expanded; a refused path fails as the store reads it."""
-    if not isinstance(source, (str, os.PathLike)) or hasattr(source, "__arrow_c_stream__"):
+    if source is None or not isinstance(source, (str, os.PathLike)) or hasattr(source, "__arrow_c_stream__"):
         return source
     try:
         return local_path(source, "timeseries_source")

@@ -11,7 +11,7 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results._durability import warn_once
 from llenergymeasure.results._encode import encode
 from llenergymeasure.results._lost_trace import ADVICE, lost_trace
-from llenergymeasure.results._paths import local_source
+from llenergymeasure.results._paths import absolute, local_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 
 
 def save_record(
-    root: Path, result: ExperimentResult, source: TimeseriesSource | None, *, durable: bool
+    output_dir: str | os.PathLike[str],
+    result: ExperimentResult,
+    source: TimeseriesSource | None,
+    *,
+    durable: bool,
 ) -> Path:
-    """Save one result to a new directory in `root`, an absolute path; see `ResultStore.save`."""
+    """Save one result to a new directory in `output_dir`; see `ResultStore.save`."""
+    root = absolute(output_dir, "output_dir")
     source = local_source(source)
     name, record, with_sidecar = encode(result, sidecar=source is not None)
     name, sidecar_found, notes = _store.save(

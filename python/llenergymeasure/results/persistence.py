@@ -37,7 +37,7 @@ def save_result(
     durable: bool = True,
 ) -> Path:
     """Save one result to a new directory in `output_dir`; see `ResultStore.save`."""
-    return save_record(absolute(output_dir, "output_dir"), result, timeseries_source, durable=durable)
+    return save_record(output_dir, result, timeseries_source, durable=durable)
 
 
 def save_results(
