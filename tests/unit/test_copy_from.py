@@ -273,3 +273,17 @@ def test_llem_save_directory_with_timeseries_exits_2(source: ResultStore, target
     assert done.status == 2
     assert "--timeseries expects one result in a file, got the directory" in done.err
     assert not target.root.exists()
+
+
+def test_llem_save_directory_with_where_copies_the_selected(source: ResultStore, target: ResultStore) -> None:
+    save = ("save", str(source.root), "-o", str(target.root), "--where")
+    assert run_llem(*save, "experiment_id=two").status == 0
+    assert set(contents(target)) == {"two"}
+    done = run_llem(*save, "experiment_id=four")
+    assert (done.status, "no result meets the conditions" in done.err) == (0, True), done
+    done = run_llem(*save, "experiment=two")
+    assert (done.status, "experiment_id" in done.err, "Traceback" in done.err) == (2, True, False), done
+    file = str(source.root / "a/result.json")
+    done = run_llem("save", file, *save[1:], "experiment_id=two")
+    assert (done.status, "--where selects results of a directory" in done.err) == (2, True), done
+    assert set(contents(target)) == {"two"}

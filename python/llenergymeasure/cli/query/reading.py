@@ -37,7 +37,7 @@ def given_path(directory: str, path: str) -> str:
 
 
 @contextmanager
-def _usage_errors() -> Iterator[None]:
+def usage_errors() -> Iterator[None]:
     """Report a query that the store cannot answer as wrong usage."""
     try:
         yield
@@ -78,7 +78,7 @@ class Reading:
         check_directory(directory, hint="; use `llem show` for one result")
         self._directory, self._is_filtered = directory, bool(where)
         self._store = ResultStore(directory, follow_links=follow_links)
-        with _usage_errors():
+        with usage_errors():
             self._scan = scan_results(
                 str(self._store.root),
                 columns,
@@ -135,7 +135,7 @@ class Reading:
 
     @staticmethod
     def _next(batches: Iterator[Batch]) -> Batch | None:
-        with _usage_errors():  # the columns depend on the results
+        with usage_errors():  # the columns depend on the results
             return next(batches, None)
 
     def _note(self, done: int) -> None:

@@ -18,7 +18,7 @@ import typer
 from llenergymeasure._format import human_bytes, human_seconds, plural, printable
 from llenergymeasure.cli.commands.save.directories import Already, Directories, StoredRecord
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.options import FollowLinks, check_directory, check_path, local
+from llenergymeasure.cli.query.options import FollowLinks, Where, check_directory, check_path, local
 from llenergymeasure.cli.terminal.input import (
     STDIN,
     InputError,
@@ -80,6 +80,7 @@ def save(
             "and timeseries.parquet for result.json.",
         ),
     ] = False,
+    where: Where = [],
     follow_links: FollowLinks = False,
     print_paths: Annotated[
         bool, typer.Option("--print-paths", help="Print the path of each saved result, one per line.")
@@ -104,11 +105,12 @@ def save(
         files,
         output_dir,
         timeseries,
+        where,
         with_sidecars=with_sidecars,
         two_outputs=print_paths and as_json,
     )
     run = _Run(output_dir, print_paths=print_paths, follow_links=follow_links)
-    records: Iterable[Input] = run.read(files, with_sidecars=with_sidecars)
+    records: Iterable[Input] = run.read(files, where, with_sidecars=with_sidecars)
     # Paths on a terminal show progress, and would break the bar.
     bar_wanted = not quiet and not (print_paths and OUT.is_terminal)
     with (
@@ -130,7 +132,13 @@ def save(
 
 
 def _check_usage(
-    files: list[str], output_dir: str, timeseries: str | None, *, with_sidecars: bool, two_outputs: bool
+    files: list[str],
+    output_dir: str,
+    timeseries: str | None,
+    where: list[str],
+    *,
+    with_sidecars: bool,
+    two_outputs: bool,
 ) -> None:
     if files.count(STDIN) > 1:
         raise UsageError("- (standard input) can be read only once")
@@ -139,6 +147,8 @@ def _check_usage(
             "--print-paths and --json both write to standard output; use --json, which has the paths"
         )
     check_directory(output_dir, "--output-dir", may_be_missing=True)
+    if where and (file := next((name for name in files if not _is_directory(name)), None)):
+        raise UsageError(f"--where selects results of a directory, got the file {file}")
     if timeseries is None:
         return
     if with_sidecars:
@@ -241,7 +251,7 @@ class _Run:
             return 130
         return 1 if self.tally.failures else 0
 
-    def read(self, files: list[str], *, with_sidecars: bool) -> Iterator[Input]:
+    def read(self, files: list[str], where: list[str], *, with_sidecars: bool) -> Iterator[Input]:
         """Read the records of each file and directory in turn."""
         for name in files:
             if not _is_directory(name):
@@ -250,7 +260,7 @@ class _Run:
             if self._directories.is_used and self._writer is not None:
                 # The next directory may have the same records.
                 self._writer.flush()
-            yield from self._directories.read(name)
+            yield from self._directories.read(name, where)
 
     def save_all(self, records: Iterable[Input], bar: Bar, interrupt: Interrupt) -> None:
         """Save all records, and report failures; an interrupt waits for running saves."""

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from llenergymeasure.cli.query.reading import usage_errors
+from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.cli.terminal.input import InputError, Position, Record, first_of
-from llenergymeasure.results.copying import Copier, Found, Skipped
+from llenergymeasure.results.copying import Copier, Found, Skipped, Unreadable
 from llenergymeasure.results.store import ResultStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,23 +43,18 @@ class Directories:
         self._follow_links = follow_links
         self.is_used = False
 
-    def read(self, directory: str) -> Iterator[StoredRecord | Already | InputError]:
-        """Read the results below a directory, at any depth."""
+    def read(self, directory: str, where: Iterable[str]) -> Iterator[StoredRecord | Already | InputError]:
+        """Read the results below a directory, at any depth, that meet the conditions."""
         self.is_used = True
         source = ResultStore(directory, follow_links=self._follow_links)
         is_empty = True
-        for found in self._copier.find(source, None):
-            is_empty = False
-            shown = os.path.join(directory, os.path.relpath(found.path, source.root))  # noqa: PTH118 - keeps "./"
-            position = Position(shown)
-            if isinstance(found, Found):
-                sidecar = None if found.sidecar is None else Path(found.sidecar)
-                yield StoredRecord(position, found.encoded.record, sidecar, found=found)
-            elif isinstance(found, Skipped):
-                yield Already(position, found.reason)
-            else:
-                yield InputError(position, _reason(found.error))
-        if is_empty:
+        with usage_errors():
+            for found in self._copier.find(source, conditions(directory, where)):
+                is_empty = False
+                yield _input(directory, source, found)
+        if is_empty and where:
+            yield InputError(Position(directory), "no result meets the conditions", is_loss=False)
+        elif is_empty:
             yield InputError(Position(directory), "expected results, got a directory without any")
         if missing := str(self._copier.missing):
             yield InputError(Position(directory), missing, is_loss=False)
@@ -65,6 +62,19 @@ class Directories:
     def note_saved(self, record: StoredRecord) -> None:
         """Note that the store has a record now."""
         self._copier.note_saved(record.found)
+
+
+def _input(
+    directory: str, source: ResultStore, found: Found | Skipped | Unreadable
+) -> StoredRecord | Already | InputError:
+    shown = os.path.join(directory, os.path.relpath(found.path, source.root))  # noqa: PTH118 - keeps "./"
+    position = Position(shown)
+    if isinstance(found, Found):
+        sidecar = None if found.sidecar is None else Path(found.sidecar)
+        return StoredRecord(position, found.encoded.record, sidecar, found=found)
+    if isinstance(found, Skipped):
+        return Already(position, found.reason)
+    return InputError(position, _reason(found.error))
 
 
 def _reason(error: Exception) -> str:
