@@ -173,3 +173,10 @@ def test_compare_integers_and_equal_floats_finds_no_difference(llem: Run, keep: 
     keep("b", effective_config={"model": "m", "backend": "pytorch", "t": 0.0, "list": [1.0, 2.0], "on": True})
     done = llem("compare", "results/a", "results/b", "--json")
     assert json.loads(done.stdout)["differing"] == {"effective_config.on": [[1], [True]]}
+
+
+def test_compare_texts_among_numbers_are_quoted(llem: Run, keep: Keep) -> None:
+    for name, value in (("one/a", 1), ("one/b", "1"), ("two/a", 1.0), ("two/b", "auto")):
+        keep(name, effective_config={"model": "m", "x": value})
+    done = llem("compare", "results/one", "results/two")
+    assert row(done, "x") == ["1,", '"1"', "1,", "auto"]

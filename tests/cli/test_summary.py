@@ -107,7 +107,7 @@ def test_summary_by_config_groups_by_every_setting(llem: Run, keep: Keep) -> Non
     ]
     head, *rows = llem("summary", "results", "--by", "config").stdout.splitlines()
     assert head.split()[:3] == ["model", "effective_config.n", "n"]
-    assert [row.split()[:3] for row in rows] == [["m", "8", "2"], ["m", "16", "1"], ["m", "16", "1"]]
+    assert [row.split()[:3] for row in rows] == [["m", "8", "2"], ["m", "16", "1"], ["m", '"16"', "1"]]
     assert llem("summary", "results", "--by", "").stdout.splitlines()[1].split()[0] == "4"
 
 

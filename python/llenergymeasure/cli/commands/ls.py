@@ -15,7 +15,7 @@ from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import head_of, split_names
 from llenergymeasure.cli.query.options import Columns, Directory, FollowLinks, Where
 from llenergymeasure.cli.query.reading import Reading, given_path
-from llenergymeasure.cli.query.values import format_setting, order_of
+from llenergymeasure.cli.query.values import format_setting, format_settings, order_of
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.numbers import choose_prefix, head_and_unit, number_cells, unit_of
 from llenergymeasure.cli.terminal.stream import ERR, OUT
@@ -190,8 +190,8 @@ def _column(name: str, values: list[Any], *, is_usual: bool) -> Column:
 
 def _setting_column(name: str, values: list[Any]) -> Column:
     """Return a column of the configuration; settings are not rounded."""
+    cells = format_settings(values)
     kinds = {type(value) for value in values} - {type(None)}
-    cells = [format_setting(value, is_mixed=bool(kinds - {str})) for value in values]
     is_number = bool(kinds) and kinds <= {int, float}
     return Column(head_of(name), cells, right=is_number, least=None if is_number else _FLEXIBLE)
 

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from llenergymeasure._format import ABSENT, format_value, plural, prefixed
+from llenergymeasure._format import ABSENT, plural, prefixed
 from llenergymeasure.cli.query.columns import COLUMN_HELP, head_of, head_of_key, split_names
 from llenergymeasure.cli.query.options import Directory, FollowLinks, Where
 from llenergymeasure.cli.query.reading import Reading
-from llenergymeasure.cli.query.settings import SETTINGS, Settings, canonical, flattened, order_of, parse
+from llenergymeasure.cli.query.settings import SETTINGS, Settings, canonical, flattened
 from llenergymeasure.cli.query.statistics import RatioOfSums, Statistic
+from llenergymeasure.cli.query.values import format_settings, order_of, value_of
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.numbers import (
     align,
@@ -150,7 +151,7 @@ class _Groups:
     def ordered(self) -> list[Key]:
         """Return the keys of the groups in order; absent values are last."""
         settings = [name for name in self._names if name == CONFIG] and self._shown_settings()
-        return sorted(self._groups, key=lambda key: order_of(self._values(key, settings)))
+        return sorted(self._groups, key=lambda key: [*map(order_of, self._values(key, settings))])
 
     def _values(self, key: Key, settings: Sequence[str]) -> list[Any]:
         """Return the values of a key, with those of settings in place of the configuration."""
@@ -158,7 +159,7 @@ class _Groups:
         for name, (_, value) in zip(self._names, key, strict=True):
             if name == CONFIG:
                 config = flattened(value)
-                values.extend(parse(config[one]) if one in config else None for one in settings)
+                values.extend(value_of(config[one]) if one in config else None for one in settings)
             else:
                 values.append(value)
         return values
@@ -178,7 +179,9 @@ class _Groups:
         group = self._groups[key]
         columns: dict[str, Any] = {}
         for name, (_, value) in zip(self._names, key, strict=True):
-            settings = {one: parse(text) for one, text in flattened(value).items()} if name == CONFIG else {}
+            settings = (
+                {one: value_of(text) for one, text in flattened(value).items()} if name == CONFIG else {}
+            )
             columns |= settings if name == CONFIG else {name: value}
         return {
             **columns,
@@ -211,7 +214,7 @@ class _Groups:
 
 def _hashable(name: str, value: Any) -> Any:  # noqa: ANN401 - any value of a column
     if name == CONFIG:
-        return canonical(parse(value))
+        return canonical(value_of(value))
     if isinstance(value, (list, dict)):
         return json.dumps(value, sort_keys=True)
     # NaN equals nothing: each would make its own group.
@@ -223,12 +226,9 @@ def _label(setting: str) -> str:
 
 
 def _key_column(name: str, values: Sequence[Any]) -> Column:
-    cells = [
-        json.dumps(value) if isinstance(value, (list, dict)) else format_value(value) for value in values
-    ]
     is_number = all(isinstance(value, (int, float, type(None))) for value in values)
     least = None if is_number else _FLEXIBLE
-    return Column(head_of(name), [cell or ABSENT for cell in cells], right=is_number, least=least, wraps=True)
+    return Column(head_of(name), format_settings(values), right=is_number, least=least, wraps=True)
 
 
 def _metric(name: str, statistics: Sequence[Statistic], counts: Sequence[int]) -> list[Column]:

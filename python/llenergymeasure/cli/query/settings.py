@@ -6,10 +6,11 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from llenergymeasure.cli.query.values import value_of
 from llenergymeasure.results._columns import CONFIG
 
 CIRCUMSTANCES = (
@@ -27,8 +28,6 @@ SETTINGS = (*CIRCUMSTANCES, CONFIG)
 
 _BACKEND_AGAIN = f"{CONFIG}.backend"
 _NULL = "null"
-_MOST_DIGITS = 4000
-"""Python refuses to convert longer integers."""
 _PLAIN_KEY = re.compile(r'[^."]+')
 
 
@@ -65,7 +64,7 @@ class Settings:
 
     def values(self, name: str) -> list[Any]:
         """Return the distinct values of a setting in the order of the results, with null."""
-        return [parse(text) for text in self.texts(name)]
+        return [value_of(text) for text in self.texts(name)]
 
     @property
     def differing(self) -> list[str]:
@@ -89,7 +88,7 @@ def differing(groups: Sequence[Settings]) -> tuple[list[str], int]:
 @lru_cache(maxsize=4096)
 def flattened(config: str) -> dict[str, str]:
     """Return the values of a configuration as JSON, by the names of their columns; null is absent."""
-    return dict(_leaves(parse(config), CONFIG))
+    return dict(_leaves(value_of(config), CONFIG))
 
 
 def _leaves(config: Mapping[str, Any], above: str) -> Iterator[tuple[str, str]]:
@@ -106,15 +105,6 @@ def quoted_key(key: str) -> str:
     return key if _PLAIN_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
 
 
-def parse(text: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value of a JSON text; an integer of too many digits stays a text."""
-    return json.loads(text, parse_int=_integer)
-
-
-def _integer(digits: str) -> int | str:
-    return int(digits) if len(digits) <= _MOST_DIGITS else digits
-
-
 def canonical(value: Any) -> str:  # noqa: ANN401
     """Return the JSON text of a value; equal values have equal texts, and 1.0 equals 1."""
     return json.dumps(_without_fractions(value), sort_keys=True)
@@ -128,18 +118,3 @@ def _without_fractions(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, dict):
         return {key: _without_fractions(item) for key, item in value.items()}
     return [_without_fractions(item) for item in value] if isinstance(value, list) else value
-
-
-def order_of(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Return a sort key of JSON values: by kind, then by value; absent values are last."""
-    return tuple(map(_rank, values))
-
-
-def _rank(value: Any) -> tuple[int, Any]:  # noqa: ANN401
-    if value is None:
-        return 5, 0
-    if isinstance(value, bool):
-        return 0, value
-    if isinstance(value, (int, float)):
-        return (2, 0) if isinstance(value, float) and math.isnan(value) else (1, value)
-    return (3, value) if isinstance(value, str) else (4, str(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,18 @@ def value_of(text: str) -> Any:  # noqa: ANN401 - any JSON value
     return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < _MOST_DIGITS else digits)
 
 
+def format_settings(values: Iterable[object]) -> list[str]:
+    """Return the values of one key of the configuration as `format_setting` does."""
+    values = list(values)
+    mixed = is_mixed(values)
+    return [format_setting(value, is_mixed=mixed) for value in values]
+
+
+def is_mixed(values: Iterable[object]) -> bool:
+    """Return whether values of one key are of other kinds than text."""
+    return any(not isinstance(value, (str, type(None))) for value in values)
+
+
 def format_setting(value: object, *, is_mixed: bool) -> str:
     """Return a value of the configuration as a condition takes it, on one line.
 
@@ -33,8 +46,6 @@ def format_setting(value: object, *, is_mixed: bool) -> str:
     if isinstance(value, str):
         is_quoted = _needs_quotes(value, is_mixed=is_mixed)
         return printable(json.dumps(value, ensure_ascii=False) if is_quoted else value)
-    if isinstance(value, float):
-        return repr(value)
     if isinstance(value, (list, dict)):
         return printable(json.dumps(_named(value), ensure_ascii=False, default=str))
     return format_value(value)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from llenergymeasure._format import format_value, plural, printable
+from llenergymeasure._format import plural, printable
 from llenergymeasure.cli.commands.compare.operands import METRICS, Operand, ratio
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import head_of, head_of_key
 from llenergymeasure.cli.query.options import FollowLinks, local
 from llenergymeasure.cli.query.settings import differing
 from llenergymeasure.cli.query.statistics import Statistic
+from llenergymeasure.cli.query.values import format_setting, is_mixed
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.numbers import (
     choose_prefix,
@@ -128,35 +130,33 @@ def _print(operands: Sequence[Operand]) -> None:
     print_heading(f"{plural(len(different), 'setting')} {verb}, {equal:,} are equal")
     if different:
         heads = [printable(head_of_key(key)) for key in different]
+        rows = [_cells(key, operands) for key in different]
         columns = [
-            Column(
-                operand.label,
-                [_values(operand.settings.values(key)) for key in different],
-                least=_NARROW_VALUE,
-                wraps=True,
-            )
-            for operand in operands
+            Column(operand.label, list(cells), least=_NARROW_VALUE, wraps=True)
+            for operand, cells in zip(operands, zip(*rows, strict=True), strict=True)
         ]
         print_table([Column("", heads, least=_NARROW_NAME, wraps=True), *columns])
 
 
 def _setting_column(head: str, key: str, operands: Sequence[Operand]) -> Column:
-    cells = [_values(operand.settings.values(key), most=1) for operand in operands]
-    return Column(head, cells, least=_NARROW_NAME, wraps=True)
+    return Column(head, _cells(key, operands, most=1), least=_NARROW_NAME, wraps=True)
 
 
-def _values(values: list[Any], most: int = _MANY_VALUES) -> str:
-    """Return the first values of a group on one line, and their number."""
-    texts = [_text(value) for value in values[:most]]
+def _cells(key: str, operands: Sequence[Operand], most: int = _MANY_VALUES) -> list[str]:
+    """Return the first values of a setting in each group, on one line, and their number."""
+    groups = [operand.settings.values(key) for operand in operands]
+    mixed = is_mixed(itertools.chain.from_iterable(groups))
+    return [_text(values, most, partial(format_setting, is_mixed=mixed)) for values in groups]
+
+
+def _text(values: list[Any], most: int, form: Callable[[Any], str]) -> str:
+    texts = [
+        f"[{_text(value, _MANY_VALUES, form)}]" if isinstance(value, list) else form(value)
+        for value in values[:most]
+    ]
     if len(values) <= most:
         return ", ".join(texts)
     return f"{', '.join(texts)}, ... ({len(values):,})"
-
-
-def _text(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    if isinstance(value, list):
-        return f"[{_values(value)}]"
-    return format_value(json.dumps(value) if isinstance(value, dict) else value) or '""'
 
 
 def _metrics(operands: Sequence[Operand]) -> list[Column]:
