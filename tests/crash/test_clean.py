@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
-from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,8 @@ import pytest
 from llenergymeasure import ExperimentResult, ResultStore
 from llenergymeasure.results.timeseries import Timeseries
 from support.processes import HANG
-from support.saver import Saver
+from support.saver import Outcome, Saver
+from support.stopped import StoppedCleaner, clean_now, clean_traced, save_stopped
 
 STOPPED = ("mkdirat", "openat", "write", "fsync", "close", "renameat2", "lseek", "utimensat", "ioctl")
 
@@ -52,73 +50,10 @@ print(json.dumps(removed), flush=True)
 """
 
 
-CLEAN_ONCE = """
-import sys
-from datetime import timedelta
-from llenergymeasure import ResultStore
-ResultStore(sys.argv[1]).clean(older_than=timedelta(0), dry_run=False)
-"""
-
-
-def clean_now(root: Path) -> None:
-    ResultStore(root).clean(older_than=timedelta(0), dry_run=False)
-
-
 @pytest.fixture
-def stopped(traced: Saver) -> Callable[..., Any]:
-    """Save in a process that stops at a call, do something meanwhile, and continue the save."""
-
-    def save(
-        result: ExperimentResult,
-        root: Path,
-        source: Path | None,
-        call: Any,
-        meanwhile: Callable[[Path], object],
-    ) -> Any:
-        # An undisturbed save has shown the number of the call.
-        done: list[Any] = []
-        injection = f"{call.name}:signal=SIGSTOP:when={call.nth}"
-        thread = threading.Thread(
-            target=lambda: done.append(traced.save(result, root, source=source, inject=(injection,)))
-        )
-        before, log = children(traced), traced.next_log
-        thread.start()
-        child = wait_for_stop(traced, log, before, thread)
-        if child is not None:
-            meanwhile(root)
-            os.kill(child, signal.SIGCONT)
-        thread.join(HANG)
-        return done[0]
-
-    return save
-
-
-def children(saver: Saver) -> set[int]:
-    pid = saver.pid
-    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-
-
-def wait_for_stop(saver: Saver, log: Path, before: set[int], thread: threading.Thread) -> int | None:
-    """Wait until the signal, not the tracer, stops the forked process; return None if the save ends first."""
-    while thread.is_alive():
-        for child in children(saver) - before:
-            try:
-                status = Path(f"/proc/{child}/status").read_text()
-            except OSError:
-                continue
-            state = next(line for line in status.splitlines() if line.startswith("State:"))
-            if "(stopped)" in state:
-                return child
-            # strace holds a group-stopped process in a tracing stop.
-            tracer = next(line for line in status.splitlines() if line.startswith("TracerPid:"))
-            if "(tracing stop)" in state and tracer.split()[1] != "0" and is_group_stopped(log):
-                return child
-        thread.join(0.01)
-    return None
-
-
-def is_group_stopped(log: Path) -> bool:
-    return log.exists() and "--- stopped by SIGSTOP ---" in log.read_text()
+def stopped(traced: Saver) -> Callable[..., Outcome]:
+    """Save in a process that stops at a call; see `save_stopped`."""
+    return partial(save_stopped, traced)
 
 
 @pytest.mark.parametrize("kind", ["plain", "path"])
@@ -158,28 +93,6 @@ def test_clean_during_stopped_save_keeps_result_or_fails_save(
             assert list(root.iterdir()) == [], call
     # A save that stops before its claim succeeds; inside the claim it fails.
     assert {"saved", "PersistenceError"} <= set(outcomes), outcomes
-
-
-class StoppedCleaner:
-    """A cleaner in its own process that stops at a system call."""
-
-    def __init__(self, root: Path, log: Path, call: str, nth: int) -> None:
-        self._log = log
-        command = ["strace", "-f", "-o", str(log), "-e", f"trace={call}"]
-        command += ["-e", f"inject={call}:signal=SIGSTOP:when={nth}", sys.executable, "-c", CLEAN_ONCE]
-        self._tracer = subprocess.Popen([*command, str(root)], stderr=subprocess.DEVNULL)
-        while self._tracer.poll() is None and not self.is_stopped:
-            time.sleep(0.01)
-
-    @property
-    def is_stopped(self) -> bool:
-        return self._log.exists() and "--- stopped by SIGSTOP ---" in self._log.read_text()
-
-    def finish(self) -> None:
-        pid = self._tracer.pid
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            os.kill(int(child), signal.SIGCONT)
-        assert self._tracer.wait(HANG) == 0
 
 
 def test_clean_commit_at_any_step_keeps_record_and_sidecar(
@@ -291,9 +204,8 @@ def test_clean_killed_at_any_step_is_finished_by_next_clean(result: ExperimentRe
         left.mkdir()
         for name in (".result.json.tmp", "timeseries.parquet"):
             (left / name).touch()
-        command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e"]
-        command += [f"inject={call}:signal=SIGKILL:when={nth}", sys.executable, "-c", CLEAN_ONCE, str(root)]
-        killed += subprocess.run(command, check=False, capture_output=True).returncode != 0
+        cleaner = clean_traced(root, Path(os.devnull), (f"{call}:signal=SIGKILL:when={nth}",))
+        killed += cleaner.wait(HANG) != 0
         clean_now(root)
         assert not left.exists()
         assert not list(root.glob(".trash-*")), (call, nth, list(root.rglob("*")))

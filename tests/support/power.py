@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,9 +158,15 @@ class Lab:
 
         `acknowledged` is the number of the ledger's acknowledgements before the cut.
         """
+        return self.examine(kind, image, lambda root: violations(root, ledger, acknowledged), overlay=overlay)
+
+    def examine(
+        self, kind: str, image: Path, check: Callable[[Path], list[str]], *, overlay: bool = False
+    ) -> list[str]:
+        """Mount a disk after a power cut, return the violations that a check finds, and remove the image."""
         try:
             with self.mounted(kind, image, overlay=overlay) as disk:
-                return violations(disk.root, ledger, acknowledged)
+                return check(disk.root)
         except subprocess.CalledProcessError as error:
             return [f"unreadable: {first_line(error)}"]
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -117,3 +118,9 @@ def save_in(result: ExperimentResult, sources: list[Any]) -> Callable[..., None]
 def ledger() -> Ledger:
     """Return an empty ledger."""
     return Ledger()
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """Return a seeded generator; the log itself differs from run to run."""
+    return random.Random(int(os.environ.get("LLEM_CRASH_SEED", "1")))

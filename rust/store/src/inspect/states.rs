@@ -1,8 +1,9 @@
 //! An exhaustive search over all interleavings of a saver, two cleaners, a kill at any step, and a later cleaner.
 //!
-//! The cleaners run the code of this crate on directories in memory. One step is one system call. An actor takes its
-//! next step by running from its beginning with the recorded answers of its earlier calls, so that a state is the tree
-//! and the answers that each actor has seen, and equal states are searched once.
+//! The cleaners run the code of this crate on directories in memory; the saver makes the calls that a crash test
+//! compares with those of a real save. One step is one system call. An actor takes its next step by running from its
+//! beginning with the recorded answers of its earlier calls, so that a state is the tree and the answers that each
+//! actor has seen, and equal states are searched once.
 //!
 //! Two faults of the protocol before locks and owners, together, let the search find a committed result without its trace.
 
@@ -19,40 +20,75 @@ use super::TRASH;
 use super::clean::{Outcome, clean_one};
 use super::place::Place;
 use crate::fs::dir::EntryKind;
-use crate::{RECORD, SIDECAR, save, sidecar};
+use crate::{RECORD, SIDECAR};
 use memory::{Answer, Memory, Mutant, Node, Run, Tree};
 
 const NAME: &str = "gpt2_pytorch_2026-02-18T14-30";
 const ROOT: usize = 0;
 
-/// Save one result with a trace, by the calls of `crate::save`; return true after the commit.
+/// The calls by which a save of a result with a trace changes the tree, and those of its end where one has failed.
+///
+/// `tests/crash/test_modelled_save.py` compares them with the calls of the program.
+const SAVE_CALLS: &str = include_str!("states/save_calls.txt");
+
+/// Save one result with a trace; return true after the commit.
 fn save_one(root: &Memory) -> io::Result<bool> {
-    let create = |dir: &Memory, name: &str| dir.create(OsStr::new(name), Node::File);
-    let publish = |dir: &Memory, from: &str, to: &str| dir.move_to(OsStr::new(from), dir, OsStr::new(to));
-    let remove = |dir: &Memory, name: &str| drop(dir.remove_file(OsStr::new(name)));
-    let (name, dir) = (0..)
-        .find_map(|suffix| {
-            let name = if suffix == 0 { NAME.to_owned() } else { format!("{NAME}_{suffix}") };
-            match root.make_dir(OsStr::new(&name)) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
-                made => Some(made.and_then(|()| Ok((name.clone(), root.open_dir(OsStr::new(&name))?)))),
+    let (save, undo) = SAVE_CALLS.split_once("\n\n").unwrap();
+    let mut claim = Claim::default();
+    let saved = save.lines().try_for_each(|line| claim.call(root, line));
+    if saved.is_err() {
+        for line in undo.lines() {
+            let _: io::Result<()> = claim.call(root, line);
+        }
+    }
+    saved.map(|()| true)
+}
+
+/// The directory of a save, once it is made and open.
+#[derive(Default)]
+struct Claim {
+    name: Option<OsString>,
+    dir: Option<Memory>,
+}
+
+impl Claim {
+    /// Carry out a line of [`SAVE_CALLS`].
+    fn call(&mut self, root: &Memory, line: &str) -> io::Result<()> {
+        let words: Vec<_> = line.split(' ').map(OsStr::new).collect();
+        let missing = || io::Error::from(ErrorKind::NotFound);
+        match (words[0].to_str().unwrap(), &words[1..]) {
+            ("mkdirat", [_]) => self.name = Some(make_free(root)?),
+            (call, [name]) if *name == "NAME" => {
+                let name = self.name.as_ref().ok_or_else(missing)?;
+                match (call, &self.dir) {
+                    ("openat", _) => self.dir = Some(root.open_dir(name)?),
+                    ("unlinkat", Some(dir)) if !root.holds(name, dir) => {}
+                    ("unlinkat", _) => root.remove_dir(name)?,
+                    _ => panic!("{line}"),
+                }
             }
-        })
-        .unwrap_or_else(|| Err(ErrorKind::Other.into()))?;
-    let saved = create(&dir, sidecar::TEMP)
-        .and_then(|()| publish(&dir, sidecar::TEMP, SIDECAR))
-        .and_then(|()| create(&dir, save::TEMP))
-        .and_then(|()| publish(&dir, save::TEMP, RECORD));
-    if saved.is_ok() {
-        return Ok(true);
+            (call, names) => {
+                let dir = self.dir.as_ref().ok_or_else(missing)?;
+                match (call, names) {
+                    ("openat", [name]) => dir.create(name, Node::File)?,
+                    ("renameat2", [from, to]) => dir.move_to(from, dir, to)?,
+                    ("unlinkat", [name]) => dir.remove_file(name)?,
+                    _ => panic!("{line}"),
+                }
+            }
+        }
+        Ok(())
     }
-    for file in [save::TEMP, sidecar::TEMP, SIDECAR] {
-        remove(&dir, file);
-    }
-    if root.holds(OsStr::new(&name), &dir) {
-        root.remove_dir(OsStr::new(&name))?;
-    }
-    Ok(false)
+}
+
+/// Make the directory `NAME`, `NAME_1`, ...; return its name.
+fn make_free(root: &Memory) -> io::Result<OsString> {
+    let mut names = (0..).map(|n| if n == 0 { NAME.into() } else { OsString::from(format!("{NAME}_{n}")) });
+    let made = names.find_map(|name| match root.make_dir(&name) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
+        made => Some(made.map(|()| name)),
+    });
+    made.unwrap_or_else(|| Err(ErrorKind::Other.into()))
 }
 
 /// Clean as `clean` does: list first, then take one leftover after the other.
