@@ -61,9 +61,9 @@ def main() -> None:
         if job["descriptors"] is not None:
             warm_up()
         prepare(job)
-        outcome = perform(job)
+        # First the report: calls that hang keep their threads alive for a minute.
+        report(perform(job))
         retire_handler(signal.SIGUSR1)
-        report(outcome)
         return
     warm_up()
     while line := os.read(0, 1 << 20):
