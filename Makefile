@@ -49,8 +49,8 @@ extra: ## run what `make test` leaves out, on the published wheel: crashes, opti
 	@echo "step 1 of 4: build the published wheel and the fuzz targets, and check the sources"
 	@$(STEP) .make/zig
 	@$(STEP) --jobs=2 .make/full-env lint build-fuzz
-	@echo "step 2 of 4: run the tests of optional packages"
-	$(PYTEST_FULL) -n 2 --dist worksteal -m optional tests/unit tests/cli
+	@echo "step 2 of 4: run the tests of optional packages, and those that put many values through the extension"
+	$(PYTEST_FULL) -n 2 --dist worksteal -m "optional or published" tests/unit tests/cli
 	@echo "step 3 of 4: run the crash tests, and fuzz (an input that this finds by chance does not fail the change)"
 	@$(STEP) --jobs=2 crash-short fuzz-short
 	@echo "step 4 of 4: run a short bench"

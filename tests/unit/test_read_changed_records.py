@@ -18,6 +18,8 @@ from pydantic import ValidationError
 from llenergymeasure import LLEMError, ResultStore
 from support.odd_records import good_result
 
+pytestmark = pytest.mark.published
+
 GOOD = json.loads(good_result().model_dump_json())
 ODD_TEXTS = [
     *(

@@ -15,6 +15,8 @@ from llenergymeasure import ExperimentResult, ResultStore
 from llenergymeasure.results.types import OnBadFile
 from support.odd_records import ODD, good_result, taken
 
+pytestmark = pytest.mark.published
+
 Answers = dict[str, Any]
 GOOD = {"a-good", "z-good"}
 HASH = "0123456789abcdef"

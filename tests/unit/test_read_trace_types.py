@@ -19,6 +19,8 @@ from llenergymeasure import ExperimentResult, ResultError, ResultStore
 from llenergymeasure.results.timeseries import read_timeseries
 from support.optional import load, needs
 
+pytestmark = pytest.mark.published
+
 pd, pl, duckdb = load("pandas"), load("polars"), load("duckdb")
 USUAL = {"timestamp_s": pa.array([0.0, 1.0, 2.0]), "power_w": pa.array([10.0, 20.0, 30.0])}
 

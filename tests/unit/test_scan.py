@@ -21,6 +21,8 @@ from pydantic import BaseModel
 
 from llenergymeasure import ExperimentResult, ResultStore
 
+pytestmark = pytest.mark.published
+
 Make = Callable[..., ExperimentResult]
 Put = Callable[..., Path]
 Models = Callable[[type[BaseModel]], st.SearchStrategy[Any]]

@@ -15,6 +15,8 @@ from support.results import make_record, make_result
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.published
+
 CONFIG = {"model": "gpt2", "batch.size": 8, "Batch": {"size": [1, 2]}, "empty": {}, "large": 2**70}
 
 

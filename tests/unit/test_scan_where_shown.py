@@ -19,6 +19,8 @@ from llenergymeasure.cli.query.values import format_setting, order_of
 from llenergymeasure.results._conditions import Typed
 from support.results import make_result
 
+pytestmark = pytest.mark.published
+
 Put = Callable[..., Path]
 
 WORDS = [

@@ -31,6 +31,8 @@ from support import previous_json
 from support.optional import load, needs
 from support.results import make_process, make_record, make_result
 
+pytestmark = pytest.mark.published
+
 omegaconf = load("omegaconf")
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     Models = Callable[[type[BaseModel]], st.SearchStrategy[Any]]
 
+pytestmark = pytest.mark.published
+
 
 slow = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 

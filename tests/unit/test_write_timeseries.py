@@ -27,6 +27,8 @@ from support.traces import TRACE_SCHEMA, Sample
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.published
+
 pl = load("polars")
 QUANTITIES = ("power_w", "temperature_c", "memory_used_mb", "memory_total_mb", "sm_utilisation")
 

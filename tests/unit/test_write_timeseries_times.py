@@ -23,6 +23,8 @@ from support.optional import load, needs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.published
+
 pd = load("pandas")
 
 START = datetime(2026, 5, 4, 10)  # noqa: DTZ001 - naive times occur
