@@ -93,7 +93,7 @@ clean: ## remove everything that was built
 ##@ Parts and long forms
 test-python: .make/test-env ## the tests of `make test` that run the wheel (ARGS="-k name")
 	$(PYTEST_TEST) -n 2 --dist worksteal tests/unit tests/cli $(ARGS)
-	$(PYTEST_TEST) tests/race $(ARGS)
+	$(PYTEST_TEST) -n 2 --dist worksteal tests/race $(ARGS)
 
 test-crates: ## the tests of the crates
 	$(CARGO_TEST)
