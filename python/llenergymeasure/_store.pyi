@@ -305,7 +305,23 @@ class Inspection:
     def links(self) -> _Links:
         """The symlinks that the check skips; complete at its end."""
 
-    def next(self) -> tuple[int, list[tuple[_State, Path, str]], list[tuple[Path, bytes]]] | None: ...
+    def next(
+        self,
+    ) -> (
+        tuple[
+            int,
+            list[tuple[_State, Path, str]],
+            list[tuple[Path, bytes, dict[int, float | None] | None]],
+        ]
+        | None
+    ):
+        """Return the findings in the next directories.
+
+        Returns:
+            The number of complete results; the findings; and in a deep check the records to validate, each
+            with the energy of each `gpu_index` of its trace, in J (None without a trace, or one beyond the
+            memory). None at the end.
+        """
 
 def clean(root: str, seconds: float, *, dry_run: bool) -> list[tuple[_Outcome, Path, str, str | None]]: ...
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llenergymeasure import ExperimentResult, ResultStore, load_result
+from llenergymeasure import ExperimentResult, ResultStore, _store, load_result
 from llenergymeasure.results.timeseries import Timeseries
 from support.results import make_power_trace, make_process, make_result
 
@@ -124,6 +124,18 @@ def test_check_reports_implausible_number(
 )
 def test_check_energy_per_token_accepts_any_token_count_of_the_record(fields: dict[str, Any]) -> None:
     assert findings(**fields) == []
+
+
+def test_verify_deep_takes_the_energy_of_the_trace_from_its_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        pytest.fail("the trace was read a second time")
+
+    make_result(total_energy_j=1.0).save(tmp_path, make_power_trace(100.0, 100.0, 100.0), durable=False)
+    monkeypatch.setattr(_store, "read_timeseries", fail)
+    found = ResultStore(tmp_path).verify(deep=True).implausible
+    assert any("the energy of the power trace" in finding.problem for finding in found)
 
 
 @pytest.mark.parametrize(

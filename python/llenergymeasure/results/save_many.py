@@ -129,7 +129,7 @@ class _Run:
                 source=local_source(source),
                 record_with_sidecar=with_sidecar,
             )
-        except PersistenceError as error:  # no thread started
+        except PersistenceError as error:  # no room for it
             self._outcomes[index] = error
             return
         if has_outcomes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,13 +10,11 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure._escape import escape
-from llenergymeasure.domain._check import Implausibility, implausibilities
+from llenergymeasure.domain._check import implausibilities
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.errors import LLEMError
 from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._limit import max_bytes, max_trace_bytes
 from llenergymeasure.results._links import warn_of_links
-from llenergymeasure.results.timeseries import read_trace
 
 if TYPE_CHECKING:
     from llenergymeasure.results.types import Progress
@@ -114,13 +110,11 @@ def verify_tree(  # noqa: PLR0913 - the parameters of the method
         for kind, path, problem in findings:
             of_kind: list[Finding] = getattr(found, kind)
             of_kind.append(Finding(path, problem))
-        for path, record in records:
+        for path, record, energies in records:
             result, fault = _validated(record)
             if result is not None:
                 found.complete += 1
-                found.implausible += [
-                    Finding(path, str(one)) for one in _implausible(path, result, limit, trace_limit)
-                ]
+                found.implausible += [Finding(path, str(one)) for one in implausibilities(result, energies)]
             else:
                 found.damaged.append(Finding(path, fault))
         if progress is not None:
@@ -140,15 +134,3 @@ def _validated(record: bytes) -> tuple[ExperimentResult | None, str]:
         where = ".".join(map(str, first["loc"]))
         rest = f", and {len(more)} more" if more else ""
         return None, f"{_store.RECORD} is not a result: {where}{': ' * bool(where)}{first['msg']}{rest}"
-
-
-def _implausible(
-    directory: Path, result: ExperimentResult, limit: int | None, trace_limit: int | None
-) -> list[Implausibility]:
-    """Return the implausible numbers of a result on disk; its sidecar is checked elsewhere."""
-    energies = None
-    # A join of paths would take longer than the rest for a result without a trace.
-    if result.timeseries is not None or os.path.exists(f"{directory}{os.sep}{_store.SIDECAR}"):  # noqa: PTH110
-        with suppress(LLEMError):
-            energies = read_trace(directory, limit, trace_limit).energy_per_gpu_j
-    return implausibilities(result, energies)

@@ -1,14 +1,16 @@
 //! The check of a tree, and the removal of the leftovers of interrupted saves.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use llem_store::Store;
 use llem_store::inspect::clean::{CleanOptions, Outcome};
-use llem_store::inspect::{self, Finding, Status, VerifyBatch, VerifyOptions};
+use llem_store::inspect::{self, CheckedRecord, Finding, Status, VerifyBatch, VerifyOptions};
 use llem_store::links::LinkLog;
 use llem_store::load::Limit;
+use llem_store::timeseries::Power;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -27,7 +29,8 @@ pub struct Inspection {
 }
 
 type Found = (&'static str, PathBuf, String);
-type Looked<'py> = (u64, Vec<Found>, Vec<(PathBuf, Bound<'py, PyBytes>)>);
+type Energies = Option<BTreeMap<i32, Option<f64>>>;
+type Looked<'py> = (u64, Vec<Found>, Vec<(PathBuf, Bound<'py, PyBytes>, Energies)>);
 
 #[pymethods]
 impl Inspection {
@@ -58,14 +61,19 @@ impl Inspection {
     }
 
     /// Return the findings in the next directories: the number of complete ones; the status, path and problem of each
-    /// other one; and, where the check is deep, the records to validate. `None` at the end.
+    /// other one; and, where the check is deep, the records to validate, with the energy of each GPU of their traces. `None` at the
+    /// end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Looked<'py>>> {
         let batch = self.tree.with(py, |tree| run(py, |interrupt| tree.next(interrupt)))??;
         let Some(VerifyBatch { complete, findings, records }) = batch else { return Ok(None) };
         let found =
             |Finding { status, directory, problem }| (name_of(status), self.root.join(directory), problem);
-        let record =
-            |(directory, bytes): (PathBuf, Vec<u8>)| Ok((self.root.join(directory), to_bytes(py, &bytes)?));
+        let record = |CheckedRecord { directory, record, powers }| {
+            let energies = |powers: BTreeMap<i32, Power>| {
+                powers.into_iter().map(|(gpu, power)| (gpu, power.energy_j)).collect()
+            };
+            Ok((self.root.join(directory), to_bytes(py, &record)?, powers.map(energies)))
+        };
         let findings = findings.into_iter().map(found).collect();
         Ok(Some((complete, findings, records.into_iter().map(record).collect::<PyResult<_>>()?)))
     }

@@ -113,19 +113,18 @@ impl Timeseries {
     }
 
     #[getter]
-    fn energy_j(&self, py: Python<'_>) -> Option<f64> {
-        detach(py, || timeseries::total(&timeseries::per_gpu(&self.0)).energy_j)
+    fn energy_j(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        Ok(timeseries::total(&self.powers(py)?).energy_j)
     }
 
     #[getter]
-    fn energy_per_gpu_j(&self, py: Python<'_>) -> BTreeMap<i32, Option<f64>> {
-        let powers = detach(py, || timeseries::per_gpu(&self.0));
-        powers.into_iter().map(|(gpu, power)| (gpu, power.energy_j)).collect()
+    fn energy_per_gpu_j(&self, py: Python<'_>) -> PyResult<BTreeMap<i32, Option<f64>>> {
+        Ok(self.powers(py)?.into_iter().map(|(gpu, power)| (gpu, power.energy_j)).collect())
     }
 
     #[getter]
-    fn mean_power_w(&self, py: Python<'_>) -> Option<f64> {
-        detach(py, || timeseries::total(&timeseries::per_gpu(&self.0)).mean_w)
+    fn mean_power_w(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        Ok(timeseries::total(&self.powers(py)?).mean_w)
     }
 
     #[getter]
@@ -147,8 +146,8 @@ impl Timeseries {
         self.0.num_rows()
     }
 
-    fn __repr__(&self, py: Python<'_>) -> String {
-        let powers = detach(py, || timeseries::per_gpu(&self.0));
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let powers = self.powers(py)?;
         let gpus: Vec<i32> = powers.keys().copied().collect();
         let Power { energy_j, mean_w, .. } = timeseries::total(&powers);
         let rows = self.0.num_rows();
@@ -160,7 +159,7 @@ impl Timeseries {
         if let Some(mean) = mean_w {
             let _ = write!(said, ", {mean:.1} W on average");
         }
-        said + ">"
+        Ok(said + ">")
     }
 }
 
@@ -217,6 +216,11 @@ where
 }
 
 impl Timeseries {
+    /// Integrate the power; Ctrl-C stops it.
+    fn powers(&self, py: Python<'_>) -> PyResult<BTreeMap<i32, Power>> {
+        run(py, |interrupt| timeseries::per_gpu_until(&self.0, interrupt))
+    }
+
     /// Return a column by its index in the schema, which every trace has.
     fn column<T: ArrowPrimitiveType>(&self, place: usize) -> &PrimitiveArray<T> {
         self.0.column(place).as_primitive()

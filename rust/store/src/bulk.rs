@@ -118,8 +118,8 @@ impl Bulk {
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`] once the caller has cancelled while it waits; [`Error::Closed`]; and where no thread
-    /// starts. The result is then not submitted.
+    /// [`Error::Interrupted`] once the caller has cancelled while it waits; [`Error::Closed`]; and where the
+    /// address space has no room for the result. The result is then not submitted.
     pub fn submit(
         &self,
         ticket: u64,
@@ -131,9 +131,12 @@ impl Bulk {
         let mut queue = self.wait_for_room(size, patience, interrupt)?;
         address_space::check((size as u64).saturating_mul(4)).at(Step::Write, || self.shared.path.clone())?;
         if queue.wants_thread() {
-            self.start_thread(&mut queue)?;
+            self.start_thread(&mut queue);
         }
         queue.push(ticket, result);
+        if queue.threads == 0 {
+            queue = self.shared.serve_here(queue, ticket);
+        }
         let (has_idle_thread, has_outcomes) = (queue.idle > 0, !queue.outcomes.is_empty());
         drop(queue);
         if has_idle_thread {
@@ -142,17 +145,13 @@ impl Bulk {
         Ok(has_outcomes)
     }
 
-    fn start_thread(&self, queue: &mut Queue) -> Result<()> {
+    /// Start a thread if the system allows it; without any, the caller of each result saves it.
+    fn start_thread(&self, queue: &mut Queue) {
         let worker = self.shared.clone();
         let named = thread::Builder::new().name(format!("llem-bulk-{}", queue.threads));
-        match named.spawn(move || worker.serve()) {
-            Ok(thread) => {
-                queue.threads += 1;
-                self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
-                Ok(())
-            }
-            Err(error) if queue.threads == 0 => Err(Error::io(Step::Start, &self.shared.path, error)),
-            Err(_) => Ok(()),
+        if let Ok(thread) = named.spawn(move || worker.serve()) {
+            queue.threads += 1;
+            self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         }
     }
 
@@ -235,7 +234,13 @@ impl Bulk {
 
     /// Accept no more results; finish the submitted ones.
     pub fn close(&self) {
-        self.shared.lock().closed = true;
+        let mut queue = self.shared.lock();
+        queue.closed = true;
+        let is_threadless = queue.threads == 0;
+        drop(queue);
+        if is_threadless {
+            self.shared.close_root();
+        }
         self.shared.work.notify_all();
         self.shared.news.notify_all();
         self.shared.room.notify_all();

@@ -37,10 +37,6 @@ pub enum Step {
     Scan,
     /// Reading a power trace.
     ReadTimeseries,
-    /// Starting the threads that save many results.
-    Start,
-    /// Starting the threads that read a tree of results.
-    StartReading,
 }
 
 impl Step {
@@ -61,8 +57,6 @@ impl Step {
             Self::Read => "read",
             Self::Scan => "scan",
             Self::ReadTimeseries => "read_timeseries",
-            Self::Start => "start",
-            Self::StartReading => "start_reading",
         }
     }
 }

@@ -10,7 +10,7 @@ mod trash;
 mod verify;
 
 pub(crate) use contents::Contents;
-pub use verify::{Finding, Inspection, Status, VerifyBatch, VerifyOptions};
+pub use verify::{CheckedRecord, Finding, Inspection, Status, VerifyBatch, VerifyOptions};
 pub(crate) use verify::{TRASH, reason, reason_of};
 
 #[cfg(test)]

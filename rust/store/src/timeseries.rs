@@ -21,7 +21,7 @@ use arrow_array::{
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
 pub use batches::Batches;
-pub use energy::{Power, SYSTEM, duration_s, per_gpu, total};
+pub use energy::{Power, SYSTEM, duration_s, per_gpu, per_gpu_until, total};
 pub use file::TraceFile;
 pub(crate) use memory::{Share, TraceMemory};
 pub(crate) use notes::file_metadata;

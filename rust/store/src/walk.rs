@@ -11,9 +11,9 @@
 
 mod queue;
 mod turn;
+mod unit;
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,17 +26,16 @@ use std::time::Duration;
 use crate::RECORD;
 use crate::address_space::{self, affordable, part};
 use crate::error::{At, Error, Result, Step};
-use crate::fs::dir::{Dir, Leads, Subdirectories, is_link};
+use crate::fs::dir::{Dir, Leads};
 use crate::interrupt::Interrupt;
 use crate::links::{LinkLog, LinkPlan};
 pub(crate) use turn::Turn;
 
-use queue::{Progress, Queue, UNIT, Work, WorkUnit, units};
+use queue::{Progress, Queue, Work, units};
+use unit::UnitVisit;
 
 /// Bytes after which a chunk of records should end.
 pub(crate) const CHUNK_BYTES: usize = 8 << 20;
-/// Names to visit for a unit before further directories below it become units of their own.
-const BUDGET: usize = 4 * UNIT;
 /// Maximum units for each thread ahead of the caller.
 const AHEAD: usize = 6;
 /// Bytes of a limited address space for each unit ahead.
@@ -159,7 +158,7 @@ impl<V: Visit> Tree<V> {
             let worker = tree.shared.clone();
             match thread::Builder::new().name(format!("llem-scan-{n}")).spawn(move || worker.serve()) {
                 Ok(thread) => tree.threads.push(thread),
-                Err(error) if n == 0 => return Err(Error::io(Step::StartReading, root, error)),
+                // The threads that started do the work, or the caller where none did.
                 Err(_) => break,
             }
         }
@@ -196,8 +195,13 @@ impl<V: Visit> Tree<V> {
                 }
                 Some(other) => queue.units.push_front(other),
             }
-            drop(self.shared.done.wait_timeout(queue, CHECK_INTERVAL));
-            interrupt.check()?;
+            if self.threads.is_empty() {
+                drop(queue);
+                self.shared.serve_here(interrupt)?;
+            } else {
+                drop(self.shared.done.wait_timeout(queue, CHECK_INTERVAL));
+                interrupt.check()?;
+            }
             queue = self.shared.lock();
         }
     }
@@ -241,11 +245,7 @@ impl<V: Visit> Shared<V> {
                 continue;
             };
             drop(queue);
-            let outcome = catch_unwind(AssertUnwindSafe(|| match &work {
-                Work::Plan => self.make_plan(),
-                Work::Visit(unit) => self.visit_unit(unit, id),
-            }));
-            let outcome = outcome.unwrap_or_else(|_| self.panicked(&work));
+            let outcome = self.perform(&work, id, Interrupt::new(&|_| self.closed.load(Ordering::Relaxed)));
             queue = self.lock();
             queue.put(id, outcome);
             self.done.notify_all();
@@ -253,19 +253,26 @@ impl<V: Visit> Shared<V> {
         }
     }
 
-    /// Plan which links to follow, and return the units of the root.
-    fn make_plan(&self) -> Vec<Progress<V::Chunk>> {
-        let plan = LinkPlan::new(&self.root, &|| self.closed.load(Ordering::Relaxed));
-        // Only one thread takes this work.
-        let _ = self.plan.set(plan);
-        let mut visit = self.begin_unit(0);
-        visit.list(Path::new("").to_owned(), true);
-        visit.end_chunk();
-        visit.outcome
+    /// Visit the next unit in the thread of the caller.
+    fn serve_here(&self, interrupt: Interrupt<'_>) -> Result<()> {
+        let taken = self.lock().take(1);
+        let Some((work, id)) = taken else { return Ok(()) };
+        let is_cancelled = |_| self.closed.load(Ordering::Relaxed) || interrupt.is_cancelled();
+        let outcome = self.perform(&work, id, Interrupt::new(&is_cancelled));
+        let cancelled = interrupt.check();
+        // A unit that was cut short lacks results: a caller that goes on visits it again.
+        let outcome = if cancelled.is_err() { vec![Progress::Waiting(work)] } else { outcome };
+        self.lock().put(id, outcome);
+        cancelled
     }
 
-    fn begin_unit(&self, id: u64) -> UnitVisit<'_, V> {
-        UnitVisit { shared: self, id, outcome: Vec::new(), chunk: self.visit.begin(), names: 0 }
+    fn perform(&self, work: &Work, id: u64, interrupt: Interrupt<'_>) -> Vec<Progress<V::Chunk>> {
+        let visit = || UnitVisit::begin(self, id, interrupt);
+        let outcome = catch_unwind(AssertUnwindSafe(|| match work {
+            Work::Plan => visit().plan(),
+            Work::Visit(unit) => visit().run(unit),
+        }));
+        outcome.unwrap_or_else(|_| self.panicked(work))
     }
 
     /// Fail where the address space has no room for the copies of a record; its own read fails for a larger one.
@@ -283,13 +290,6 @@ impl<V: Visit> Shared<V> {
         self.done.notify_all();
     }
 
-    fn visit_unit(&self, unit: &WorkUnit, id: u64) -> Vec<Progress<V::Chunk>> {
-        let mut visit = self.begin_unit(id);
-        visit.enter_all(&unit.place, &unit.names);
-        visit.end_chunk();
-        visit.outcome
-    }
-
     /// Report a panic, which is a bug of this crate or of a library.
     fn panicked(&self, work: &Work) -> Vec<Progress<V::Chunk>> {
         let mut chunk = self.visit.begin();
@@ -303,127 +303,4 @@ impl<V: Visit> Shared<V> {
         self.visit.fail(&mut chunk, Error::io(Step::Read, self.root.path().join(first), cause));
         vec![Progress::Done(chunk)]
     }
-}
-
-/// A visit of one unit.
-struct UnitVisit<'s, V: Visit> {
-    shared: &'s Shared<V>,
-    id: u64,
-    outcome: Vec<Progress<V::Chunk>>,
-    chunk: V::Chunk,
-    names: usize,
-}
-
-impl<V: Visit> UnitVisit<'_, V> {
-    /// Visit directories of one directory, up to the first chunk that is full; the others become units.
-    ///
-    /// The caller should receive a chunk before the next begins: a visit may wait for the memory of the first.
-    fn enter_all(&mut self, place: &Path, names: &[OsString]) {
-        let Shared { visit, closed, .. } = self.shared;
-        for (index, name) in names.iter().enumerate() {
-            self.enter(place.join(name));
-            if visit.is_full(&self.chunk) {
-                self.end_chunk();
-            }
-            if !self.outcome.is_empty() || closed.load(Ordering::Relaxed) {
-                self.postpone(place, names[index + 1..].to_vec());
-                break;
-            }
-        }
-    }
-
-    /// Make units of directories that are not visited yet.
-    fn postpone(&mut self, place: &Path, names: Vec<OsString>) {
-        self.end_chunk();
-        self.outcome.extend(units(&place.into(), names));
-    }
-
-    /// Visit a directory: a result, or a directory of directories.
-    fn enter(&mut self, place: PathBuf) {
-        let Shared { visit, root, .. } = self.shared;
-        let record = place.join(RECORD);
-        self.names += 1;
-        match root.open_file(&record) {
-            Ok(Some(file)) => {
-                if let Err(error) = self.shared.check_room(&file) {
-                    return self.shared.exhaust(error);
-                }
-                let closed = |_| self.shared.closed.load(Ordering::Relaxed);
-                let is_first = || self.shared.is_first(self.id);
-                let turn = Turn::new(Interrupt::new(&closed), &is_first);
-                visit.visit(&mut self.chunk, root, &place, file, turn);
-            }
-            Ok(None) => {
-                let closed = |_| self.shared.closed.load(Ordering::Relaxed);
-                visit.search(&mut self.chunk, root, &place, Interrupt::new(&closed));
-                self.list(place, false);
-            }
-            // The entry is not a directory any more.
-            Err(error) if error.kind() == ErrorKind::NotADirectory => {}
-            Err(error) if is_link(&error) && is_replaced(root, &place) => self.skip(&place, Leads::Directory),
-            Err(error) => visit.fail(&mut self.chunk, Error::io(Step::Read, root.path().join(record), error)),
-        }
-    }
-
-    /// Visit the directories in a directory, or make units of them where they are many.
-    fn list(&mut self, place: PathBuf, is_root: bool) {
-        let Shared { visit, root, .. } = self.shared;
-        let closed = |_| self.shared.closed.load(Ordering::Relaxed);
-        let listed = root.subdirectories(&place, Interrupt::new(&closed));
-        match listed.map(|listed| self.select(&place, listed)) {
-            Ok(names) if is_root || names.len() > UNIT || self.names + names.len() > BUDGET => {
-                self.postpone(&place, names);
-            }
-            Ok(names) => self.enter_all(&place, &names),
-            // It was removed, or renamed by a clean, after the listing; or the caller has left.
-            Err(error) if is_gone(&error) || error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if is_link(&error) => self.skip(&place, Leads::Directory),
-            Err(error) => visit.fail(&mut self.chunk, Error::io(Step::Scan, root.path().join(place), error)),
-        }
-    }
-
-    /// Return the names of a directory that the walk enters, in order; note the links that it skips.
-    fn select(&mut self, place: &Path, listed: Subdirectories) -> Vec<OsString> {
-        let Subdirectories { mut names, links } = listed;
-        let plan = self.shared.plan.get();
-        if let Some(plan) = plan {
-            names.retain(|name| plan.enters(&place.join(name)));
-        }
-        for link in links {
-            let below = place.join(&link.name);
-            match plan {
-                Some(plan) if plan.follows(&below) => names.push(link.name),
-                // Another path leads there.
-                Some(_) if link.leads == Leads::Directory => {}
-                _ => self.skip(&below, link.leads),
-            }
-        }
-        if plan.is_some() {
-            names.sort_unstable();
-        }
-        names
-    }
-
-    fn skip(&mut self, link: &Path, leads: Leads) {
-        self.shared.links.add(link, leads);
-        self.shared.visit.skip(&mut self.chunk, link, leads);
-    }
-
-    fn end_chunk(&mut self) {
-        let visit = &self.shared.visit;
-        if !visit.is_empty(&self.chunk) {
-            let chunk = std::mem::replace(&mut self.chunk, visit.begin());
-            self.outcome.push(Progress::Done(chunk));
-        }
-    }
-}
-
-/// Return `true` where a directory became a symbolic link after the listing.
-fn is_replaced(root: &Dir, place: &Path) -> bool {
-    root.open_dir_below(place).is_err_and(|error| is_link(&error))
-}
-
-/// Return `true` where no directory has the name any more.
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

@@ -177,6 +177,10 @@ impl Queue {
         self.staged.push(staged);
     }
 
+    pub(super) fn is_unfinished(&self, ticket: u64) -> bool {
+        self.unfinished.contains_key(&ticket)
+    }
+
     /// Note that staged results are about to be published.
     pub(super) fn expect_in_place(&mut self, staged: &[Staged]) {
         for staged in staged {

@@ -66,8 +66,29 @@ impl Shared {
 
     /// Stage results and lead batches until the queue ends.
     pub(super) fn serve(&self) {
-        let mut queue = self.lock();
-        loop {
+        drop(self.serve_while(self.lock(), |_| true));
+    }
+
+    /// Save a result in the thread of its caller, since no other could be started.
+    pub(super) fn serve_here<'q>(
+        &'q self,
+        mut queue: MutexGuard<'q, Queue>,
+        ticket: u64,
+    ) -> MutexGuard<'q, Queue> {
+        // No flush waits for more results: the caller waits for this one.
+        queue.waiting_for_room += 1;
+        queue = self.serve_while(queue, |queue| queue.is_unfinished(ticket));
+        queue.waiting_for_room -= 1;
+        queue
+    }
+
+    /// Stage results and lead batches while a condition holds, until the queue ends.
+    fn serve_while<'q>(
+        &'q self,
+        mut queue: MutexGuard<'q, Queue>,
+        goes_on: impl Fn(&Queue) -> bool,
+    ) -> MutexGuard<'q, Queue> {
+        while goes_on(&queue) {
             match queue.next() {
                 Next::Stage { ticket, result, first } => {
                     drop(queue);
@@ -109,13 +130,18 @@ impl Shared {
                 }
                 Next::End => {
                     // A caller may keep the writer for its outcomes, which need no open directory.
-                    *self.root.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                    self.close_root();
                     self.work.notify_all();
                     self.news.notify_all();
-                    return;
+                    break;
                 }
             }
         }
+        queue
+    }
+
+    pub(super) fn close_root(&self) {
+        *self.root.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Write a result's files; publish them at once where no flush follows.

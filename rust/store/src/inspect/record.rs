@@ -1,5 +1,6 @@
 //! One record, and the sidecar that it names.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -8,11 +9,13 @@ use crate::error::Error;
 use crate::fs::dir::Dir;
 use crate::load::check_name;
 use crate::scan::RecordCheck;
-use crate::timeseries::{TraceFile, TraceMemory};
+use crate::timeseries::{Power, TraceFile, TraceMemory};
 use crate::walk::Turn;
 use crate::{RECORD, SIDECAR};
 
 /// Check a record and look for the sidecar that it names; a deep check also reads the sidecar to its last page.
+///
+/// Return the power and energy of each GPU where the check is deep, the result has a sidecar, and it fits into memory.
 ///
 /// # Errors
 ///
@@ -23,7 +26,7 @@ pub(super) fn check(
     record: &[u8],
     check: &RecordCheck,
     deep: Option<(&TraceMemory, Turn<'_>)>,
-) -> Result<(), (Status, String)> {
+) -> Result<Option<BTreeMap<i32, Power>>, (Status, String)> {
     let sidecar = check
         .check(record)
         .map_err(|fault| (Status::Damaged, format!("{RECORD} ({} bytes) {fault}", record.len())))?;
@@ -36,12 +39,10 @@ pub(super) fn check(
             name
         }
         None if deep.is_some() && exists(SIDECAR) => SIDECAR,
-        None => return Ok(()),
+        None => return Ok(None),
     };
-    if let Some((memory, turn)) = deep {
-        read_through(root, directory, name, memory, turn).map_err(|problem| (Status::Damaged, problem))?;
-    }
-    Ok(())
+    let Some((memory, turn)) = deep else { return Ok(None) };
+    read_through(root, directory, name, memory, turn).map_err(|problem| (Status::Damaged, problem))
 }
 
 fn read_through(
@@ -50,7 +51,7 @@ fn read_through(
     name: &str,
     memory: &TraceMemory,
     turn: Turn<'_>,
-) -> Result<(), String> {
+) -> Result<Option<BTreeMap<i32, Power>>, String> {
     let below = directory.join(name);
     let path = root.path().join(&below);
     let file = root.open_file(&below).and_then(|file| file.ok_or_else(|| ErrorKind::NotFound.into()));

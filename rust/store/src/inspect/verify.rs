@@ -7,6 +7,7 @@
 //! An empty directory, and one with only a power trace, is incomplete only under a name that a save gives: any other
 //! name may be that of a user's directory.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -23,7 +24,7 @@ use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::load::Limit;
 use crate::scan::RecordCheck;
-use crate::timeseries::TraceMemory;
+use crate::timeseries::{Power, TraceMemory};
 use crate::walk::{CHUNK_BYTES, Tree, Turn, Visit};
 
 /// The prefix of the directories in which a clean puts what it is about to remove.
@@ -81,8 +82,19 @@ pub struct VerifyBatch {
     pub complete: u64,
     /// The directories that are not complete.
     pub findings: Vec<Finding>,
-    /// In a deep check: each record that passed so far, with its directory, to be validated.
-    pub records: Vec<(PathBuf, Vec<u8>)>,
+    /// In a deep check: each record that passed so far, to be validated.
+    pub records: Vec<CheckedRecord>,
+}
+
+/// A record that passed the check so far.
+#[derive(Debug)]
+pub struct CheckedRecord {
+    /// Its directory, relative to the root.
+    pub directory: PathBuf,
+    /// Its content.
+    pub record: Vec<u8>,
+    /// The power and energy of each GPU in its power trace; `None` where it has none, or none that fits into memory.
+    pub powers: Option<BTreeMap<i32, Power>>,
 }
 
 /// A check of a tree in progress.
@@ -109,7 +121,7 @@ struct Inspect {
 
 enum Event {
     Complete(PathBuf),
-    Record(PathBuf, Vec<u8>),
+    Record(CheckedRecord),
     Finding(Finding),
     Link(Finding),
     Failed(Error),
@@ -177,9 +189,9 @@ impl Inspection {
                 self.reach(&directory, true, batch);
                 batch.complete += 1;
             }
-            Event::Record(directory, bytes) => {
-                self.reach(&directory, true, batch);
-                batch.records.push((directory, bytes));
+            Event::Record(checked) => {
+                self.reach(&checked.directory, true, batch);
+                batch.records.push(checked);
             }
             Event::Finding(finding) => {
                 self.reach(&finding.directory, true, batch);
@@ -247,14 +259,18 @@ impl Visit for Inspect {
             Err(error) => Err((Status::Damaged, format!("{RECORD} cannot be read: {}", reason_of(&error)))),
         };
         let is_damaged = matches!(checked, Err((Status::Damaged, _)));
-        if let Err((status, problem)) = checked {
-            chunk.events.push(Event::Finding(Finding { status, directory: directory.to_owned(), problem }));
-        }
+        let directory = directory.to_owned();
+        let powers = checked.unwrap_or_else(|(status, problem)| {
+            chunk.events.push(Event::Finding(Finding { status, directory: directory.clone(), problem }));
+            None
+        });
         if *deep && !is_damaged {
-            chunk.bytes += buffer.len();
-            chunk.events.push(Event::Record(directory.to_owned(), std::mem::take(&mut buffer)));
+            chunk.bytes +=
+                buffer.len() + powers.as_ref().map_or(0, BTreeMap::len) * size_of::<(i32, Power)>();
+            let record = std::mem::take(&mut buffer);
+            chunk.events.push(Event::Record(CheckedRecord { directory, record, powers }));
         } else if !is_damaged {
-            chunk.events.push(Event::Complete(directory.to_owned()));
+            chunk.events.push(Event::Complete(directory));
         }
         chunk.buffer = buffer;
     }

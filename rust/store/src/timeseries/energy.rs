@@ -7,6 +7,8 @@ use arrow_array::types::{Float32Type, Float64Type, Int32Type};
 use arrow_array::{Float64Array, RecordBatch};
 
 use super::notes::{attached_energies, has_unknown_devices};
+use crate::error::Result;
+use crate::interrupt::Interrupt;
 
 /// The `gpu_index` of the whole system.
 pub const SYSTEM: i32 = -1;
@@ -21,6 +23,13 @@ pub struct Power {
     /// Mean power of the rows, watts; `None` without such rows.
     pub mean_w: Option<f64>,
 }
+
+/// Rows that are sorted or added between two checks of an interrupt.
+const UNIT_ROWS: usize = 1 << 20;
+
+/// The time and power of the rows that have both, by `gpu_index`, in the order of the trace; seconds and watts.
+#[derive(Debug, Default)]
+pub(super) struct PowerRows(BTreeMap<i32, Vec<(f64, f64)>>);
 
 /// The rows of one `gpu_index`, in the order of the trace.
 #[derive(Debug, Default)]
@@ -41,35 +50,76 @@ pub(super) struct Rows {
 /// samples, if the writer of the trace noted it.
 #[must_use]
 pub fn per_gpu(trace: &RecordBatch) -> BTreeMap<i32, Power> {
-    let unknown_devices = has_unknown_devices(trace);
-    let energies = attached_energies(trace);
-    let of_gpu = |(gpu, rows): (i32, Rows)| {
-        let mut power = integrate(rows.powers, unknown_devices);
-        if power.rows == 1 {
-            power.energy_j = energies.get(&gpu).copied().filter(|energy| energy.is_finite());
+    // Without a caller that cancels, there is no error.
+    per_gpu_until(trace, Interrupt::NEVER).unwrap_or_default()
+}
+
+/// As [`per_gpu`], until the caller cancels.
+///
+/// # Errors
+///
+/// [`Error::Interrupted`](crate::Error::Interrupted).
+pub fn per_gpu_until(trace: &RecordBatch, interrupt: Interrupt<'_>) -> Result<BTreeMap<i32, Power>> {
+    let mut rows = PowerRows::default();
+    for start in (0..trace.num_rows()).step_by(UNIT_ROWS) {
+        interrupt.check()?;
+        rows.add(&trace.slice(start, UNIT_ROWS.min(trace.num_rows() - start)));
+    }
+    rows.integrate(has_unknown_devices(trace), &attached_energies(trace), interrupt)
+}
+
+impl PowerRows {
+    /// The memory of a row, in bytes: its time and power, the growth of their vector, and their sort.
+    pub const ROW_BYTES: u64 = 48;
+
+    /// Add the rows of a part of a trace in the columns of [`schema`](super::schema).
+    pub fn add(&mut self, part: &RecordBatch) {
+        for (time, gpu, power) in rows(part) {
+            let powers = self.0.entry(gpu).or_default();
+            powers.extend(power.filter(|_| time.is_finite()).map(|power| (time, power)));
         }
-        (gpu, power)
-    };
-    rows_per_gpu(trace).into_iter().map(of_gpu).collect()
+    }
+
+    /// Integrate the rows of each GPU; `energies` are the noted ones.
+    pub fn integrate(
+        self,
+        unknown_devices: bool,
+        energies: &BTreeMap<i32, f64>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<BTreeMap<i32, Power>> {
+        let of_gpu = |(gpu, powers): (i32, Vec<(f64, f64)>)| {
+            let mut power = integrate(powers, unknown_devices, interrupt)?;
+            if power.rows == 1 {
+                power.energy_j = energies.get(&gpu).copied().filter(|energy| energy.is_finite());
+            }
+            Ok((gpu, power))
+        };
+        self.0.into_iter().map(of_gpu).collect()
+    }
+}
+
+/// Return the time, `gpu_index` and power of each row; an unknown power is `None`.
+fn rows(trace: &RecordBatch) -> impl Iterator<Item = (f64, i32, Option<f64>)> {
+    let times = trace.column(0).as_primitive::<Float64Type>().values();
+    let gpus = trace.column(1).as_primitive::<Int32Type>().values();
+    let powers = trace.column(2).as_primitive::<Float32Type>();
+    let rows = times.iter().zip(gpus).zip(powers);
+    rows.map(|((time, gpu), power)| (*time, *gpu, power.filter(|power| !power.is_nan()).map(f64::from)))
 }
 
 /// Split the rows of a trace by `gpu_index`.
 pub(super) fn rows_per_gpu(trace: &RecordBatch) -> BTreeMap<i32, Rows> {
-    let times = trace.column(0).as_primitive::<Float64Type>().values();
-    let gpus = trace.column(1).as_primitive::<Int32Type>().values();
-    let mut rows: BTreeMap<i32, Rows> = BTreeMap::new();
-    for ((time, gpu), power) in times.iter().zip(gpus).zip(trace.column(2).as_primitive::<Float32Type>()) {
-        let rows = rows.entry(*gpu).or_default();
+    let mut found: BTreeMap<i32, Rows> = BTreeMap::new();
+    for (time, gpu, power) in rows(trace) {
+        let of_gpu = found.entry(gpu).or_default();
         if !time.is_finite() {
-            rows.without_time += 1;
+            of_gpu.without_time += 1;
             continue;
         }
-        rows.times.push(*time);
-        if let Some(power) = power.filter(|power| !power.is_nan()) {
-            rows.powers.push((*time, power.into()));
-        }
+        of_gpu.times.push(time);
+        of_gpu.powers.extend(power.map(|power| (time, power)));
     }
-    rows
+    found
 }
 
 /// Return the total: the whole system if it has a power, which includes its GPUs, else the sum over the GPUs.
@@ -104,14 +154,22 @@ pub fn duration_s(timestamp_s: &Float64Array) -> f64 {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "no trace has 2^52 rows")]
-fn integrate(mut powers: Vec<(f64, f64)>, unknown_devices: bool) -> Power {
-    powers.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+fn integrate(mut powers: Vec<(f64, f64)>, unknown_devices: bool, interrupt: Interrupt<'_>) -> Result<Power> {
+    let by_time = |(one, _): &(f64, f64), (other, _): &(f64, f64)| one.total_cmp(other);
+    if !powers.is_sorted_by(|one, other| by_time(one, other).is_le()) {
+        // The sort of the whole then only merges sorted units.
+        for unit in powers.chunks_mut(UNIT_ROWS) {
+            interrupt.check()?;
+            unit.sort_by(by_time);
+        }
+        powers.sort_by(by_time);
+    }
     let mean = |rows: &[(f64, f64)]| rows.iter().fold(0.0, |sum, row| sum + row.1) / rows.len() as f64;
     let (mut energy_j, mut before) = (None, None);
     for rows in powers.chunk_by(|one, other| at_one_time(one.0, other.0)) {
         let (time, power) = (rows[0].0, mean(rows));
         if unknown_devices && differ(rows) {
-            return Power { rows: powers.len(), ..Power::default() };
+            return Ok(Power { rows: powers.len(), ..Power::default() });
         }
         if let Some((begin, at_begin)) = before {
             energy_j = Some(energy_j.unwrap_or(0.0) + (time - begin) * f64::midpoint(at_begin, power));
@@ -119,7 +177,7 @@ fn integrate(mut powers: Vec<(f64, f64)>, unknown_devices: bool) -> Power {
         before = Some((time, power));
     }
     let mean_w = (!powers.is_empty()).then(|| mean(&powers));
-    Power { rows: powers.len(), energy_j, mean_w }
+    Ok(Power { rows: powers.len(), energy_j, mean_w })
 }
 
 /// Return whether two times are one instant; `-0.0` is `0.0`.
@@ -136,8 +194,10 @@ pub(super) fn differ(rows: &[(f64, f64)]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use crate::timeseries::notes::with_notes;
     use crate::timeseries::testing::trace;
+    use std::cell::Cell;
 
     fn powers(rows: &[(f64, i32, Option<f32>)]) -> BTreeMap<i32, Power> {
         per_gpu(&trace(rows))
@@ -159,6 +219,19 @@ mod tests {
             energy(&[(2.0, 0, Some(100.0)), (0.0, 0, Some(100.0)), (f64::NAN, 0, Some(9.0))]),
             Some(200.0)
         );
+    }
+
+    #[test]
+    fn integrate_cancelled_between_units_ends() {
+        let rows = PowerRows(BTreeMap::from([(
+            0,
+            std::iter::repeat_n((1.0, 1.0), 3 * UNIT_ROWS).chain([(0.0, 1.0)]).collect(),
+        )]));
+        let asked = Cell::new(0);
+        let is_cancelled = |_| asked.replace(asked.get() + 1) == 1;
+        let cancelled = rows.integrate(false, &BTreeMap::new(), Interrupt::new(&is_cancelled));
+        assert!(matches!(cancelled, Err(Error::Interrupted)));
+        assert_eq!(asked.get(), 2);
     }
 
     #[test]

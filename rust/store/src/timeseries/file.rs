@@ -1,6 +1,6 @@
 //! A Parquet file that is checked to be a power trace.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -19,6 +19,7 @@ use super::batches::{Batches, Values};
 use super::context::FileContext;
 use super::convert::{Conversion, table_type};
 use super::declared::{Declared, declared_types};
+use super::energy::{Power, PowerRows};
 use super::memory::{NoMemory, Share, TraceMemory};
 use super::notes::Notes;
 use crate::error::{At, Error, Result, Step};
@@ -168,14 +169,42 @@ impl TraceFile {
     /// Check every page, convert the columns of a power trace, and decode the others that this build supports: one
     /// value a row, compressed with zstd, snappy or nothing, without delta-encoded string lengths.
     ///
+    /// Return the energy of each GPU, as [`per_gpu`](super::per_gpu); `None` where one trace may not have the memory of
+    /// its rows.
+    ///
     /// # Errors
     ///
     /// As [`TraceFile::batches`] of the columns of a power trace.
-    pub(crate) fn read_through(&self, memory: &TraceMemory, turn: Turn<'_>) -> Result<()> {
+    pub(crate) fn read_through(
+        &self,
+        memory: &TraceMemory,
+        turn: Turn<'_>,
+    ) -> Result<Option<BTreeMap<i32, Power>>> {
+        let powers = self.read_powers(memory, turn)?;
+        self.decode_others(memory, turn)?;
+        Ok(powers)
+    }
+
+    /// Convert the columns of a power trace, and integrate its power.
+    fn read_powers(&self, memory: &TraceMemory, turn: Turn<'_>) -> Result<Option<BTreeMap<i32, Power>>> {
         let mut batches = self.batches(super::schema().fields(), turn.interrupt)?;
-        let share = self.share(memory, batches.decoder_bytes, turn)?;
-        while batches.next(turn.interrupt).transpose()?.is_some() {}
-        drop((batches, share));
+        let rows_bytes = self.rows.saturating_mul(PowerRows::ROW_BYTES);
+        let bytes = batches.decoder_bytes.saturating_add(rows_bytes);
+        let fits = memory.check(bytes).is_ok();
+        let _share = self.share(memory, if fits { bytes } else { batches.decoder_bytes }, turn)?;
+        let mut rows = PowerRows::default();
+        while let Some(batch) = batches.next(turn.interrupt).transpose()? {
+            if fits {
+                rows.add(&batch);
+            }
+        }
+        let unknown_devices = !batches.has(GPU_INDEX);
+        let integrate = || rows.integrate(unknown_devices, &self.notes().energies(), turn.interrupt);
+        fits.then(integrate).transpose()
+    }
+
+    /// Check the pages of the columns that a power trace does not have, and decode those that this build supports.
+    fn decode_others(&self, memory: &TraceMemory, turn: Turn<'_>) -> Result<()> {
         let standard = super::schema();
         let leaves = self.leaves();
         let is_other = |leaf: &usize| {

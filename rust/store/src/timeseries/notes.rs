@@ -36,6 +36,11 @@ impl Notes {
         self.0.insert(DEVICES.to_owned(), "unknown".to_owned());
     }
 
+    /// Return the noted energy of each GPU, joules.
+    pub fn energies(&self) -> BTreeMap<i32, f64> {
+        energies_in(&self.0)
+    }
+
     /// Attach the notes to a trace.
     pub fn attach(self, trace: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         if self.0.is_empty() {
@@ -69,7 +74,11 @@ pub fn with_notes(
 
 /// Return the energies that were attached to a trace.
 pub(super) fn attached_energies(trace: &RecordBatch) -> BTreeMap<i32, f64> {
-    let text = trace.schema_ref().metadata().get(ENERGIES).map_or("{}", String::as_str);
+    energies_in(trace.schema_ref().metadata())
+}
+
+fn energies_in(notes: &HashMap<String, String>) -> BTreeMap<i32, f64> {
+    let text = notes.get(ENERGIES).map_or("{}", String::as_str);
     // An energy that is not finite is null in JSON.
     let energies: BTreeMap<i32, Option<f64>> = serde_json::from_str(text).unwrap_or_default();
     energies.into_iter().filter_map(|(gpu, energy)| Some((gpu, energy?))).collect()

@@ -103,6 +103,7 @@ mod tests {
     use arrow_schema::{DataType, Field, FieldRef};
     use proptest::prelude::*;
     use std::cell::Cell;
+    use std::collections::BTreeMap;
     use std::fs;
     use std::sync::Arc;
 
@@ -151,6 +152,27 @@ mod tests {
             rows.push(batch.num_rows());
         }
         assert_eq!(rows, [16_384, 16_384, 7_232]);
+    }
+
+    #[test]
+    fn read_through_returns_the_energy_of_the_trace() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("x.parquet");
+        let rows = [(5.0, 0, Some(1.0)), (0.0, 0, Some(3.0)), (2.5, 1, Some(7.0)), (f64::NAN, 2, Some(9.0))];
+        let (small, notes) = (timeseries::testing::trace(&rows), BTreeMap::from([(1, 25.0)]));
+        for trace in [trace(40_000), timeseries::with_notes(&small, &[], &notes).unwrap()] {
+            write(&path, &trace).unwrap();
+            let read_through = |max_bytes| {
+                let memory = TraceMemory::new(max_bytes);
+                TraceFile::open(&path).unwrap().read_through(&memory, Turn::only(Interrupt::NEVER)).unwrap()
+            };
+            let expected = timeseries::per_gpu(&read(&path, MAX_BYTES, Interrupt::NEVER).unwrap());
+            assert_eq!(read_through(MAX_BYTES), Some(expected));
+        }
+        write(&path, &trace(60_000)).unwrap();
+        let memory = TraceMemory::new(5 << 20);
+        let file = TraceFile::open(&path).unwrap();
+        assert_eq!(file.read_through(&memory, Turn::only(Interrupt::NEVER)).unwrap(), None);
     }
 
     #[test]
