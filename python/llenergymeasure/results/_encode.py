@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.results._memory import as_memory_error
 
 
 class Encoded(NamedTuple):
@@ -46,7 +47,12 @@ def directory_name(result: ExperimentResult) -> str:
 
 def _to_json(result: ExperimentResult) -> bytes:
     # Without this, a field of a wrong type is written and cannot be read back.
-    return ExperimentResult.__pydantic_serializer__.to_json(result, warnings="error")
+    try:
+        return ExperimentResult.__pydantic_serializer__.to_json(result, warnings="error")
+    except Exception:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+        raise as_memory_error(error, "serialise the result") from None
 
 
 def _check_kind(result: object) -> None:

@@ -20,6 +20,7 @@ from llenergymeasure.errors import LLEMError, ResultCorruptError, ResultError, S
 from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._links import warn_of_links
+from llenergymeasure.results._memory import as_memory_error
 from llenergymeasure.results._paths import local_path
 from llenergymeasure.results.types import MissingSidecar, OnUnreadable, check_policy
 
@@ -169,7 +170,12 @@ def read_record(path: str, most: int) -> tuple[str, bytes, bool]:
 
 def parse_record(file: str, content: bytes) -> ExperimentResult:
     """Return the result in the bytes of a valid record, as the record states it."""
-    result = ExperimentResult.model_validate_json(content)
+    try:
+        result = ExperimentResult.model_validate_json(content)
+    except Exception:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a panic is no Exception
+        raise as_memory_error(error, f"load {file}") from None
     mark_loaded(result, file)
     return result
 
