@@ -196,7 +196,7 @@ def test_create_timeseries_accepts_numbers_of_any_type() -> None:
         ([0, 3600, 3601, 1, 2, 0.5], "GPU 0: the time steps back 2 times, first from 3601 s to 1 s"),
         ([0, 1, 2, 3602, 3603], "GPU 0: the time jumps from 2 s to 3602 s"),
         ([0, 1, 1, 2], "GPU 0: 2 rows have the time 1 s"),
-        ([0, 1, math.nan, 2], "GPU 0: 1 rows have no finite time"),
+        ([0, 1, math.nan, 2], "GPU 0: one row has no finite time"),
     ],
 )
 def test_timeseries_warnings_report_a_doubtful_clock(times: list[float], warning: str) -> None:

@@ -391,3 +391,14 @@ def test_load_file_keeps_its_backend_silently(tmp_path: Path) -> None:
         assert ExperimentResult.model_validate(result) is result
         assert load_result(file).backend == "pytorch"
         assert timedelta(0) == load_result(file).start_time - result.start_time
+
+
+def test_validate_config_with_an_iterator_is_refused() -> None:
+    said = r"stop.of is a \w+, which can be read only once; make it a list"
+    for value in ((item for item in "ab"), iter([1]), map(str, [1]), zip([1], [2], strict=True)):
+        config = {"model": "m", "stop": {"of": value}}
+        with pytest.raises(ValueError, match=said):
+            compute_measurement_config_hash(config)
+        with pytest.raises(ValueError, match=said):
+            make_result(effective_config=config)
+    assert make_result(effective_config={"bytes": memoryview(b"x")}).effective_config == {"bytes": "x"}

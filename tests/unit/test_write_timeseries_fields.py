@@ -295,3 +295,26 @@ def test_read_timeseries_of_several_devices_without_index_has_no_energy(path: Pa
     assert "the trace has no gpu_index, and 2 different rows at 0 s" in trace.warnings[0]
     pq.write_table(pa.table(columns | {"gpu_index": [0, 1] * 2}), path)
     assert read_timeseries(path).energy_j == 400.0
+
+
+@needs("pandas")
+@pytest.mark.parametrize("form", ["frame", "table", "columns"])
+def test_write_timeseries_of_a_table_is_refused(form: str, path: Path) -> None:
+    columns = {"timestamp": [0.0, 1.0], "power_w": [1.0, 2.0]}
+    table = {"frame": pd.DataFrame, "table": pa.table, "columns": dict}[form](columns)
+    with pytest.raises(TypeError, match="expected an iterable of samples, got"):
+        write_timeseries_parquet(table, path)
+    assert not path.exists()
+
+
+def test_write_timeseries_of_rows_without_names_is_refused(path: Path) -> None:
+    with pytest.raises(ValueError, match=r"sample 0 expects a timestamp among named fields, .* got tuple"):
+        write_timeseries_parquet([(0.0, 1.0)], path)
+
+
+@needs("pandas")
+def test_write_timeseries_row_number_of_pandas_is_no_gpu_index(path: Path) -> None:
+    frame = pd.DataFrame({"timestamp": [0.0, 1.0, 2.0], "power_w": [1.0, 2.0, 3.0]})
+    write_timeseries_parquet(frame.itertuples(), path)
+    trace = read_timeseries(path)
+    assert (trace.gpu_index, trace.power_w) == ([0, 0, 0], [1.0, 2.0, 3.0])

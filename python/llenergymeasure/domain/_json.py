@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any
@@ -129,7 +129,7 @@ def _text(value: str, where: str) -> str:
     return value
 
 
-def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one case per type
+def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, C901, PLR0911 - one case per type
     """Convert a value one step closer to a JSON type."""
     if isinstance(value, Enum):
         return value.value
@@ -141,6 +141,13 @@ def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, PLR0911 - one cas
         return int.__int__(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, Iterator):
+        # The hash of a configuration and its result would each get a part of the items.
+        raise _unrepresentable(
+            where, f"is a {type(value).__name__}, which can be read only once; make it a list"
+        )
+    if isinstance(value, memoryview):
+        return bytes(value)
     if isinstance(value, (list, tuple, Mapping)):
         return _by_protocol(value, where)
     try:

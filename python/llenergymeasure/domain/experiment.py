@@ -65,6 +65,15 @@ def _this_line(version: str) -> str:
     return version
 
 
+def _seconds_between(start: datetime, end: datetime) -> float:
+    if (start.utcoffset() is None) != (end.utcoffset() is None):
+        raise TypeError(
+            "expected a start and an end that both have a time zone or both have none, got "
+            f"offset-naive and offset-aware datetimes, {start.isoformat()} and {end.isoformat()}"
+        )
+    return (end - start).total_seconds()
+
+
 class Timestamps(Model):
     """The start, the end and the duration of something."""
 
@@ -85,7 +94,7 @@ class Timestamps(Model):
         """
         # Two times of one zone are subtracted as a clock shows them, those with fixed offsets as instants.
         times = cls(start=start, end=end, duration_sec=0.0)
-        seconds = (times.end - times.start).total_seconds()
+        seconds = _seconds_between(times.start, times.end)
         return cls(start=times.start, end=times.end, duration_sec=seconds)
 
 
@@ -212,7 +221,7 @@ class ExperimentResult(_configured.Configured):
         Raises:
             TypeError: One of the two times is naive and the other aware.
         """
-        return (self.end_time - self.start_time).total_seconds()
+        return _seconds_between(self.start_time, self.end_time)
 
     @property
     def tokens_per_joule(self) -> float:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from llenergymeasure import _store
 from llenergymeasure._store import Timeseries
-from llenergymeasure.results._samples import FIELDS, MEANS, Fields
+from llenergymeasure.results._samples import FIELDS, MEANS, Fields, check_samples
 from llenergymeasure.results._values import (
     MICROSECONDS,
     Time,
@@ -45,6 +45,7 @@ class Resampled(NamedTuple):
 
 def resample(samples: Iterable[object], gpu_index: int, extra: Iterable[str] = ()) -> Resampled:
     """Return the means of the samples of each second and GPU, from the earliest sample."""
+    check_samples(samples)
     fields = Fields(extra)
     times: list[int] = []
     gpus: list[int] = []

@@ -25,6 +25,23 @@ _LEAST_ALIKE = 0.6
 Get = Callable[[str], Any]
 
 
+def check_samples(samples: object) -> None:
+    """Reject a table, which iterates over its columns.
+
+    Raises:
+        TypeError: The samples are the columns of a table.
+    """
+    if isinstance(samples, Mapping):
+        raise TypeError(
+            f"expected an iterable of samples, got {type(samples).__name__}; give one for each sample"
+        )
+    if hasattr(samples, "__arrow_c_stream__"):
+        raise TypeError(
+            f"expected an iterable of samples, got a table, {type(samples).__name__}; give its rows, as "
+            "to_dict('records') of pandas, to_dicts() of polars or to_pylist() of pyarrow returns them"
+        )
+
+
 class Fields:
     """Access to the fields of samples, which rejects names that look like a field and are not one."""
 
@@ -58,8 +75,13 @@ class Fields:
             return mapping.get
         names = (type(sample), *_public_names(sample))
         if names not in self._checked:
+            if len(names) == 1 and not hasattr(sample, FIELDS[0]):
+                raise ValueError(
+                    f"sample {index} expects a timestamp among named fields, as a dict or an object has them, "
+                    f"got {type(sample).__name__}"
+                )
             for name in names[1:]:
-                field = name in self._accepted or nearest(name)
+                field = name in self._accepted or name == "Index" or nearest(name)
                 # An object may have attributes of its own, but not instead of a field.
                 if isinstance(field, str) and not hasattr(sample, field):
                     raise self._unknown(name, index, "attribute")
@@ -67,7 +89,8 @@ class Fields:
         return partial(_attribute, sample)
 
     def _unknown(self, name: object, index: int, what: str) -> ValueError:
-        near = nearest(name) if isinstance(name, str) else None
+        # pandas' `itertuples` adds the number of the row under this name.
+        near = nearest(name) if isinstance(name, str) and name != "Index" else None
         advice = f"write {near}" if near else f"use one of {', '.join(FIELDS)}"
         return ValueError(
             f"{what} {name!r} of sample {index} is unknown; {advice}, "

@@ -21,11 +21,14 @@ pub fn warnings(trace: &RecordBatch) -> Vec<String> {
     let mut warnings = attached_warnings(trace);
     let unknown_devices = has_unknown_devices(trace);
     let repeated = |rows: &Rows| repeated_time(rows, unknown_devices);
-    let kinds: [Kind<'_>; 4] = [&step_back, &jump, &repeated, &without_time];
+    let kinds: [Kind<'_>; 5] = [&step_back, &jump, &repeated, &without_time, &infinite_power];
     for kind in kinds {
         warnings.extend(first_of(rows.iter().filter_map(|(gpu, rows)| Some((*gpu, kind(rows)?)))));
     }
-    warnings.extend(unknown_energy(&per_gpu(trace), trace.num_rows()));
+    // That a trace holds several devices says why its energy is unknown.
+    if !(unknown_devices && rows.values().any(|rows| several_devices(rows).is_some())) {
+        warnings.extend(unknown_energy(&per_gpu(trace), trace.num_rows()));
+    }
     warnings
 }
 
@@ -88,23 +91,42 @@ fn jump(rows: &Rows) -> Option<String> {
 
 /// Report several rows of one time.
 fn repeated_time(rows: &Rows, unknown_devices: bool) -> Option<String> {
-    let mut powers = rows.powers.clone();
-    powers.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let groups = || powers.chunk_by(|one, other| at_one_time(one.0, other.0));
-    if unknown_devices && let Some(group) = groups().find(|group| differ(group)) {
+    if unknown_devices && let Some((count, time)) = several_devices(rows) {
         return Some(format!(
-            "the trace has no gpu_index, and {} different rows at {} s: it holds several devices, so that the energy is \
-             unknown; add gpu_index",
-            group.len(),
-            group[0].0
+            "the trace has no gpu_index, and {count} different rows at {time} s: it holds several devices, so that the \
+             energy is unknown; add gpu_index"
         ));
     }
-    let group = groups().find(|group| group.len() > 1)?;
-    Some(format!("{} rows have the time {} s; their mean counts", group.len(), group[0].0))
+    let (count, time) = rows_of_one_time(rows, |group| group.len() > 1)?;
+    Some(format!("{count} rows have the time {time} s; their mean counts"))
+}
+
+/// Return the number and the time of rows of one time whose powers differ.
+fn several_devices(rows: &Rows) -> Option<(usize, f64)> {
+    rows_of_one_time(rows, differ)
+}
+
+fn rows_of_one_time(rows: &Rows, is_wanted: impl Fn(&[(f64, f64)]) -> bool) -> Option<(usize, f64)> {
+    let mut powers = rows.powers.clone();
+    powers.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let mut groups = powers.chunk_by(|one, other| at_one_time(one.0, other.0));
+    groups.find(|group| is_wanted(group)).map(|group| (group.len(), group[0].0))
+}
+
+fn infinite_power(rows: &Rows) -> Option<String> {
+    let mut infinite = rows.powers.iter().filter(|row| row.1.is_infinite());
+    let (time, power) = infinite.next()?;
+    let count = infinite.count() + 1;
+    let rows = if count == 1 { "one row has".to_owned() } else { format!("{count} rows have") };
+    Some(format!("{rows} an infinite power_w, {power} at {time} s, so that the energy is not finite"))
 }
 
 fn without_time(rows: &Rows) -> Option<String> {
-    (rows.without_time > 0).then(|| format!("{} rows have no finite time and are omitted", rows.without_time))
+    match rows.without_time {
+        0 => None,
+        1 => Some("one row has no finite time and is omitted".to_owned()),
+        count => Some(format!("{count} rows have no finite time and are omitted")),
+    }
 }
 
 /// Report why the energy of a trace with rows is unknown.
@@ -160,7 +182,7 @@ mod tests {
     #[test]
     fn warnings_report_rows_of_one_time_and_rows_without_time() {
         assert_eq!(times(&[0.0, 1.0, 1.0, 2.0]), ["GPU 0: 2 rows have the time 1 s; their mean counts"]);
-        assert!(times(&[0.0, f64::NAN, 2.0])[0].contains("1 rows have no finite time"));
+        assert!(times(&[0.0, f64::NAN, 2.0])[0].contains("one row has no finite time"));
     }
 
     #[test]
@@ -173,7 +195,16 @@ mod tests {
         let unknown = notes.attach(&known).unwrap();
         let sum = total(&per_gpu(&unknown));
         assert_eq!((sum.energy_j, sum.mean_w), (None, None));
-        assert!(warnings(&unknown)[0].contains("no gpu_index, and 2 different rows at 0 s"));
+        let [warning] = warnings(&unknown).try_into().unwrap();
+        assert!(warning.contains("no gpu_index, and 2 different rows at 0 s"), "{warning}");
+    }
+
+    #[test]
+    fn warnings_report_an_infinite_power() {
+        let rows =
+            [(0.0, 0, Some(1.0)), (1.0, 0, Some(f32::INFINITY)), (2.0, 0, Some(2.0)), (3.0, 0, Some(f32::NAN))];
+        let infinite = "GPU 0: one row has an infinite power_w, inf at 1 s, so that the energy is not finite";
+        assert_eq!(warnings(&trace(&rows)), [infinite]);
     }
 
     #[test]
