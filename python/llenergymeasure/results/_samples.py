@@ -77,7 +77,7 @@ class Fields:
         if names not in self._checked:
             if len(names) == 1 and not hasattr(sample, FIELDS[0]):
                 raise ValueError(
-                    f"sample {index} expects a timestamp among named fields, as a dict or an object has them, "
+                    f"sample {index} expects a timestamp among named fields, as of a dict or an object, "
                     f"got {type(sample).__name__}"
                 )
             for name in names[1:]:
