@@ -40,6 +40,7 @@ def test_ls_mixed_values_print_as_conditions_take_them(llem: Run) -> None:
         ("true", 1),
         ("-", 1),
         ('[1, "a"]', 1),
+        ('{"b": 1}', 1),
         ("auto", 1),
         ("inf", 1),
     ):

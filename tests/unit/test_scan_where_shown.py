@@ -264,3 +264,19 @@ def test_scan_timeseries_where_selects_results_by_keys(store: ResultStore, resul
     with pytest.raises(ValueError, match=r"no result has the key 'config\.modell'; there is config\.model"):
         store.scan_timeseries(where=[("config.modell", "==", "gpt2")]).to_pydict()
     assert store.scan_timeseries(["path"], where=[("id", "==", "none")]).to_pydict() == {"path": []}
+
+
+def test_scan_where_compares_objects_by_value(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path / "results")
+    objects: list[Any] = [{"b": 1, "c": [1, {"d": None}]}, {"b": 1.0, "c": [1.0, {"d": None}]}, {"b": 1}, 1]
+    for number, value in enumerate(objects):
+        result = make_result(experiment_id=str(number), effective_config={"model": "m", "x": value})
+        store.save(result, durable=False)
+
+    def ids(operator: Any, value: Any) -> list[str]:
+        found: list[str] = store.scan(["id"], where=[("config.x", operator, value)]).to_pydict()["id"]
+        return sorted(found)
+
+    assert ids("==", {"c": [1, {"d": None}], "b": 1}) == ["0", "1"]
+    assert ids("!=", {"b": 1}) == ["0", "1", "3"]
+    assert ids("in", [{"b": 1}, 1]) == ["2", "3"]

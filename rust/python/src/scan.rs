@@ -9,7 +9,7 @@ use llem_store::scan::{
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 
 use crate::arrow::Schema;
 use crate::errors::{IntoPython, escaped, is_ours, value_error};
@@ -224,6 +224,11 @@ fn to_operand(value: &Bound<'_, PyAny>) -> PyResult<Operand> {
         value.extract().map(Operand::Float)
     } else if value.is_instance_of::<PyString>() {
         value.extract().map(Operand::Text)
+    } else if let Ok(members) = value.cast::<PyDict>() {
+        let members = members.iter().map(|(key, value)| Ok((key.extract()?, to_operand(&value)?)));
+        let mut members: Vec<(String, Operand)> = members.collect::<PyResult<_>>()?;
+        members.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(Operand::Object(members))
     } else {
         let items: Vec<Bound<'_, PyAny>> = value.extract()?;
         items.iter().map(to_operand).collect::<PyResult<_>>().map(Operand::List)

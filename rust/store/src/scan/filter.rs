@@ -6,6 +6,9 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 
 use super::column::{Column, ColumnSource};
 use super::error::PlanError;
@@ -198,7 +201,7 @@ impl Condition {
             }
             (Operand::Text(text), FieldType::Time) => return span(column.shown(), text, is_instant, false),
             (Operand::Null, _) => self.comparison.is_equality(),
-            (Operand::List(_), _) => false,
+            (Operand::List(_) | Operand::Object(_), _) => false,
             (Operand::Bool(_), field_type) => *field_type == FieldType::Bool,
             (Operand::Int(_), field_type) => {
                 matches!(field_type, FieldType::Int | FieldType::Float | FieldType::Floats | FieldType::Time)
@@ -217,7 +220,7 @@ impl Condition {
     /// Check that a list is on the right of `in`, and nothing but a value on the right of an order.
     fn check_form(&self, column: &Column, holds: &'static str) -> Result<(), PlanError> {
         let Self { comparison, operand, .. } = self;
-        let is_list = matches!(operand, Operand::List(_));
+        let is_list = matches!(operand, Operand::List(_) | Operand::Object(_));
         let is_right = match comparison {
             Comparison::In | Comparison::NotIn => is_list,
             Comparison::Equal | Comparison::NotEqual => {
@@ -393,6 +396,15 @@ fn equal(cell: &Cell<'_>, operand: &Operand) -> bool {
         }
         (Cell::Json(text), Operand::List(operands)) => {
             text.starts_with('[') && all_equal(items(text).map(Cell::of_json), operands)
+        }
+        (Cell::Json(text), Operand::Object(operands)) => {
+            let members: Option<BTreeMap<String, &RawValue>> = serde_json::from_str(text).ok();
+            members.is_some_and(|members| {
+                members.len() == operands.len()
+                    && members.iter().zip(operands).all(|((key, value), (name, operand))| {
+                        key == name && equal(&Cell::of_json(value.get()), operand)
+                    })
+            })
         }
         (Cell::List(cells), Operand::List(operands)) => all_equal(cells.iter().cloned(), operands),
         _ => compare(cell, operand) == Some(Ordering::Equal),

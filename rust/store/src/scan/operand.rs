@@ -24,6 +24,8 @@ pub enum Operand {
     Span(i128, i128),
     /// A list of values.
     List(Vec<Operand>),
+    /// An object: its keys, sorted, and their values.
+    Object(Vec<(String, Operand)>),
 }
 
 impl Operand {
@@ -38,6 +40,7 @@ impl Operand {
             Self::Typed(text) => format!("'{text}'"),
             Self::Span(..) => "a time".to_owned(),
             Self::List(_) => "a list".to_owned(),
+            Self::Object(_) => "an object".to_owned(),
         }
     }
 
@@ -54,6 +57,7 @@ impl Operand {
                 kinds.has(Kinds::TEXT) || is_name
             }
             Self::List(_) => kinds.has(Kinds::LIST),
+            Self::Object(_) => kinds.has(Kinds::OBJECT),
         }
     }
 
@@ -79,7 +83,7 @@ pub(super) fn meanings(text: &str) -> Vec<Operand> {
     if let Some(quoted) = quoted(text) {
         return vec![Operand::Text(quoted)];
     }
-    let first = truth(text).map(Operand::Bool).or_else(|| number(text)).or_else(|| list(text));
+    let first = truth(text).map(Operand::Bool).or_else(|| number(text)).or_else(|| container(text));
     first.into_iter().chain([Operand::Text(text.to_owned())]).collect()
 }
 
@@ -140,9 +144,10 @@ fn without_groups(text: &str) -> Option<String> {
     is_plain.then(|| text.replace(',', ""))
 }
 
-/// Parse a JSON list of scalar values and lists.
-fn list(text: &str) -> Option<Operand> {
-    text.starts_with('[').then(|| serde_json::from_str(text).ok()).flatten().and_then(|value| of_json(&value))
+/// Parse a JSON list or object.
+fn container(text: &str) -> Option<Operand> {
+    let is_container = text.starts_with(['[', '{']);
+    is_container.then(|| serde_json::from_str(text).ok()).flatten().and_then(|value| of_json(&value))
 }
 
 fn of_json(value: &serde_json::Value) -> Option<Operand> {
@@ -153,7 +158,12 @@ fn of_json(value: &serde_json::Value) -> Option<Operand> {
         Value::Number(number) => self::number(&number.to_string())?,
         Value::String(text) => Operand::Text(text.clone()),
         Value::Array(items) => Operand::List(items.iter().map(of_json).collect::<Option<_>>()?),
-        Value::Object(_) => return None,
+        Value::Object(members) => {
+            let members = members.iter().map(|(key, value)| Some((key.clone(), of_json(value)?)));
+            let mut members: Vec<_> = members.collect::<Option<_>>()?;
+            members.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Operand::Object(members)
+        }
     })
 }
 
@@ -212,6 +222,9 @@ mod tests {
         assert_eq!(meanings("True"), [Operand::Bool(true), Operand::Text("True".into())]);
         assert_eq!(meanings("auto"), [Operand::Text("auto".into())]);
         assert_eq!(meanings("\"half"), [Operand::Text("\"half".into())]);
+        let object = Operand::Object(vec![("a".into(), Operand::Bool(true)), ("b".into(), Operand::Int(1))]);
+        let text = r#"{"b": 1, "a": true}"#;
+        assert_eq!(meanings(text), [object, Operand::Text(text.into())]);
         let list = Operand::List(vec![Operand::Int(1), Operand::Text("a".into())]);
         assert_eq!(meanings(r#"[1, "a"]"#), [list, Operand::Text(r#"[1, "a"]"#.into())]);
     }

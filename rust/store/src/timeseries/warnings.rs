@@ -201,8 +201,12 @@ mod tests {
 
     #[test]
     fn warnings_report_an_infinite_power() {
-        let rows =
-            [(0.0, 0, Some(1.0)), (1.0, 0, Some(f32::INFINITY)), (2.0, 0, Some(2.0)), (3.0, 0, Some(f32::NAN))];
+        let rows = [
+            (0.0, 0, Some(1.0)),
+            (1.0, 0, Some(f32::INFINITY)),
+            (2.0, 0, Some(2.0)),
+            (3.0, 0, Some(f32::NAN)),
+        ];
         let infinite = "GPU 0: one row has an infinite power_w, inf at 1 s, so that the energy is not finite";
         assert_eq!(warnings(&trace(&rows)), [infinite]);
     }

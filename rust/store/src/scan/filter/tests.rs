@@ -64,6 +64,18 @@ fn compare_lists_by_their_items() {
 }
 
 #[test]
+fn compare_objects_by_their_members() {
+    let members =
+        || [("a".to_owned(), Operand::Int(1)), ("b".to_owned(), Operand::List(vec![Operand::Null]))];
+    let object = || Operand::Object(members().into());
+    assert!(holds(&Cell::of_json(r#"{"b": [null], "a": 1.0}"#), Comparison::Equal, object()));
+    for other in [r#"{"a": 1}"#, r#"{"a": 1, "b": [null], "c": 2}"#, r#"{"a": "1", "b": [null]}"#, "[1]", "1"]
+    {
+        assert!(holds(&Cell::of_json(other), Comparison::NotEqual, object()), "{other}");
+    }
+}
+
+#[test]
 fn search_text_ignores_case_and_finds_items() {
     let part = || Operand::Text("Größ".into());
     assert!(holds(&Cell::of_json(r#""die GRÖSSE""#), Comparison::Contains, part()));
