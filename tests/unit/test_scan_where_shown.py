@@ -280,3 +280,18 @@ def test_scan_where_compares_objects_by_value(tmp_path: Path) -> None:
     assert ids("==", {"c": [1, {"d": None}], "b": 1}) == ["0", "1"]
     assert ids("!=", {"b": 1}) == ["0", "1", "3"]
     assert ids("in", [{"b": 1}, 1]) == ["2", "3"]
+
+
+@pytest.mark.parametrize("value", [math.nan, [math.nan, 1], {"a": math.nan}])
+def test_scan_where_nan_with_configuration_columns_ends(tmp_path: Path, value: Any) -> None:
+    store = ResultStore(tmp_path / "results")
+    for number, k in enumerate((math.nan, 1, {"a": math.nan})):
+        result = make_result(experiment_id=str(number), effective_config={"model": "m", "k": k})
+        store.save(result, durable=False)
+    scan = store.scan(
+        ["id", "config.k"], where=[("config.k", "in", value if isinstance(value, list) else [value])]
+    )
+    expected = {0: ["0"], 1: ["0", "1"], 2: ["2"]}[
+        2 if isinstance(value, dict) else int(isinstance(value, list))
+    ]
+    assert sorted(scan.to_pydict()["id"]) == expected
