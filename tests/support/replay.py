@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .crash_report import Measurements
 from .power import Lab, Ledger, violations
 
 Check = Callable[[Path, int], list[str]]
@@ -117,6 +119,19 @@ class Replay:
                 yield state, self._inspect(state, image)
         finally:
             flushed.unlink()
+
+    def assert_nothing_lost(
+        self, count: int, chance: random.Random, measurements: Measurements, layer: str, kept: Path
+    ) -> None:
+        """Check a number of states; the log and the disk of a violation are copied to `kept`."""
+        recording = self._recording
+        for state, found in self.violations(self.states(count, chance), chance):
+            measurements.count(layer, recording.kind, "states", 1)
+            if found:
+                shutil.copy(recording.log, kept / "log")
+                shutil.copy(recording.base, kept / "base")
+            assert found == [], f"{state} of {len(self.entries)} entries in {kept}"
+        measurements.note(layer, recording.kind, "writes and flushes recorded", len(self.entries))
 
     def _inspect(self, state: State, image: Path) -> list[str]:
         end = self.entries[state.after].end

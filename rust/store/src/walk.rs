@@ -260,7 +260,7 @@ impl<V: Visit> Shared<V> {
         let is_cancelled = |_| self.closed.load(Ordering::Relaxed) || interrupt.is_cancelled();
         let outcome = self.perform(&work, id, Interrupt::new(&is_cancelled));
         let cancelled = interrupt.check();
-        // A unit that was cut short lacks results: a caller that goes on visits it again.
+        // An interrupted unit has a part of its results: it is queued again, for a caller that goes on.
         let outcome = if cancelled.is_err() { vec![Progress::Waiting(work)] } else { outcome };
         self.lock().put(id, outcome);
         cancelled

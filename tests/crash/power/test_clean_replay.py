@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import random
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -56,7 +55,7 @@ class Meeting:
     cleaner_at: tuple[str, int]
     """The call, and its number, at which the cleaner waits for the end of the save."""
     killed: bool
-    """Whether the cleaner is killed there, after another one has met its trash."""
+    """True if the cleaner is killed at that call, after another cleaner has found its trash."""
 
 
 ASIDE = ("renameat2", 2)
@@ -276,7 +275,6 @@ def test_cut_power_during_clean_loses_nothing_and_next_clean_finishes(
     lab: Lab,
     recorded: Callable[..., Cleaned],
     measurements: Measurements,
-    kind: str,
     chance: random.Random,
     tmp_path: Path,
     *,
@@ -284,14 +282,7 @@ def test_cut_power_during_clean_loses_nothing_and_next_clean_finishes(
 ) -> None:
     cleaned = recorded(LONG if long_form else SHORT)
     replayed = Replay(lab, cleaned.recording, check=cleaned.violations)
-    states = replayed.states(1000 if long_form else 32, chance)
-    for state, found in replayed.violations(states, chance):
-        measurements.count(LAYER, kind, "states", 1)
-        if found:
-            shutil.copy(cleaned.recording.log, tmp_path / "log")
-            shutil.copy(cleaned.recording.base, tmp_path / "base")
-        assert found == [], f"{state} of {len(replayed.entries)} entries in {tmp_path}"
-    measurements.note(LAYER, kind, "writes and flushes recorded", len(replayed.entries))
+    replayed.assert_nothing_lost(1000 if long_form else 32, chance, measurements, LAYER, tmp_path)
 
 
 def test_cut_power_during_clean_that_unlinks_a_trace_too_early_is_detected(

@@ -7,7 +7,6 @@ entry of the log would leave it, with the unflushed writes kept, dropped, or som
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,7 +62,6 @@ def test_replay_any_loss_of_unflushed_writes_keeps_acknowledged_results(
     lab: Lab,
     recorded: Callable[..., Recording],
     measurements: Measurements,
-    kind: str,
     chance: random.Random,
     tmp_path: Path,
     *,
@@ -71,14 +69,7 @@ def test_replay_any_loss_of_unflushed_writes_keeps_acknowledged_results(
 ) -> None:
     recording = recorded(rounds=2 if long_form else 1)
     replayed = Replay(lab, recording)
-    states = replayed.states(2000 if long_form else 60, chance)
-    for state, violations in replayed.violations(states, chance):
-        measurements.count(LAYER, kind, "states", 1)
-        if violations:
-            shutil.copy(recording.log, tmp_path / "log")
-            shutil.copy(recording.base, tmp_path / "base")
-        assert violations == [], f"{state} of {len(replayed.entries)} entries in {tmp_path}"
-    measurements.note(LAYER, kind, "writes and flushes recorded", len(replayed.entries))
+    replayed.assert_nothing_lost(2000 if long_form else 60, chance, measurements, LAYER, tmp_path)
 
 
 @pytest.mark.parametrize("defect", ["not durable", "a disk that ignores flushes", "nobarrier"])
