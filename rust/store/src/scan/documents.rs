@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::check::RecordCheck;
-use crate::error::{Error, Result, Step};
+use crate::address_space;
+use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::load::{Limit, RecordFault};
 use crate::walk::{CHUNK_BYTES, Tree, Turn, Visit};
 use crate::{RECORD, SIDECAR};
+
+/// How many times the bytes of a record are in memory while a caller validates it, next to the bytes themselves.
+const RESULT_COPIES: u64 = 3;
 
 /// A record on disk.
 #[derive(Debug)]
@@ -52,10 +56,19 @@ impl Documents {
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`] once the caller has cancelled.
+    /// [`Error::Interrupted`] once the caller has cancelled; [`Error::Io`] where the process has no room for results
+    /// of the records.
     pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<Vec<Result<Document>>>> {
-        self.0.next(interrupt)
+        let Some(documents) = self.0.next(interrupt)? else { return Ok(None) };
+        // The caller validates each with a library that may not report an allocation that fails.
+        address_space::check((size(&documents) as u64).saturating_mul(RESULT_COPIES))
+            .at(Step::Read, || self.0.root().to_owned())?;
+        Ok(Some(documents))
     }
+}
+
+fn size(documents: &[Result<Document>]) -> usize {
+    documents.iter().flatten().map(|document| document.bytes.len()).sum()
 }
 
 impl Visit for DocumentVisitor {
@@ -84,7 +97,7 @@ impl Visit for DocumentVisitor {
     }
 
     fn is_full(&self, chunk: &Self::Chunk) -> bool {
-        chunk.iter().flatten().map(|document| document.bytes.len()).sum::<usize>() > CHUNK_BYTES
+        size(chunk) > CHUNK_BYTES
     }
 
     fn is_empty(&self, chunk: &Self::Chunk) -> bool {
