@@ -1,0 +1,3 @@
+//! The verbs of `llem-store` on object stores.
+
+#![forbid(unsafe_code)]
