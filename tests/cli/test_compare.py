@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import subprocess
 from typing import TYPE_CHECKING
@@ -180,3 +181,13 @@ def test_compare_texts_among_numbers_are_quoted(llem: Run, keep: Keep) -> None:
         keep(name, effective_config={"model": "m", "x": value})
     done = llem("compare", "results/one", "results/two")
     assert row(done, "x") == ["1,", '"1"', "1,", "auto"]
+
+
+def test_compare_values_of_mixed_kinds_prints_them_as_ls_does(llem: Run, keep: Keep) -> None:
+    values = [[1], [1.0], "[1.0]", ["x", "y"], True, 1]
+    for number, value in enumerate(values):
+        keep(str(number), effective_config={"model": "m", "k": value})
+    paths = [f"results/{number}" for number in range(len(values))]
+    row = llem("compare", *paths).stdout.splitlines()[-1]
+    assert re.split("  +", row)[1:] == ["[1]", "[1]", '"[1.0]"', '["x", "y"]', "true", "1"]
+    assert "0 settings differ" in llem("compare", *paths[:2]).stdout

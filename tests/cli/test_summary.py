@@ -246,3 +246,31 @@ def test_summary_of_real_results_matches_plain_statistics(llem: Run, data: Path)
         assert group["n"] == len(values)
         assert group["total_energy_j"]["mean"] == pytest.approx(statistics.mean(values))
         assert group["total_energy_j"]["sd"] == pytest.approx(statistics.stdev(values))
+
+
+def test_summary_by_a_key_of_mixed_kinds_groups_equal_values_and_prints_them(llem: Run, keep: Keep) -> None:
+    kinds: list[tuple[object, int, str]] = [
+        (True, 1, "true"),
+        (1, 2, "1"),
+        ("NaN", 2, "NaN"),
+        ("[1.0]", 1, '"[1.0]"'),
+        ("nan", 1, '"nan"'),
+        ([1], 3, "[1]"),
+        ({"a": [1]}, 2, '{"a": [1]}'),
+        (["x", 1], 1, '["x", 1]'),
+        (None, 1, "-"),
+    ]
+    same = [1.0, "NaN", [1.0], [1], {"a": [1.0]}]
+    for number, value in enumerate([*(kind[0] for kind in kinds), *same]):
+        keep(f"{number:02}", effective_config={"model": "m", "k": value})
+    _, *rows = llem("summary", "results", "--by", "config.k").stdout.splitlines()
+    texts = [row.partition("  ") for row in rows]
+    assert [(text, int(rest.split()[0])) for text, _, rest in texts] == [kind[::-1][:2] for kind in kinds]
+    groups = json.loads(llem("summary", "results", "--by", "config.k", "--json").stdout)["groups"]
+    assert [group["effective_config.k"] for group in groups] == [kind[0] for kind in kinds]
+
+
+def test_summary_by_lists_keeps_their_type_in_json(llem: Run, keep: Keep) -> None:
+    keep("a", effective_config={"model": "m", "k": [1.5]}, measurement_warnings=["hot"])
+    (group,) = json.loads(llem("summary", "results", "--by", "config.k,warnings", "--json").stdout)["groups"]
+    assert (group["effective_config.k"], group["measurement_warnings"]) == ([1.5], ["hot"])

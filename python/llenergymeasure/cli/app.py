@@ -154,16 +154,21 @@ def _llem(
 
 def run() -> int:
     """Run the program, and return its exit status; no error of a user shows a traceback."""
+    OUT.replace_closed()
     try:
         status = app(prog_name="llem", standalone_mode=False)
         OUT.flush()
+    except SystemExit:  # click ends so where the reader of the help closed its pipe
+        if ERR.program != "llem":
+            raise
+        status = 0
     except (typer.Abort, KeyboardInterrupt):
         ERR.report("interrupted")
         return 130
-    except OSError as error:  # the help, on a full disk or a closed pipe
+    except OSError as error:  # the help, on a full disk
         status = 1
         OUT.flush()
-        if OUT.error is None and not isinstance(error, BrokenPipeError):
+        if OUT.error is None:
             ERR.report(_message(error))
     except Exception as error:
         if not isinstance(error, _PARSER_ERROR):

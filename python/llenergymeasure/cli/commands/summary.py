@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -39,7 +37,8 @@ _MODEL = f"{CONFIG}.model"
 _FLEXIBLE = 14
 _SD_DIGITS = 2
 
-Key = tuple[Any, ...]
+Key = tuple[str, ...]
+"""The canonical texts of the values that the results of a group have in common."""
 
 
 def summary(
@@ -105,9 +104,14 @@ def summary(
 
 
 class _Group:
-    """The statistics of the results with equal keys, and their settings."""
+    """The statistics of the results with equal keys, and their settings.
 
-    def __init__(self) -> None:
+    Attributes:
+        values: The values of the first result in the columns of the key.
+    """
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values = values
         self.statistics = {name: Statistic() for name in _METRICS}
         self.ratio = RatioOfSums()
         self.settings = Settings()
@@ -141,9 +145,11 @@ class _Groups:
         self._names = [name for name in batch if self._is_key(name)]
         for values in zip(*batch.values(), strict=True):
             row = dict(zip(batch, values, strict=True))
-            # True equals 1, and is another value.
-            key = tuple((isinstance(row[name], bool), _hashable(name, row[name])) for name in self._names)
-            self._groups.setdefault(key, _Group()).add(row)
+            of_key = [row[name] for name in self._names]
+            key = tuple(map(_identity, self._names, of_key))
+            if key not in self._groups:
+                self._groups[key] = _Group(of_key)
+            self._groups[key].add(row)
 
     def _is_key(self, name: str) -> bool:
         return any(name == asked or name.startswith(f"{asked}.") for asked in self._asked)
@@ -156,7 +162,7 @@ class _Groups:
     def _values(self, key: Key, settings: Sequence[str]) -> list[Any]:
         """Return the values of a key, with those of settings in place of the configuration."""
         values: list[Any] = []
-        for name, (_, value) in zip(self._names, key, strict=True):
+        for name, value in zip(self._names, self._groups[key].values, strict=True):
             if name == CONFIG:
                 config = flattened(value)
                 values.extend(value_of(config[one]) if one in config else None for one in settings)
@@ -166,7 +172,8 @@ class _Groups:
 
     def _shown_settings(self) -> list[str]:
         """Return the settings of the configuration that distinguish groups, and the model."""
-        configs = [flattened(key[self._names.index(CONFIG)][1]) for key in self._groups]
+        place = self._names.index(CONFIG)
+        configs = [flattened(group.values[place]) for group in self._groups.values()]
         names = dict.fromkeys(name for config in configs for name in (_MODEL, *config))
         first = configs[0]
         return [
@@ -178,7 +185,7 @@ class _Groups:
     def as_json(self, key: Key) -> dict[str, Any]:
         group = self._groups[key]
         columns: dict[str, Any] = {}
-        for name, (_, value) in zip(self._names, key, strict=True):
+        for name, value in zip(self._names, group.values, strict=True):
             settings = (
                 {one: value_of(text) for one, text in flattened(value).items()} if name == CONFIG else {}
             )
@@ -212,13 +219,8 @@ class _Groups:
         return columns
 
 
-def _hashable(name: str, value: Any) -> Any:  # noqa: ANN401 - any value of a column
-    if name == CONFIG:
-        return canonical(value_of(value))
-    if isinstance(value, (list, dict)):
-        return json.dumps(value, sort_keys=True)
-    # NaN equals nothing: each would make its own group.
-    return math.nan if isinstance(value, float) and math.isnan(value) else value
+def _identity(name: str, value: Any) -> str:  # noqa: ANN401 - any value of a column
+    return canonical(value_of(value) if name == CONFIG else value)
 
 
 def _label(setting: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -106,14 +105,15 @@ def quoted_key(key: str) -> str:
 
 
 def canonical(value: Any) -> str:  # noqa: ANN401
-    """Return the JSON text of a value; equal values have equal texts, and 1.0 equals 1."""
-    return json.dumps(_without_fractions(value), sort_keys=True)
+    """Return the JSON text of a value; equal values have equal texts, and 1.0 equals 1, but not true.
+
+    A float that JSON lacks is its name without quotes, and a time its ISO form.
+    """
+    return json.dumps(_without_fractions(value), sort_keys=True, default=str)
 
 
 def _without_fractions(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, float):
-        if not math.isfinite(value):
-            return str(value)
         return int(value) if value.is_integer() else value
     if isinstance(value, dict):
         return {key: _without_fractions(item) for key, item in value.items()}

@@ -41,6 +41,14 @@ class Stream:
         file: TextIO | None = getattr(sys, self._name)
         return file
 
+    def replace_closed(self) -> None:
+        """Replace a stream that was closed at the start by one to which every write fails.
+
+        Python has no stream then, and would drop all that is written.
+        """
+        if self._file is None:
+            setattr(sys, self._name, open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+
     @property
     def is_terminal(self) -> bool:
         """True if the stream is a terminal."""

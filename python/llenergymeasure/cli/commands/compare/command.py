@@ -151,7 +151,9 @@ def _cells(key: str, operands: Sequence[Operand], most: int = _MANY_VALUES) -> l
 
 def _text(values: list[Any], most: int, form: Callable[[Any], str]) -> str:
     texts = [
-        f"[{_text(value, _MANY_VALUES, form)}]" if isinstance(value, list) else form(value)
+        f"[{_text(value, _MANY_VALUES, form)}]"
+        if isinstance(value, list) and len(value) > _MANY_VALUES
+        else form(value)
         for value in values[:most]
     ]
     if len(values) <= most:
