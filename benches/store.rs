@@ -14,7 +14,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use llem_store::load::{Limit, read};
 use llem_store::name::directory_name;
 use llem_store::save::{NewResult, SaveOptions, claim_directory, save};
-use llem_store::{Durability, Interrupt, RECORD};
+use llem_store::{Durability, Interrupt, RECORD, Store};
 use tempfile::TempDir;
 
 const NAME: &str = "meta-llama-llama-3.1-8b_vllm_2026-02-18T14-30";
@@ -99,7 +99,9 @@ fn loads(c: &mut Criterion) {
     let dir = fresh_dir();
     let path = dir.path().join(RECORD);
     fs::write(&path, &record).unwrap();
-    c.bench_function("read", |b| b.iter(|| read(black_box(&path), Limit::USUAL).unwrap()));
+    c.bench_function("read", |b| {
+        b.iter(|| read(&Store::new(black_box(&path)), "".as_ref(), Limit::USUAL, Interrupt::NEVER).unwrap())
+    });
 }
 
 criterion_group!(benches, name, claims, saves, loads);

@@ -1,7 +1,7 @@
 //! The records of a tree as bytes, and the hashes of its configurations.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use llem_store::Error;
@@ -12,9 +12,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::to_python;
-use crate::exit::detach;
 use crate::interrupt::run;
 use crate::load::{Fault, RecordCheck, fault_of, to_bytes};
+use crate::location::{Location, Place};
 use crate::owned::ProcessOwned;
 use crate::reader::{PathAndError, PyLinks, to_errors, to_links};
 use crate::scan::schema_of;
@@ -26,7 +26,7 @@ pub struct Documents {
     links: Arc<LinkLog>,
 }
 
-type PyDocument<'py> = (PathBuf, Option<Bound<'py, PyBytes>>, bool, Option<Fault>, Option<PyErr>);
+type PyDocument<'py> = (Place, Option<Bound<'py, PyBytes>>, bool, Option<Fault>, Option<PyErr>);
 
 #[pymethods]
 impl Documents {
@@ -34,14 +34,15 @@ impl Documents {
     #[pyo3(signature = (root, check, *, max_bytes, follow_links=false))]
     fn new(
         py: Python<'_>,
-        root: PathBuf,
+        root: Location,
         check: &RecordCheck,
         max_bytes: u64,
         follow_links: bool,
     ) -> PyResult<Self> {
         let check = check.0.clone();
-        let documents = detach(py, || scan::Documents::open(&root, check, Limit(max_bytes), follow_links));
-        let documents = documents.map_err(|error| to_python(py, &error))?;
+        let documents = run(py, |interrupt| {
+            scan::Documents::open(&root.0, check, Limit(max_bytes), follow_links, interrupt)
+        })?;
         Ok(Self { links: documents.links(), documents: ProcessOwned::new(documents) })
     }
 
@@ -58,11 +59,11 @@ impl Documents {
             self.documents.with(py, |documents| run(py, |interrupt| documents.next(interrupt)))??;
         let convert = |document: Result<Document, Error>| match document {
             Ok(Document { path, bytes, has_sidecar, fault }) => match to_bytes(py, &bytes) {
-                Ok(bytes) => (path, Some(bytes), has_sidecar, fault.as_ref().map(fault_of), None),
-                Err(error) => (path, None, has_sidecar, None, Some(error)),
+                Ok(bytes) => (Place::new(path), Some(bytes), has_sidecar, fault.as_ref().map(fault_of), None),
+                Err(error) => (Place::new(path), None, has_sidecar, None, Some(error)),
             },
             Err(error) => {
-                let path = error.path().map(Path::to_owned).unwrap_or_default();
+                let path = error.path().unwrap_or(Path::new("")).into();
                 (path, None, false, None, Some(to_python(py, &error)))
             }
         };
@@ -75,13 +76,13 @@ impl Documents {
 #[pyo3(signature = (root, record, *, max_bytes, follow_links=false))]
 pub fn completed(
     py: Python<'_>,
-    root: PathBuf,
+    root: Location,
     record: &str,
     max_bytes: u64,
     follow_links: bool,
 ) -> PyResult<(BTreeSet<String>, Vec<PathAndError>, PyLinks)> {
     let schema = schema_of(record)?;
     let Completed { hashes, errors, links } =
-        run(py, |interrupt| scan::completed(&root, &schema, Limit(max_bytes), follow_links, interrupt))?;
+        run(py, |interrupt| scan::completed(&root.0, &schema, Limit(max_bytes), follow_links, interrupt))?;
     Ok((hashes, to_errors(py, errors), to_links(links)))
 }

@@ -22,6 +22,8 @@ mod classes {
 
 /// POSIX's codes, for errors that have no code of their own.
 const ENOENT: i32 = 2;
+const EACCES: i32 = 13;
+const ETIMEDOUT: i32 = 110;
 const EINVAL: i32 = 22;
 const EIO: i32 = 5;
 const EEXIST: i32 = 17;
@@ -125,16 +127,26 @@ fn arguments(error: &Error, result: Option<&Path>) -> Arguments {
 }
 
 fn errno(error: &Error) -> i32 {
-    error.raw_os_error().unwrap_or(match error {
-        Error::Io { source, .. } if source.kind() == io::ErrorKind::InvalidInput => EINVAL,
-        Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ENOENT,
-        Error::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => EISDIR,
-        Error::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => EFBIG,
-        Error::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => EEXIST,
-        Error::Io { source, .. } if source.kind() == io::ErrorKind::OutOfMemory => ENOMEM,
-        Error::Io { .. } | Error::Unconfirmed { .. } => EIO,
+    error.raw_os_error().unwrap_or_else(|| match error {
+        Error::Io { source, .. } => errno_of(source.kind()),
+        Error::Remote { kind, .. } => errno_of(*kind),
+        Error::Unconfirmed { cause, .. } | Error::Unknown { cause, .. } => errno(cause),
         _ => EINVAL,
     })
+}
+
+fn errno_of(kind: io::ErrorKind) -> i32 {
+    match kind {
+        io::ErrorKind::InvalidInput => EINVAL,
+        io::ErrorKind::NotFound => ENOENT,
+        io::ErrorKind::IsADirectory => EISDIR,
+        io::ErrorKind::FileTooLarge => EFBIG,
+        io::ErrorKind::AlreadyExists => EEXIST,
+        io::ErrorKind::OutOfMemory => ENOMEM,
+        io::ErrorKind::PermissionDenied => EACCES,
+        io::ErrorKind::TimedOut => ETIMEDOUT,
+        _ => EIO,
+    }
 }
 
 /// Return the system's message, without the code and the path, which the exception has as attributes.
@@ -147,7 +159,8 @@ fn reason(error: &Error) -> String {
                 None => said,
             }
         }
-        Error::Unconfirmed { cause, .. } => reason(cause),
+        Error::Remote { reason, .. } => reason.clone(),
+        Error::Unconfirmed { cause, .. } | Error::Unknown { cause, .. } => reason(cause),
         Error::NotParquet { reason, .. } => format!("not a Parquet file: {reason}"),
         Error::NotAFile { .. } => "not a regular file".to_owned(),
         Error::SourceChanged { .. } => "the file changed while it was copied".to_owned(),

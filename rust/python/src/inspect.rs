@@ -1,11 +1,10 @@
 //! The check of a tree, and the removal of the leftovers of interrupted saves.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use llem_store::Store;
 use llem_store::inspect::clean::{CleanOptions, Outcome};
 use llem_store::inspect::{self, CheckedRecord, Finding, Status, VerifyBatch, VerifyOptions};
 use llem_store::links::LinkLog;
@@ -17,6 +16,7 @@ use pyo3::types::PyBytes;
 
 use crate::interrupt::run;
 use crate::load::{RecordCheck, to_bytes};
+use crate::location::{Location, Place};
 use crate::owned::ProcessOwned;
 use crate::reader::{PyLinks, to_links};
 
@@ -28,9 +28,9 @@ pub struct Inspection {
     root: PathBuf,
 }
 
-type Found = (&'static str, PathBuf, String);
+type Found = (&'static str, Place, String);
 type Energies = Option<BTreeMap<i32, Option<f64>>>;
-type Looked<'py> = (u64, Vec<Found>, Vec<(PathBuf, Bound<'py, PyBytes>, Energies)>);
+type Looked<'py> = (u64, Vec<Found>, Vec<(Place, Bound<'py, PyBytes>, Energies)>);
 
 #[pymethods]
 impl Inspection {
@@ -41,7 +41,7 @@ impl Inspection {
     #[allow(clippy::too_many_arguments, reason = "the stub documents the keywords")]
     fn new(
         py: Python<'_>,
-        root: PathBuf,
+        root: Location,
         check: &RecordCheck,
         deep: bool,
         max_bytes: u64,
@@ -50,7 +50,8 @@ impl Inspection {
     ) -> PyResult<Self> {
         let (check, limit) = (check.0.clone(), Limit(max_bytes));
         let options = VerifyOptions { check, deep, limit, max_trace_bytes, follow_links };
-        let inspection = run(py, |interrupt| inspect::Inspection::open(&root, options, interrupt))?;
+        let inspection = run(py, |interrupt| inspect::Inspection::open(&root.0, options, interrupt))?;
+        let root = root.0.root().to_owned();
         Ok(Self { links: inspection.links(), tree: ProcessOwned::new(inspection), root })
     }
 
@@ -66,17 +67,23 @@ impl Inspection {
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Looked<'py>>> {
         let batch = self.tree.with(py, |tree| run(py, |interrupt| tree.next(interrupt)))??;
         let Some(VerifyBatch { complete, findings, records }) = batch else { return Ok(None) };
-        let found =
-            |Finding { status, directory, problem }| (name_of(status), self.root.join(directory), problem);
+        let found = |Finding { status, directory, problem }| {
+            (name_of(status), below(&self.root, &directory), problem)
+        };
         let record = |CheckedRecord { directory, record, powers }| {
             let energies = |powers: BTreeMap<i32, Power>| {
                 powers.into_iter().map(|(gpu, power)| (gpu, power.energy_j)).collect()
             };
-            Ok((self.root.join(directory), to_bytes(py, &record)?, powers.map(energies)))
+            Ok((below(&self.root, &directory), to_bytes(py, &record)?, powers.map(energies)))
         };
         let findings = findings.into_iter().map(found).collect();
         Ok(Some((complete, findings, records.into_iter().map(record).collect::<PyResult<_>>()?)))
     }
+}
+
+/// Return the path of a directory of a tree; that of the root is the root's own.
+fn below(root: &Path, directory: &Path) -> Place {
+    Place::new(if directory.as_os_str().is_empty() { root.to_owned() } else { root.join(directory) })
 }
 
 fn name_of(status: Status) -> &'static str {
@@ -89,25 +96,24 @@ fn name_of(status: Status) -> &'static str {
     }
 }
 
-type Left = (&'static str, PathBuf, String, Option<String>);
+type Left = (&'static str, Place, String, Option<String>);
 
 /// Remove the leftovers of interrupted saves that are older than some seconds; return the outcome of each, its path,
 /// its description, and the reason where it was kept.
 #[pyfunction]
 #[pyo3(signature = (root, seconds, *, dry_run))]
-pub fn clean(py: Python<'_>, root: PathBuf, seconds: f64, dry_run: bool) -> PyResult<Vec<Left>> {
+pub fn clean(py: Python<'_>, root: Location, seconds: f64, dry_run: bool) -> PyResult<Vec<Left>> {
     let age =
         Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let options = CleanOptions { older_than: age, dry_run };
-    let store = Store::new(&root);
-    let leftovers = run(py, |interrupt| store.clean(options, interrupt))?.into_iter().map(|left| {
+    let leftovers = run(py, |interrupt| root.0.clean(options, interrupt))?.into_iter().map(|left| {
         let (outcome, why) = match left.outcome {
             Outcome::Removed => ("removed", None),
             Outcome::Restored => ("restored", None),
             Outcome::Young => ("young", None),
             Outcome::Kept(why) => ("kept", Some(why)),
         };
-        (outcome, root.join(left.directory), left.description, why)
+        (outcome, below(root.0.root(), &left.directory), left.description, why)
     });
     Ok(leftovers.collect())
 }

@@ -12,6 +12,7 @@ mod exit;
 mod inspect;
 mod interrupt;
 mod load;
+mod location;
 mod owned;
 mod reader;
 mod save;

@@ -1,17 +1,20 @@
 //! The load of one record.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
+use llem_store::Error;
 use llem_store::load::{self, Limit, Record, RecordFault, check_name};
 use llem_store::scan;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::errors::{class_of, to_python};
+use crate::errors::class_of;
 use crate::exit::detach;
+use crate::interrupt::run;
+use crate::location::Location;
 use crate::scan::schema_of;
 
 /// The check whether bytes are a record of a schema.
@@ -51,34 +54,39 @@ pub fn to_bytes<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyByt
 
 type PyRecord<'py> = (OsString, Bound<'py, PyBytes>, bool, Option<Fault>);
 
-/// Read and check a record of at most `max_bytes` by its file or its directory: return the file's path, its bytes, true
-/// where a sidecar is next to it, and the reason where it is not a record.
+/// Read and check a record of at most `max_bytes`: that at a path, of its file or its directory, or in the directory of an
+/// object store. Return the file's path, its bytes, true where a sidecar is next to it, and the reason where it is not a
+/// record.
 #[pyfunction]
 pub fn read<'py>(
     py: Python<'py>,
-    path: PathBuf,
+    path: Location,
     check: &RecordCheck,
     max_bytes: u64,
 ) -> PyResult<PyRecord<'py>> {
-    let read = detach(py, || {
-        let record = load::read(&path, Limit(max_bytes))?;
+    let (record, fault) = run(py, |interrupt| {
+        let record = load::read(&*path.0, Path::new(""), Limit(max_bytes), interrupt)?;
         let fault = check.0.diagnose(&record.bytes);
-        Ok((record, fault))
-    });
-    let (Record { path, bytes, has_sidecar }, fault) = read.map_err(|error| to_python(py, &error))?;
+        Ok::<_, Error>((record, fault))
+    })?;
+    let Record { path, bytes, has_sidecar } = record;
     Ok((path.into_os_string(), to_bytes(py, &bytes)?, has_sidecar, fault.as_ref().map(fault_of)))
 }
 
 /// Return the reason why the sidecar that a record names is missing; `None` where it is there.
 #[pyfunction]
-pub fn missing_sidecar(record: PathBuf, name: &str) -> Option<String> {
-    let fault = check_name(name, || record.with_file_name(name).is_file()).err()?;
-    Some(format!("names {name:?} as its sidecar, {fault}"))
+pub fn missing_sidecar(py: Python<'_>, record: Location, name: &str) -> PyResult<Option<String>> {
+    let exists = run(py, |interrupt| {
+        let entry = record.0.find(Path::new(""), interrupt)?;
+        Ok::<_, Error>(entry.has_file(name))
+    })?;
+    let fault = check_name(name, || exists).err();
+    Ok(fault.map(|fault| format!("names {name:?} as its sidecar, {fault}")))
 }
 
 /// Return the path of a result's sidecar, by the name that its record gives it.
 #[pyfunction]
-pub fn sidecar_path(py: Python<'_>, path: PathBuf, max_bytes: u64) -> PyResult<OsString> {
-    let sidecar = detach(py, || load::sidecar_path(&path, Limit(max_bytes)));
-    sidecar.map(PathBuf::into_os_string).map_err(|error| to_python(py, &error))
+pub fn sidecar_path(py: Python<'_>, path: Location, max_bytes: u64) -> PyResult<OsString> {
+    let path = run(py, |interrupt| load::sidecar_path(&*path.0, Path::new(""), Limit(max_bytes), interrupt))?;
+    Ok(path.into_os_string())
 }

@@ -22,6 +22,7 @@ use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
 use crate::arrow::{Batch, Schema, row_field, rows_of};
 use crate::errors::{escaped, record_error, value_error};
 use crate::interrupt::{is_main_thread, run_with_progress, was_interrupted};
+use crate::location::Place;
 use crate::owned::{IN_A_FORK, ProcessOwned};
 
 /// The batches of a scan of results or of power traces.
@@ -70,11 +71,11 @@ pub fn to_links(skipped: SkippedLinks) -> PyLinks {
 }
 
 /// The path of a file that is not a row, and its exception.
-pub type PathAndError = (PathBuf, PyErr);
+pub type PathAndError = (Place, PyErr);
 
 /// Convert the errors of a batch.
 pub fn to_errors(py: Python<'_>, errors: Vec<RecordError>) -> Vec<PathAndError> {
-    errors.into_iter().map(|error| (error.path.clone(), record_error(py, &error))).collect()
+    errors.into_iter().map(|error| (error.path.as_path().into(), record_error(py, &error))).collect()
 }
 
 impl Reader {

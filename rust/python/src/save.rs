@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use llem_store::save::{NewResult, NewSidecar, SaveOptions, Saved, Sidecar, Source, claim_directory};
-use llem_store::{Durability, Error, Store, json, name, replace_file};
+use llem_store::{Durability, Error, json, name, replace_file};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -13,6 +13,7 @@ use pyo3::types::{PyBytes, PyString};
 use crate::errors::{sidecar_error, to_python};
 use crate::exit::detach;
 use crate::interrupt::run;
+use crate::location::Location;
 use crate::stream::StreamReader;
 
 /// Return the legal name of a result's directory; see `llem_store::name`.
@@ -40,7 +41,7 @@ pub fn compact<'py>(py: Python<'py>, content: &[u8]) -> Bound<'py, PyBytes> {
 #[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
 pub fn save(
     py: Python<'_>,
-    root: PathBuf,
+    root: Location,
     name: &str,
     record: PyBackedBytes,
     source: Option<&Bound<'_, PyAny>>,
@@ -53,8 +54,7 @@ pub fn save(
     let durability = if durable { Durability::Durable } else { Durability::Relaxed };
     let result = NewResult { name: name.into(), record: (&*record).into(), sidecar };
     let options = SaveOptions { durability };
-    let store = Store::new(root);
-    let Saved { path, sidecar } = run(py, |interrupt| store.save(result, options, interrupt))?;
+    let Saved { path, sidecar } = run(py, |interrupt| root.0.save(result, options, interrupt))?;
     let (sidecar_found, notes) = match sidecar {
         Sidecar::None => (true, Vec::new()),
         Sidecar::Stored(notes) => (true, notes),

@@ -1,7 +1,5 @@
 //! Scans of results and of power traces.
 
-use std::path::PathBuf;
-
 use llem_store::load::Limit;
 use llem_store::scan::{
     self, Comparison, Condition, ConfigForm, Operand, PlanError, RecordSchema, ScanOptions, Source,
@@ -14,6 +12,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
 use crate::arrow::Schema;
 use crate::errors::{IntoPython, escaped, is_ours, value_error};
 use crate::interrupt::{run, run_with_progress};
+use crate::location::Location;
 use crate::reader::{Batches, Reader};
 
 /// A scan of a tree of results.
@@ -34,7 +33,7 @@ impl Scan {
     )]
     fn new(
         py: Python<'_>,
-        root: PathBuf,
+        root: Location,
         record: &str,
         columns: Vec<String>,
         conditions: Vec<PyCondition<'_>>,
@@ -59,8 +58,8 @@ impl Scan {
             limit: Limit(max_bytes),
             follow_links,
         };
-        let tree = Source { root, schema: schema_of(record)?, follow_links };
-        let scan = scan::Scan::new(tree.root.clone(), &tree.schema, options);
+        let tree = Source { storage: root.0, schema: schema_of(record)?, follow_links };
+        let scan = scan::Scan::new(tree.storage.clone(), &tree.schema, options);
         scan.map(Self).map_err(|error| plan_error(py, error, &tree, Limit(max_bytes)))
     }
 
@@ -91,7 +90,7 @@ impl Traces {
     #[allow(clippy::too_many_arguments, reason = "the stub documents the keywords")]
     fn new(
         py: Python<'_>,
-        root: PathBuf,
+        root: Location,
         record: &str,
         columns: Vec<String>,
         of_records: Vec<PyCondition<'_>>,
@@ -110,8 +109,8 @@ impl Traces {
             follow_links,
             max_trace_bytes,
         };
-        let tree = Source { root, schema: schema_of(record)?, follow_links };
-        let scan = TraceScan::new(tree.root.clone(), &tree.schema, options);
+        let tree = Source { storage: root.0, schema: schema_of(record)?, follow_links };
+        let scan = TraceScan::new(tree.storage.clone(), &tree.schema, options);
         scan.map(Self).map_err(|error| plan_error(py, error, &tree, Limit(max_bytes)))
     }
 

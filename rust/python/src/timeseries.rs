@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, Int32Type, Int64Type};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, PrimitiveArray, RecordBatch, StringArray};
-use llem_store::timeseries::{self, Columns, Power};
+use llem_store::timeseries::{self, Columns, Power, TraceFile};
 use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -18,6 +18,7 @@ use crate::arrow::stream;
 use crate::errors::to_python;
 use crate::exit::detach;
 use crate::interrupt::run;
+use crate::location::Location;
 
 /// A power trace in memory, one row a second and GPU.
 #[pyclass(frozen, module = "llenergymeasure._store")]
@@ -231,8 +232,12 @@ impl Timeseries {
 ///
 /// All reads of the process share `max_bytes` of memory.
 #[pyfunction]
-pub fn read_timeseries(py: Python<'_>, path: PathBuf, max_bytes: u64) -> PyResult<Timeseries> {
-    run(py, |interrupt| timeseries::read(&path, max_bytes, interrupt)).map(Timeseries)
+pub fn read_timeseries(py: Python<'_>, path: Location, max_bytes: u64) -> PyResult<Timeseries> {
+    let trace = run(py, |interrupt| {
+        let source = path.0.open(Path::new(""), interrupt)?;
+        timeseries::read_file(&TraceFile::from_source(source, path.0.root())?, max_bytes, interrupt)
+    });
+    trace.map(Timeseries)
 }
 
 /// Write a power trace as Parquet with more columns and with notes, and replace an existing file atomically.

@@ -92,6 +92,32 @@ pub enum Error {
         /// The error of the sidecar, where that failed too.
         sidecar: Option<Box<Error>>,
     },
+    /// A request to an object store failed.
+    #[error("{step} {}: {reason}", url.display())]
+    Remote {
+        /// The failed step.
+        step: Step,
+        /// The URL of the object or prefix.
+        url: PathBuf,
+        /// The status of the answer, if there was one.
+        status: Option<u16>,
+        /// The request's number in the logs of the service.
+        request_id: Option<String>,
+        /// The kind of the failure.
+        kind: io::ErrorKind,
+        /// A sentence with the remedy.
+        reason: String,
+    },
+    /// It is not known whether the record is in place: no answer came, and a lost request may still arrive.
+    #[error("{} may be in place, or may appear later: {cause}", result.display())]
+    Unknown {
+        /// The URL of the record.
+        result: PathBuf,
+        /// The number by which the record can be found to be of this save.
+        id: String,
+        /// The last failure.
+        cause: Box<Error>,
+    },
     /// The source of a sidecar is not a Parquet file.
     #[error("{} is not a Parquet file ({size} bytes): {reason}", path.display())]
     NotParquet {
@@ -160,7 +186,8 @@ impl Error {
     }
 
     /// Return the same error for another result.
-    pub(crate) fn copy(&self) -> Self {
+    #[must_use]
+    pub fn copy(&self) -> Self {
         match self {
             Self::Io { step, path, source } => {
                 let source = match source.raw_os_error() {
@@ -169,6 +196,14 @@ impl Error {
                 };
                 Self::io(*step, path.clone(), source)
             }
+            Self::Remote { step, url, status, request_id, kind, reason } => Self::Remote {
+                step: *step,
+                url: url.clone(),
+                status: *status,
+                request_id: request_id.clone(),
+                kind: *kind,
+                reason: reason.clone(),
+            },
             other => {
                 let path = other.path().unwrap_or(Path::new("")).to_owned();
                 Self::io(other.step(), path, io::Error::other(other.to_string()))
@@ -202,8 +237,8 @@ impl Error {
     #[must_use]
     pub fn step(&self) -> Step {
         match self {
-            Self::Io { step, .. } => *step,
-            Self::Unconfirmed { cause, .. } => cause.step(),
+            Self::Io { step, .. } | Self::Remote { step, .. } => *step,
+            Self::Unconfirmed { cause, .. } | Self::Unknown { cause, .. } => cause.step(),
             Self::NotParquet { .. } | Self::NotAFile { .. } | Self::NotASource { .. } => Step::ReadSource,
             Self::DamagedTrace { .. } | Self::NotATrace { .. } => Step::ReadTimeseries,
             Self::SourceChanged { .. } | Self::Stream { .. } | Self::Interrupted | Self::Closed => {
@@ -217,12 +252,13 @@ impl Error {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Io { path, .. }
+            | Self::Remote { url: path, .. }
             | Self::NotParquet { path, .. }
             | Self::NotAFile { path }
             | Self::DamagedTrace { path, .. }
             | Self::NotATrace { path, .. }
             | Self::SourceChanged { path } => Some(path),
-            Self::Unconfirmed { cause, .. } => cause.path(),
+            Self::Unconfirmed { cause, .. } | Self::Unknown { cause, .. } => cause.path(),
             Self::Stream { .. } | Self::NotASource { .. } | Self::Interrupted | Self::Closed => None,
         }
     }
@@ -230,7 +266,11 @@ impl Error {
     /// Return `true` for an I/O error of a kind.
     #[must_use]
     pub fn is_io(&self, kind: io::ErrorKind) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == kind)
+        match self {
+            Self::Io { source, .. } => source.kind() == kind,
+            Self::Remote { kind: found, .. } => *found == kind,
+            _ => false,
+        }
     }
 }
 

@@ -78,7 +78,7 @@ pub struct Exported {
 /// # Examples
 ///
 /// ```
-/// use llem_store::Interrupt;
+/// use llem_store::{Interrupt, Store};
 /// use llem_store::export::{Format, export};
 /// use llem_store::scan::{RecordSchema, Scan, ScanOptions};
 ///
@@ -91,7 +91,7 @@ pub struct Exported {
 ///         {"name": "id", "kind": "text"}]"#,
 /// )?;
 /// let options = ScanOptions { columns: vec!["id".into()], stop_at_error: true, ..ScanOptions::default() };
-/// let mut reader = Scan::new(root.to_owned(), &schema, options)?.read(Interrupt::NEVER)?;
+/// let mut reader = Scan::new(Store::at(root), &schema, options)?.read(Interrupt::NEVER)?;
 /// let path = root.join("table.csv");
 /// let exported = export(&path, Format::Csv, &reader.schema(), &mut || {
 ///     Ok(reader.next(Interrupt::NEVER)?.map(|batch| batch.rows))

@@ -45,6 +45,7 @@ mod parquet;
 pub mod save;
 pub mod scan;
 mod sidecar;
+mod storage;
 mod store;
 pub mod timeseries;
 mod unwind;
@@ -53,6 +54,8 @@ mod walk;
 pub use error::{Error, Result, Step};
 pub use fs::durable::{Durability, replace as replace_file};
 pub use interrupt::Interrupt;
+pub use parquet::{ParquetSource, ReadAt};
+pub use storage::{Entry, FoundDirectory, Listing, Met, Records, Storage};
 pub use store::Store;
 
 /// The record's file name inside a result's directory.

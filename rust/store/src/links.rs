@@ -133,6 +133,7 @@ mod tests {
     use super::*;
     use crate::load::Limit;
     use crate::scan::{Documents, RecordCheck, RecordSchema};
+    use crate::store::Store;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::fs;
@@ -143,7 +144,9 @@ mod tests {
     fn walked(root: &Path, follow_links: bool) -> (Vec<String>, SkippedLinks) {
         let schema = r#"[{"name": "schema_version", "kind": "text", "default": "2.0"}]"#;
         let check = RecordCheck::new(&RecordSchema::from_json(schema).unwrap()).unwrap();
-        let mut documents = Documents::open(root, Arc::new(check), Limit::USUAL, follow_links).unwrap();
+        let mut documents =
+            Documents::open(&Store::at(root), Arc::new(check), Limit::USUAL, follow_links, Interrupt::NEVER)
+                .unwrap();
         let mut found = Vec::new();
         while let Some(read) = documents.next(Interrupt::NEVER).unwrap() {
             let place = |path: &Path| path.parent().unwrap().strip_prefix(root).unwrap().to_owned();

@@ -5,12 +5,16 @@ mod fault;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 pub use fault::{FaultClass, NameFault, Position, RecordFault, check_name};
 pub(crate) use fault::{Header, diagnose};
 
 use crate::error::{At, Result, Step};
+use crate::interrupt::Interrupt;
+use crate::parquet::ParquetSource;
 use crate::sidecar::open_for_reading;
+use crate::storage::{Entry, Storage};
 use crate::{RECORD, SIDECAR};
 
 /// The largest size of a record in bytes: a reader keeps all of it in memory.
@@ -76,36 +80,112 @@ pub struct Record {
     pub has_sidecar: bool,
 }
 
-/// Read a record from its file or from the directory that holds its `result.json`.
-pub fn read(path: &Path, limit: Limit) -> Result<Record> {
-    let mut path = path.to_owned();
-    let mut file = open_for_reading(&path).at(Step::Read, || path.clone())?;
-    let mut metadata = file.metadata().at(Step::Read, || path.clone())?;
-    if metadata.is_dir() {
-        path.push(RECORD);
-        file = open_for_reading(&path).at(Step::Read, || path.clone())?;
-        metadata = file.metadata().at(Step::Read, || path.clone())?;
+/// An open record, found by its path.
+pub(crate) struct OpenRecord {
+    place: PathBuf,
+    path: PathBuf,
+    file: File,
+    metadata: Metadata,
+}
+
+impl OpenRecord {
+    /// Open a record by its file, or by the directory that holds its `result.json`.
+    pub fn open(root: &Path, place: &Path) -> Result<Self> {
+        let mut path = if place.as_os_str().is_empty() { root.to_owned() } else { root.join(place) };
+        let mut file = open_for_reading(&path).at(Step::Read, || path.clone())?;
+        let mut metadata = file.metadata().at(Step::Read, || path.clone())?;
+        if metadata.is_dir() {
+            path.push(RECORD);
+            file = open_for_reading(&path).at(Step::Read, || path.clone())?;
+            metadata = file.metadata().at(Step::Read, || path.clone())?;
+        }
+        Ok(Self { place: place.to_owned(), path, file, metadata })
     }
+}
+
+impl Entry for OpenRecord {
+    fn place(&self) -> &Path {
+        &self.place
+    }
+
+    fn path_of(&self, name: &str) -> PathBuf {
+        if name == RECORD { self.path.clone() } else { self.path.with_file_name(name) }
+    }
+
+    fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<i64> {
+        let read = limit.read(&self.file, &self.metadata, buffer);
+        read.and_then(|()| modified_micros(&self.metadata)).at(Step::Read, || self.path.clone())
+    }
+
+    fn has_file(&self, name: &str) -> bool {
+        self.path_of(name).is_file()
+    }
+
+    fn open(&self, name: &str) -> Result<Option<ParquetSource>> {
+        let path = self.path_of(name);
+        match open_for_reading(&path).and_then(ParquetSource::of_file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            opened => opened.at(Step::ReadTimeseries, || path).map(Some),
+        }
+    }
+}
+
+/// Return the modification time of a file, in microseconds since 1970.
+pub(crate) fn modified_micros(metadata: &Metadata) -> io::Result<i64> {
+    Ok(match metadata.modified()?.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros),
+    })
+}
+
+/// Read a record by its directory below the root of a location.
+///
+/// The empty path is the root; the root of a [`Store`](crate::Store) may also be the path of a record.
+///
+/// # Errors
+///
+/// The record cannot be read.
+pub fn read(storage: &dyn Storage, place: &Path, limit: Limit, interrupt: Interrupt<'_>) -> Result<Record> {
+    let entry = storage.find(place, interrupt)?;
     let mut bytes = Vec::new();
-    limit.read(&file, &metadata, &mut bytes).at(Step::Read, || path.clone())?;
-    let has_sidecar = path.with_file_name(SIDECAR).is_file();
-    Ok(Record { path, bytes, has_sidecar })
+    entry.read(limit, &mut bytes)?;
+    Ok(Record { path: entry.path_of(RECORD), bytes, has_sidecar: entry.has_file(SIDECAR) })
 }
 
 /// Return the path of a result's sidecar, by the name that its record gives it.
 ///
-/// A record that cannot be read, names no sidecar, or names a path leads to `timeseries.parquet`.
-pub fn sidecar_path(path: &Path, limit: Limit) -> Result<PathBuf> {
-    let Record { path, bytes, .. } = read(path, limit)?;
+/// A record that names no sidecar, or a path, and one that is not JSON, leads to `timeseries.parquet`.
+///
+/// # Errors
+///
+/// The record cannot be read.
+pub fn sidecar_path(
+    storage: &dyn Storage,
+    place: &Path,
+    limit: Limit,
+    interrupt: Interrupt<'_>,
+) -> Result<PathBuf> {
+    let entry = storage.find(place, interrupt)?;
+    let mut bytes = Vec::new();
+    entry.read(limit, &mut bytes)?;
     let named = Header::read(&bytes).ok().and_then(|header| header.sidecar);
     let named = named.filter(|name| check_name(name, || true).is_ok());
-    Ok(path.with_file_name(named.as_deref().unwrap_or(SIDECAR)))
+    Ok(entry.path_of(named.as_deref().unwrap_or(SIDECAR)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Limit, RECORD, Record, SIDECAR};
+    use crate::error::Result;
+    use crate::interrupt::Interrupt;
+    use crate::store::Store;
     use std::fs;
+    use std::io::ErrorKind;
+    use std::path::Path;
+
+    fn read(path: &Path, limit: Limit) -> Result<Record> {
+        super::read(&Store::new(path), Path::new(""), limit, Interrupt::NEVER)
+    }
 
     #[test]
     fn read_by_file_or_directory_returns_the_record() {

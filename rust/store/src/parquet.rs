@@ -3,4 +3,7 @@
 pub(crate) mod footer;
 pub(crate) mod pages;
 mod shape;
+mod source;
 mod thrift;
+
+pub use source::{ParquetSource, ReadAt};

@@ -35,7 +35,6 @@ mod value;
 mod watch;
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
@@ -57,6 +56,7 @@ pub use traces::{TraceReader, TraceScan, TraceScanOptions};
 
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
+use crate::storage::Storage;
 use crate::walk::Tree;
 use column::ColumnSource;
 use inference::SchemaInference;
@@ -121,8 +121,8 @@ impl Default for ScanOptions {
 /// # Examples
 ///
 /// ```
-/// use llem_store::Interrupt;
 /// use llem_store::scan::{Comparison, Condition, Operand, RecordSchema, Scan, ScanOptions};
+/// use llem_store::{Interrupt, Store};
 ///
 /// # let temp = tempfile::tempdir()?;
 /// # let root = temp.path();
@@ -142,7 +142,7 @@ impl Default for ScanOptions {
 ///     }],
 ///     ..ScanOptions::default()
 /// };
-/// let scan = Scan::new(root.to_owned(), &schema, options)?;
+/// let scan = Scan::new(Store::at(root), &schema, options)?;
 /// let mut reader = scan.read(Interrupt::NEVER)?;
 /// while let Some(batch) = reader.next(Interrupt::NEVER)? {
 ///     assert_eq!(batch.rows.num_rows(), 1);
@@ -171,12 +171,16 @@ pub struct ScanBatch {
 }
 
 impl Scan {
-    /// Plan a scan of the results below a root.
+    /// Plan a scan of the results of a location.
     ///
     /// # Errors
     ///
     /// A column is unknown, or a condition does not fit its column.
-    pub fn new(root: PathBuf, schema: &RecordSchema, options: ScanOptions) -> Result<Self, PlanError> {
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        schema: &RecordSchema,
+        options: ScanOptions,
+    ) -> Result<Self, PlanError> {
         let ScanOptions {
             columns,
             config,
@@ -191,7 +195,7 @@ impl Scan {
         } = options;
         let columns = schema.find_named(&columns, full_names)?;
         let plan = Arc::new(Plan::of(schema, columns, config, conditions, &optional, limit)?);
-        let tree = Source { root, schema: schema.clone(), follow_links };
+        let tree = Source { storage, schema: schema.clone(), follow_links };
         Ok(Self { tree, plan, batch_size, infer_types, stop_at_error, table: Mutex::new(None) })
     }
 

@@ -19,6 +19,7 @@ use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::{Dir, leads_to_nothing};
 use crate::fs::durable::PendingFile;
 use crate::interrupt::Interrupt;
+use crate::parquet::ParquetSource;
 use crate::parquet::footer::{self, ParquetFault};
 use crate::unwind::catch_panic;
 
@@ -57,7 +58,7 @@ pub enum Checked {
 /// An open Parquet file, as it was when it was checked.
 #[derive(Debug)]
 pub struct SourceFile {
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     size: u64,
     modified: Option<SystemTime>,
@@ -120,13 +121,13 @@ impl SourceFile {
             return Err(Error::NotAFile { path });
         }
         let (size, modified) = (metadata.len(), modified(&metadata));
-        let mut source = Self { file, path, size, modified, notes: Vec::new() };
+        let mut source = Self { file: Arc::new(file), path, size, modified, notes: Vec::new() };
         source.check_footer()?;
         Ok(Some(source))
     }
 
     fn check_footer(&mut self) -> Result<()> {
-        match footer::read(&self.file, self.size) {
+        match footer::read(&ParquetSource::File(self.file.clone(), self.size)) {
             Ok(metadata) => {
                 let columns = metadata.file_metadata().schema_descr().root_schema().get_fields();
                 self.notes.extend(not_a_trace(columns.iter().map(|column| column.name())));
@@ -147,11 +148,11 @@ impl SourceFile {
         let temp = pending.path();
         let target = pending.file()?;
         if !reflink(&self.file, target) {
-            self.file.rewind().at(Step::ReadSource, || self.path.clone())?;
+            (&*self.file).rewind().at(Step::ReadSource, || self.path.clone())?;
             loop {
                 interrupt.check()?;
                 // On Linux this is `copy_file_range`, and from the offset reached, `sendfile` or read and write.
-                match io::copy(&mut (&self.file).take(COPY_BYTES), target) {
+                match io::copy(&mut (&*self.file).take(COPY_BYTES), target) {
                     Ok(0) => break,
                     Ok(_) => {}
                     // A signal interrupted `copy`: both files are at the offset reached.

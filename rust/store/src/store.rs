@@ -1,24 +1,27 @@
 //! A store: a root directory of results, and its verbs.
 //!
-//! Each verb calls the module of its name. The requests, options and outcomes of the verbs do not mention the file
-//! system, so that another crate can implement the same verbs on object storage.
+//! Each verb calls the module of its name. [`Storage`] has those that another crate implements on object storage.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::bulk::{Bulk, BulkOptions};
-use crate::error::Result;
+use crate::error::{At, Result, Step};
 use crate::inspect::clean::{CleanOptions, Leftover, clean};
 use crate::inspect::{Inspection, VerifyOptions};
 use crate::interrupt::Interrupt;
-use crate::load::{Limit, Record, read};
+use crate::load::{Limit, OpenRecord, Record, read};
+use crate::parquet::ParquetSource;
 use crate::save::{NewResult, SaveOptions, Saved, save};
 use crate::scan::{PlanError, RecordSchema, Scan, ScanOptions};
+use crate::sidecar::open_for_reading;
+use crate::storage::{Entry, Listing, Storage};
 
 /// A directory of results.
 ///
 /// ```
 /// use llem_store::save::{NewResult, SaveOptions};
-/// use llem_store::{Interrupt, Store};
+/// use llem_store::{Interrupt, Storage, Store};
 ///
 /// # let temp = tempfile::tempdir().unwrap();
 /// # let root = temp.path().join("results");
@@ -39,24 +42,10 @@ impl Store {
         Self { root: root.into() }
     }
 
-    /// Return the root directory.
+    /// Describe the store in a root directory, for a function that takes any location.
     #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// Save one result; see [`crate::save::save`].
-    ///
-    /// # Errors
-    ///
-    /// As [`crate::save::save`].
-    pub fn save(
-        &self,
-        result: NewResult<'_>,
-        options: SaveOptions,
-        interrupt: Interrupt<'_>,
-    ) -> Result<Saved> {
-        save(&self.root, result, options, interrupt)
+    pub fn at(root: impl Into<PathBuf>) -> Arc<dyn Storage> {
+        Arc::new(Self::new(root))
     }
 
     /// Prepare a bulk save; see [`Bulk`].
@@ -88,7 +77,7 @@ impl Store {
     /// ```
     /// # use llem_store::save::{NewResult, SaveOptions};
     /// use llem_store::load::Limit;
-    /// use llem_store::{Interrupt, Store};
+    /// use llem_store::{Interrupt, Storage, Store};
     ///
     /// # let temp = tempfile::tempdir().unwrap();
     /// let store = Store::new(temp.path());
@@ -102,7 +91,7 @@ impl Store {
     ///
     /// The record cannot be read.
     pub fn load(&self, name: impl AsRef<Path>, limit: Limit) -> Result<Record> {
-        read(&self.root.join(name), limit)
+        read(self, name.as_ref(), limit, Interrupt::NEVER)
     }
 
     /// Plan a scan of the store as a table; see [`Scan`].
@@ -128,7 +117,7 @@ impl Store {
     ///
     /// A column is unknown, or a condition does not fit its column.
     pub fn scan(&self, schema: &RecordSchema, options: ScanOptions) -> Result<Scan, PlanError> {
-        Scan::new(self.root.clone(), schema, options)
+        Scan::new(Self::at(&self.root), schema, options)
     }
 
     /// Begin to check the store for damage; see [`Inspection`].
@@ -155,28 +144,33 @@ impl Store {
     ///
     /// The root cannot be read; [`Error::Interrupted`](crate::Error::Interrupted) once the caller has cancelled.
     pub fn verify(&self, options: VerifyOptions, interrupt: Interrupt<'_>) -> Result<Inspection> {
-        Inspection::open(&self.root, options, interrupt)
+        Inspection::open(&Self::at(&self.root), options, interrupt)
+    }
+}
+
+impl Storage for Store {
+    fn root(&self) -> &Path {
+        &self.root
     }
 
-    /// Remove the leftovers of interrupted saves; see [`crate::inspect::clean`].
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use llem_store::inspect::clean::CleanOptions;
-    /// use llem_store::{Interrupt, Store};
-    ///
-    /// # let temp = tempfile::tempdir().unwrap();
-    /// let options = CleanOptions { older_than: Duration::from_secs(3600), dry_run: true };
-    /// assert!(Store::new(temp.path()).clean(options, Interrupt::NEVER)?.is_empty());
-    /// # Ok::<(), llem_store::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The root cannot be read; [`Error::Interrupted`](crate::Error::Interrupted) between two leftovers, once the
-    /// caller has cancelled.
-    pub fn clean(&self, options: CleanOptions, interrupt: Interrupt<'_>) -> Result<Vec<Leftover>> {
+    fn save(&self, result: NewResult<'_>, options: SaveOptions, interrupt: Interrupt<'_>) -> Result<Saved> {
+        save(&self.root, result, options, interrupt)
+    }
+
+    fn list(&self, _: Interrupt<'_>) -> Result<Listing> {
+        Ok(Listing::Directory(self.root.clone()))
+    }
+
+    fn find(&self, place: &Path, _: Interrupt<'_>) -> Result<Box<dyn Entry>> {
+        Ok(Box::new(OpenRecord::open(&self.root, place)?))
+    }
+
+    fn open(&self, file: &Path, _: Interrupt<'_>) -> Result<ParquetSource> {
+        let path = if file.as_os_str().is_empty() { self.root.clone() } else { self.root.join(file) };
+        open_for_reading(&path).and_then(ParquetSource::of_file).at(Step::ReadTimeseries, || path)
+    }
+
+    fn clean(&self, options: CleanOptions, interrupt: Interrupt<'_>) -> Result<Vec<Leftover>> {
         clean(&self.root, options, interrupt)
     }
 }

@@ -27,7 +27,7 @@ pub(crate) use memory::{Share, TraceMemory};
 pub(crate) use notes::file_metadata;
 pub use notes::with_notes;
 pub(crate) use read::row_bytes;
-pub use read::{MAX_BYTES, read};
+pub use read::{MAX_BYTES, read, read_file};
 pub use warnings::{clock_warnings, warnings};
 
 use crate::error::{Error, Result};

@@ -9,7 +9,9 @@
 //! caller. A thread searches a directory without a result at once if it is small, and splits a large one into units
 //! of its own, so that no unit takes long or grows large.
 
+mod found;
 mod queue;
+mod tree;
 mod turn;
 mod unit;
 
@@ -29,6 +31,9 @@ use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::{Dir, Leads};
 use crate::interrupt::Interrupt;
 use crate::links::{LinkLog, LinkPlan};
+use crate::storage::{Entry, FoundDirectory};
+pub(crate) use found::FoundRecord;
+pub(crate) use tree::Tree;
 pub(crate) use turn::Turn;
 
 use queue::{Progress, Queue, Work, units};
@@ -55,13 +60,16 @@ pub(crate) trait Visit: Send + Sync + 'static {
     /// Begin a chunk.
     fn begin(&self) -> Self::Chunk;
 
-    /// Add a result: the open root, the directory relative to it, and the open `result.json`.
+    /// Add a result.
     ///
     /// A visit that takes long checks the interrupt of its turn, and leaves the chunk as it is then.
-    fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File, turn: Turn<'_>);
+    fn visit(&self, chunk: &mut Self::Chunk, entry: &dyn Entry, turn: Turn<'_>);
 
     /// Add a directory without a record, or the root, before the walk searches it.
     fn search(&self, _chunk: &mut Self::Chunk, _root: &Dir, _place: &Path, _interrupt: Interrupt<'_>) {}
+
+    /// Add a directory without a record, or the root, of a location that lists its contents.
+    fn meet(&self, _chunk: &mut Self::Chunk, _found: FoundDirectory) {}
 
     /// Add a symbolic link, relative to the root, that the walk does not follow.
     fn skip(&self, _chunk: &mut Self::Chunk, _link: &Path, _leads: Leads) {}
@@ -95,13 +103,13 @@ struct Shared<V: Visit> {
     done: Condvar,
 }
 
-/// A walk over a tree; it stops when dropped.
-pub(crate) struct Tree<V: Visit> {
+/// A walk over a directory; it stops when dropped.
+pub(crate) struct Walk<V: Visit> {
     shared: Arc<Shared<V>>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl<V: Visit> Tree<V> {
+impl<V: Visit> Walk<V> {
     /// Begin to visit the results below a root, and visit the root itself at once; follow symbolic links to
     /// directories, or count them.
     pub fn open(root: &Path, visit: Arc<V>, follow_links: bool, interrupt: Interrupt<'_>) -> Result<Self> {
@@ -117,7 +125,8 @@ impl<V: Visit> Tree<V> {
         interrupt.check()?;
         match dir.open_file(Path::new(RECORD)) {
             Ok(Some(record)) => {
-                visit.visit(&mut first, &dir, Path::new(""), record, Turn::only(interrupt));
+                let found = FoundRecord { root: &dir, place: Path::new(""), record };
+                visit.visit(&mut first, &found, Turn::only(interrupt));
                 interrupt.check()?;
             }
             Ok(None) => {}
@@ -207,7 +216,7 @@ impl<V: Visit> Tree<V> {
     }
 }
 
-impl<V: Visit> Drop for Tree<V> {
+impl<V: Visit> Drop for Walk<V> {
     fn drop(&mut self) {
         let queue = self.shared.lock();
         // The lock ensures that a waiting thread sees the flag or the notification.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use llem_store::save::{NewResult, NewSidecar, SaveOptions, Saved, Sidecar, Source};
 use llem_store::timeseries::Columns;
-use llem_store::{Durability, Error, Interrupt, Store};
+use llem_store::{Durability, Error, Interrupt, Storage, Store};
 
 use arrow_array::{RecordBatch, RecordBatchIterator};
 

@@ -10,12 +10,12 @@ use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_schema::DataType;
-use llem_store::Interrupt;
 use llem_store::load::{FaultClass, Limit};
 use llem_store::scan::{
     Comparison, Condition, ConfigForm, Documents, Operand, RecordCheck, RecordErrorKind, RecordSchema, Scan,
     ScanError, ScanOptions,
 };
+use llem_store::{Interrupt, Store};
 
 const SCHEMA: &str = r#"[
     {"name": "schema_version", "kind": "text", "default": "2.0"},
@@ -37,7 +37,7 @@ fn options(columns: &[&str], conditions: Vec<Condition>, batch_size: usize) -> S
 }
 
 fn plan(root: &Path, options: ScanOptions) -> Scan {
-    Scan::new(root.to_owned(), &RecordSchema::from_json(SCHEMA).unwrap(), options).unwrap()
+    Scan::new(Store::at(root), &RecordSchema::from_json(SCHEMA).unwrap(), options).unwrap()
 }
 
 fn scan(root: &Path, columns: &[&str], conditions: Vec<Condition>, batch_size: usize) -> Scan {
@@ -211,7 +211,9 @@ fn scan_interrupted_or_dropped_stops_its_threads() {
     ));
     drop(reader);
     let check = RecordCheck::new(&RecordSchema::from_json(SCHEMA).unwrap()).unwrap();
-    let mut documents = Documents::open(temp.path(), Arc::new(check), Limit::USUAL, false).unwrap();
+    let mut documents =
+        Documents::open(&Store::at(temp.path()), Arc::new(check), Limit::USUAL, false, Interrupt::NEVER)
+            .unwrap();
     assert_eq!(
         documents.next(Interrupt::NEVER).unwrap().unwrap()[0].as_ref().unwrap().bytes,
         br#"{"id": "x"}"#

@@ -15,6 +15,7 @@ use crate::scan::{
     Completed, Documents, RecordCheck, RecordError, RecordErrorKind, RecordSchema, Scan, ScanError,
     ScanOptions, TraceScan, TraceScanOptions, completed,
 };
+use crate::store::Store;
 use crate::timeseries::{MAX_BYTES, TraceFile};
 use crate::{RECORD, SIDECAR, load, save};
 
@@ -38,7 +39,7 @@ pub fn scan(input: &[u8], temp: &Path) {
     assert!(wide.rows.keys().eq(narrow.rows.keys()), "a row of some columns alone");
 
     let Completed { hashes, errors, .. } =
-        completed(&root, &schema(), Limit::USUAL, false, Interrupt::NEVER).unwrap();
+        completed(&Store::at(&root), &schema(), Limit::USUAL, false, Interrupt::NEVER).unwrap();
     let bad = by_path(errors);
     assert!(narrow.rows.values().all(|hash| hashes.contains(hash)), "{:?} {hashes:?}", narrow.rows);
     assert!(bad.keys().eq(narrow.bad.keys()), "{bad:?}");
@@ -53,14 +54,20 @@ pub fn scan(input: &[u8], temp: &Path) {
     assert_eq!(complete + broken.len(), records.len(), "{broken:?}");
     assert!(damaged.is_subset(&broken), "{damaged:?} {broken:?}");
 
-    let mut documents = Documents::open(&root, check(), Limit::USUAL, false).unwrap();
+    let mut documents =
+        Documents::open(&Store::at(&root), check(), Limit::USUAL, false, Interrupt::NEVER).unwrap();
     let mut loaded = BTreeSet::new();
     while let Some(chunk) = documents.next(Interrupt::NEVER).unwrap() {
         for document in chunk {
             let document = document.unwrap();
             let is_row = narrow.rows.contains_key(&document.path);
             assert_eq!(document.fault.is_none(), is_row, "{:?}", document.fault);
-            assert_eq!(document.bytes, load::read(&document.path, Limit::USUAL).unwrap().bytes);
+            assert_eq!(
+                document.bytes,
+                load::read(&Store::new(&document.path), Path::new(""), Limit::USUAL, Interrupt::NEVER)
+                    .unwrap()
+                    .bytes
+            );
             loaded.insert(document.path);
         }
     }
@@ -121,7 +128,7 @@ fn plan_scan(root: &Path, columns: &[&str], stop_at_error: bool) -> Scan {
     let columns = columns.iter().map(|&name| name.to_owned()).collect();
     let optional = vec!["effective_config.a.b".to_owned()];
     let options = ScanOptions { columns, optional, batch_size: 3, stop_at_error, ..ScanOptions::default() };
-    Scan::new(root.to_owned(), &schema(), options).unwrap()
+    Scan::new(Store::at(root), &schema(), options).unwrap()
 }
 
 fn read(root: &Path, columns: &[&str]) -> Answer {
@@ -168,7 +175,7 @@ fn traces(root: &Path, records: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
     let columns = ["path", "power_w", "timestamp_s"].map(str::to_owned).to_vec();
     let options = TraceScanOptions { columns, ..TraceScanOptions::default() };
     let mut reader =
-        TraceScan::new(root.to_owned(), &schema(), options).unwrap().read(Interrupt::NEVER).unwrap();
+        TraceScan::new(Store::at(root), &schema(), options).unwrap().read(Interrupt::NEVER).unwrap();
     let mut traced = BTreeSet::new();
     while let Some(part) = reader.next(Interrupt::NEVER).unwrap() {
         let paths = part.rows.column(0).as_string::<i32>();
@@ -198,7 +205,7 @@ fn by_path(mut errors: Vec<RecordError>) -> BTreeMap<PathBuf, RecordError> {
 fn inspect(root: &Path, deep: bool) -> (usize, BTreeSet<PathBuf>) {
     let (check, limit) = (check(), Limit::USUAL);
     let options = VerifyOptions { check, deep, limit, follow_links: false, max_trace_bytes: MAX_BYTES };
-    let mut inspection = Inspection::open(root, options, Interrupt::NEVER).unwrap();
+    let mut inspection = Inspection::open(&Store::at(root), options, Interrupt::NEVER).unwrap();
     let (mut complete, mut damaged) = (0, BTreeSet::new());
     while let Some(part) = inspection.next(Interrupt::NEVER).unwrap() {
         complete += usize::try_from(part.complete).unwrap() + part.records.len();

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::Path;
 
-use super::{Status, reason, reason_of};
-use crate::error::Error;
-use crate::fs::dir::Dir;
+use super::{Status, reason};
+use crate::error::{Error, Step};
 use crate::load::check_name;
 use crate::scan::RecordCheck;
+use crate::storage::Entry;
 use crate::timeseries::{Power, TraceFile, TraceMemory};
 use crate::walk::Turn;
 use crate::{RECORD, SIDECAR};
@@ -21,8 +20,7 @@ use crate::{RECORD, SIDECAR};
 ///
 /// The status and the problem, where the result is not complete.
 pub(super) fn check(
-    root: &Dir,
-    directory: &Path,
+    entry: &dyn Entry,
     record: &[u8],
     check: &RecordCheck,
     deep: Option<(&TraceMemory, Turn<'_>)>,
@@ -30,7 +28,7 @@ pub(super) fn check(
     let sidecar = check
         .check(record)
         .map_err(|fault| (Status::Damaged, format!("{RECORD} ({} bytes) {fault}", record.len())))?;
-    let exists = |name: &str| root.has_file(&directory.join(name));
+    let exists = |name: &str| entry.has_file(name);
     let name = match &sidecar {
         Some(name) => {
             check_name(name, || exists(name)).map_err(|fault| {
@@ -42,21 +40,22 @@ pub(super) fn check(
         None => return Ok(None),
     };
     let Some((memory, turn)) = deep else { return Ok(None) };
-    read_through(root, directory, name, memory, turn).map_err(|problem| (Status::Damaged, problem))
+    read_through(entry, name, memory, turn).map_err(|problem| (Status::Damaged, problem))
 }
 
 fn read_through(
-    root: &Dir,
-    directory: &Path,
+    entry: &dyn Entry,
     name: &str,
     memory: &TraceMemory,
     turn: Turn<'_>,
 ) -> Result<Option<BTreeMap<i32, Power>>, String> {
-    let below = directory.join(name);
-    let path = root.path().join(&below);
-    let file = root.open_file(&below).and_then(|file| file.ok_or_else(|| ErrorKind::NotFound.into()));
-    let file = file.map_err(|error| format!("{name} cannot be read: {}", reason_of(&error)))?;
-    let read = TraceFile::from_file(file, &path).and_then(|file| file.read_through(memory, turn));
+    let path = entry.path_of(name);
+    let opened = entry.open(name).and_then(|source| {
+        source.ok_or_else(|| Error::io(Step::ReadTimeseries, &path, ErrorKind::NotFound.into()))
+    });
+    let read = opened
+        .and_then(|source| TraceFile::from_source(source, &path))
+        .and_then(|file| file.read_through(memory, turn));
     read.map_err(|error| match error {
         Error::NotATrace { size, reason, .. } => {
             format!("{name} ({size} bytes) is not a power trace: {reason}")

@@ -9,7 +9,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +23,8 @@ use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::load::Limit;
 use crate::scan::RecordCheck;
+use crate::storage::{Entry, FoundDirectory, Storage};
+use crate::store::Store;
 use crate::timeseries::{Power, TraceMemory};
 use crate::walk::{CHUNK_BYTES, Tree, Turn, Visit};
 
@@ -137,22 +138,30 @@ struct Chunk {
 
 impl Inspection {
     /// Begin to check a tree.
-    pub fn open(root: &Path, options: VerifyOptions, interrupt: Interrupt<'_>) -> Result<Self> {
-        Self::begin(root, Some(options), interrupt)
+    pub fn open(
+        storage: &Arc<dyn Storage>,
+        options: VerifyOptions,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self> {
+        Self::begin(storage, Some(options), interrupt)
     }
 
     /// Begin to look for leftovers, without reading records.
     pub(super) fn of_leftovers(root: &Path) -> Result<Self> {
-        Self::begin(root, None, Interrupt::NEVER)
+        Self::begin(&Store::at(root), None, Interrupt::NEVER)
     }
 
-    fn begin(root: &Path, options: Option<VerifyOptions>, interrupt: Interrupt<'_>) -> Result<Self> {
+    fn begin(
+        storage: &Arc<dyn Storage>,
+        options: Option<VerifyOptions>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self> {
         // A clean never follows a link.
         let follow_links = options.as_ref().is_some_and(|options| options.follow_links);
         let max_trace_bytes = options.as_ref().map_or(0, |options| options.max_trace_bytes);
         let visitor = Inspect { options, memory: TraceMemory::new(max_trace_bytes) };
-        let tree = Tree::open(root, Arc::new(visitor), follow_links, interrupt)?;
-        Ok(Self { tree, root: root.to_owned(), open: Vec::new() })
+        let tree = Tree::open(storage, Arc::new(visitor), follow_links, interrupt)?;
+        Ok(Self { tree, root: storage.root().to_owned(), open: Vec::new() })
     }
 
     /// Return the symbolic links that the check skips; complete at its end.
@@ -250,16 +259,15 @@ impl Visit for Inspect {
         Chunk::default()
     }
 
-    fn visit(&self, chunk: &mut Chunk, root: &Dir, directory: &Path, record: File, turn: Turn<'_>) {
+    fn visit(&self, chunk: &mut Chunk, entry: &dyn Entry, turn: Turn<'_>) {
         let Some(VerifyOptions { check, deep, limit, .. }) = &self.options else { return };
         let mut buffer = std::mem::take(&mut chunk.buffer);
-        let read = record.metadata().and_then(|metadata| limit.read(&record, &metadata, &mut buffer));
-        let checked = match read {
-            Ok(()) => record::check(root, directory, &buffer, check, deep.then_some((&self.memory, turn))),
-            Err(error) => Err((Status::Damaged, format!("{RECORD} cannot be read: {}", reason_of(&error)))),
+        let checked = match entry.read(*limit, &mut buffer) {
+            Ok(_) => record::check(entry, &buffer, check, deep.then_some((&self.memory, turn))),
+            Err(error) => Err((Status::Damaged, format!("{RECORD} cannot be read: {}", reason(&error)))),
         };
         let is_damaged = matches!(checked, Err((Status::Damaged, _)));
-        let directory = directory.to_owned();
+        let directory = entry.place().to_owned();
         let powers = checked.unwrap_or_else(|(status, problem)| {
             chunk.events.push(Event::Finding(Finding { status, directory: directory.clone(), problem }));
             None
@@ -280,15 +288,7 @@ impl Visit for Inspect {
         let Ok(dir) = root.open_dir_below(directory) else { return };
         let Ok(entries) = dir.entries(interrupt) else { return };
         let contents = Contents::from_entries(entries);
-        let name = directory.file_name().unwrap_or(OsStr::new(""));
-        chunk.events.push(match contents.leftover(name) {
-            Some(problem) if !name.is_empty() => Event::Finding(Finding {
-                status: Status::Incomplete,
-                directory: directory.to_owned(),
-                problem,
-            }),
-            _ => Event::Searched(directory.to_owned(), contents.describe()),
-        });
+        chunk.look_at(directory, &contents);
         for trash in &contents.trash {
             let stranded = dir.open_dir(trash).is_ok_and(|trash| holds_record(&trash));
             let (status, problem) = if stranded {
@@ -305,6 +305,12 @@ impl Visit for Inspect {
                 problem: problem.into(),
             }));
         }
+    }
+
+    fn meet(&self, chunk: &mut Chunk, FoundDirectory { place, files, directories }: FoundDirectory) {
+        let files = files.into_iter().map(|name| (name.into(), EntryKind::File));
+        let directories = directories.into_iter().map(|name| (name.into(), EntryKind::Directory));
+        chunk.look_at(&place, &Contents::from_entries(files.chain(directories).collect()));
     }
 
     fn skip(&self, chunk: &mut Chunk, link: &Path, leads: Leads) {
@@ -329,6 +335,21 @@ impl Visit for Inspect {
     }
 }
 
+impl Chunk {
+    /// Note a directory without a record.
+    fn look_at(&mut self, directory: &Path, contents: &Contents) {
+        let name = directory.file_name().unwrap_or(OsStr::new(""));
+        self.events.push(match contents.leftover(name) {
+            Some(problem) if !name.is_empty() => Event::Finding(Finding {
+                status: Status::Incomplete,
+                directory: directory.to_owned(),
+                problem,
+            }),
+            _ => Event::Searched(directory.to_owned(), contents.describe()),
+        });
+    }
+}
+
 /// Return `true` where a directory in the trash holds a record.
 fn holds_record(trash: &Dir) -> bool {
     let holds = |name: &OsStr| trash.open_dir(name).is_ok_and(|dir| has_record(&dir));
@@ -340,6 +361,7 @@ fn holds_record(trash: &Dir) -> bool {
 pub(crate) fn reason(error: &Error) -> String {
     match error {
         Error::Io { source, .. } => reason_of(source),
+        Error::Remote { reason, .. } => reason.clone(),
         error => error.to_string(),
     }
 }

@@ -1,12 +1,14 @@
 //! The footer of a Parquet file, checked before the `parquet` crate decodes it.
 
 use std::error::Error as _;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::Length;
 
+use crate::error::Error;
+use crate::parquet::ParquetSource;
 use crate::parquet::shape::FILE_META_DATA;
 use crate::parquet::thrift::{Event, walk};
 use crate::unwind::catch_panic;
@@ -41,8 +43,9 @@ impl ParquetFault {
     }
 }
 
-/// Read the footer of a file of `size` bytes.
-pub(crate) fn read(file: &File, size: u64) -> Result<ParquetMetaData, ParquetFault> {
+/// Read the footer of a file.
+pub(crate) fn read(file: &ParquetSource) -> Result<ParquetMetaData, ParquetFault> {
+    let size = file.len();
     if size == 0 {
         return Err(ParquetFault::damage("the file is empty"));
     }
@@ -50,8 +53,8 @@ pub(crate) fn read(file: &File, size: u64) -> Result<ParquetMetaData, ParquetFau
         return Err(ParquetFault::damage("the file is too short to have a footer"));
     }
     let (mut head, mut tail) = ([0; 4], [0; 8]);
-    read_at(file, 0, &mut head)?;
-    read_at(file, size - 8, &mut tail)?;
+    file.read_at(size - 8, &mut tail)?;
+    file.read_at(0, &mut head)?;
     let ([l0, l1, l2, l3, ..], magic) = (tail, &tail[4..]);
     if &head == b"PARE" && magic == b"PARE" {
         return Err(ParquetFault::Encrypted);
@@ -71,7 +74,7 @@ pub(crate) fn read(file: &File, size: u64) -> Result<ParquetMetaData, ParquetFau
         return Err(unreadable(&format!("it has {length} bytes; the limit is {MAX_FOOTER}")));
     }
     let mut footer = vec![0; usize::try_from(length).map_err(|_| unreadable("it is too large"))?];
-    read_at(file, size - 8 - length, &mut footer)?;
+    file.read_at(size - 8 - length, &mut footer)?;
     if !is_plausible(&footer) {
         return Err(unreadable("it is truncated, claims more than it holds, or lacks the fields of Parquet"));
     }
@@ -82,18 +85,17 @@ pub(crate) fn read(file: &File, size: u64) -> Result<ParquetMetaData, ParquetFau
     }
 }
 
-/// Fill a buffer from an offset of a file.
-pub(crate) fn read_at(mut file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-    file.seek(SeekFrom::Start(offset))?;
-    file.read_exact(buffer)
-}
-
-/// Return the operating system's error that a Parquet error wraps.
-pub(crate) fn os_error(error: &ParquetError) -> Option<io::Error> {
+/// Return the error of the operating system, or of a request to an object store, that a Parquet error wraps.
+pub(crate) fn io_error(error: &ParquetError) -> Option<io::Error> {
     let mut cause = error.source();
     while let Some(inner) = cause {
-        if let Some(code) = inner.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-            return Some(io::Error::from_raw_os_error(code));
+        if let Some(found) = inner.downcast_ref::<io::Error>() {
+            if let Some(code) = found.raw_os_error() {
+                return Some(io::Error::from_raw_os_error(code));
+            }
+            if let Some(ours) = found.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+                return Some(io::Error::new(found.kind(), ours.copy()));
+            }
         }
         cause = inner.source();
     }
@@ -139,16 +141,14 @@ fn is_plausible_schema(children: &[i64]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::fs::{self, File};
 
     fn reason(footer: &[u8]) -> String {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("x.parquet");
         let length = u32::try_from(footer.len()).unwrap().to_le_bytes();
         fs::write(&path, [b"PAR1", footer, &length, b"PAR1"].concat()).unwrap();
-        let file = File::open(&path).unwrap();
-        let size = file.metadata().unwrap().len();
-        match read(&file, size) {
+        match read(&ParquetSource::of_file(File::open(&path).unwrap()).unwrap()) {
             Err(ParquetFault::Damage(reason)) => reason,
             other => panic!("{other:?}"),
         }

@@ -1,13 +1,13 @@
 //! The pages of a Parquet file, checked before the `parquet` crate decompresses any.
 
-use std::fs::File;
-
 use parquet::basic::{Compression, Type};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::reader::Length;
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::interrupt::Interrupt;
-use crate::parquet::footer::{ParquetFault, read_at};
+use crate::parquet::ParquetSource;
+use crate::parquet::footer::ParquetFault;
 use crate::parquet::shape::PAGE_HEADER;
 use crate::parquet::thrift::{Event, walk};
 
@@ -64,12 +64,12 @@ impl MemoryNeed {
 
 /// Check that the pages of some columns lie within the file and fit into memory; return the need of each column.
 pub(crate) fn check(
-    file: &File,
-    size: u64,
+    file: &ParquetSource,
     metadata: &ParquetMetaData,
     columns: &[usize],
     interrupt: Interrupt<'_>,
 ) -> Result<Vec<MemoryNeed>, ParquetFault> {
+    let size = file.len();
     let mut pages = Pages { file, interrupt, read: 0 };
     let mut total: u64 = 0;
     let mut needs = vec![MemoryNeed::default(); columns.len()];
@@ -135,7 +135,7 @@ const CHECK_INTERVAL: usize = 16;
 
 /// A walk over the page headers of a file.
 struct Pages<'a> {
-    file: &'a File,
+    file: &'a ParquetSource,
     interrupt: Interrupt<'a>,
     read: usize,
 }
@@ -204,11 +204,11 @@ struct PageHeader {
 }
 
 /// Read the header of the page at an offset; `None` if there is no valid header.
-fn page_header(file: &File, offset: u64, end: u64) -> Result<Option<PageHeader>, ParquetFault> {
+fn page_header(file: &ParquetSource, offset: u64, end: u64) -> Result<Option<PageHeader>, ParquetFault> {
     for window in HEADER_WINDOWS {
         let window = window.min(end - offset);
         let mut bytes = vec![0; usize::try_from(window).unwrap_or(0)];
-        read_at(file, offset, &mut bytes)?;
+        file.read_at(offset, &mut bytes)?;
         let header = parse(&bytes);
         if header.is_some() || window == end - offset {
             return Ok(header);
@@ -237,7 +237,7 @@ fn parse(bytes: &[u8]) -> Option<PageHeader> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::fs::{self, File};
     use std::io::Write;
     use std::sync::Arc;
 
@@ -260,7 +260,7 @@ mod tests {
         bytes
     }
 
-    fn pages<'a>(file: &'a File, interrupt: Interrupt<'a>) -> Pages<'a> {
+    fn pages<'a>(file: &'a ParquetSource, interrupt: Interrupt<'a>) -> Pages<'a> {
         Pages { file, interrupt, read: 0 }
     }
 
@@ -268,7 +268,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("column");
         fs::write(&path, content).unwrap();
-        let file = File::open(&path).unwrap();
+        let file = ParquetSource::of_file(File::open(&path).unwrap()).unwrap();
         pages(&file, Interrupt::NEVER).check_chunk("power_w", (0, content.len() as u64), &float_column())
     }
 
@@ -285,6 +285,7 @@ mod tests {
         let content = page(0, 4, &[]);
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&content).unwrap();
+        let file = ParquetSource::of_file(file).unwrap();
         let size = content.len() as u64;
         let power = Arc::new(SchemaType::primitive_type_builder("power_w", Type::FLOAT).build().unwrap());
         let root = SchemaType::group_type_builder("schema").with_fields(vec![power]).build().unwrap();
@@ -297,7 +298,7 @@ mod tests {
         };
         let check_groups = |groups| {
             let footer = FileMetaData::new(2, 1, None, None, schema.clone(), None);
-            check(&file, size, &ParquetMetaData::new(footer, groups), &[0], Interrupt::NEVER)
+            check(&file, &ParquetMetaData::new(footer, groups), &[0], Interrupt::NEVER)
                 .map_err(|fault| fault.to_string())
         };
         assert!(check_groups(vec![group(0)]).is_ok());
@@ -356,6 +357,7 @@ mod tests {
         file.write_all(&content).unwrap();
         let asked = std::cell::Cell::new(0);
         let is_cancelled = |_| asked.replace(asked.get() + 1) == 1;
+        let file = ParquetSource::of_file(file).unwrap();
         let mut pages = pages(&file, Interrupt::new(&is_cancelled));
         let checked = pages.check_chunk("power_w", (0, content.len() as u64), &float_column());
         assert!(matches!(checked, Err(ParquetFault::Interrupted)));

@@ -1,8 +1,6 @@
 //! The completed configurations of a tree: the hash of each record.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::column::ColumnSource;
@@ -12,10 +10,10 @@ use super::records::ReadLog;
 use super::value::FieldValue;
 use super::{RecordError, RecordErrorKind, RecordSchema, ScanError};
 use crate::error::Error;
-use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
 use crate::links::SkippedLinks;
 use crate::load::{Limit, RecordFault};
+use crate::storage::{Entry, Storage};
 use crate::walk::{Tree, Turn, Visit};
 
 const HASH: &str = "measurement_config_hash";
@@ -31,7 +29,7 @@ pub struct Completed {
     pub links: SkippedLinks,
 }
 
-/// Return the completed configurations below a root.
+/// Return the completed configurations of a location.
 ///
 /// # Errors
 ///
@@ -40,9 +38,9 @@ pub struct Completed {
 /// # Examples
 ///
 /// ```
-/// use llem_store::Interrupt;
 /// use llem_store::load::Limit;
 /// use llem_store::scan::{RecordSchema, completed};
+/// use llem_store::{Interrupt, Store};
 ///
 /// # let temp = tempfile::tempdir()?;
 /// # let root = temp.path();
@@ -52,12 +50,12 @@ pub struct Completed {
 ///     r#"[{"name": "schema_version", "kind": "text", "default": "2.0"},
 ///         {"name": "measurement_config_hash", "kind": "text"}]"#,
 /// )?;
-/// let completed = completed(root, &schema, Limit::USUAL, false, Interrupt::NEVER)?;
+/// let completed = completed(&Store::at(root), &schema, Limit::USUAL, false, Interrupt::NEVER)?;
 /// assert!(completed.hashes.contains("0123456789abcdef"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn completed(
-    root: &Path,
+    storage: &Arc<dyn Storage>,
     schema: &RecordSchema,
     limit: Limit,
     follow_links: bool,
@@ -69,7 +67,7 @@ pub fn completed(
         _ => None,
     });
     let visitor = HashVisitor { plan, hash_index: hash_index.unwrap_or(usize::MAX) };
-    let mut tree = Tree::open(root, Arc::new(visitor), follow_links, interrupt)?;
+    let mut tree = Tree::open(storage, Arc::new(visitor), follow_links, interrupt)?;
     let mut completed = Completed::default();
     while let Some(mut chunk) = tree.next(interrupt)? {
         completed.hashes.extend(chunk.hashes);
@@ -99,9 +97,9 @@ impl Visit for HashVisitor {
         HashChunk::default()
     }
 
-    fn visit(&self, chunk: &mut HashChunk, root: &Dir, place: &Path, record: File, _: Turn<'_>) {
+    fn visit(&self, chunk: &mut HashChunk, entry: &dyn Entry, _: Turn<'_>) {
         let HashChunk { hashes, log } = chunk;
-        log.read(root, place, &record, self.plan.limit, |_, bytes| {
+        log.read(entry, self.plan.limit, |_, bytes| {
             hashes.push(self.hash(bytes)?);
             Ok(())
         });

@@ -1,16 +1,15 @@
 //! The records of a tree as bytes, read ahead of a caller that validates them.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::check::RecordCheck;
 use crate::address_space;
 use crate::error::{At, Error, Result, Step};
-use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::load::{Limit, RecordFault};
+use crate::storage::{Entry, Storage};
 use crate::walk::{CHUNK_BYTES, Tree, Turn, Visit};
 use crate::{RECORD, SIDECAR};
 
@@ -39,10 +38,16 @@ struct DocumentVisitor {
 }
 
 impl Documents {
-    /// Begin to read and check the records below a root.
-    pub fn open(root: &Path, check: Arc<RecordCheck>, limit: Limit, follow_links: bool) -> Result<Self> {
+    /// Begin to read and check the records of a location.
+    pub fn open(
+        storage: &Arc<dyn Storage>,
+        check: Arc<RecordCheck>,
+        limit: Limit,
+        follow_links: bool,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self> {
         let visitor = Arc::new(DocumentVisitor { check, limit });
-        Ok(Self(Tree::open(root, visitor, follow_links, Interrupt::NEVER)?))
+        Ok(Self(Tree::open(storage, visitor, follow_links, interrupt)?))
     }
 
     /// Return the symbolic links that the walk skips; complete at its end.
@@ -78,18 +83,12 @@ impl Visit for DocumentVisitor {
         Vec::new()
     }
 
-    fn visit(&self, chunk: &mut Self::Chunk, root: &Dir, place: &Path, record: File, _: Turn<'_>) {
-        let path = root.path().join(place).join(RECORD);
+    fn visit(&self, chunk: &mut Self::Chunk, entry: &dyn Entry, _: Turn<'_>) {
         let mut bytes = Vec::new();
-        let read = record.metadata().and_then(|metadata| self.limit.read(&record, &metadata, &mut bytes));
-        chunk.push(match read {
-            Ok(()) => {
-                let has_sidecar = root.has_file(&place.join(SIDECAR));
-                let fault = self.check.diagnose(&bytes);
-                Ok(Document { path, bytes, has_sidecar, fault })
-            }
-            Err(error) => Err(Error::io(Step::Read, path, error)),
-        });
+        chunk.push(entry.read(self.limit, &mut bytes).map(|_| {
+            let (has_sidecar, fault) = (entry.has_file(SIDECAR), self.check.diagnose(&bytes));
+            Document { path: entry.path_of(RECORD), bytes, has_sidecar, fault }
+        }));
     }
 
     fn fail(&self, chunk: &mut Self::Chunk, error: Error) {

@@ -1,7 +1,6 @@
 //! Reading of a tree for the meaning of a query: the keys that exist, and the kinds of their values.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::column::CONFIG;
@@ -14,13 +13,14 @@ use super::{PlanError, RecordSchema, ScanError};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
+use crate::storage::Storage;
 use crate::walk::{Tree, Visit};
 
 /// A tree of records of a schema.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The root.
-    pub root: PathBuf,
+    /// The location of the tree.
+    pub storage: Arc<dyn Storage>,
     /// The schema of the records.
     pub schema: RecordSchema,
     /// Follow symbolic links to directories.
@@ -29,7 +29,7 @@ pub struct Source {
 
 impl Source {
     pub(super) fn open<V: Visit>(&self, visitor: V, interrupt: Interrupt<'_>) -> Result<Tree<V>, Error> {
-        Tree::open(&self.root, Arc::new(visitor), self.follow_links, interrupt)
+        Tree::open(&self.storage, Arc::new(visitor), self.follow_links, interrupt)
     }
 
     /// Return the watch with other tests, if the values that it met give an operand another meaning.

@@ -1,10 +1,7 @@
 //! Reading of records in the threads of a walk: each chunk collects the rows of consecutive records.
 
-use std::fs::{File, Metadata};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::ArrowError;
@@ -20,10 +17,10 @@ use super::table::Table;
 use super::value::FieldValue;
 use super::watch::Watch;
 use crate::RECORD;
-use crate::error::{Error, Step};
-use crate::fs::dir::Dir;
+use crate::error::Error;
 use crate::json::text::minify;
 use crate::load::Limit;
+use crate::storage::Entry;
 use crate::walk::{CHUNK_BYTES, Turn, Visit};
 
 /// Maximum bytes of a buffer that is kept for the next record.
@@ -49,22 +46,16 @@ impl ReadLog {
     /// Read a record, and pass its bytes to `take`; note the error of either.
     pub fn read(
         &mut self,
-        root: &Dir,
-        place: &Path,
-        record: &File,
+        entry: &dyn Entry,
         limit: Limit,
         take: impl FnOnce(RecordFile<'_>, &[u8]) -> Result<(), RecordErrorKind>,
     ) {
         self.records += 1;
-        let path = || root.path().join(place).join(RECORD);
         let mut buffer = std::mem::take(&mut self.buffer);
-        let read = record.metadata().and_then(|metadata| {
-            limit.read(record, &metadata, &mut buffer)?;
-            Ok(RecordFile { root, place, saved_at: modified_micros(&metadata)? })
-        });
-        let read = read.map_err(|error| RecordErrorKind::Io(Error::io(Step::Read, path(), error)));
-        if let Err(kind) = read.and_then(|file| take(file, &buffer)) {
-            self.errors.push(RecordError { path: path(), size: buffer.len() as u64, kind });
+        let read = entry.read(limit, &mut buffer).map_err(RecordErrorKind::Io);
+        let taken = read.and_then(|saved_at| take(RecordFile { entry, saved_at }, &buffer));
+        if let Err(kind) = taken {
+            self.errors.push(RecordError { path: entry.path_of(RECORD), size: buffer.len() as u64, kind });
         }
         // A chunk would otherwise keep the memory of one large record.
         if buffer.capacity() <= MAX_KEPT_BUFFER {
@@ -92,14 +83,6 @@ impl ReadLog {
     }
 }
 
-/// Return the modification time of a file, in microseconds since 1970.
-fn modified_micros(metadata: &Metadata) -> io::Result<i64> {
-    Ok(match metadata.modified()?.duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros),
-    })
-}
-
 /// The rows of consecutive records.
 pub(super) struct RowChunk {
     columns: Vec<ColumnBuilder>,
@@ -122,10 +105,10 @@ impl Visit for RecordVisitor {
         }
     }
 
-    fn visit(&self, chunk: &mut RowChunk, root: &Dir, place: &Path, record: File, _: Turn<'_>) {
+    fn visit(&self, chunk: &mut RowChunk, entry: &dyn Entry, _: Turn<'_>) {
         let mut log = std::mem::take(&mut chunk.log);
         let mut beyond = None;
-        log.read(root, place, &record, self.plan.limit, |file, bytes| {
+        log.read(entry, self.plan.limit, |file, bytes| {
             if let Some(mut row) = Row::parse(&self.plan, &self.watch, &mut chunk.configs, file, bytes)? {
                 chunk.push(&self.plan, &mut row);
                 beyond = row.beyond;
@@ -133,7 +116,7 @@ impl Visit for RecordVisitor {
             Ok(())
         });
         if let Some(column) = beyond {
-            let path = root.path().join(place).join(RECORD);
+            let path = entry.path_of(RECORD);
             log.errors.push(RecordError { path, size: 0, kind: RecordErrorKind::Beyond(column.into()) });
         }
         chunk.log = log;

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::io;
-use std::path::Path;
 
 use super::column::ColumnSource;
 use super::config::{ConfigColumns, ConfigValues};
@@ -13,16 +12,14 @@ use super::record::{self, ParsedRecord};
 use super::value::{FieldValue, TIMES};
 use super::watch::Watch;
 use crate::error::{Error, Step};
-use crate::fs::dir::Dir;
 use crate::load::RecordFault;
+use crate::storage::Entry;
 use crate::{RECORD, SIDECAR};
 
 /// A record file in a tree.
 #[derive(Clone, Copy)]
 pub(super) struct RecordFile<'f> {
-    pub root: &'f Dir,
-    /// The result's directory, relative to the root.
-    pub place: &'f Path,
+    pub entry: &'f dyn Entry,
     /// The modification time, in microseconds since 1970.
     pub saved_at: i64,
 }
@@ -49,15 +46,11 @@ impl<'r> Row<'r> {
         file: RecordFile<'r>,
         bytes: &'r [u8],
     ) -> Result<Option<Self>, RecordErrorKind> {
-        let RecordFile { root, place, .. } = file;
+        let place = file.entry.place();
         if plan.needs_path && place.to_str().is_none() {
             let reason = "its path is not UTF-8, which a table cannot hold; rename the directory";
             let error = io::Error::new(io::ErrorKind::InvalidInput, reason);
-            return Err(RecordErrorKind::Io(Error::io(
-                Step::Read,
-                root.path().join(place).join(RECORD),
-                error,
-            )));
+            return Err(RecordErrorKind::Io(Error::io(Step::Read, file.entry.path_of(RECORD), error)));
         }
         let ParsedRecord { values, config, beyond } =
             record::read(bytes, plan).map_err(RecordErrorKind::Fault)?;
@@ -112,8 +105,7 @@ impl<'r> Row<'r> {
     }
 
     pub fn has_timeseries(&mut self) -> bool {
-        let RecordFile { root, place, .. } = self.file;
-        *self.has_timeseries.get_or_insert_with(|| root.has_file(&place.join(SIDECAR)))
+        *self.has_timeseries.get_or_insert_with(|| self.file.entry.has_file(SIDECAR))
     }
 
     /// Return the modification time; `None` outside the range of a Python `datetime`.

@@ -1,9 +1,6 @@
 //! Reading of power traces in the threads of a walk.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -25,8 +22,8 @@ use super::value::FieldValue;
 use super::watch::Watch;
 use super::{RecordError, RecordErrorKind};
 use crate::SIDECAR;
-use crate::error::{Error, Step};
-use crate::fs::dir::Dir;
+use crate::error::Error;
+use crate::storage::Entry;
 use crate::timeseries::{Share, TraceFile, TraceMemory, row_bytes};
 use crate::walk::{Turn, Visit};
 
@@ -88,25 +85,24 @@ impl Visit for TraceVisitor {
         }
     }
 
-    fn visit(&self, chunk: &mut TraceChunk, root: &Dir, place: &Path, record: File, turn: Turn<'_>) {
+    fn visit(&self, chunk: &mut TraceChunk, entry: &dyn Entry, turn: Turn<'_>) {
         let plan = &self.plan;
-        let sidecar = place.join(SIDECAR);
         let mut read = Ok(());
         let mut log = std::mem::take(&mut chunk.log);
         let mut configs = std::mem::replace(&mut chunk.configs, ConfigColumns::new(&plan.keys, None));
-        log.read(root, place, &record, plan.limit, |file, record| {
+        log.read(entry, plan.limit, |file, record| {
             let Some(row) = Row::parse(plan, &self.watch, &mut configs, file, record)? else { return Ok(()) };
             read = match &self.table {
-                Some(table) => self.read_rows(table, root, &sidecar, &row, chunk, turn),
-                None => self
-                    .read_types(root, &sidecar, &mut chunk.types)
-                    .map(|found| chunk.traces += u64::from(found)),
+                Some(table) => self.read_rows(table, entry, &row, chunk, turn),
+                None => {
+                    self.read_types(entry, &mut chunk.types).map(|found| chunk.traces += u64::from(found))
+                }
             };
             Ok(())
         });
         (chunk.log, chunk.configs) = (log, configs);
         if let Err(error) = read {
-            let (path, kind) = (root.path().join(&sidecar), RecordErrorKind::Io(error));
+            let (path, kind) = (entry.path_of(SIDECAR), RecordErrorKind::Io(error));
             chunk.log.errors.push(RecordError { path, size: 0, kind });
         }
     }
@@ -126,25 +122,14 @@ impl Visit for TraceVisitor {
 
 impl TraceVisitor {
     /// Open a sidecar; `None` if there is none.
-    fn open(root: &Dir, sidecar: &Path) -> Result<Option<TraceFile>, Error> {
-        let path = root.path().join(sidecar);
-        match root.open_file(sidecar) {
-            Ok(Some(file)) => TraceFile::from_file(file, &path).map(Some),
-            Ok(None) => Ok(None),
-            // A link to nothing is no sidecar, as for every other reader.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io(Step::ReadTimeseries, path, error)),
-        }
+    fn open(entry: &dyn Entry) -> Result<Option<TraceFile>, Error> {
+        let Some(source) = entry.open(SIDECAR)? else { return Ok(None) };
+        TraceFile::from_source(source, &entry.path_of(SIDECAR)).map(Some)
     }
 
     /// Collect the types of a sidecar's columns; return whether there is a sidecar.
-    fn read_types(
-        &self,
-        root: &Dir,
-        sidecar: &Path,
-        types: &mut Vec<(String, DataType)>,
-    ) -> Result<bool, Error> {
-        let Some(file) = Self::open(root, sidecar)? else { return Ok(false) };
+    fn read_types(&self, entry: &dyn Entry, types: &mut Vec<(String, DataType)>) -> Result<bool, Error> {
+        let Some(file) = Self::open(entry)? else { return Ok(false) };
         types.extend(file.table_types(&self.names)?);
         Ok(true)
     }
@@ -153,13 +138,12 @@ impl TraceVisitor {
     fn read_rows(
         &self,
         table: &TraceTable,
-        root: &Dir,
-        sidecar: &Path,
+        entry: &dyn Entry,
         row: &Row<'_>,
         chunk: &mut TraceChunk,
         turn: Turn<'_>,
     ) -> Result<(), Error> {
-        let Some(file) = Self::open(root, sidecar)? else { return Ok(()) };
+        let Some(file) = Self::open(entry)? else { return Ok(()) };
         let Some(FieldValue::Text(experiment)) = row.first_field(&self.plan) else { return Ok(()) };
         let mut read = file.batches(&table.trace_columns, turn.interrupt)?;
         file.check_memory(row_bytes(&table.trace_columns), &self.memory)?;

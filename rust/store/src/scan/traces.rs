@@ -1,7 +1,6 @@
 //! Scans of power traces: the rows of every sidecar of a tree as one table.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -19,6 +18,7 @@ use crate::error::{At, Step};
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::load::Limit;
+use crate::storage::Storage;
 use crate::timeseries::{MAX_BYTES, TraceMemory, schema};
 use crate::walk::{CHUNK_BYTES, Tree};
 
@@ -60,8 +60,8 @@ impl Default for TraceScanOptions {
 /// # Examples
 ///
 /// ```
-/// use llem_store::Interrupt;
 /// use llem_store::scan::{RecordSchema, TraceScan, TraceScanOptions};
+/// use llem_store::{Interrupt, Store};
 /// # use arrow_array::RecordBatch;
 /// # use llem_store::timeseries::{self, Columns};
 ///
@@ -88,7 +88,7 @@ impl Default for TraceScanOptions {
 ///     columns: vec!["experiment_id".into(), "timestamp_s".into(), "power_w".into()],
 ///     ..TraceScanOptions::default()
 /// };
-/// let scan = TraceScan::new(root.to_owned(), &schema, options)?;
+/// let scan = TraceScan::new(Store::at(root), &schema, options)?;
 /// let mut reader = scan.read(Interrupt::NEVER)?;
 /// let batch = reader.next(Interrupt::NEVER)?.ok_or("no power trace")?;
 /// assert_eq!(batch.rows.num_rows(), 1);
@@ -106,12 +106,16 @@ pub struct TraceScan {
 }
 
 impl TraceScan {
-    /// Plan a scan of the power traces below a root. The schema must have `experiment_id`.
+    /// Plan a scan of the power traces of a location. The schema must have `experiment_id`.
     ///
     /// # Errors
     ///
     /// A condition does not fit its column, or a condition on records names an unknown one.
-    pub fn new(root: PathBuf, schema: &RecordSchema, options: TraceScanOptions) -> Result<Self, PlanError> {
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        schema: &RecordSchema,
+        options: TraceScanOptions,
+    ) -> Result<Self, PlanError> {
         let TraceScanOptions {
             columns,
             record_conditions,
@@ -135,7 +139,7 @@ impl TraceScan {
             Ok((name, condition.check(&column)?.test))
         });
         let filters = filters.collect::<Result<_, PlanError>>()?;
-        let tree = Source { root, schema: schema.clone(), follow_links };
+        let tree = Source { storage, schema: schema.clone(), follow_links };
         let (plan, table) = (Arc::new(plan), Mutex::new(None));
         Ok(Self { tree, plan, columns, filters, stop_at_error, max_trace_bytes, table })
     }

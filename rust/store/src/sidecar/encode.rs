@@ -12,7 +12,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::error::{Error, Result, Step};
 use crate::interrupt::Interrupt;
-use crate::parquet::footer::os_error;
+use crate::parquet::footer::io_error;
 use crate::timeseries::file_metadata;
 
 /// Write record batches as Parquet with zstd; `failed` converts an error of the encoder.
@@ -45,7 +45,7 @@ pub(crate) fn parquet_writer<W: Write + Send>(
 
 /// Convert an error of the encoder: a full disk is an I/O error, even where the encoder wrapped it.
 pub(crate) fn encode_error(temp: &Path, error: &ParquetError) -> Error {
-    match os_error(error) {
+    match io_error(error) {
         Some(source) => Error::io(Step::Write, temp, source),
         None => Error::Stream { reason: error.to_string() },
     }

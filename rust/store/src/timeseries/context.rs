@@ -6,7 +6,7 @@ use arrow_schema::ArrowError;
 use parquet::errors::ParquetError;
 
 use crate::error::{Error, Result, Step};
-use crate::parquet::footer::{ParquetFault, os_error};
+use crate::parquet::footer::{ParquetFault, io_error};
 use crate::unwind::catch_panic;
 
 /// The file that an error names.
@@ -30,7 +30,7 @@ impl FileContext {
     pub(super) fn decode<T>(&self, decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T> {
         let reason = match catch_panic(decode) {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => match os_error(&error) {
+            Ok(Err(error)) => match io_error(&error) {
                 Some(source) => return Err(Error::io(Step::ReadTimeseries, &self.path, source)),
                 None => error.to_string(),
             },

@@ -1,8 +1,6 @@
 //! A Parquet file that is checked to be a power trace.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
-use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +11,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema};
 use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::Length;
 use parquet::schema::types::ColumnDescriptor;
 
 use super::batches::{Batches, Values};
@@ -24,8 +23,8 @@ use super::memory::{NoMemory, Share, TraceMemory};
 use super::notes::Notes;
 use crate::error::{At, Error, Result, Step};
 use crate::interrupt::Interrupt;
-use crate::parquet::footer;
 use crate::parquet::pages::{self, MemoryNeed};
+use crate::parquet::{ParquetSource, footer};
 use crate::sidecar::open_for_reading;
 use crate::walk::Turn;
 
@@ -42,7 +41,7 @@ const GPU_INDEX: &str = "gpu_index";
 /// An open Parquet file with its footer.
 #[derive(Debug)]
 pub struct TraceFile {
-    file: File,
+    file: ParquetSource,
     context: FileContext,
     metadata: Arc<ParquetMetaData>,
     rows: u64,
@@ -64,19 +63,14 @@ struct FileColumns {
 impl TraceFile {
     /// Open a file and read its footer.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = open_for_reading(path).at(Step::ReadTimeseries, || path.to_owned())?;
-        Self::from_file(file, path)
+        let source = open_for_reading(path).and_then(ParquetSource::of_file);
+        Self::from_source(source.at(Step::ReadTimeseries, || path.to_owned())?, path)
     }
 
     /// Read the footer of an open file; errors name `path`.
-    pub fn from_file(file: File, path: &Path) -> Result<Self> {
-        let metadata = file.metadata().at(Step::ReadTimeseries, || path.to_owned())?;
-        if !metadata.is_file() {
-            let kind = if metadata.is_dir() { ErrorKind::IsADirectory } else { ErrorKind::InvalidInput };
-            return Err(Error::io(Step::ReadTimeseries, path, io::Error::new(kind, "not a regular file")));
-        }
-        let context = FileContext { path: path.to_owned(), size: metadata.len() };
-        let metadata = footer::read(&file, context.size).map_err(|fault| context.fault(fault))?;
+    pub fn from_source(file: ParquetSource, path: &Path) -> Result<Self> {
+        let context = FileContext { path: path.to_owned(), size: file.len() };
+        let metadata = footer::read(&file).map_err(|fault| context.fault(fault))?;
         let rows = metadata
             .row_groups()
             .iter()
@@ -327,21 +321,20 @@ impl TraceFile {
     }
 
     fn check_pages(&self, leaves: &[usize], interrupt: Interrupt<'_>) -> Result<Vec<MemoryNeed>> {
-        let needs = pages::check(&self.file, self.context.size, &self.metadata, leaves, interrupt);
+        let needs = pages::check(&self.file, &self.metadata, leaves, interrupt);
         needs.map_err(|fault| self.context.fault(fault))
     }
 
     /// Begin to decode columns of Parquet; return the bytes that the decoder may need, too.
     fn decoder(&self, leaves: &[usize], needs: &[MemoryNeed]) -> Result<(ParquetRecordBatchReader, u64)> {
         let Self { file, context, metadata, .. } = self;
-        let file = file.try_clone().at(Step::ReadTimeseries, || context.path.clone())?;
         let mask = ProjectionMask::leaves(metadata.file_metadata().schema_descr(), leaves.iter().copied());
         let batch_rows = MemoryNeed::batch_rows(needs.iter().copied());
         let batch_rows = batch_rows.min(BATCH_ROWS).min(BATCH_VALUES / leaves.len().max(1)).max(1);
         let reader = context.decode(|| {
             let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
             let metadata = ArrowReaderMetadata::try_new(metadata.clone(), options)?;
-            ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata)
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata)
                 .with_projection(mask)
                 .with_batch_size(batch_rows)
                 .build()

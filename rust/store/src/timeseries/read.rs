@@ -54,7 +54,15 @@ pub const MAX_BYTES: u64 = 1 << 30;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn read(path: &Path, max_bytes: u64, interrupt: Interrupt<'_>) -> Result<RecordBatch> {
-    let file = TraceFile::open(path)?;
+    read_file(&TraceFile::open(path)?, max_bytes, interrupt)
+}
+
+/// Read the standard columns of an open file, as [`read`].
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_file(file: &TraceFile, max_bytes: u64, interrupt: Interrupt<'_>) -> Result<RecordBatch> {
     let schema = schema();
     let mut batches = file.batches(schema.fields(), interrupt)?;
     let mut notes = file.notes();

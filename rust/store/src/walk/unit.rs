@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::queue::{Progress, UNIT, WorkUnit, units};
-use super::{Shared, Turn, Visit};
+use super::{FoundRecord, Shared, Turn, Visit};
 use crate::RECORD;
 use crate::error::{Error, Step};
 use crate::fs::dir::{Dir, Leads, Subdirectories, is_link};
@@ -85,7 +85,7 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
                 }
                 let is_first = || self.shared.is_first(self.id);
                 let turn = Turn::new(self.interrupt, &is_first);
-                visit.visit(&mut self.chunk, root, &place, file, turn);
+                visit.visit(&mut self.chunk, &FoundRecord { root, place: &place, record: file }, turn);
             }
             Ok(None) => {
                 visit.search(&mut self.chunk, root, &place, self.interrupt);

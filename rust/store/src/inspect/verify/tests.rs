@@ -18,7 +18,7 @@ fn seen(root: &Path) -> (u64, Vec<(Status, String, String)>) {
         follow_links: false,
         max_trace_bytes: 0,
     };
-    let mut inspection = Inspection::open(root, options, Interrupt::NEVER).unwrap();
+    let mut inspection = Inspection::open(&Store::at(root), options, Interrupt::NEVER).unwrap();
     let (mut complete, mut found) = (0, Vec::new());
     while let Some(batch) = inspection.next(Interrupt::NEVER).unwrap() {
         complete += batch.complete;
