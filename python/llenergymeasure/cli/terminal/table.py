@@ -148,18 +148,21 @@ def _lines_of(row: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
 
 
 def _wrapped(text: str, width: int) -> str:
+    return "\n".join(fold(shorten(text, _MOST_LINES * (width - 2)), width, _SEPARATORS))
+
+
+def fold(text: str, width: int, separators: str = " ") -> list[str]:
     """Break a text into lines, after a separator where there is one in the second half of a line."""
-    text = shorten(text, _MOST_LINES * (width - 2))
     lines = []
-    while cell_width(text) > width:
+    while len(text) > width or cell_width(text) > width:
         cut = width
-        while cell_width(text[:cut]) > width:
+        while cut > 1 and cell_width(text[:cut]) > width:
             cut -= 1
-        after = max(text.rfind(mark, 0, cut) + 1 for mark in _SEPARATORS)
-        cut = after if after > width // 2 else max(cut, 1)
-        lines.append(text[:cut])
+        after = max(text.rfind(mark, 0, cut + (mark == " ")) + 1 for mark in separators)
+        cut = after if after > width // 2 else cut
+        lines.append(text[:cut].rstrip(" "))
         text = text[cut:]
-    return "\n".join([*lines, text])
+    return [*lines, text]
 
 
 def _line(cells: Iterable[str], widths: Sequence[int], rights: Sequence[bool], gap: str) -> str:
@@ -171,17 +174,18 @@ def _line(cells: Iterable[str], widths: Sequence[int], rights: Sequence[bool], g
 
 
 def print_heading(*lines: str, style: str = "bold") -> None:
-    """Print lines in a style, on a terminal."""
-    if not OUT.is_terminal:
+    """Print lines in a style on a terminal, and fold those that are wider than it."""
+    width = OUT.width
+    if width is None:
         OUT.write("".join(f"{line}\n" for line in lines))
         return
     from rich.text import Text  # noqa: PLC0415 - slow to load, and a pipe needs no style
 
-    OUT.print(*(Text(line, style=style) for line in lines), wrap=False)
+    OUT.print(*(Text(part, style=style) for line in lines for part in fold(line, width)), wrap=False)
 
 
 def _print_blocks(columns: Sequence[Column], width: int) -> None:
-    """Print each row as a block of lines: a head and a value."""
+    """Print each row as a block of lines: a head and a value, below it where both are too wide for a line."""
     names = [column.heads(folded=False)[0] for column in columns]
     most = max(map(cell_width, names))
     rows = zip(*(column.cells for column in columns), strict=True)
@@ -191,6 +195,10 @@ def _print_blocks(columns: Sequence[Column], width: int) -> None:
             if number:
                 yield ""
             for name, cell in zip(names, row, strict=True):
+                if most > width // 2:
+                    yield shorten(name, width)
+                    yield shorten(f"{_SMALL_GAP}{cell.strip()}", width)
+                    continue
                 space = " " * (most - cell_width(name))
                 yield shorten(f"{name}{space}{_GAP}{cell.strip()}", width)
 

@@ -19,7 +19,7 @@ from llenergymeasure.cli.commands.show.trace_plot import plot, total_power
 from llenergymeasure.cli.query.settings import quoted_key
 from llenergymeasure.cli.terminal.numbers import format_numbers, unit_of
 from llenergymeasure.cli.terminal.stream import OUT
-from llenergymeasure.cli.terminal.table import Column, cell_width, print_heading, print_table, spelled
+from llenergymeasure.cli.terminal.table import Column, cell_width, fold, print_heading, print_table, spelled
 
 if TYPE_CHECKING:
     from llenergymeasure.domain._check import Implausibility
@@ -50,7 +50,7 @@ def print_result(
     name = "unknown model" if model is None else model
     title = f"{name} on {result.backend}{version}"
     print_heading(printable(title))
-    OUT.write(f"{printable(path)}\n")
+    _paragraph(path, indent="")
     for noun, messages in (
         ("warning", [*result.measurement_warnings, *notes]),
         ("implausible number", [str(one) for one in implausible]),
@@ -85,17 +85,19 @@ def _section(title: str, facts: Sequence[Fact]) -> None:
         _paragraph(text, f"{name}{' ' * (most - cell_width(name))}  ")
 
 
-def _paragraph(text: str, name: str = "") -> None:
-    """Print a text to the right of its name, wrapped on a terminal."""
-    text, lead = spelled(printable(text)), _INDENT + name
-    indent = " " * cell_width(lead)
-    if OUT.width is None or cell_width(lead + text) <= OUT.width or len(indent) > OUT.width // 2:
+def _paragraph(text: str, name: str = "", indent: str = _INDENT) -> None:
+    """Print a text to the right of its name; a terminal wraps it, or gets it below the name if it is narrow."""
+    text, lead = spelled(printable(text)), indent + name
+    if OUT.width is None or cell_width(lead + text) <= OUT.width:
         OUT.write(f"{lead}{text}\n")
         return
-    from textwrap import wrap  # noqa: PLC0415 - most texts are short
-
-    lines = wrap(text, OUT.width - len(indent), break_on_hyphens=False)
-    OUT.write(lead + f"\n{indent}".join(lines) + "\n")
+    hanging = " " * cell_width(lead)
+    if name and len(hanging) > OUT.width // 2:
+        _paragraph(name.rstrip(), indent=indent)
+        lead = hanging = indent * 2
+    if len(hanging) > OUT.width // 2:
+        lead = hanging = ""
+    OUT.write(lead + f"\n{hanging}".join(fold(text, OUT.width - len(hanging))) + "\n")
 
 
 def _measured(result: ExperimentResult) -> Iterator[Fact]:

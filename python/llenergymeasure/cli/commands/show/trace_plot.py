@@ -22,10 +22,12 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 _POWER_STEPS = 4
 _ROWS_A_STEP = 2
-_LEAST_WIDTH = 20
+_LEAST_COLUMNS = 12
 _COLUMNS_A_TICK = 12
 _NARROW_BAND = 0.5
 """The axis begins at zero if the least power is below this share of the greatest."""
+_UNIT_WIDTH = 4
+"""The width of a unit to the right of the times."""
 _TIMES = ((3 * 3600, 3600.0, "h"), (600, 60.0, "min"), (0, 1.0, "s"))
 
 
@@ -60,7 +62,7 @@ def plot(points: Sequence[Point], width: int, *, is_utf8: bool) -> list[str]:
 
     Args:
         points: Two points at least.
-        width: The greatest width in columns of the terminal.
+        width: The greatest width in columns of the terminal; one that has no room for a plot gets no lines.
         is_utf8: True if the terminal can show braille.
     """
     low, high, step = _power_axis(points)
@@ -68,7 +70,9 @@ def plot(points: Sequence[Point], width: int, *, is_utf8: bool) -> list[str]:
     rows = steps * _ROWS_A_STEP
     labels = [f"{low + step * index:,.{_decimals(step)}f}" for index in range(steps + 1)]
     margin = max(map(len, labels)) + 3
-    columns = max(width - margin - 1, _LEAST_WIDTH)
+    columns = width - margin - _UNIT_WIDTH
+    if columns < _LEAST_COLUMNS:
+        return []
     lines = (_braille if is_utf8 else _stars)(points, columns, rows, low, high)
     wall, tick, corner = ("│", "┤", "└") if is_utf8 else ("|", "|", "+")
     text = []
