@@ -1,7 +1,6 @@
 //! A bulk save, whose threads do not run Python.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,6 +15,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::errors::{is_ours, sidecar_error, to_python};
 use crate::exit::detach;
 use crate::interrupt::run;
+use crate::location::Location;
 use crate::save::to_source;
 
 /// A bulk save in progress, with threads of its own; it belongs to the process that created it.
@@ -34,7 +34,7 @@ impl Bulk {
     #[new]
     #[pyo3(signature = (root, *, durable, max_results, max_bytes, is_batch, flush_method=None))]
     fn new(
-        root: PathBuf,
+        root: Location,
         durable: bool,
         max_results: usize,
         max_bytes: usize,
@@ -52,7 +52,10 @@ impl Bulk {
             }
         };
         let options = BulkOptions { durability, flush_method, max_results, max_bytes, is_batch };
-        let save = Some(bulk::Bulk::new(root, options));
+        let save = Some(match root {
+            Location { directory: Some(root), .. } => bulk::Bulk::new(root, options),
+            Location { storage, .. } => bulk::Bulk::over(storage, options),
+        });
         let tickets = AtomicU64::new(0);
         Ok(Self { save, tickets, refused: Mutex::default(), process: std::process::id() })
     }

@@ -41,7 +41,7 @@ impl Documents {
     ) -> PyResult<Self> {
         let check = check.0.clone();
         let documents = run(py, |interrupt| {
-            scan::Documents::open(&root.0, check, Limit(max_bytes), follow_links, interrupt)
+            scan::Documents::open(&root.storage, check, Limit(max_bytes), follow_links, interrupt)
         })?;
         Ok(Self { links: documents.links(), documents: ProcessOwned::new(documents) })
     }
@@ -82,7 +82,8 @@ pub fn completed(
     follow_links: bool,
 ) -> PyResult<(BTreeSet<String>, Vec<PathAndError>, PyLinks)> {
     let schema = schema_of(record)?;
-    let Completed { hashes, errors, links } =
-        run(py, |interrupt| scan::completed(&root.0, &schema, Limit(max_bytes), follow_links, interrupt))?;
+    let Completed { hashes, errors, links } = run(py, |interrupt| {
+        scan::completed(&root.storage, &schema, Limit(max_bytes), follow_links, interrupt)
+    })?;
     Ok((hashes, to_errors(py, errors), to_links(links)))
 }

@@ -50,8 +50,8 @@ impl Inspection {
     ) -> PyResult<Self> {
         let (check, limit) = (check.0.clone(), Limit(max_bytes));
         let options = VerifyOptions { check, deep, limit, max_trace_bytes, follow_links };
-        let inspection = run(py, |interrupt| inspect::Inspection::open(&root.0, options, interrupt))?;
-        let root = root.0.root().to_owned();
+        let inspection = run(py, |interrupt| inspect::Inspection::open(&root.storage, options, interrupt))?;
+        let root = root.storage.root().to_owned();
         Ok(Self { links: inspection.links(), tree: ProcessOwned::new(inspection), root })
     }
 
@@ -106,14 +106,14 @@ pub fn clean(py: Python<'_>, root: Location, seconds: f64, dry_run: bool) -> PyR
     let age =
         Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let options = CleanOptions { older_than: age, dry_run };
-    let leftovers = run(py, |interrupt| root.0.clean(options, interrupt))?.into_iter().map(|left| {
+    let leftovers = run(py, |interrupt| root.storage.clean(options, interrupt))?.into_iter().map(|left| {
         let (outcome, why) = match left.outcome {
             Outcome::Removed => ("removed", None),
             Outcome::Restored => ("restored", None),
             Outcome::Young => ("young", None),
             Outcome::Kept(why) => ("kept", Some(why)),
         };
-        (outcome, below(root.0.root(), &left.directory), left.description, why)
+        (outcome, below(root.storage.root(), &left.directory), left.description, why)
     });
     Ok(leftovers.collect())
 }

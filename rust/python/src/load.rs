@@ -65,7 +65,7 @@ pub fn read<'py>(
     max_bytes: u64,
 ) -> PyResult<PyRecord<'py>> {
     let (record, fault) = run(py, |interrupt| {
-        let record = load::read(&*path.0, Path::new(""), Limit(max_bytes), interrupt)?;
+        let record = load::read(&*path.storage, Path::new(""), Limit(max_bytes), interrupt)?;
         let fault = check.0.diagnose(&record.bytes);
         Ok::<_, Error>((record, fault))
     })?;
@@ -77,7 +77,7 @@ pub fn read<'py>(
 #[pyfunction]
 pub fn missing_sidecar(py: Python<'_>, record: Location, name: &str) -> PyResult<Option<String>> {
     let exists = run(py, |interrupt| {
-        let entry = record.0.find(Path::new(""), interrupt)?;
+        let entry = record.storage.find(Path::new(""), interrupt)?;
         Ok::<_, Error>(entry.has_file(name))
     })?;
     let fault = check_name(name, || exists).err();
@@ -87,6 +87,7 @@ pub fn missing_sidecar(py: Python<'_>, record: Location, name: &str) -> PyResult
 /// Return the path of a result's sidecar, by the name that its record gives it.
 #[pyfunction]
 pub fn sidecar_path(py: Python<'_>, path: Location, max_bytes: u64) -> PyResult<OsString> {
-    let path = run(py, |interrupt| load::sidecar_path(&*path.0, Path::new(""), Limit(max_bytes), interrupt))?;
+    let path =
+        run(py, |interrupt| load::sidecar_path(&*path.storage, Path::new(""), Limit(max_bytes), interrupt))?;
     Ok(path.into_os_string())
 }

@@ -8,7 +8,11 @@ use llem_store::{Storage, Store};
 use pyo3::prelude::*;
 
 /// A location that Python gives: the path of a directory, or an `ObjectStorage`.
-pub struct Location(pub Arc<dyn Storage>);
+pub struct Location {
+    pub storage: Arc<dyn Storage>,
+    /// The directory, where it is one.
+    pub directory: Option<PathBuf>,
+}
 
 impl<'py> FromPyObject<'_, 'py> for Location {
     type Error = PyErr;
@@ -16,9 +20,10 @@ impl<'py> FromPyObject<'_, 'py> for Location {
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         #[cfg(feature = "remote")]
         if let Ok(storage) = given.cast::<crate::remote::ObjectStorage>() {
-            return Ok(Self(storage.get().storage()));
+            return Ok(Self { storage: storage.get().storage(), directory: None });
         }
-        given.extract::<PathBuf>().map(|root| Self(Store::at(root)))
+        let directory: PathBuf = given.extract()?;
+        Ok(Self { storage: Store::at(&directory), directory: Some(directory) })
     }
 }
 

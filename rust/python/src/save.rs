@@ -54,7 +54,7 @@ pub fn save(
     let durability = if durable { Durability::Durable } else { Durability::Relaxed };
     let result = NewResult { name: name.into(), record: (&*record).into(), sidecar };
     let options = SaveOptions { durability };
-    let Saved { path, sidecar } = run(py, |interrupt| root.0.save(result, options, interrupt))?;
+    let Saved { path, sidecar } = run(py, |interrupt| root.storage.save(result, options, interrupt))?;
     let (sidecar_found, notes) = match sidecar {
         Sidecar::None => (true, Vec::new()),
         Sidecar::Stored(notes) => (true, notes),

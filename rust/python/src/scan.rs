@@ -58,7 +58,7 @@ impl Scan {
             limit: Limit(max_bytes),
             follow_links,
         };
-        let tree = Source { storage: root.0, schema: schema_of(record)?, follow_links };
+        let tree = Source { storage: root.storage, schema: schema_of(record)?, follow_links };
         let scan = scan::Scan::new(tree.storage.clone(), &tree.schema, options);
         scan.map(Self).map_err(|error| plan_error(py, error, &tree, Limit(max_bytes)))
     }
@@ -109,7 +109,7 @@ impl Traces {
             follow_links,
             max_trace_bytes,
         };
-        let tree = Source { storage: root.0, schema: schema_of(record)?, follow_links };
+        let tree = Source { storage: root.storage, schema: schema_of(record)?, follow_links };
         let scan = TraceScan::new(tree.storage.clone(), &tree.schema, options);
         scan.map(Self).map_err(|error| plan_error(py, error, &tree, Limit(max_bytes)))
     }

@@ -234,8 +234,8 @@ impl Timeseries {
 #[pyfunction]
 pub fn read_timeseries(py: Python<'_>, path: Location, max_bytes: u64) -> PyResult<Timeseries> {
     let trace = run(py, |interrupt| {
-        let source = path.0.open(Path::new(""), interrupt)?;
-        timeseries::read_file(&TraceFile::from_source(source, path.0.root())?, max_bytes, interrupt)
+        let source = path.storage.open(Path::new(""), interrupt)?;
+        timeseries::read_file(&TraceFile::from_source(source, path.storage.root())?, max_bytes, interrupt)
     });
     trace.map(Timeseries)
 }

@@ -29,7 +29,14 @@ use crate::error::{At, Error, Result, Step};
 use crate::fs::durable::Durability;
 use crate::interrupt::Interrupt;
 use crate::save::{NewResult, Saved};
+use crate::storage::Storage;
 
+/// Threads in a directory: one leads, the others stage.
+const THREADS: usize = 3;
+/// Threads in another location: each waits for the answer to a request.
+const REQUESTS: usize = 64;
+/// The stack of such a thread, which encodes a sidecar, too.
+const SAVER_STACK: usize = 1 << 20;
 /// A timeout that no caller outlives, and that the clock can represent.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -96,15 +103,27 @@ pub struct Finished {
 }
 
 impl Bulk {
-    /// Prepare a bulk save; its first result creates the root and starts the threads.
+    /// Prepare a bulk save in a directory; its first result creates the root and starts the threads.
     #[must_use]
     pub fn new(root: PathBuf, options: BulkOptions) -> Self {
+        Self::begin(root, None, options)
+    }
+
+    /// Prepare a bulk save in a location that is no directory: each thread saves one result after the other.
+    #[must_use]
+    pub fn over(storage: Arc<dyn Storage>, options: BulkOptions) -> Self {
+        Self::begin(storage.root().to_owned(), Some(storage), options)
+    }
+
+    fn begin(root: PathBuf, storage: Option<Arc<dyn Storage>>, options: BulkOptions) -> Self {
+        let threads = if storage.is_some() { REQUESTS } else { THREADS };
         let shared = Arc::new(Shared {
+            storage,
             policy: FlushPolicy::new(options.flush_method),
             durability: options.durability,
             root: Mutex::new(None),
             cancelled: AtomicBool::new(false),
-            queue: Mutex::new(Queue::new(options)),
+            queue: Mutex::new(Queue::new(options, threads)),
             work: Condvar::new(),
             news: Condvar::new(),
             room: Condvar::new(),
@@ -148,7 +167,10 @@ impl Bulk {
     /// Start a thread if the system allows it; without any, the caller of each result saves it.
     fn start_thread(&self, queue: &mut Queue) {
         let worker = self.shared.clone();
-        let named = thread::Builder::new().name(format!("llem-bulk-{}", queue.threads));
+        let mut named = thread::Builder::new().name(format!("llem-bulk-{}", queue.threads));
+        if self.shared.storage.is_some() {
+            named = named.stack_size(SAVER_STACK);
+        }
         if let Ok(thread) = named.spawn(move || worker.serve()) {
             queue.threads += 1;
             self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);

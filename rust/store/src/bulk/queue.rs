@@ -10,8 +10,6 @@ use crate::address_space::{affordable, part};
 use crate::error::{Error, Result};
 use crate::save::{NewResult, Saved, Sidecar, unconfirmed};
 
-/// Threads: one leads, the others stage.
-const THREADS: usize = 3;
 /// Results for which a leader waits at most.
 const BATCH: usize = 128;
 /// And their bytes.
@@ -94,7 +92,7 @@ pub(super) enum Next {
 }
 
 impl Queue {
-    pub(super) fn new(mut options: BulkOptions) -> Self {
+    pub(super) fn new(mut options: BulkOptions, threads: usize) -> Self {
         options.max_bytes = part(options.max_bytes, IN_FLIGHT);
         let most = (descriptors() / 2 / DESCRIPTORS).max(1);
         Self {
@@ -118,7 +116,7 @@ impl Queue {
             listeners: 0,
             refusing: 0,
             refused: false,
-            most_threads: affordable(THREADS).max(1),
+            most_threads: affordable(threads).max(1),
             threads: 0,
             idle: 0,
         }
@@ -181,12 +179,10 @@ impl Queue {
         self.unfinished.contains_key(&ticket)
     }
 
-    /// Note that staged results are about to be published.
-    pub(super) fn expect_in_place(&mut self, staged: &[Staged]) {
-        for staged in staged {
-            if let Some(result) = self.unfinished.get_mut(&staged.ticket) {
-                result.path = Some(staged.result.path());
-            }
+    /// Note that the record of a result may be in place from now on.
+    pub(super) fn expect_in_place(&mut self, ticket: u64, path: PathBuf) {
+        if let Some(result) = self.unfinished.get_mut(&ticket) {
+            result.path = Some(path);
         }
     }
 

@@ -11,11 +11,13 @@ use super::Patience;
 use super::barrier::{FlushPolicy, barrier};
 use super::batch::{Committed, NotStaged, OpenRoot, Staged};
 use super::queue::{Next, Queue};
+use crate::RECORD;
 use crate::error::{Error, Result, Step};
 use crate::fs::claim::Claim;
 use crate::fs::durable::Durability;
 use crate::interrupt::Interrupt;
-use crate::save::{NewResult, Saved, while_root_vanishes};
+use crate::save::{NewResult, SaveOptions, Saved, while_root_vanishes};
+use crate::storage::Storage;
 
 /// The interval at which a waiting caller checks whether to go on.
 const LOOK: Duration = Duration::from_millis(50);
@@ -25,6 +27,8 @@ const WORTH_WAKING: usize = 32;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) path: PathBuf,
+    /// The location, where it is not the directory `path`.
+    pub(super) storage: Option<Arc<dyn Storage>>,
     pub(super) durability: Durability,
     pub(super) policy: FlushPolicy,
     pub(super) root: Mutex<Option<Arc<OpenRoot>>>,
@@ -146,6 +150,9 @@ impl Shared {
 
     /// Write a result's files; publish them at once where no flush follows.
     fn stage(&self, ticket: u64, mut result: NewResult<'static>) -> Stage {
+        if let Some(storage) = &self.storage {
+            return Stage::Finished(self.save(&**storage, ticket, result));
+        }
         let mut last_try = false;
         loop {
             let claim = |name: &str| self.claim(name);
@@ -165,6 +172,18 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Save a result in a location that needs no barrier.
+    fn save(&self, storage: &dyn Storage, ticket: u64, result: NewResult<'static>) -> Result<Saved> {
+        let mut queue = self.lock();
+        if self.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        queue.expect_in_place(ticket, self.path.join(&*result.name).join(RECORD));
+        drop(queue);
+        let options = SaveOptions { durability: self.durability };
+        storage.save(result, options, Interrupt::new(&|_| self.is_cancelled()))
     }
 
     /// Close a root that was moved away, since later results belong where the path leads, and one whose flush
@@ -225,7 +244,9 @@ impl Shared {
         let mut queue = self.lock();
         let wanted = !self.is_cancelled();
         if wanted {
-            queue.expect_in_place(staged);
+            for staged in staged {
+                queue.expect_in_place(staged.ticket, staged.result.path());
+            }
         }
         wanted
     }
