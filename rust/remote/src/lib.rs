@@ -1,3 +1,9 @@
 //! The verbs of `llem-store` on object stores.
 
 #![forbid(unsafe_code)]
+
+mod client;
+mod fault;
+mod http;
+mod pace;
+mod runtime;

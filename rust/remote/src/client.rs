@@ -1,0 +1,316 @@
+//! Requests to one bucket: each is sent once, or again until a deadline.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use http::StatusCode;
+use llem_store::{Error, Result, Step};
+use object_store::path::Path as Key;
+use object_store::{
+    Attribute, Attributes, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::fault::{self, Effect};
+use crate::http::{Answered, noted};
+use crate::pace::Pace;
+
+/// The name of the metadata that holds the number of a save: letters only, since Ceph changes `_`, and Azure forbids `-`.
+const SAVE_ID: &str = "llemsaveid";
+/// The time that a request may take, besides that for its bytes.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Bytes that a slow network carries in a second.
+const SLOWEST: u64 = 1 << 20;
+/// The time in which a request that reads is sent again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A client of one bucket, and a root in it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub store: Arc<dyn ObjectStore>,
+    /// The URL of the root, without a slash at its end.
+    pub url: Arc<str>,
+    /// The key of the root; empty for the bucket.
+    pub prefix: Arc<str>,
+    pub pace: Arc<Pace>,
+}
+
+/// The answer to a request that creates an object.
+#[derive(Debug)]
+pub enum Put {
+    /// The object was created.
+    Created,
+    /// An object has the key.
+    Exists,
+    /// Another request for the key was in progress, and this one had no effect.
+    Conflict,
+    /// The store refused it, without an effect.
+    Refused(Error),
+    /// It never reached the store.
+    NotSent(Error),
+    /// No answer came, or one after which it may have its effect.
+    Lost(Error),
+}
+
+/// An object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub size: u64,
+    pub etag: Option<String>,
+    /// Microseconds since 1970, by the clock of the store.
+    pub modified: i64,
+}
+
+impl From<&ObjectMeta> for Found {
+    fn from(meta: &ObjectMeta) -> Self {
+        Self { size: meta.size, etag: meta.e_tag.clone(), modified: meta.last_modified.timestamp_micros() }
+    }
+}
+
+impl Client {
+    /// Return the URL of a key below the root, as errors name it; the empty key is the root.
+    pub fn url_of(&self, key: &str) -> PathBuf {
+        if key.is_empty() { PathBuf::from(&*self.url) } else { format!("{}/{key}", self.url).into() }
+    }
+
+    fn key(&self, below: &str) -> Result<Key> {
+        let whole = match (&*self.prefix, below) {
+            ("", below) => below.to_owned(),
+            (prefix, "") => prefix.to_owned(),
+            (prefix, below) => format!("{prefix}/{below}"),
+        };
+        Key::parse(&whole).map_err(|_| Error::Remote {
+            step: Step::Read,
+            url: self.url_of(below),
+            status: None,
+            request_id: None,
+            kind: std::io::ErrorKind::InvalidInput,
+            reason: "a name is empty, \".\" or \"..\"".into(),
+        })
+    }
+
+    /// Create an object, if its key is free: one request, which is not sent again.
+    pub async fn put_create(&self, below: &str, bytes: Bytes, id: &str) -> Put {
+        let key = match self.key(below) {
+            Ok(key) => key,
+            Err(error) => return Put::Refused(error),
+        };
+        let mut attributes = Attributes::new();
+        attributes.insert(Attribute::Metadata(SAVE_ID.into()), id.to_owned().into());
+        let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
+        let time = ANSWER + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+        self.pace.wait().await;
+        let (sent, answered) = noted(timeout(time, self.store.put_opts(&key, bytes.into(), options))).await;
+        let said = match sent {
+            Ok(Ok(_)) => {
+                self.pace.succeed();
+                return Put::Created;
+            }
+            Ok(Err(object_store::Error::AlreadyExists { .. })) if answered.status.is_none() => {
+                return Put::Exists;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => return Put::Lost(self.late(Step::Commit, below)),
+        };
+        match (answered.status, answered.code.as_deref()) {
+            (Some(StatusCode::PRECONDITION_FAILED | StatusCode::NOT_MODIFIED), _)
+            | (Some(StatusCode::CONFLICT), Some("BlobAlreadyExists")) => return Put::Exists,
+            (Some(StatusCode::CONFLICT), _) => return Put::Conflict,
+            _ => {}
+        }
+        let error = fault::error(Step::Commit, self.url_of(below), &answered, &said);
+        match fault::effect(&answered) {
+            Effect::Refused => Put::Refused(error),
+            Effect::NotSent => Put::NotSent(error),
+            Effect::SlowDown => {
+                self.pace.slow_down();
+                Put::Lost(error)
+            }
+            Effect::Lost => Put::Lost(error),
+        }
+    }
+
+    /// Return the number of the save that created an object, if it has one; `None` where there is no object.
+    pub async fn owner(&self, below: &str) -> Result<Option<Option<String>>> {
+        let key = self.key(below)?;
+        let options = || GetOptions { head: true, ..GetOptions::default() };
+        let found = self.again(Step::Claim, below, ANSWER, || self.store.get_opts(&key, options())).await?;
+        let of_save = |attributes: &Attributes| {
+            let id = attributes.get(&Attribute::Metadata(SAVE_ID.into()));
+            id.map(|value| value.as_ref().to_owned())
+        };
+        Ok(found.map(|found| of_save(&found.attributes)))
+    }
+
+    /// Look for an object.
+    pub async fn head(&self, step: Step, below: &str) -> Result<Option<Found>> {
+        let key = self.key(below)?;
+        let found = self.again(step, below, ANSWER, || self.store.head(&key)).await?;
+        Ok(found.as_ref().map(Found::from))
+    }
+
+    /// Read an object, or a range of it; `None` where there is none.
+    pub async fn get(
+        &self,
+        step: Step,
+        below: &str,
+        range: Option<GetRange>,
+        size: u64,
+    ) -> Result<Option<(Bytes, Found)>> {
+        let key = self.key(below)?;
+        let time = ANSWER + Duration::from_secs(size / SLOWEST);
+        let read = || async {
+            let options = GetOptions { range: range.clone(), ..GetOptions::default() };
+            let got = self.store.get_opts(&key, options).await?;
+            let found = Found::from(&got.meta);
+            Ok((got.bytes().await?, found))
+        };
+        self.again(step, below, time, read).await
+    }
+
+    /// Read a range of an object.
+    pub async fn get_range(&self, step: Step, below: &str, range: Range<u64>) -> Result<Option<Bytes>> {
+        let size = range.end - range.start;
+        let got = self.get(step, below, Some(GetRange::Bounded(range)), size).await?;
+        Ok(got.map(|(bytes, _)| bytes))
+    }
+
+    /// List the objects below a key of the root, by their keys below the root. An answer that breaks off is asked again
+    /// from its last key.
+    pub async fn list(&self, below: &str) -> Result<BTreeMap<String, Found>> {
+        let base = self.key("")?;
+        let prefix = self.key(below)?;
+        let mut found = BTreeMap::new();
+        let mut last: Option<Key> = None;
+        let started = Instant::now();
+        let mut attempt = 0;
+        loop {
+            self.pace.wait().await;
+            let before = found.len();
+            let listing = async {
+                let listed = Some(&prefix).filter(|prefix| !prefix.as_ref().is_empty());
+                let mut pages = match &last {
+                    Some(last) => self.store.list_with_offset(listed, last),
+                    None => self.store.list(listed),
+                };
+                // The time between two objects: that for one page.
+                while let Some(meta) =
+                    timeout(ANSWER, pages.try_next()).await.map_err(|_| None)?.map_err(Some)?
+                {
+                    let own = meta.location.as_ref().strip_prefix(base.as_ref());
+                    if let Some(own) = own.map(|own| own.trim_start_matches('/')) {
+                        found.insert(own.to_owned(), Found::from(&meta));
+                    }
+                    last = Some(meta.location);
+                }
+                Ok::<_, Option<object_store::Error>>(())
+            };
+            let (listed, answered) = noted(listing).await;
+            let error = match listed {
+                Ok(()) => return Ok(found),
+                Err(None) => self.late(Step::Scan, below),
+                Err(Some(error)) => self.failed(Step::Scan, below, &answered, &error)?,
+            };
+            attempt = if found.len() > before { 0 } else { attempt + 1 };
+            if started.elapsed() > PATIENCE && attempt > 0 {
+                return Err(error);
+            }
+            sleep(self.pace.delay(attempt)).await;
+        }
+    }
+
+    /// Remove an object.
+    pub async fn delete(&self, step: Step, below: &str) -> Result<()> {
+        let key = self.key(below)?;
+        self.again(step, below, ANSWER, || self.store.delete(&key)).await.map(drop)
+    }
+
+    /// Send a request that changes nothing, or that may be repeated, until it has an answer; `None` for "not found".
+    async fn again<T, F>(
+        &self,
+        step: Step,
+        below: &str,
+        time: Duration,
+        send: impl Fn() -> F,
+    ) -> Result<Option<T>>
+    where
+        F: Future<Output = object_store::Result<T>>,
+    {
+        let started = Instant::now();
+        let mut attempt = 0;
+        loop {
+            self.pace.wait().await;
+            let (sent, answered) = noted(timeout(time, send())).await;
+            let error = match sent {
+                Ok(Ok(value)) => {
+                    self.pace.succeed();
+                    return Ok(Some(value));
+                }
+                Ok(Err(object_store::Error::NotFound { .. }))
+                    if answered.code.as_deref() != Some("NoSuchBucket") =>
+                {
+                    return Ok(None);
+                }
+                Ok(Err(error)) => self.failed(step, below, &answered, &error)?,
+                Err(_) => self.late(step, below),
+            };
+            attempt += 1;
+            if started.elapsed() > PATIENCE {
+                return Err(error);
+            }
+            sleep(self.pace.delay(attempt)).await;
+        }
+    }
+
+    /// Return the error of a request that can be sent again.
+    ///
+    /// # Errors
+    ///
+    /// It cannot.
+    fn failed(
+        &self,
+        step: Step,
+        below: &str,
+        answered: &Answered,
+        error: &object_store::Error,
+    ) -> Result<Error> {
+        let fault = fault::error(step, self.url_of(below), answered, &error.to_string());
+        match fault::effect(answered) {
+            Effect::Refused => Err(fault),
+            Effect::SlowDown => {
+                self.pace.slow_down();
+                Ok(fault)
+            }
+            Effect::NotSent | Effect::Lost => Ok(fault),
+        }
+    }
+
+    fn late(&self, step: Step, below: &str) -> Error {
+        let answered = Answered {
+            failure: Some(object_store::client::HttpErrorKind::Timeout),
+            host: "the store".into(),
+            ..Answered::default()
+        };
+        fault::error(step, self.url_of(below), &answered, "")
+    }
+
+    /// Return a client of another root in the same bucket.
+    pub fn at(&self, url: &str, prefix: &str) -> Self {
+        Self { url: url.into(), prefix: prefix.into(), ..self.clone() }
+    }
+}
+
+/// Return a path relative to the root as a key.
+///
+/// # Errors
+///
+/// It is not UTF-8, which no key of a result is.
+pub fn key_of(place: &Path) -> Option<String> {
+    let names = place.components().map(|component| component.as_os_str().to_str());
+    names.collect::<Option<Vec<_>>>().map(|names| names.join("/"))
+}

@@ -1,0 +1,147 @@
+//! Failed requests, each as one sentence with its remedy.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use http::StatusCode;
+use llem_store::{Error, Step};
+use object_store::client::HttpErrorKind;
+
+use crate::http::Answered;
+
+/// The hosts that give the credentials of a machine in a cloud.
+const CREDENTIAL_HOSTS: [&str; 4] =
+    ["169.254.169.254", "169.254.170.2", "metadata.google.internal", "metadata"];
+/// Maximum characters of a service's sentence.
+const MAX_MESSAGE: usize = 200;
+
+/// Whether a failed request had an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// None, and none if it is sent again.
+    Refused,
+    /// None: it never reached the store.
+    NotSent,
+    /// None, and it can be sent again, more slowly.
+    SlowDown,
+    /// It may have had it, or may have it later.
+    Lost,
+}
+
+/// Return the effect of a request that failed.
+pub fn effect(answered: &Answered) -> Effect {
+    match (answered.status, answered.failure) {
+        (Some(StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS), _) => Effect::SlowDown,
+        // S3 gives up on a body that arrives too slowly.
+        (Some(StatusCode::BAD_REQUEST), _) if is(answered, &["RequestTimeout"]) => Effect::Lost,
+        (Some(StatusCode::REQUEST_TIMEOUT), _) => Effect::Lost,
+        (Some(status), _) if status.is_server_error() => Effect::Lost,
+        (Some(_), _) => Effect::Refused,
+        (None, Some(HttpErrorKind::Connect)) => Effect::NotSent,
+        (None, Some(_)) => Effect::Lost,
+        // The library failed before it sent anything: it has no credentials, or cannot sign.
+        (None, None) => Effect::Refused,
+    }
+}
+
+fn is(answered: &Answered, codes: &[&str]) -> bool {
+    answered.code.as_deref().is_some_and(|code| codes.contains(&code))
+}
+
+/// Return the error of a failed request; `said` is the library's text, for a failure before the request.
+pub fn error(step: Step, url: PathBuf, answered: &Answered, said: &str) -> Error {
+    let (kind, reason) = explain(answered, said);
+    Error::Remote {
+        step,
+        url,
+        status: answered.status.map(|status| status.as_u16()),
+        request_id: answered.request_id.clone(),
+        kind,
+        reason,
+    }
+}
+
+fn explain(answered: &Answered, said: &str) -> (ErrorKind, String) {
+    let code = answered.code.as_deref().unwrap_or_default();
+    let host = &answered.host;
+    if CREDENTIAL_HOSTS.contains(&host.as_str()) || is_about_credentials(answered, said) {
+        let text = "no credentials were found; set them in the environment (AWS_ACCESS_KEY_ID, ...), or pass options \
+                    or credential_provider";
+        return (ErrorKind::PermissionDenied, text.into());
+    }
+    let Some(status) = answered.status else {
+        return match answered.failure {
+            Some(HttpErrorKind::Connect) => (
+                ErrorKind::NotConnected,
+                format!("no connection to {host}; check the endpoint and the network"),
+            ),
+            Some(HttpErrorKind::Timeout) => (ErrorKind::TimedOut, format!("{host} did not answer in time")),
+            Some(_) => {
+                (ErrorKind::ConnectionAborted, format!("{host} closed the connection without an answer"))
+            }
+            None => (ErrorKind::Other, format!("the request could not be made: {}", shortened(said))),
+        };
+    };
+    match (code, status) {
+        ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired", _) => (
+            ErrorKind::PermissionDenied,
+            "the credentials have expired; renew them, or pass credential_provider, which is asked again"
+                .into(),
+        ),
+        ("RequestTimeTooSkewed", _) => (
+            ErrorKind::PermissionDenied,
+            "the clock of this machine differs too much from that of the store; set it".into(),
+        ),
+        ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "AuthenticationFailed", _)
+        | (_, StatusCode::UNAUTHORIZED) => (
+            ErrorKind::PermissionDenied,
+            format!(
+                "the store does not accept the credentials ({}); check the key and its secret",
+                named(code, status)
+            ),
+        ),
+        ("NoSuchBucket" | "ContainerNotFound", _) => (
+            ErrorKind::NotFound,
+            "the bucket does not exist; create it, or check its name and the endpoint".into(),
+        ),
+        ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _)
+        | (_, StatusCode::MOVED_PERMANENTLY | StatusCode::TEMPORARY_REDIRECT) => (
+            ErrorKind::InvalidInput,
+            "the bucket is in another region; set AWS_REGION, or pass options={\"region\": ...}".into(),
+        ),
+        (_, StatusCode::FORBIDDEN) => (
+            ErrorKind::PermissionDenied,
+            format!(
+                "the credentials do not have this permission ({}); grant it, or use others",
+                named(code, status)
+            ),
+        ),
+        (_, StatusCode::NOT_FOUND) => (ErrorKind::NotFound, "there is no such object".into()),
+        (_, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => (
+            ErrorKind::ResourceBusy,
+            format!("the store is too busy ({}); try again later", named(code, status)),
+        ),
+        _ => {
+            let kind = if status.is_server_error() { ErrorKind::Other } else { ErrorKind::InvalidInput };
+            let message = answered.message.as_deref().map(shortened).unwrap_or_default();
+            let separator = if message.is_empty() { "" } else { ": " };
+            (kind, format!("the store answered {}{separator}{message}", named(code, status)))
+        }
+    }
+}
+
+/// Return `true` where the library could not get credentials.
+fn is_about_credentials(answered: &Answered, said: &str) -> bool {
+    answered.status.is_none()
+        && answered.failure.is_none()
+        && ["redential", "token", "Metadata"].iter().any(|word| said.contains(word))
+}
+
+fn named(code: &str, status: StatusCode) -> String {
+    if code.is_empty() { status.as_u16().to_string() } else { format!("{} {code}", status.as_u16()) }
+}
+
+fn shortened(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().take(MAX_MESSAGE).collect()
+}

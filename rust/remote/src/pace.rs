@@ -1,0 +1,68 @@
+//! The pace of requests: all wait after the store asked to slow down.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// The first delay, and the longest.
+const FIRST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// The pace of all requests to one bucket.
+#[derive(Debug, Default)]
+pub struct Pace(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// No request starts before.
+    resume: Option<Instant>,
+    /// Answers to slow down, with no other answer since.
+    asked: u32,
+}
+
+impl Pace {
+    /// Wait while the store is too busy.
+    pub async fn wait(&self) {
+        let resume = self.0.lock().unwrap_or_else(PoisonError::into_inner).resume;
+        if let Some(resume) = resume.filter(|resume| *resume > Instant::now()) {
+            sleep_until(resume).await;
+        }
+    }
+
+    /// Note that the store asked to slow down.
+    pub fn slow_down(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        // The requests that were in flight together count once.
+        if state.resume.is_none_or(|resume| resume <= now) {
+            state.asked = (state.asked + 1).min(16);
+            state.resume = Some(now + delay(state.asked));
+        }
+    }
+
+    /// Note an answer.
+    pub fn succeed(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.resume.is_none_or(|resume| resume <= Instant::now()) {
+            state.asked = 0;
+        }
+    }
+
+    /// Return the time before another attempt.
+    pub fn delay(&self, attempt: u32) -> Duration {
+        delay(attempt)
+    }
+}
+
+/// Return a random time that doubles with the attempts.
+fn delay(attempt: u32) -> Duration {
+    let most = FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST);
+    let mut random = [0; 4];
+    // Without random numbers, all wait the longest time.
+    if getrandom::fill(&mut random).is_err() {
+        return most;
+    }
+    let share = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
+    most.mul_f64(0.5 + share / 2.0)
+}
