@@ -86,7 +86,7 @@ def _section(title: str, facts: Sequence[Fact]) -> None:
 
 
 def _paragraph(text: str, name: str = "", indent: str = _INDENT) -> None:
-    """Print a text to the right of its name; a terminal wraps it, or gets it below the name if it is narrow."""
+    """Print a text to the right of its name, wrapped on a terminal, and below the name on a narrow one."""
     text, lead = spelled(printable(text)), indent + name
     if OUT.width is None or cell_width(lead + text) <= OUT.width:
         OUT.write(f"{lead}{text}\n")
