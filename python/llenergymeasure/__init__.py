@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
     from llenergymeasure.results.persistence import load_result, save_result, save_results
     from llenergymeasure.results.store import ResultStore
+    from llenergymeasure.results.store_path import StorePath
 
 __all__ = [
     "BulkSaveError",
@@ -37,6 +38,7 @@ __all__ = [
     "SaveInterrupted",
     "SchemaVersionError",
     "SidecarError",
+    "StorePath",
     "__version__",
     "load_result",
     "save_result",
@@ -53,6 +55,9 @@ if not TYPE_CHECKING:  # a type checker accepts any name of a module with `__get
 
     def __getattr__(name: str) -> object:
         """Import a public name from its module."""
+        if name == "StorePath":  # not for local paths
+            globals()[name] = importlib.import_module("llenergymeasure.results.store_path").StorePath
+            return globals()[name]
         if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         persistence = importlib.import_module("llenergymeasure.results.persistence")

@@ -7,7 +7,13 @@ from typing import Any, Final, Literal, TypeAlias, final
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.types import TimeseriesSource
 
-_NotARow: TypeAlias = tuple[Path, LLEMError | UserWarning]
+_Place: TypeAlias = str | ObjectStorage
+"""A path, or the location of a URL."""
+_Found: TypeAlias = Path | str
+"""A `Path`, or a URL below an `ObjectStorage`."""
+_Source: TypeAlias = TimeseriesSource | ObjectStorage
+"""The source of a sidecar; an `ObjectStorage` is that of a Parquet object."""
+_NotARow: TypeAlias = tuple[_Found, LLEMError | UserWarning]
 _State: TypeAlias = Literal["incomplete", "damaged", "missing_sidecars", "foreign", "links"]
 _Links: TypeAlias = tuple[int, int, str | None]
 """Skipped symlinks: the number of those to directories, of those to nothing, and the first."""
@@ -22,6 +28,46 @@ MAX_TRACE_BYTES: Final[int]
 VERSION: Final[str]
 OPTIMISED: Final[bool]
 
+@final
+class ObjectStorage:
+    """A location in an object store: a URL, and the client with its connections.
+
+    The text of a URL after the bucket is literal: no `%` is encoded or decoded. A location may be used by all
+    threads, and by a child after a fork. It cannot be pickled.
+
+    Only builds with object stores have this class.
+
+    Args:
+        url: `s3://`, `gs://` or `az://`, the bucket, and components without a slash at their end.
+        options: Settings by the names that object_store gives them. They take precedence over the
+            environment.
+        credential_provider: A function that returns a mapping of credentials.
+
+    Raises:
+        ValueError: An option is unknown; the message does not have its value.
+    """
+
+    def __new__(
+        cls, url: str, options: Mapping[str, str] | None = None, credential_provider: object = None
+    ) -> ObjectStorage: ...
+    def at(self, url: str) -> ObjectStorage:
+        """Return another location in the same bucket, with the same client."""
+
+    @property
+    def url(self) -> str:
+        """The URL."""
+
+    def durability(self) -> tuple[str, str]:
+        """Return `"full"` or `"unknown"`, and the reason, from the saves so far; no request is made."""
+
+    def resolve(self, result: str, save_id: str) -> str | None:
+        """Return the URL of the `result.json` that a save left, or None if it left none.
+
+        Args:
+            result: The URL of the `result.json` that the save tried to write.
+            save_id: The random id of the save.
+        """
+
 def directory_name(model: str, backend: str, timestamp: str) -> str:
     """Return the legal name of a result's directory, without a suffix."""
 
@@ -32,11 +78,11 @@ def compact(content: bytes) -> bytes:
     """Return JSON without white space outside its strings."""
 
 def save(
-    root: str,
+    root: _Place,
     name: str,
     record: bytes,
     *,
-    source: TimeseriesSource | None = None,
+    source: _Source | None = None,
     record_with_sidecar: bytes | None = None,
     durable: bool,
 ) -> tuple[str, bool, list[str]]:
@@ -59,16 +105,18 @@ class RecordCheck:
     def diagnose(self, content: bytes) -> tuple[_Fault, str] | None:
         """Return the class and the text of the fault in bytes that are not a record, or None."""
 
-def read(path: str, check: RecordCheck, max_bytes: int) -> tuple[str, bytes, bool, tuple[_Fault, str] | None]:
+def read(
+    path: _Place, check: RecordCheck, max_bytes: int
+) -> tuple[str, bytes, bool, tuple[_Fault, str] | None]:
     """Read a record; return its path, its bytes, True if a sidecar is next to it, and its fault."""
 
-def missing_sidecar(record: str, name: str) -> str | None:
+def missing_sidecar(record: _Place, name: str) -> str | None:
     """Return why the sidecar that a record names is not there, as a phrase, or None."""
 
-def sidecar_path(path: str, max_bytes: int) -> str:
+def sidecar_path(path: _Place, max_bytes: int) -> str:
     """Return the path of a result's sidecar, by the name in its record."""
 
-def read_timeseries(path: str, max_bytes: int) -> Timeseries:
+def read_timeseries(path: _Place, max_bytes: int) -> Timeseries:
     """Read the power trace of a Parquet file."""
 
 def write_timeseries(
@@ -92,7 +140,7 @@ class Bulk:
 
     def __new__(
         cls,
-        root: str,
+        root: _Place,
         *,
         durable: bool,
         max_results: int,
@@ -107,7 +155,7 @@ class Bulk:
         name: str,
         record: bytes,
         *,
-        source: TimeseriesSource | None = None,
+        source: _Source | None = None,
         record_with_sidecar: bytes | None = None,
         in_flight: dict[int, Any] | None = None,
         entry: object = None,
@@ -201,7 +249,7 @@ class Scan:
 
     def __new__(
         cls,
-        root: str,
+        root: _Place,
         record: str,
         columns: Sequence[str],
         conditions: Sequence[tuple[str, str, object, bool]],
@@ -227,7 +275,7 @@ class Traces:
 
     def __new__(
         cls,
-        root: str,
+        root: _Place,
         record: str,
         columns: Sequence[str],
         of_records: Sequence[tuple[str, str, object, bool]],
@@ -251,8 +299,8 @@ def find_columns(record: str, names: Sequence[str]) -> list[str]:
     """Return the full names of the columns that names stand for."""
 
 def completed(
-    root: str, record: str, *, max_bytes: int, follow_links: bool = False
-) -> tuple[set[str], list[tuple[Path, LLEMError]], _Links]: ...
+    root: _Place, record: str, *, max_bytes: int, follow_links: bool = False
+) -> tuple[set[str], list[tuple[_Found, LLEMError]], _Links]: ...
 
 @final
 class Reader:
@@ -277,7 +325,7 @@ class Documents:
     """The records of a tree, read ahead of their validation."""
 
     def __new__(
-        cls, root: str, check: RecordCheck, *, max_bytes: int, follow_links: bool = False
+        cls, root: _Place, check: RecordCheck, *, max_bytes: int, follow_links: bool = False
     ) -> Documents: ...
     @property
     def links(self) -> _Links:
@@ -285,7 +333,7 @@ class Documents:
 
     def next(
         self,
-    ) -> list[tuple[Path, bytes | None, bool, tuple[_Fault, str] | None, LLEMError | None]] | None: ...
+    ) -> list[tuple[_Found, bytes | None, bool, tuple[_Fault, str] | None, LLEMError | None]] | None: ...
 
 @final
 class Inspection:
@@ -293,7 +341,7 @@ class Inspection:
 
     def __new__(
         cls,
-        root: str,
+        root: _Place,
         check: RecordCheck,
         *,
         deep: bool,
@@ -310,8 +358,8 @@ class Inspection:
     ) -> (
         tuple[
             int,
-            list[tuple[_State, Path, str]],
-            list[tuple[Path, bytes, dict[int, float | None] | None]],
+            list[tuple[_State, _Found, str]],
+            list[tuple[_Found, bytes, dict[int, float | None] | None]],
         ]
         | None
     ):
@@ -323,7 +371,9 @@ class Inspection:
             memory). None at the end.
         """
 
-def clean(root: str, seconds: float, *, dry_run: bool) -> list[tuple[_Outcome, Path, str, str | None]]: ...
+def clean(
+    root: _Place, seconds: float, *, dry_run: bool
+) -> list[tuple[_Outcome, _Found, str, str | None]]: ...
 
 @final
 class Timeseries:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from llenergymeasure._escape import escape
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from llenergymeasure.types import ResultPath
 
 __all__ = [
     "BulkSaveError",
@@ -61,7 +61,7 @@ def _with_builtin(cls: type[PersistenceError], errno: int | None) -> type[Persis
 
 
 class PersistenceError(LLEMError, OSError):
-    """An `OSError` of a save or a read, with the step that failed.
+    """An `OSError` of a save or a read, with the step that failed, on a file system or in an object store.
 
     An instance is also of the subclass of `OSError` that Python raises for its code: `except PermissionError`
     and `except FileNotFoundError` catch it.
@@ -69,15 +69,22 @@ class PersistenceError(LLEMError, OSError):
     Attributes:
         errno: The operating system's code.
         strerror: The operating system's message.
-        filename: The path that the step used.
+        filename: The path or the URL that the step used.
         step: The step that failed: `"claim"`, `"write"`, `"flush"`, `"commit"`, ...
         committed: False: nothing was saved, and saving again is safe. True: the record is in place and
-            complete; saving again makes a second copy.
-        result_path: The path of the committed `result.json`; None unless `committed` is true.
+            complete; saving again makes a second copy. None: no answer came from an object store, and it is
+            unknown; `ResultStore.resolve` asks later.
+        result_path: The path or URL of the committed `result.json`; None unless `committed` is true.
+        status: The HTTP status of the answer of an object store, or None.
+        request_id: The number of the request in the logs of the object store, or None.
+        save_id: The random id of a save whose outcome is unknown, or None. Its record has it as metadata.
     """
 
     step: str
     result_path: str | None
+    status: int | None
+    request_id: str | None
+    save_id: str | None
 
     def __new__(  # noqa: PYI034 - returns the subclass for the code
         cls,
@@ -93,22 +100,33 @@ class PersistenceError(LLEMError, OSError):
             return OSError.__new__(fitting, errno, strerror)
         return OSError.__new__(fitting, errno, strerror, os.fspath(filename))
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the attributes
         self,
         errno: int | None = None,  # noqa: ARG002 - __new__ passes these to OSError
         strerror: str | None = None,  # noqa: ARG002
         filename: str | os.PathLike[str] | None = None,  # noqa: ARG002
         step: str = "",
         result_path: str | os.PathLike[str] | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        save_id: str | None = None,
     ) -> None:
-        """Store the step, and the path of the result where one is committed."""
+        """Store the step, the path of a committed result, and the answer of an object store."""
         self.step = step
         self.result_path = None if result_path is None else os.fspath(result_path)
+        self.status, self.request_id, self.save_id = status, request_id, save_id
 
     @property
-    def committed(self) -> bool:
-        """True if the record is in place and complete."""
-        return self.result_path is not None
+    def committed(self) -> bool | None:
+        """True if the record is in place and complete; None if that is unknown."""
+        if self.result_path is not None:
+            return True
+        return False if self.save_id is None else None
+
+    @property
+    def url(self) -> str | None:
+        """The URL that the step used; None on a file system."""
+        return self.filename if isinstance(self.filename, str) and "://" in self.filename else None
 
     @property
     def _outcome(self) -> str:
@@ -116,6 +134,11 @@ class PersistenceError(LLEMError, OSError):
             return (
                 f"the result is complete at {self.result_path}, but the file system became read-only and may "
                 "lose it at the next mount; save it elsewhere"
+            )
+        if self.committed is None:
+            return (
+                "it is unknown whether the result was saved: no answer came; ask later with "
+                "ResultStore.resolve(error), before you save it again"
             )
         if self.committed:
             return (
@@ -129,8 +152,11 @@ class PersistenceError(LLEMError, OSError):
     def __str__(self) -> str:
         """Return one sentence: the step, the path, the reason, and the state on disk."""
         code = codes.errorcode.get(self.errno or 0, "no code")
+        if self.url is not None:
+            answer = (("HTTP", self.status), ("request", self.request_id))
+            code = ", ".join(f"{what} {value}" for what, value in answer if value is not None) or code
         where = f" {self.filename!r}" if self.filename is not None else ""
-        action = _ACTIONS.get(self.step, self.step)
+        action = (_ACTIONS if self.url is None else _ACTIONS | _REQUESTS).get(self.step, self.step)
         outcome = self._outcome
         text = f"cannot {action}{where}: {self.strerror} [{code}]" + (f"; {outcome}" if outcome else "")
         return escape(text)
@@ -138,7 +164,8 @@ class PersistenceError(LLEMError, OSError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the public class, since the subclass for the code exists in this process only."""
         public = SidecarError if isinstance(self, SidecarError) else PersistenceError
-        return public, (self.errno, self.strerror, self.filename, self.step, self.result_path)
+        answer = (self.status, self.request_id, self.save_id)
+        return public, (self.errno, self.strerror, self.filename, self.step, self.result_path, *answer)
 
 
 class SidecarError(PersistenceError):
@@ -155,10 +182,11 @@ class BulkSaveError(LLEMError):
     Attributes:
         saved: The path of each result that is safe, by its index in the input, from 0.
         failed: The error of each other result, by the same index. A `PersistenceError` whose `committed` is
-            true, and a `SidecarError`, have the path of a record that is on disk: `result_path`.
+            true, and a `SidecarError`, have the path of a record that is on disk: `result_path`. One whose
+            `committed` is None may be saved: see `ResultStore.resolve`.
     """
 
-    def __init__(self, saved: dict[int, Path], failed: dict[int, Exception]) -> None:
+    def __init__(self, saved: dict[int, ResultPath], failed: dict[int, Exception]) -> None:
         """Store the outcome of every result."""
         super().__init__(saved, failed)
         self.saved = saved
@@ -168,10 +196,15 @@ class BulkSaveError(LLEMError):
         """Return the number of failures, and the error of the first."""
         summary = f"{len(self.failed)} of {len(self.saved) + len(self.failed)} results failed"
         on_disk = sum(
-            isinstance(error, PersistenceError) and error.committed for error in self.failed.values()
+            isinstance(error, PersistenceError) and error.committed is True for error in self.failed.values()
         )
         if on_disk:
             summary += f" ({on_disk} of them are on disk: see result_path)"
+        unknown = sum(
+            isinstance(error, PersistenceError) and error.committed is None for error in self.failed.values()
+        )
+        if unknown:
+            summary += f" (it is unknown of {unknown} whether they were saved: see ResultStore.resolve)"
         for index, error in self.failed.items():
             first = " ".join(str(error).splitlines())
             return escape(f"{summary}; the first at index {index}: {type(error).__name__}: {first}")
@@ -189,11 +222,12 @@ class SaveInterrupted(KeyboardInterrupt):
             path of its source.
         failed: The error of each result that failed.
         unconfirmed: The path of each result that is, or may be, in place, and whose flush was not awaited.
-            Check these paths before you save the results again.
+            Check these paths before you save the results again. In an object store, a request in flight may
+            arrive after this error, and its name may then belong to another save.
     """
 
     def __init__(
-        self, saved: dict[Any, Path], failed: dict[Any, Exception], unconfirmed: dict[Any, Path]
+        self, saved: dict[Any, ResultPath], failed: dict[Any, Exception], unconfirmed: dict[Any, ResultPath]
     ) -> None:
         """Store the state of every result that was started."""
         super().__init__(saved, failed, unconfirmed)
@@ -210,6 +244,9 @@ class SaveInterrupted(KeyboardInterrupt):
             text += f", {len(self.unconfirmed)} more are in place with an unconfirmed flush"
         return f"{text}; the others were not saved"
 
+
+_REQUESTS = {"claim": "save the power trace", "commit": "save the record", "scan": "list the results"}
+"""The actions that differ in an object store."""
 
 _ACTIONS = {
     "open_output_dir": "open the output directory",

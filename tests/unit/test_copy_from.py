@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,7 +213,7 @@ def test_copy_from_interrupted_says_what_is_done_and_can_be_repeated(
     source.save_many(make_results(20), durable=False)
     read = copying_module.Copier._read
 
-    def interrupt(self: copying_module.Copier, directory: str, path: Path, limit: int) -> object:
+    def interrupt(self: copying_module.Copier, directory: Any, path: Any, limit: int) -> object:
         if directory.endswith("_12"):
             raise KeyboardInterrupt
         return read(self, directory, path, limit)

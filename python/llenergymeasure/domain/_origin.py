@@ -13,17 +13,24 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from llenergymeasure.results.store_path import StorePath
+
 _MARK: Final = "_loaded_from"
 
 
-def mark_loaded(result: BaseModel, record: str) -> None:
-    """Note the `result.json` that a result was loaded from, by its absolute path."""
-    if not os.path.isabs(record):  # noqa: PTH117 - as below
+def mark_loaded(result: BaseModel, record: str | StorePath) -> None:
+    """Note the `result.json` that a result was loaded from, by its absolute path or its place in a bucket."""
+    if isinstance(record, str) and not os.path.isabs(record):  # noqa: PTH117 - as below
         record = os.path.join(os.getcwd(), record)  # noqa: PTH109, PTH118 - `..` behind a symlink stays
     result.__dict__[_MARK] = record
 
 
-def record_of(result: BaseModel) -> str | None:
+def forget_origin(result: BaseModel) -> None:
+    """Note that a result has nothing on disk beyond its record: the sidecar that it names is missing."""
+    result.__dict__.pop(_MARK, None)
+
+
+def record_of(result: BaseModel) -> str | StorePath | None:
     """Return the absolute path of the `result.json` of a loaded result; None if a program made it."""
-    record: str | None = result.__dict__.get(_MARK)
+    record: str | StorePath | None = result.__dict__.get(_MARK)
     return record

@@ -27,14 +27,18 @@ from llenergymeasure.domain.metrics import (
 )
 
 if TYPE_CHECKING:
-    import os
     from datetime import datetime
-    from pathlib import Path
 
     from typing_extensions import Self
 
     from llenergymeasure._store import Timeseries
-    from llenergymeasure.types import MissingSidecar, TimeseriesSource
+    from llenergymeasure.types import (
+        MissingSidecar,
+        PathArgument,
+        ResultPath,
+        RootArgument,
+        TimeseriesSource,
+    )
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -233,20 +237,18 @@ class ExperimentResult(_configured.Configured):
 
     def save(
         self,
-        output_dir: str | os.PathLike[str],
+        output_dir: RootArgument,
         timeseries_source: TimeseriesSource | None = None,
         *,
         durable: bool = True,
-    ) -> Path:
+    ) -> ResultPath:
         """Save the result to a new directory in `output_dir`; see `ResultStore.save`."""
         from llenergymeasure.results._save import save_record  # noqa: PLC0415 - results import domain
 
         return save_record(output_dir, self, timeseries_source, durable=durable)
 
     @classmethod
-    def from_json(
-        cls, path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"
-    ) -> ExperimentResult:
+    def from_json(cls, path: PathArgument, *, missing_sidecar: MissingSidecar = "warn") -> ExperimentResult:
         """Load a result from its `result.json` or its directory; see `ResultStore.load`."""
         from llenergymeasure.results._load import load_record  # noqa: PLC0415 - results import domain
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from llenergymeasure._warnings import warn
 from llenergymeasure.results._disk import MEMORY, NETWORK, Mount, is_fuse, mount_of
+from llenergymeasure.results._paths import Place, handle
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,11 +24,12 @@ _warned: set[tuple[str, str]] = set()
 
 
 class Durability(str):
-    """The durability of a save on a file system: `"full"`, `"none"` or `"unknown"`.
+    """The durability of a save on a file system or in an object store: `"full"`, `"none"` or `"unknown"`.
 
     Attributes:
         reason: The reason for `"none"` or `"unknown"`; an empty string for `"full"`.
-        file_system: The type of the file system, such as `"ext4"`; None if the system does not report it.
+        file_system: The type of the file system, such as `"ext4"`; None if the system does not report it, and
+            for an object store.
         mount_point: The mount point of the file system, or None.
     """
 
@@ -54,8 +56,10 @@ class Durability(str):
         return type(self), (str(self), self.reason, self.file_system, self.mount_point)
 
 
-def durability_of(root: str) -> Durability:
-    """Return the durability of a directory, or of its nearest existing ancestor."""
+def durability_of(root: Place) -> Durability:
+    """Return the durability of a directory, or of its nearest existing ancestor; or of an object store."""
+    if not isinstance(root, str):
+        return Durability(*handle(root).durability())  # type: ignore[union-attr] # not a path
     place = Path(root)
     try:
         while not place.is_dir() and place != place.parent:
@@ -86,21 +90,28 @@ def _promise(mount: Mount) -> tuple[str, str]:
     return promise, reason
 
 
-def warn_once(root: str) -> None:
-    """Warn once per process and file system where a power cut loses durable saves.
+def warn_once(root: Place) -> None:
+    """Warn once per process and file system where a power cut loses durable saves, or per unknown bucket.
 
     Warns:
-        UserWarning: This is the first durable save on such a file system.
+        UserWarning: This is the first durable save on such a file system; or the object store is not known to
+            keep its promises.
     """
-    if root in _checked:
+    text = str(root)
+    if text in _checked:
         return
     # Two threads may warn twice: a lock could be held at a fork and stay held in the child.
     if len(_checked) >= _MAX_CHECKED:
         _checked.clear()
-    _checked.add(root)
+    _checked.add(text)
     if os.environ.get(QUIET):
         return
     durability = durability_of(root)
+    if not isinstance(root, str):
+        if durability == "unknown" and (key := (root.parts[0], "")) not in _warned:
+            _warned.add(key)
+            warn(f"the durability of saves to {text} is unknown: {durability.reason}")
+        return
     key = (str(durability.file_system), str(durability.mount_point))
     if durability != "none" or key in _warned:
         return

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from llenergymeasure._warnings import warn
+from llenergymeasure.results._paths import Place
 
 Links: TypeAlias = "tuple[int, int, str | None]"
 """The number of links to directories, the number of links that cannot be followed, and the first of both."""
 
 
-def warn_of_links(root: str, links: Links) -> None:
+def warn_of_links(root: Place, links: Links) -> None:
     """Warn once of all links that a reader skipped.
 
     Warns:
@@ -29,7 +30,7 @@ def warn_of_links(root: str, links: Links) -> None:
         noun, _ = _inflected(broken, "", "")
         parts.append(f"{broken} {noun} cannot be followed")
     if parts:
-        warn(f"{' and '.join(parts)} in {root!r}; the first: {first!r}")
+        warn(f"{' and '.join(parts)} in {str(root)!r}; the first: {first!r}")
 
 
 def _inflected(count: int, one: str, several: str) -> tuple[str, str]:

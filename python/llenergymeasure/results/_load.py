@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,18 +13,19 @@ from pydantic import ValidationError
 from llenergymeasure import _store
 from llenergymeasure._escape import escape
 from llenergymeasure._warnings import warn
-from llenergymeasure.domain._origin import mark_loaded, record_of
+from llenergymeasure.domain._origin import forget_origin, mark_loaded, record_of
 from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import LLEMError, ResultCorruptError, ResultError, SchemaVersionError
 from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._memory import as_memory_error
-from llenergymeasure.results._paths import local_path
+from llenergymeasure.results._paths import Place, handle, located, to_place
 from llenergymeasure.results.types import MissingSidecar, OnUnreadable, check_policy
 
 if TYPE_CHECKING:
     from llenergymeasure._store import Timeseries
+    from llenergymeasure.types import PathArgument
 
 _RAISE = ("raise", "error")
 """The two spellings of one policy; see `results.types`."""
@@ -35,11 +35,11 @@ _ERRORS = {"corrupt": ResultCorruptError, "other_schema_line": SchemaVersionErro
 
 
 def load_record(
-    path: str | os.PathLike[str], missing_sidecar: MissingSidecar, limit: int | None = None
+    path: PathArgument, missing_sidecar: MissingSidecar, limit: int | None = None
 ) -> ExperimentResult:
     """Load a result from its `result.json` or its directory; see `ResultStore.load`."""
     check_policy("missing_sidecar", missing_sidecar, MissingSidecar)
-    file, content, has_sidecar = read_record(local_path(path), max_bytes(limit))
+    file, content, has_sidecar = read_record(located(path), max_bytes(limit))
     result, missing = _validate(file, content, missing_sidecar, has_sidecar=has_sidecar)
     if missing is not None:
         warn(missing)
@@ -65,7 +65,7 @@ def loaded_trace(result: ExperimentResult) -> tuple[Timeseries | None, str | Non
 
 
 def load_tree(
-    root: str,
+    root: Place,
     *,
     on_error: OnUnreadable,
     missing_sidecar: MissingSidecar,
@@ -76,13 +76,13 @@ def load_tree(
     check_policy("on_error", on_error, OnUnreadable)
     check_policy("missing_sidecar", missing_sidecar, MissingSidecar)
     documents = partial(
-        _store.Documents, root, RECORD_CHECK(), max_bytes=max_bytes(limit), follow_links=follow_links
+        _store.Documents, handle(root), RECORD_CHECK(), max_bytes=max_bytes(limit), follow_links=follow_links
     )
     return _load_tree(root, documents, on_error, missing_sidecar)
 
 
 def _load_tree(
-    root: str,
+    root: Place,
     open_documents: Callable[[], _store.Documents],
     on_error: OnUnreadable,
     missing_sidecar: MissingSidecar,
@@ -95,7 +95,8 @@ def _load_tree(
                 content = _given(content, error)  # noqa: PLW2901
                 if fault is not None:
                     raise _reading_error(str(path), content, fault)
-                result, problem = _validate(str(path), content, missing_sidecar, has_sidecar=has_sidecar)
+                file = to_place(root, str(path))
+                result, problem = _validate(file, content, missing_sidecar, has_sidecar=has_sidecar)
             except (OSError, ResultError, ValidationError) as unreadable:
                 if on_error == "raise":
                     raise
@@ -154,7 +155,7 @@ def _given(content: bytes | None, error: Exception | None) -> bytes:
     return content
 
 
-def read_record(path: str, most: int) -> tuple[str, bytes, bool]:
+def read_record(path: Place, most: int) -> tuple[Place, bytes, bool]:
     """Read a valid record; return its path, its bytes, and True if there is a sidecar.
 
     Raises:
@@ -162,13 +163,13 @@ def read_record(path: str, most: int) -> tuple[str, bytes, bool]:
         ResultError: The file is not a record.
         pydantic.ValidationError: A field is invalid.
     """
-    file, content, has_sidecar, fault = _store.read(path, RECORD_CHECK(), most)
+    file, content, has_sidecar, fault = _store.read(handle(path), RECORD_CHECK(), most)
     if fault is not None:
         raise _reading_error(file, content, fault)
-    return file, content, has_sidecar
+    return to_place(path, file), content, has_sidecar
 
 
-def parse_record(file: str, content: bytes) -> ExperimentResult:
+def parse_record(file: Place, content: bytes) -> ExperimentResult:
     """Return the result in the bytes of a valid record, as the record states it."""
     try:
         result = ExperimentResult.model_validate_json(content)
@@ -176,22 +177,36 @@ def parse_record(file: str, content: bytes) -> ExperimentResult:
         raise
     except BaseException as error:  # noqa: BLE001 - a panic is no Exception
         raise as_memory_error(error, f"load {file}") from None
-    mark_loaded(result, file)
+    mark_loaded(result, file if isinstance(file, str) else file._origin())  # noqa: SLF001 - not for users
     return result
 
 
 def _validate(
-    file: str, content: bytes, missing_sidecar: MissingSidecar, *, has_sidecar: bool
+    file: Place, content: bytes, missing_sidecar: MissingSidecar, *, has_sidecar: bool
 ) -> tuple[ExperimentResult, str | None]:
     """Return a valid result, and the fault of its sidecar, or None."""
     result = parse_record(file, content)
     if result.timeseries is None:
         return (result.model_copy(update={"timeseries": _store.SIDECAR}) if has_sidecar else result), None
-    problem = None if missing_sidecar == "ignore" else _store.missing_sidecar(file, result.timeseries)
+    if not isinstance(file, str) and result.timeseries == _store.SIDECAR and not has_sidecar:
+        forget_origin(result)  # on a disk, a look at the file is cheap
+    problem = (
+        None if missing_sidecar == "ignore" else sidecar_fault(file, result.timeseries, found=has_sidecar)
+    )
     fault = problem and f"Timeseries sidecar missing: {file} {problem}"
     if fault is not None and missing_sidecar in _RAISE:
         raise ResultError(fault)
     return result, fault
+
+
+def sidecar_fault(file: Place, name: str, *, found: bool) -> str | None:
+    """Return why the sidecar that a record names is not there, as a phrase, or None.
+
+    `found` is True if the record has a sidecar of the usual name.
+    """
+    if found and name == _store.SIDECAR and not isinstance(file, str):
+        return None  # no request
+    return _store.missing_sidecar(handle(file), name)
 
 
 def _reading_error(file: str, content: bytes, fault: tuple[str, str]) -> Exception:

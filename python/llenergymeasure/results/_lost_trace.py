@@ -21,6 +21,8 @@ def lost_trace(result: object, source: object) -> str | None:
     record = record_of(result)
     if record is None:
         return None
+    if not isinstance(record, str):  # no request
+        return str(record.with_name(result.timeseries))
     sidecar = os.path.join(os.path.dirname(record), result.timeseries)  # noqa: PTH118, PTH120
     is_missing = not os.path.exists(sidecar) and os.path.exists(record)  # noqa: PTH110
     return None if is_missing else sidecar

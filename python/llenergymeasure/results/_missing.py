@@ -8,10 +8,13 @@ from contextlib import closing, suppress
 
 from llenergymeasure.domain._comparable import comparable
 from llenergymeasure.results._columns import CONFIG
+from llenergymeasure.results._paths import Place
 from llenergymeasure.results.scan import scan_results
 
 
-def stored_among(root: str, wanted: set[Hashable], *, limit: int | None, follow_links: bool) -> set[Hashable]:
+def stored_among(
+    root: Place, wanted: set[Hashable], *, limit: int | None, follow_links: bool
+) -> set[Hashable]:
     """Return the wanted configurations that a result below a root has.
 
     Args:
@@ -30,7 +33,7 @@ def stored_among(root: str, wanted: set[Hashable], *, limit: int | None, follow_
     return found
 
 
-def _configs(root: str, *, limit: int | None, follow_links: bool) -> Generator[Hashable, None, None]:
+def _configs(root: Place, *, limit: int | None, follow_links: bool) -> Generator[Hashable, None, None]:
     """Yield the configurations below a root; `completed` has warned of invalid files and of links."""
     scan = scan_results(
         root,

@@ -10,6 +10,7 @@ from typing import Any
 
 from llenergymeasure._escape import escape
 from llenergymeasure.errors import LLEMError
+from llenergymeasure.results._paths import Place
 from llenergymeasure.results.scan import scan_results
 
 _MAX_SECONDS = 0.5
@@ -47,7 +48,7 @@ class Overview:
     last: datetime | None = None
 
     @classmethod
-    def of(cls, root: str, limit: int | None = None, *, follow_links: bool = False) -> Overview:
+    def of(cls, root: Place, limit: int | None = None, *, follow_links: bool = False) -> Overview:
         """Count the results below a root, for a limited time; a fault becomes part of the overview."""
         overview = cls()
         until = time.monotonic() + _MAX_SECONDS
@@ -78,8 +79,8 @@ class Overview:
             except _TimeUp:
                 overview.is_complete = False
             overview.invalid = len(scan.errors)
-        except FileNotFoundError:
-            overview.fault = "no directory yet"
+        except FileNotFoundError as error:
+            overview.fault = "no directory yet" if isinstance(root, str) else str(error)
         except LLEMError as error:
             overview.fault = str(error)
         return overview
@@ -133,7 +134,7 @@ class Overview:
             parts = ["no results yet" if self.is_complete else f"{facts['results']} {results}"]
         return ", ".join(parts + ([f"{self.invalid:,} unreadable"] if self.invalid else []))
 
-    def as_html(self, root: str) -> str:
+    def as_html(self, root: Place) -> str:
         """Return the overview as an HTML table."""
         from html import escape as quote  # noqa: PLC0415 - slow to load
 
@@ -142,7 +143,7 @@ class Overview:
             f"<tr><th style='text-align:left'>{quote(name)}</th><td>{quote(value)}</td></tr>"
             for name, value in facts
         )
-        return f"<table><caption><code>{quote(escape(root))}</code></caption>{rows}</table>"
+        return f"<table><caption><code>{quote(escape(str(root)))}</code></caption>{rows}</table>"
 
 
 def _format_joules(joules: float) -> str:

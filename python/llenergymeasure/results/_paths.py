@@ -1,26 +1,28 @@
-"""Paths that callers give: a leading `~` is expanded, and a URL is refused."""
+"""Roots and paths that callers give: on a file system, or in an object store."""
 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from llenergymeasure import _store
 from llenergymeasure.errors import PersistenceError
+from llenergymeasure.results._urls import SCHEMES, URL, normal_url, path_of_file_url, unknown_scheme
 
 if TYPE_CHECKING:
-    from llenergymeasure.results.types import TimeseriesSource
+    from llenergymeasure._store import ObjectStorage
+    from llenergymeasure.results.store_path import StorePath
+    from llenergymeasure.types import CredentialProvider, Options, PathArgument, RootArgument
 
 _PATH: Final = type(Path())
 
-_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?:/|\Z)")
-"""A scheme of two characters or more, as `s3:/` too: `Path("s3://x")` is `s3:/x`. `C:/` is a drive."""
+Place: TypeAlias = "str | StorePath"
+"""A path on a file system, as `str`, or in an object store."""
 
 
-def local_path(path: str | os.PathLike[str], name: str = "path") -> str:
-    """Return a path on a file system, with a leading `~` expanded.
+def local_path(path: PathArgument, name: str = "path") -> str:
+    """Return a path on a file system, with a leading `~` expanded, or that of a `file://` URL.
 
     Args:
         path: The path as the caller gave it.
@@ -28,16 +30,112 @@ def local_path(path: str | os.PathLike[str], name: str = "path") -> str:
 
     Raises:
         TypeError: `path` is not a string or a path.
-        ValueError: `path` is a URL, or the home directory that it names is unknown.
+        ValueError: `path` is another URL, or the home directory that it names is unknown.
     """
-    text = os.fsdecode(path)
+    place = _found(path, name)
+    if isinstance(place, str):
+        return place
+    raise ValueError(
+        f"{name} expects a path on a file system, got the URL {str(place)!r}; use a local file, and copy it"
+    )
+
+
+def located(path: RootArgument, name: str = "path") -> Place:
+    """Return a path on a file system as `local_path`, or a path in an object store.
+
+    Raises:
+        TypeError: `path` is not a string, a path or an object store.
+        ValueError: `path` is an invalid URL, or in an unknown home directory; or this build has no object
+            stores.
+    """
+    place = _found(path, name)
+    if not isinstance(place, str) and not hasattr(_store, "ObjectStorage"):
+        raise ValueError(
+            f"{name} expects a path on a file system, got the URL {str(place)!r}; "
+            "this build has no object stores: install the published wheel"
+        )
+    return place
+
+
+def absolute(path: RootArgument, name: str = "path") -> Path | StorePath:
+    """Return a root: a path made absolute by the working directory, or a path in an object store.
+
+    Symlinks and `..` stay unresolved.
+
+    Raises:
+        PersistenceError: The working directory was removed.
+        TypeError, ValueError: As `located`.
+    """
+    place = located(path, name)
+    if not isinstance(place, str):
+        return place
+    # Parsing a path takes several microseconds.
+    local = path if type(path) is _PATH and place == os.fspath(path) else Path(place)
+    try:
+        return local.absolute()
+    except OSError as error:  # the working directory was removed
+        raise PersistenceError(error.errno, error.strerror, place, "open_output_dir") from error
+
+
+def with_access(
+    root: Path | StorePath,
+    options: Options | None,
+    credential_provider: CredentialProvider | None,
+) -> Path | StorePath:
+    """Return a root with the options and the credential provider of a caller.
+
+    Raises:
+        TypeError: `options` or `credential_provider` is of a wrong type.
+        ValueError: An option is unknown, or the root is on a file system and takes neither.
+    """
+    if isinstance(root, Path):
+        if options or credential_provider is not None:
+            given = "options" if options else "credential_provider"
+            raise ValueError(
+                f"{given} expects the URL of an object store as root, got the path {str(root)!r}"
+            )
+        return root
+    from llenergymeasure.results.store_path import StorePath  # noqa: PLC0415 - not for local roots
+
+    path = StorePath(root, options=options, credential_provider=credential_provider)
+    handle(path)  # an unknown option is an error here, and not of the first save
+    return path
+
+
+def handle(place: Path | Place) -> str | ObjectStorage:
+    """Return a place for the extension."""
+    if isinstance(place, (str, Path)):
+        return str(place)
+    return place._storage()  # noqa: SLF001 - users have no need of it
+
+
+def to_place(origin: Place, found: str) -> Place:
+    """Return a path that the extension found at a place: the same string, or a path with the same access."""
+    return found if isinstance(origin, str) else origin._at(found)  # noqa: SLF001 - as in handle
+
+
+def to_path(origin: Place, found: str | Path) -> Path | StorePath:
+    """Return a path that the extension found at a place."""
+    if isinstance(found, Path):
+        return found
+    return Path(found) if isinstance(origin, str) else origin._at(found)  # noqa: SLF001 - as in handle
+
+
+def joined(place: Place, name: str) -> Place:
+    """Return a place below another one; an absolute name replaces a path on a file system."""
+    return os.path.join(place, name) if isinstance(place, str) else place.joinpath(name)  # noqa: PTH118
+
+
+def _found(path: RootArgument, name: str) -> Place:
+    try:
+        text = os.fsdecode(path)  # type: ignore[arg-type] # anything else is not a path
+    except TypeError:
+        return _of_object_store(path, name)
     if text.startswith("~"):
         return _in_home(text, name)
     # The pattern needs a colon, and most paths have none.
-    url = _URL.match(text) if ":" in text else None
-    if url is not None:
-        raise ValueError(_refusal(text, url[1].lower(), name))
-    return text
+    url = URL.match(text) if ":" in text else None
+    return text if url is None else _of_url(text, (url[1] or url[2]).lower(), name)
 
 
 def _in_home(text: str, name: str) -> str:
@@ -53,31 +151,32 @@ def _in_home(text: str, name: str) -> str:
     )
 
 
-def _refusal(text: str, scheme: str, name: str) -> str:
+def _of_url(text: str, scheme: str, name: str) -> Place:
     if scheme == "file":
-        path = re.sub(r"\A/*(?=/)", "", unquote(text.partition(":")[2]).removeprefix("//localhost"))
-        advice = f"give the path {path!r}" if path.startswith("/") else "give the path itself"
-    elif "://" in text:
-        advice = "mount the storage and give the path of its directory"
-    else:
-        advice = f"write ./{text} for a directory of that name"
-    return f"{name} expects a path on a file system, got the URL {text!r}; {advice}"
+        return path_of_file_url(text, name)
+    if scheme not in SCHEMES:
+        raise unknown_scheme(text, scheme, name)
+    from llenergymeasure.results.store_path import StorePath  # noqa: PLC0415 - not for local paths
+
+    return StorePath._of(normal_url(text, name))  # noqa: SLF001 - as in handle
 
 
-def absolute(path: str | os.PathLike[str], name: str = "path") -> Path:
-    """Return a local path made absolute by the working directory; symlinks and `..` stay unresolved.
+def _of_object_store(path: object, name: str) -> Place:
+    """Return the path that is not `os.PathLike`: a `StorePath`, or the prefix of a store of obstore."""
+    from llenergymeasure.results import _obstore  # noqa: PLC0415 - not for local paths
+    from llenergymeasure.results.store_path import StorePath  # noqa: PLC0415 - as above
 
-    Raises:
-        PersistenceError: The working directory was removed.
-        ValueError: As `local_path`.
-    """
-    text = local_path(path, name)
-    # Parsing a path takes several microseconds.
-    local = path if type(path) is _PATH and not os.fspath(path).startswith("~") else Path(text)
-    try:
-        return local.absolute()
-    except OSError as error:  # the working directory was removed
-        raise PersistenceError(error.errno, error.strerror, text, "open_output_dir") from error
+    if isinstance(path, StorePath):
+        return path
+    place = _obstore.place_of(path, name)
+    if place is not None:
+        return place
+    raise TypeError(f"{name} expects a path, a URL or a StorePath, got {type(path).__name__}")
+
+
+def shown_source(source: Any) -> str:  # noqa: ANN401 - as local_source
+    """Return the path or the URL of a source that `local_source` returned."""
+    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else str(source.url)
 
 
 class _Refused:
@@ -90,13 +189,13 @@ class _Refused:
         raise self._error
 
 
-def local_source(source: TimeseriesSource | None) -> TimeseriesSource | None:
-    """Return the source of a sidecar with its path expanded; a refused path fails as the store reads it."""
-    if source is None or not isinstance(source, (str, os.PathLike)) or hasattr(source, "__arrow_c_stream__"):
+def local_source(source: Any) -> Any:  # noqa: ANN401 - a source, for the extension
+    """Return the source of a sidecar for the extension; a refused path fails as the store reads it."""
+    if source is None or isinstance(source, bytes) or hasattr(source, "__arrow_c_stream__"):
         return source
     try:
-        return local_path(source, "timeseries_source")
+        return handle(located(source, "timeseries_source"))
     except ValueError as error:
         return _Refused(error)
-    except TypeError:  # a bytes path: the store reports it
+    except TypeError:  # the store reports it
         return source

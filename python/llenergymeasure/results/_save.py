@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
 from llenergymeasure._warnings import warn
 from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.errors import PersistenceError
 from llenergymeasure.results._durability import warn_once
 from llenergymeasure.results._encode import encode
 from llenergymeasure.results._lost_trace import ADVICE, lost_trace
-from llenergymeasure.results._paths import absolute, local_source
+from llenergymeasure.results._paths import Place, absolute, handle, local_source, shown_source, to_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from llenergymeasure.results.types import TimeseriesSource
+    from llenergymeasure.types import ResultPath, RootArgument, TimeseriesSource
 
 
 def save_record(
-    output_dir: str | os.PathLike[str],
+    output_dir: RootArgument,
     result: ExperimentResult,
     source: TimeseriesSource | None,
     *,
     durable: bool,
-) -> Path:
+) -> ResultPath:
     """Save one result to a new directory in `output_dir`; see `ResultStore.save`."""
     root = absolute(output_dir, "output_dir")
+    place = str(root) if isinstance(root, Path) else root
     source = local_source(source)
     name, record, with_sidecar = encode(result, sidecar=source is not None)
     name, sidecar_found, notes = _store.save(
-        str(root),
+        handle(place),
         name,
         record,
         source=source,
@@ -42,7 +42,7 @@ def save_record(
     path = root.joinpath(name, _store.RECORD)
     if not sidecar_found:
         warn(
-            f"timeseries source {os.fspath(source)!r} does not exist; "  # type: ignore[arg-type]
+            f"timeseries source {shown_source(source)!r} does not exist; "
             f"the result was saved without a sidecar at {path}"
         )
     for note in notes:
@@ -50,5 +50,19 @@ def save_record(
     if (trace := lost_trace(result, source)) is not None:
         warn(f"the result at {path} names a power trace that was not saved with it, {trace!r}; {ADVICE}")
     if durable:
-        warn_once(str(root))
+        warn_once(place)
     return path
+
+
+def resolved(root: Place, error: PersistenceError) -> ResultPath | None:
+    """Return the path of the result of a save that failed; see `ResultStore.resolve`."""
+    if not isinstance(error, PersistenceError):
+        raise TypeError(f"error expects a PersistenceError, got {type(error).__name__}")
+    if error.result_path is not None:
+        return to_path(root, error.result_path)
+    if error.save_id is None:
+        return None
+    if isinstance(root, str) or error.url is None or not error.url.startswith(f"{root}/"):
+        raise ValueError(f"error expects a save to {root}, got one to {error.url}; ask its own store")
+    found = root._storage().resolve(error.url, error.save_id)  # noqa: SLF001 - not for users
+    return None if found is None else to_path(root, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from llenergymeasure import _store
 from llenergymeasure.domain._comparable import comparable
@@ -13,7 +13,7 @@ from llenergymeasure.domain._json import to_json_object
 from llenergymeasure.domain.experiment import ExperimentResult, compute_measurement_config_hash
 from llenergymeasure.results._load import load_record, load_tree, no_garbage_collection
 from llenergymeasure.results._missing import stored_among
-from llenergymeasure.results._paths import local_path
+from llenergymeasure.results._paths import Place, joined, located
 from llenergymeasure.results.scan import BATCH_SIZE, Scan, completed, scan_results, scan_traces
 from llenergymeasure.results.stored import StoredResult
 from llenergymeasure.results.types import (
@@ -25,26 +25,38 @@ from llenergymeasure.results.types import (
     Progress,
 )
 
+if TYPE_CHECKING:
+    from llenergymeasure.results.store_path import StorePath
+    from llenergymeasure.types import PathArgument, ResultPath
+
 Config = TypeVar("Config")
 
 
 class StoreReader:
     """The verbs that read, for `ResultStore`."""
 
-    _path: Path
+    _path: ResultPath
     _max_record_bytes: int | None = None
     _max_trace_bytes: int | None = None
     _follow_links: bool = False
 
     @property
-    def _root(self) -> str:
-        """The root as `str`, for the extension."""
-        return str(self._path)
+    def _root(self) -> Place:
+        """The root as `str`, or as the path in an object store."""
+        path: Path | StorePath = self._path
+        return str(path) if isinstance(path, Path) else path
 
-    def _find(self, path: str | os.PathLike[str]) -> str:
+    def _find(self, path: PathArgument) -> Place:
         """Return a path below the root, or absolute; expand `~` unless the store has that name."""
-        below = os.path.join(self._root, os.fsdecode(path))  # noqa: PTH118
-        return below if os.path.lexists(below) else os.path.join(self._root, local_path(path))  # noqa: PTH118
+        root = self._root
+        if not isinstance(root, str):
+            return root._find(path)  # noqa: SLF001 - not for users
+        if isinstance(path, (str, os.PathLike)):
+            below = os.path.join(root, os.fsdecode(path))  # noqa: PTH118
+            if os.path.lexists(below):
+                return below
+        place = located(path)
+        return os.path.join(root, place) if isinstance(place, str) else place  # noqa: PTH118
 
     def scan(  # noqa: PLR0913 - a parameter for each choice
         self,
@@ -149,29 +161,27 @@ class StoreReader:
         """Yield a handle of each result below the directory, in the order of the paths."""
         for batch in self.scan(["path"]):
             for path in batch.to_pydict()["path"]:
-                directory = os.path.join(self._root, path)  # noqa: PTH118
-                yield self._stored(directory)
+                yield self._stored(joined(self._root, path))
 
-    def __getitem__(self, path: str | os.PathLike[str]) -> StoredResult:
+    def __getitem__(self, path: PathArgument) -> StoredResult:
         """Return a handle of one result, by its directory or `result.json`, relative to the store."""
-        path = self._find(path)
-        directory = path.removesuffix(f"/{_store.RECORD}")
-        return self._stored(directory)
+        place = self._find(path)
+        if isinstance(place, str):
+            return self._stored(place.removesuffix(f"/{_store.RECORD}"))
+        return self._stored(place.parent if place.name == _store.RECORD else place)
 
-    def _stored(self, directory: str) -> StoredResult:
+    def _stored(self, directory: Place) -> StoredResult:
         return StoredResult(
             directory, max_record_bytes=self._max_record_bytes, max_trace_bytes=self._max_trace_bytes
         )
 
-    def load(
-        self, path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"
-    ) -> ExperimentResult:
+    def load(self, path: PathArgument, *, missing_sidecar: MissingSidecar = "warn") -> ExperimentResult:
         """Load one result and validate it.
 
         If the record names no sidecar, but `timeseries.parquet` is next to it, the result has that name.
 
         Args:
-            path: A `result.json` or its directory, relative to the root or absolute.
+            path: A `result.json` or its directory, relative to the root or absolute. A URL is absolute.
             missing_sidecar: The policy for a named sidecar that does not exist: `"warn"`, `"ignore"` or
                 `"raise"` (`"error"` means the same). The result keeps the name.
 
@@ -186,8 +196,7 @@ class StoreReader:
         Warns:
             UserWarning: The sidecar is missing.
         """
-        path = self._find(path)
-        return load_record(path, missing_sidecar, self._max_record_bytes)
+        return load_record(self._find(path), missing_sidecar, self._max_record_bytes)
 
     def iter_results(
         self, *, on_error: OnUnreadable = "raise", missing_sidecar: MissingSidecar = "warn"
@@ -234,9 +243,10 @@ class StoreReader:
             UserWarning: Some files are invalid, or some symlinks to directories were not followed; their
                 configurations count as missing.
         """
-        if not os.path.lexists(self._root):
+        root = self._root
+        if isinstance(root, str) and not os.path.lexists(root):
             return set()
-        return completed(self._root, limit=self._max_record_bytes, follow_links=self._follow_links)
+        return completed(root, limit=self._max_record_bytes, follow_links=self._follow_links)
 
     def missing(self, configs: Iterable[Config]) -> list[Config]:
         """Return the configurations without a result below the directory, in order.

@@ -7,17 +7,18 @@ import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from llenergymeasure import _store
 from llenergymeasure._escape import escape
 from llenergymeasure.errors import BulkSaveError
 from llenergymeasure.results._encode import Encoded, encode
+from llenergymeasure.results._paths import Place, to_path
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
     from llenergymeasure.results.types import OnError, TimeseriesSource
+    from llenergymeasure.types import ResultPath
 
 THREAD: Final = "llem-writer"
 """The name of each writer's thread."""
@@ -32,7 +33,7 @@ _LOCK_TIMEOUT = 5.0
 class _InFlight(NamedTuple):
     """A result in flight."""
 
-    future: Future[Path]
+    future: Future[ResultPath]
     result: ExperimentResult | None
     """The argument of the `on_error` function; else None, to free its memory."""
 
@@ -44,7 +45,7 @@ class Submissions:
     extension.
     """
 
-    def __init__(self, root: str, bulk: _store.Bulk, on_error: OnError) -> None:
+    def __init__(self, root: Place, bulk: _store.Bulk, on_error: OnError) -> None:
         self._root = root
         self._bulk = bulk
         self._on_error = on_error
@@ -57,11 +58,13 @@ class Submissions:
         self.closed = False
         self.orphaned = False
 
-    def submit(self, result: ExperimentResult | Encoded, source: TimeseriesSource | None) -> Future[Path]:
+    def submit(
+        self, result: ExperimentResult | Encoded, source: TimeseriesSource | None
+    ) -> Future[ResultPath]:
         """Encode a result and submit it; wait for room."""
         if self.closed:
             raise ValueError("the writer is closed")
-        future: Future[Path] = Future()
+        future: Future[ResultPath] = Future()
         future.set_running_or_notify_cancel()
         # Only the argument of a function is kept.
         wanted = None if isinstance(result, Encoded) or not callable(self._on_error) else result
@@ -108,7 +111,8 @@ class Submissions:
             saved, self._saved = self._saved, {}
             failed, self._failed = self._failed, {}
         if failed:
-            paths = {ticket: Path(self._root, name, _store.RECORD) for ticket, name in sorted(saved.items())}
+            path = to_path(self._root, str(self._root))
+            paths = {ticket: path.joinpath(name, _store.RECORD) for ticket, name in sorted(saved.items())}
             raise BulkSaveError(paths, dict(sorted(failed.items())))
 
     def close(self, *, orphaned: bool = False) -> None:
@@ -153,7 +157,7 @@ class Submissions:
             for doubt in doubts:
                 failure = _warn_in_thread(doubt) or failure
             if failure is None:
-                path = Path(str(outcome))
+                path = to_path(self._root, str(outcome))
                 if self._on_error != "ignore":
                     with self._lock:
                         self._saved[ticket] = path.parent.name
@@ -184,7 +188,7 @@ class Submissions:
             self._failed[ticket] = error
 
 
-def _is_usable(future: Future[Path]) -> bool:
+def _is_usable(future: Future[ResultPath]) -> bool:
     """Return False for a future that cannot be resolved: a signal in its methods left its lock held.
 
     No thread can use such a future again; the other futures must not wait for it.

@@ -5,14 +5,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
+from llenergymeasure.results._paths import Place, handle, to_path
 from llenergymeasure.results.verify import Finding
 
-__all__ = ["DAY", "Cleaning", "clean_tree", "to_age"]
+if TYPE_CHECKING:
+    from llenergymeasure.types import ResultPath
 
-DAY = timedelta(days=1)
+__all__ = ["Cleaning", "clean_tree", "least_age", "to_age"]
+
+_ON_DISK = timedelta(days=1)
+_IN_BUCKET = timedelta(days=7)
+"""Longer than any request: a PUT that seemed lost may still arrive."""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -31,7 +37,7 @@ class Cleaning:
             they cannot be removed.
     """
 
-    root: Path
+    root: ResultPath
     dry_run: bool
     removed: list[Finding] = field(default_factory=list)
     restored: list[Finding] = field(default_factory=list)
@@ -54,15 +60,20 @@ class Cleaning:
         return ", ".join(f"{what} {count:,}" for count, what in counts if count) or "nothing to clean"
 
 
-def clean_tree(root: str, *, older_than: timedelta | str, dry_run: bool) -> Cleaning:
+def clean_tree(root: Place, *, older_than: timedelta | str | None, dry_run: bool) -> Cleaning:
     """Remove the leftovers of interrupted saves; see `ResultStore.clean`."""
-    age = to_age(older_than)
-    cleaning = Cleaning(Path(root), dry_run)
-    leftovers = _store.clean(root, age.total_seconds(), dry_run=dry_run)
+    age = least_age(root) if older_than is None else to_age(older_than)
+    cleaning = Cleaning(to_path(root, str(root)), dry_run)
+    leftovers = _store.clean(handle(root), age.total_seconds(), dry_run=dry_run)
     for outcome, path, leftover, reason in leftovers:
         findings: list[Finding] = getattr(cleaning, outcome)
-        findings.append(Finding(path, leftover if reason is None else f"{leftover}: {reason}"))
+        findings.append(Finding(to_path(root, path), leftover if reason is None else f"{leftover}: {reason}"))
     return cleaning
+
+
+def least_age(root: Place) -> timedelta:
+    """Return the age from which a leftover is removed by default."""
+    return _ON_DISK if isinstance(root, str) else _IN_BUCKET
 
 
 def to_age(age: timedelta | str) -> timedelta:

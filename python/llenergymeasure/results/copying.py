@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import ValidationError
@@ -18,12 +17,14 @@ from llenergymeasure.errors import BulkSaveError, LLEMError, SaveInterrupted
 from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._encode import Encoded, directory_name, naming_sidecar
 from llenergymeasure.results._limit import max_bytes
-from llenergymeasure.results._load import Faults, parse_record, read_record
+from llenergymeasure.results._load import Faults, parse_record, read_record, sidecar_fault
+from llenergymeasure.results._paths import Place, handle, joined, to_path
 from llenergymeasure.results.save_many import save_pairs
 
 if TYPE_CHECKING:
     from llenergymeasure.results.store import ResultStore
     from llenergymeasure.results.types import Condition, Progress
+    from llenergymeasure.types import ResultPath
 
 __all__ = ["Copier", "Copying", "Found", "Skipped", "Unreadable", "copy_results"]
 
@@ -46,10 +47,10 @@ class Copying:
             the path of a record that was copied without its power trace: `result_path`.
     """
 
-    root: Path
-    copied: dict[Path, Path] = field(default_factory=dict)
-    skipped: dict[Path, str] = field(default_factory=dict)
-    failed: dict[Path, Exception] = field(default_factory=dict)
+    root: ResultPath
+    copied: dict[ResultPath, ResultPath] = field(default_factory=dict)
+    skipped: dict[ResultPath, str] = field(default_factory=dict)
+    failed: dict[ResultPath, Exception] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -70,9 +71,9 @@ class Copying:
 class Found(NamedTuple):
     """A result to copy: its record on disk, its content, and its power trace, or None."""
 
-    path: Path
+    path: ResultPath
     encoded: Encoded
-    sidecar: str | None
+    sidecar: Place | None
 
     @property
     def digest(self) -> bytes:
@@ -83,14 +84,14 @@ class Found(NamedTuple):
 class Skipped(NamedTuple):
     """A result that the store has already."""
 
-    path: Path
+    path: ResultPath
     reason: str
 
 
 class Unreadable(NamedTuple):
     """A file that is not a valid result."""
 
-    path: Path
+    path: ResultPath
     error: Exception
 
 
@@ -109,7 +110,8 @@ class Copier:
     def __init__(self, target: ResultStore) -> None:
         """Create a finder for a store, which need not exist."""
         self._target = target
-        self._target_place = os.path.realpath(target.root)
+        root = target._root  # noqa: SLF001 - not for users
+        self._target_place = os.path.realpath(root) if isinstance(root, str) else root
         # The number of records with each digest, and of those without a power trace.
         self._there: Counter[bytes] | None = None
         self._bare: Counter[bytes] = Counter()
@@ -144,43 +146,53 @@ class Copier:
         self._noted[found.digest] += 1
 
     def _look_at(self, source: ResultStore, place: str) -> Found | Skipped | Unreadable:
-        directory = os.path.normpath(os.path.join(source.root, place))  # noqa: PTH118
-        path = Path(directory, _store.RECORD)
+        directory = joined(source._root, place)  # noqa: SLF001 - not for users
+        if isinstance(directory, str):
+            directory = os.path.normpath(directory)
+        record = joined(directory, _store.RECORD)
+        path = to_path(record, str(record))
         if self._holds(directory):
             return Skipped(path, INSIDE)
         try:
-            return self._read(directory, path, source.max_record_bytes)
+            return self._read(directory, record, source.max_record_bytes)
         except (LLEMError, ValidationError) as error:
             return Unreadable(path, error)
 
-    def _holds(self, directory: str) -> bool:
-        place, root = os.path.realpath(directory), self._target_place
-        return place == root or place.startswith(os.path.join(root, ""))  # noqa: PTH118
+    def _holds(self, directory: Place) -> bool:
+        root = self._target_place
+        if isinstance(directory, str) and isinstance(root, str):
+            place = os.path.realpath(directory)
+            return place == root or place.startswith(os.path.join(root, ""))  # noqa: PTH118
+        if isinstance(directory, str) or isinstance(root, str):
+            return False
+        return directory._is_surely_in(root)  # noqa: SLF001 - not for users
 
-    def _read(self, directory: str, path: Path, limit: int) -> Found:
-        _, content, has_sidecar = read_record(str(path), limit)
-        result = parse_record(str(path), content)
+    def _read(self, directory: Place, record: Place, limit: int) -> Found:
+        _, content, has_sidecar = read_record(record, limit)
+        result = parse_record(record, content)
         name, problem = result.timeseries, None
         if name is None:
             name = _store.SIDECAR if has_sidecar else None
         else:
-            problem = _store.missing_sidecar(str(path), name)
+            problem = sidecar_fault(record, name, found=has_sidecar)
         if problem is not None:
-            self.missing.add(f"{path} {problem}")
-        record = _store.compact(content)
+            self.missing.add(f"{record} {problem}")
+        compact = _store.compact(content)
         sidecar = with_sidecar = None
         if name is not None and problem is None:
-            sidecar = os.path.join(directory, name)  # noqa: PTH118
-            with_sidecar = record if result.timeseries == _store.SIDECAR else naming_sidecar(result)
-        base = _store.given_base(os.path.basename(directory))  # noqa: PTH119
-        return Found(path, Encoded(base or directory_name(result), record, with_sidecar), sidecar)
+            sidecar = joined(directory, name)
+            with_sidecar = compact if result.timeseries == _store.SIDECAR else naming_sidecar(result)
+        base = _store.given_base(str(directory).rpartition("/")[2])
+        encoded = Encoded(base or directory_name(result), compact, with_sidecar)
+        return Found(to_path(record, str(record)), encoded, sidecar)
 
     def _read_target(self) -> Counter[bytes]:
         if self._there is None:
             self._there = Counter()
-            if os.path.isdir(self._target_place):  # noqa: PTH112
+            root = self._target_place
+            if not isinstance(root, str) or os.path.isdir(root):  # noqa: PTH112
                 documents = _store.Documents(
-                    self._target_place,
+                    handle(root),
                     RECORD_CHECK(),
                     max_bytes=max_bytes(self._target.max_record_bytes),
                     follow_links=self._target.follow_links,
@@ -210,9 +222,9 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
     """Copy results from another store; see `ResultStore.copy_from`."""
     copying = Copying(target.root)
     copier = Copier(target)
-    paths: list[Path] = []
+    paths: list[ResultPath] = []
 
-    def pairs() -> Iterator[tuple[Encoded, str | None]]:
+    def pairs() -> Iterator[tuple[Encoded, Place | None]]:
         for found in copier.find(source, where):
             if isinstance(found, Skipped):
                 copying.skipped[found.path] = found.reason
@@ -226,7 +238,7 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
         saved = dict(
             enumerate(
                 save_pairs(
-                    str(target.root),
+                    target._root,  # noqa: SLF001 - not for users
                     pairs(),
                     None,
                     durable=durable,

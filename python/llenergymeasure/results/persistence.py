@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
@@ -14,6 +15,9 @@ from llenergymeasure.results._paths import absolute, local_path
 from llenergymeasure.results._save import save_record
 from llenergymeasure.results.store import ResultStore
 from llenergymeasure.results.types import MissingSidecar, Progress, TimeseriesSource
+
+if TYPE_CHECKING:
+    from llenergymeasure.types import PathArgument, ResultPath, RootArgument
 
 __all__ = [
     "ExperimentResult",
@@ -31,32 +35,30 @@ __all__ = [
 
 def save_result(
     result: ExperimentResult,
-    output_dir: str | os.PathLike[str],
+    output_dir: RootArgument,
     timeseries_source: TimeseriesSource | None = None,
     *,
     durable: bool = True,
-) -> Path:
+) -> ResultPath:
     """Save one result to a new directory in `output_dir`; see `ResultStore.save`."""
     return save_record(output_dir, result, timeseries_source, durable=durable)
 
 
 def save_results(
     results: Iterable[ExperimentResult],
-    output_dir: str | os.PathLike[str],
+    output_dir: RootArgument,
     *,
     timeseries_sources: Iterable[TimeseriesSource | None] | None = None,
     durable: bool = True,
     progress: Progress | None = None,
-) -> list[Path]:
+) -> list[ResultPath]:
     """Save many results to new directories in `output_dir`; see `ResultStore.save_many`."""
     return ResultStore(absolute(output_dir, "output_dir")).save_many(
         results, timeseries_sources=timeseries_sources, durable=durable, progress=progress
     )
 
 
-def load_result(
-    path: str | os.PathLike[str], *, missing_sidecar: MissingSidecar = "warn"
-) -> ExperimentResult:
+def load_result(path: PathArgument, *, missing_sidecar: MissingSidecar = "warn") -> ExperimentResult:
     """Load one result from its `result.json` or its directory; see `ResultStore.load`."""
     return load_record(path, missing_sidecar)
 

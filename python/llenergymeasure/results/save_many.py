@@ -7,7 +7,6 @@ import itertools
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sized
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llenergymeasure import _store
@@ -16,10 +15,11 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.errors import BulkSaveError, PersistenceError, SaveInterrupted
 from llenergymeasure.results._encode import Encoded, encode
 from llenergymeasure.results._lost_trace import ADVICE, lost_trace
-from llenergymeasure.results._paths import local_source
+from llenergymeasure.results._paths import Place, handle, local_source, to_path
 
 if TYPE_CHECKING:
-    from llenergymeasure.results.types import Progress, TimeseriesSource
+    from llenergymeasure.results.types import Progress
+    from llenergymeasure.types import ResultPath, TimeseriesSource
 
 __all__ = ["MAX_BYTES", "MAX_PENDING", "save_many"]
 
@@ -37,14 +37,14 @@ _POLL = 0.05
 
 
 def save_many(  # noqa: PLR0913 - the parameters of the method
-    root: str,
+    root: Place,
     results: Iterable[ExperimentResult],
     timeseries_sources: Iterable[TimeseriesSource | None] | None,
     *,
     durable: bool,
     progress: Progress | None,
     flush_method: str | None,
-) -> list[Path]:
+) -> list[ResultPath]:
     """Save results to one directory; see `ResultStore.save_many`."""
     total = len(results) if isinstance(results, Sized) else None
     pairs = _pairs(results, timeseries_sources, total)
@@ -52,14 +52,14 @@ def save_many(  # noqa: PLR0913 - the parameters of the method
 
 
 def save_pairs(  # noqa: PLR0913 - as save_many
-    root: str,
+    root: Place,
     pairs: Iterable[tuple[ExperimentResult | Encoded, TimeseriesSource | None]],
     total: int | None,
     *,
     durable: bool,
     progress: Progress | None,
     flush_method: str | None,
-) -> list[Path]:
+) -> list[ResultPath]:
     """Save pairs of a result and the source of its power trace; see `ResultStore.save_many`."""
     run = _Run(root, total, durable=durable, progress=progress, flush_method=flush_method)
     try:
@@ -85,13 +85,14 @@ class _Run:
 
     def __init__(
         self,
-        root: str,
+        root: Place,
         total: int | None,
         *,
         durable: bool,
         progress: Progress | None,
         flush_method: str | None,
     ) -> None:
+        self._root = root
         self._total = total
         self._progress = progress
         self._reported = 0
@@ -103,7 +104,7 @@ class _Run:
         self._notes: list[tuple[int, str]] = []
         self._lost: list[int] = []
         self._bulk = _store.Bulk(
-            root,
+            handle(root),
             durable=durable,
             max_results=MAX_PENDING,
             max_bytes=MAX_BYTES,
@@ -156,7 +157,7 @@ class _Run:
         outcomes, index = self._outcomes, self._converted
         while isinstance(outcome := outcomes.get(index), (str, Exception)):
             if isinstance(outcome, str):
-                outcomes[index] = Path(outcome)
+                outcomes[index] = to_path(self._root, outcome)
             index += 1
         self._converted = index
 
@@ -178,10 +179,12 @@ class _Run:
         in_place = self._bulk.in_place()
         self._collect(0.0)
         saved, failed = self._split()
-        unconfirmed = {index: Path(path) for index, path in in_place if index not in self._outcomes}
+        unconfirmed = {
+            index: to_path(self._root, path) for index, path in in_place if index not in self._outcomes
+        }
         return SaveInterrupted(saved, failed, unconfirmed)
 
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[ResultPath]:
         """Return the paths of the results in order, or raise their errors."""
         if len(self._outcomes) != self._submitted or any(
             isinstance(outcome, Exception) for outcome in self._outcomes.values()
@@ -201,14 +204,14 @@ class _Run:
             return f"before that, {BulkSaveError(saved, failed)}"
         return f"before that, {len(saved)} results were saved"
 
-    def _split(self) -> tuple[dict[int, Path], dict[int, Exception]]:
-        saved: dict[int, Path] = {}
+    def _split(self) -> tuple[dict[int, ResultPath], dict[int, Exception]]:
+        saved: dict[int, ResultPath] = {}
         failed: dict[int, Exception] = {}
         for index, outcome in sorted(self._outcomes.items()):
             if isinstance(outcome, Exception):
                 failed[index] = outcome
             else:
-                saved[index] = Path(outcome)
+                saved[index] = to_path(self._root, outcome)
         return saved, failed
 
     def _warn_of_missing(self) -> None:

@@ -17,7 +17,7 @@ from llenergymeasure.errors import LLEMError
 from llenergymeasure.results import _columns, _conditions, _sql
 from llenergymeasure.results._limit import max_bytes, max_trace_bytes
 from llenergymeasure.results._links import warn_of_links
-from llenergymeasure.results._paths import local_path
+from llenergymeasure.results._paths import Place, handle, local_path, to_path
 from llenergymeasure.results.types import ConfigForm, OnBadFile, check_policy
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from llenergymeasure.results.types import Condition, Progress
+    from llenergymeasure.types import ResultPath
 
 __all__ = [
     "BATCH_SIZE",
@@ -106,7 +107,7 @@ class Scan:
 
     def __init__(
         self,
-        root: str,
+        root: Place,
         scan: _store.Scan | _store.Traces,
         on_error: OnBadFile,
         progress: Progress | None,
@@ -119,12 +120,12 @@ class Scan:
         self._on_error = on_error
         self._progress = progress
         self._warns_of_links = warns_of_links
-        self.errors: dict[Path, LLEMError] = {}
+        self.errors: dict[ResultPath, LLEMError] = {}
         self._beyond: list[UserWarning] = []
 
     def __repr__(self) -> str:
         """Return the class and the root."""
-        return f"<Scan of {self._root!r}>"
+        return f"<Scan of {str(self._root)!r}>"
 
     @property
     def schema(self) -> Schema:
@@ -146,7 +147,7 @@ class Scan:
         """Read the rows as an Arrow stream. `requested_schema` is ignored: the reader converts."""
         reader = self._begin()
 
-        def report(invalid: list[tuple[Path, LLEMError | UserWarning]] | None) -> None:
+        def report(invalid: list[tuple[Path | str, LLEMError | UserWarning]] | None) -> None:
             if invalid is not None:
                 self._note(invalid)
             else:
@@ -305,12 +306,12 @@ class Scan:
         self.errors, self._beyond = {}, []
         return reader
 
-    def _note(self, invalid: list[tuple[Path, LLEMError | UserWarning]]) -> None:
+    def _note(self, invalid: list[tuple[Path | str, LLEMError | UserWarning]]) -> None:
         for path, error in invalid:
             if isinstance(error, UserWarning):
                 self._beyond.append(error)
             else:
-                self.errors[path] = error
+                self.errors[to_path(self._root, path)] = error
 
     def _warn(self, reader: _store.Reader) -> None:
         if self._beyond:
@@ -323,7 +324,7 @@ class Scan:
 
 
 def scan_results(  # noqa: PLR0913 - the parameters of the method
-    root: str,
+    root: Place,
     columns: Iterable[str] | None,
     *,
     where: Iterable[Condition] | None = None,
@@ -347,7 +348,7 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
         raise ValueError(f"batch_size expects at least 1, got {batch_size}")
     check_policy("config", config, ConfigForm)
     scan = _store.Scan(
-        root,
+        handle(root),
         _columns.RECORD_SCHEMA(),
         _columns.all_columns() if columns is None else _columns.check_names(columns),
         [_conditions.checked(condition) for condition in _conditions.listed(where)],
@@ -364,7 +365,7 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
 
 
 def scan_traces(  # noqa: PLR0913 - the parameters of the method
-    root: str,
+    root: Place,
     columns: Iterable[str] | None,
     *,
     where: Iterable[Condition] | None = None,
@@ -384,7 +385,7 @@ def scan_traces(  # noqa: PLR0913 - the parameters of the method
         (of_traces if is_of_trace else of_records).append(_conditions.checked(condition))
     record, strict, most = _columns.RECORD_SCHEMA(), _is_strict(on_error), max_bytes(limit)
     scan = _store.Traces(
-        root,
+        handle(root),
         record,
         names,
         of_records,
@@ -397,10 +398,10 @@ def scan_traces(  # noqa: PLR0913 - the parameters of the method
     return Scan(root, scan, on_error, progress)
 
 
-def completed(root: str, *, limit: int | None = None, follow_links: bool = False) -> set[str]:
+def completed(root: Place, *, limit: int | None = None, follow_links: bool = False) -> set[str]:
     """Return the hashes of the configurations below a root; see `ResultStore.completed`."""
     hashes, invalid, links = _store.completed(
-        root, _columns.RECORD_SCHEMA(), max_bytes=max_bytes(limit), follow_links=follow_links
+        handle(root), _columns.RECORD_SCHEMA(), max_bytes=max_bytes(limit), follow_links=follow_links
     )
     _warn_of_skipped([error for _, error in invalid])
     warn_of_links(root, links)

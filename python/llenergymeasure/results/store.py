@@ -1,8 +1,7 @@
-"""`ResultStore`: a directory of results, and its verbs."""
+"""`ResultStore`: a directory of results, or a prefix of a bucket, and its verbs."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -12,10 +11,10 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results._durability import Durability, durability_of, warn_once
 from llenergymeasure.results._limit import check_limit, max_bytes
 from llenergymeasure.results._overview import Overview
-from llenergymeasure.results._paths import absolute
-from llenergymeasure.results._save import save_record
+from llenergymeasure.results._paths import absolute, with_access
+from llenergymeasure.results._save import resolved, save_record
 from llenergymeasure.results._store_reader import StoreReader
-from llenergymeasure.results.clean import DAY, Cleaning, clean_tree
+from llenergymeasure.results.clean import Cleaning, clean_tree
 from llenergymeasure.results.copying import Copying, copy_results
 from llenergymeasure.results.save_many import MAX_PENDING, save_many
 from llenergymeasure.results.stored import StoredResult
@@ -30,21 +29,29 @@ from llenergymeasure.results.types import (
 from llenergymeasure.results.verify import Verification, verify_tree
 
 if TYPE_CHECKING:
+    from llenergymeasure.errors import PersistenceError
     from llenergymeasure.results.writer import Writer
+    from llenergymeasure.types import CredentialProvider, Options, ResultPath, RootArgument
 
 __all__ = ["ArrowStream", "MissingSidecar", "ResultStore", "StoredResult", "TimeseriesSource"]
 
 
 class ResultStore(StoreReader):
-    """A directory of results.
+    """A directory of results, or a prefix of a bucket in an object store.
 
     A store holds no open file and no lock: any number of stores, threads, processes and hosts may use one
-    directory at the same time. It can be pickled.
+    directory at the same time. It can be pickled; the pickle has the options and the credential provider that
+    the user passed, and nothing of the environment.
 
     Args:
         root: The directory. The first save creates it and its ancestors. A relative path is resolved here,
-            so a later `os.chdir` has no effect. As in every path of this package, a leading `~` is expanded,
-            and a URL (`s3://...`) is refused.
+            so a later `os.chdir` has no effect. As in every path of this package, a leading `~` is expanded.
+            An object store is a URL (`s3://bucket/prefix`, `gs://...`, `az://...`), a `StorePath`, or a store
+            of the package obstore. A `file://` URL is a directory.
+        options: Settings of an object store, as `{"endpoint": "http://127.0.0.1:9000"}`. They take
+            precedence over the variables of the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`).
+        credential_provider: A function without arguments that returns the credentials of an object store, as
+            a mapping with `expires_at`; it is called again before they expire.
         max_record_bytes: The largest `result.json` that any verb reads, in bytes; a larger one is an error.
             None is the value of the environment variable `LLEM_MAX_RECORD_BYTES`, or else 256 MiB.
         max_trace_bytes: The memory of all power traces that a scan or a check reads at once, in bytes; one
@@ -56,31 +63,37 @@ class ResultStore(StoreReader):
             in any case, `clean` follows none, and a root that is a symlink is followed.
 
     Raises:
-        TypeError: `max_record_bytes` or `max_trace_bytes` is not an integer.
-        ValueError: `max_record_bytes` or `max_trace_bytes` is less than 1, or `root` is a URL or in an
-            unknown home directory.
+        TypeError: An argument is of a wrong type.
+        ValueError: `max_record_bytes` or `max_trace_bytes` is less than 1; `root` is another URL, or in an
+            unknown home directory; an option is unknown, or given for a directory; or `root` is in an object
+            store, and this build of the package has none.
     """
 
     _flush_method: str | None = None
     """`"fsync"` or `"syncfs"`: the flush method of bulk saves in tests and benches."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a parameter for each choice
         self,
-        root: str | os.PathLike[str],
+        root: RootArgument,
         *,
+        options: Options | None = None,
+        credential_provider: CredentialProvider | None = None,
         max_record_bytes: int | None = None,
         max_trace_bytes: int | None = None,
         follow_links: bool = False,
     ) -> None:
-        """Create a store of a directory, which need not exist."""
-        self._path = absolute(root, "root")
+        """Create a store of a directory, which need not exist, or of a prefix; no request is made."""
+        path = absolute(root, "root")
+        if options is not None or credential_provider is not None or not isinstance(path, Path):
+            path = with_access(path, options, credential_provider)
+        self._path = path
         self._max_record_bytes = check_limit(max_record_bytes)
         self._max_trace_bytes = check_limit(max_trace_bytes, "max_trace_bytes")
         self._follow_links = follow_links
 
     @property
-    def root(self) -> Path:
-        """The absolute path of the directory."""
+    def root(self) -> ResultPath:
+        """The absolute path of the directory, or the `StorePath` of the prefix."""
         return self._path
 
     @property
@@ -99,11 +112,12 @@ class ResultStore(StoreReader):
 
     @property
     def durability(self) -> Durability:
-        """The durability of saves on the file system of the directory, or of its nearest ancestor.
+        """The durability of saves on the file system of a directory or its nearest ancestor, or in a bucket.
 
         The value is a string, `"full"`, `"none"` or `"unknown"`, with a `reason`. `"none"` is memory (tmpfs),
         a volatile overlay, or a disk without barriers. `"unknown"` is a network file system, FUSE, or a
-        system that does not report it.
+        system that does not report it. In an object store, it is `"full"` once the store was seen to refuse a
+        second PUT of one name, and `"unknown"` before; no request is made.
 
         Limits: a device that ignores flushes is not detected.
         """
@@ -111,7 +125,7 @@ class ResultStore(StoreReader):
 
     def __repr__(self) -> str:
         """Return the directory and an overview of its results."""
-        return f"<ResultStore {self._root!r}: {self._overview()}>"
+        return f"<ResultStore {str(self._root)!r}: {self._overview()}>"
 
     def _repr_html_(self) -> str:
         """Return an overview of the results as HTML, for a notebook."""
@@ -121,11 +135,11 @@ class ResultStore(StoreReader):
         return Overview.of(self._root, self._max_record_bytes, follow_links=self._follow_links)
 
     def __eq__(self, other: object) -> bool:
-        """Compare the paths of the directories; limits do not count."""
+        """Compare the paths or URLs; limits, options and credentials do not count."""
         return isinstance(other, ResultStore) and self._root == other._root
 
     def __hash__(self) -> int:
-        """Return the hash of the directory's path."""
+        """Return the hash of the path or URL."""
         return hash(self._root)
 
     def save(
@@ -134,7 +148,7 @@ class ResultStore(StoreReader):
         timeseries_source: TimeseriesSource | None = None,
         *,
         durable: bool = True,
-    ) -> Path:
+    ) -> ResultPath:
         """Save one result to a new directory, and return the path of its `result.json`.
 
         The directory is `{model_slug}_{backend}_{timestamp}`, with `_1`, `_2`, ... if the name is taken. A
@@ -150,11 +164,12 @@ class ResultStore(StoreReader):
                 a power cut may lose the results of the last seconds.
 
         Returns:
-            The absolute path of `result.json`.
+            The absolute path of `result.json`: a `Path`, or a `StorePath` in an object store.
 
         Raises:
             PersistenceError: The result was not saved (`committed` is false), or was saved, but its flush
-                failed (`committed` is true).
+                failed (`committed` is true), or no answer came from an object store (`committed` is None; see
+                `resolve`).
             SidecarError: The result is safe at `result_path`; its sidecar was not stored.
             TypeError: `result` is not an `ExperimentResult`, or has fields that the schema does not have.
             ValueError: A field was set, without validation, to a value that the schema does not allow.
@@ -166,10 +181,25 @@ class ResultStore(StoreReader):
                 not a power trace; or a column of its table was left out or stored as another type, because
                 Parquet has no place for its type; or the result was loaded from disk with a power trace, and
                 is saved without one (see `copy_from`); or this is the first durable save of this process on a
-                file system where a power cut loses it (see `durability`). The result was saved before the
-                warning.
+                file system where a power cut loses it, or in an object store that may not keep the promises
+                (see `durability`). The result was saved before the warning.
         """
         return save_record(self._path, result, timeseries_source, durable=durable)
+
+    def resolve(self, error: PersistenceError) -> ResultPath | None:
+        """Return the path of the result of a save that failed, or None if it was not saved.
+
+        Where `committed` of the error is None, the object store is asked, by the random id of that save.
+
+        Limits: None is the answer of this moment. A request that was lost may arrive minutes later, so save
+        again only if a second copy does no harm, and ask again before.
+
+        Raises:
+            PersistenceError: The object store cannot be asked.
+            TypeError: `error` is not a `PersistenceError`.
+            ValueError: The save was to another store.
+        """
+        return resolved(self._root, error)
 
     def save_many(
         self,
@@ -178,7 +208,7 @@ class ResultStore(StoreReader):
         timeseries_sources: Iterable[TimeseriesSource | None] | None = None,
         durable: bool = True,
         progress: Progress | None = None,
-    ) -> list[Path]:
+    ) -> list[ResultPath]:
         """Save many results as `save` does, with shared flushes (group commit).
 
         Each result is atomic, but the results together are not a transaction: a failed result does not stop
@@ -220,7 +250,7 @@ class ResultStore(StoreReader):
 
     def copy_from(
         self,
-        other: ResultStore | str | os.PathLike[str],
+        other: ResultStore | RootArgument,
         *,
         where: Iterable[Condition] | None = None,
         durable: bool = True,
@@ -283,7 +313,7 @@ class ResultStore(StoreReader):
         Warns:
             UserWarning: As `save` for the file system, but before the first save.
         """
-        if durable:
+        if durable and isinstance(self._root, str):  # an object store shows it in the first save
             warn_once(self._root)
         from llenergymeasure.results.writer import Writer  # noqa: PLC0415 - loads logging, which is slow
 
@@ -329,21 +359,23 @@ class ResultStore(StoreReader):
             follow_links=self._follow_links,
         )
 
-    def clean(self, *, older_than: timedelta | str = DAY, dry_run: bool = True) -> Cleaning:
+    def clean(self, *, older_than: timedelta | str | None = None, dry_run: bool = True) -> Cleaning:
         """Remove the leftovers of interrupted saves below the directory; by default, only list them.
 
-        A leftover is a directory that `verify` calls incomplete, with no write for `older_than` by the file
-        system's clock. A directory with a `result.json`, or with a file that no save creates, is never
-        removed. Savers and other cleaners may run at the same time, on any host: a save that loses its
-        directory fails with nothing committed.
+        A leftover is a directory that `verify` calls incomplete, with no write for `older_than` by the clock
+        of the file system or the object store. A directory with a `result.json`, or with a file that no save
+        creates, is never removed. Savers and other cleaners may run at the same time, on any host: a save
+        that loses its directory fails with nothing committed.
 
         Limits: a save that writes nothing for longer than `older_than` loses its directory and fails. A
         result that is committed between two renames of a cleaner is in `.trash-*` for a moment. If the
         cleaner is killed in that moment, `verify` reports the result, and the next `clean` puts it back.
-        The default age of a day makes both unlikely.
+        The default age of a day makes both unlikely. In an object store, a PUT that seemed lost may arrive
+        late, and a power trace waits for its record until then: the default there is 7 days.
 
         Args:
-            older_than: An age: a timedelta, or `"90s"`, `"30m"`, `"12h"`, `"1d"`, `"2w"`.
+            older_than: An age: a timedelta, or `"90s"`, `"30m"`, `"12h"`, `"1d"`, `"2w"`. None is a day on a
+                file system, and 7 days in an object store.
             dry_run: Only list the leftovers. It creates and removes an empty directory to read the clock.
 
         Raises:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
 from llenergymeasure.results._limit import check_limit
 from llenergymeasure.results._load import load_record
-from llenergymeasure.results._paths import local_path
+from llenergymeasure.results._paths import joined, located
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
     from llenergymeasure.results.timeseries import Timeseries
-    from llenergymeasure.types import MissingSidecar
+    from llenergymeasure.types import MissingSidecar, PathArgument, ResultPath
 
 __all__ = ["StoredResult"]
 
@@ -23,7 +22,7 @@ class StoredResult:
     """A handle of a result on disk. It reads nothing until a method is called.
 
     Args:
-        directory: The absolute path of the result's directory.
+        directory: The absolute path of the result's directory, or its path in an object store.
         max_record_bytes: As for `ResultStore`.
         max_trace_bytes: The memory of all power traces that this process reads at once, as for `ResultStore`.
     """
@@ -33,24 +32,25 @@ class StoredResult:
 
     def __init__(
         self,
-        directory: str | os.PathLike[str],
+        directory: PathArgument,
         *,
         max_record_bytes: int | None = None,
         max_trace_bytes: int | None = None,
     ) -> None:
         """Create a handle of a directory."""
-        self._directory = local_path(directory, "directory")
+        self._directory = located(directory, "directory")
         self._max_record_bytes = check_limit(max_record_bytes)
         self._max_trace_bytes = check_limit(max_trace_bytes, "max_trace_bytes")
 
     @property
-    def path(self) -> Path:
+    def path(self) -> ResultPath:
         """The path of the `result.json`."""
-        return Path(self._directory, _store.RECORD)
+        record = joined(self._directory, _store.RECORD)
+        return Path(record) if isinstance(record, str) else record
 
     def __repr__(self) -> str:
         """Return the class and the directory."""
-        return f"StoredResult({self._directory!r})"
+        return f"StoredResult({str(self._directory)!r})"
 
     def __eq__(self, other: object) -> bool:
         """Compare the paths of the directories."""

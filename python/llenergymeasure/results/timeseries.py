@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
 from llenergymeasure._store import Timeseries
 from llenergymeasure.results._limit import check_limit, max_trace_bytes
 from llenergymeasure.results._limit import max_bytes as max_record_bytes
-from llenergymeasure.results._paths import local_path
+from llenergymeasure.results._paths import Place, handle, local_path, located, to_place
 from llenergymeasure.results._resample import resample
 from llenergymeasure.results._values import gpu_number, named
+
+if TYPE_CHECKING:
+    from llenergymeasure.types import PathArgument
 
 __all__ = ["Timeseries", "read_timeseries", "write_timeseries_parquet"]
 
@@ -72,7 +76,7 @@ def write_timeseries_parquet(
     return Path(path)
 
 
-def read_timeseries(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Timeseries:
+def read_timeseries(path: PathArgument, *, max_bytes: int | None = None) -> Timeseries:
     """Read a power trace into memory.
 
     A power trace is a Parquet file with `timestamp_s` and `power_w`, compressed with zstd, snappy or not at
@@ -89,7 +93,8 @@ def read_timeseries(path: str | os.PathLike[str], *, max_bytes: int | None = Non
 
     Args:
         path: The Parquet file, a result's directory, or its `result.json` (any path that ends in `.json`).
-            For a result, its sidecar is read.
+            For a result, its sidecar is read. In an object store, a Parquet file has a name that ends in
+            `.parquet`.
         max_bytes: The memory of all power traces that are read at once, in bytes; one trace may have half of
             it. None is the value of the environment variable `LLEM_MAX_TRACE_BYTES`, or else 1 GiB.
 
@@ -106,9 +111,16 @@ def read_timeseries(path: str | os.PathLike[str], *, max_bytes: int | None = Non
     return read_trace(path, None, check_limit(max_bytes, "max_bytes"))
 
 
-def read_trace(path: str | os.PathLike[str], limit: int | None, trace_limit: int | None) -> Timeseries:
+def read_trace(path: PathArgument, limit: int | None, trace_limit: int | None) -> Timeseries:
     """Read a power trace; see `read_timeseries`. `limit` is the largest record in bytes."""
-    path = local_path(path)
-    if path.endswith(".json") or os.path.isdir(path):  # noqa: PTH112
-        path = _store.sidecar_path(path, max_record_bytes(limit))
-    return _store.read_timeseries(path, max_trace_bytes(trace_limit))
+    place = located(path)
+    if _is_of_result(place):
+        place = to_place(place, _store.sidecar_path(handle(place), max_record_bytes(limit)))
+    return _store.read_timeseries(handle(place), max_trace_bytes(trace_limit))
+
+
+def _is_of_result(place: Place) -> bool:
+    """Return True for a result's directory or record, and False for a Parquet file."""
+    if isinstance(place, str):
+        return place.endswith(".json") or os.path.isdir(place)  # noqa: PTH112
+    return place.suffix != ".parquet"

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from llenergymeasure.types import ArrowStream, MissingSidecar, TimeseriesSource
+from llenergymeasure.types import ArrowStream, MissingSidecar, ResultPath, TimeseriesSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,7 @@ __all__ = [
     "OnUnreadable",
     "OnUnsaved",
     "Progress",
+    "ResultPath",
     "TimeseriesSource",
     "check_policy",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
@@ -15,9 +14,11 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._limit import max_bytes, max_trace_bytes
 from llenergymeasure.results._links import warn_of_links
+from llenergymeasure.results._paths import Place, handle, to_path
 
 if TYPE_CHECKING:
     from llenergymeasure.results.types import Progress
+    from llenergymeasure.types import ResultPath
 
 __all__ = ["Finding", "Verification", "verify_tree"]
 
@@ -25,7 +26,7 @@ __all__ = ["Finding", "Verification", "verify_tree"]
 class Finding(NamedTuple):
     """A directory and its problem."""
 
-    path: Path
+    path: ResultPath
     problem: str
 
     def __str__(self) -> str:
@@ -51,7 +52,7 @@ class Verification:
             `ExperimentResult.check`. They are not damage, and `ok` does not depend on them.
     """
 
-    root: Path
+    root: ResultPath
     deep: bool
     complete: int = 0
     damaged: list[Finding] = field(default_factory=list)
@@ -86,7 +87,7 @@ class Verification:
 
 
 def verify_tree(  # noqa: PLR0913 - the parameters of the method
-    root: str,
+    root: Place,
     *,
     deep: bool,
     progress: Progress | None,
@@ -95,9 +96,9 @@ def verify_tree(  # noqa: PLR0913 - the parameters of the method
     follow_links: bool = False,
 ) -> Verification:
     """Check the directories below a root; see `ResultStore.verify`."""
-    found = Verification(Path(root), deep)
+    found = Verification(to_path(root, str(root)), deep)
     inspection = _store.Inspection(
-        root,
+        handle(root),
         RECORD_CHECK(),
         deep=deep,
         max_bytes=max_bytes(limit),
@@ -107,10 +108,11 @@ def verify_tree(  # noqa: PLR0913 - the parameters of the method
     while (batch := inspection.next()) is not None:
         complete, findings, records = batch
         found.complete += complete
-        for kind, path, problem in findings:
+        for kind, place, problem in findings:
             of_kind: list[Finding] = getattr(found, kind)
-            of_kind.append(Finding(path, problem))
-        for path, record, energies in records:
+            of_kind.append(Finding(to_path(root, place), problem))
+        for found_at, record, energies in records:
+            path = to_path(root, found_at)
             result, fault = _validated(record)
             if result is not None:
                 found.complete += 1

@@ -8,14 +8,14 @@ import sys
 import threading
 import warnings
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from llenergymeasure import _store
 from llenergymeasure._warnings import warn
 from llenergymeasure.errors import BulkSaveError, PersistenceError
+from llenergymeasure.results._durability import warn_once
 from llenergymeasure.results._lost_trace import ADVICE, lost_trace
-from llenergymeasure.results._paths import local_source
+from llenergymeasure.results._paths import Place, handle, local_source
 from llenergymeasure.results._submissions import THREAD, Submissions
 from llenergymeasure.results._threads import check_threads
 from llenergymeasure.results.save_many import MAX_BYTES
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
     from llenergymeasure.results._encode import Encoded
     from llenergymeasure.results.types import OnError, TimeseriesSource
+    from llenergymeasure.types import ResultPath
 
 __all__ = ["Writer"]
 
@@ -55,7 +56,7 @@ class Writer:
     """
 
     def __init__(
-        self, root: str, *, durable: bool, max_pending: int, on_error: OnError, flush_method: str | None
+        self, root: Place, *, durable: bool, max_pending: int, on_error: OnError, flush_method: str | None
     ) -> None:
         """Open a writer; see `ResultStore.writer`."""
         if max_pending < 1:
@@ -65,8 +66,9 @@ class Writer:
         check_threads()
         self._root = root
         self._process = os.getpid()
+        self._durable = durable
         bulk = _store.Bulk(
-            root,
+            handle(root),
             durable=durable,
             max_results=min(max_pending, sys.maxsize),
             max_bytes=MAX_BYTES,
@@ -79,23 +81,23 @@ class Writer:
             self._thread.start()
         except RuntimeError as error:
             self._submissions.close()
-            raise PersistenceError(errno.EAGAIN, str(error), root, "start") from error
+            raise PersistenceError(errno.EAGAIN, str(error), str(root), "start") from error
 
     def __repr__(self) -> str:
         """Return the directory and the number of results in flight."""
         state = "closed" if self._submissions.closed else f"{len(self._submissions.in_flight)} in flight"
-        return f"<Writer of {self._root!r}, {state}>"
+        return f"<Writer of {str(self._root)!r}, {state}>"
 
     def __reduce__(self) -> NoReturn:
         """Reject pickling."""
         raise TypeError(
             "a writer cannot be pickled, since it belongs to its process; open another one there: "
-            f"ResultStore({self._root!r}).writer()"
+            f"ResultStore({str(self._root)!r}).writer()"
         )
 
     def submit(
         self, result: ExperimentResult, timeseries_source: TimeseriesSource | None = None
-    ) -> Future[Path]:
+    ) -> Future[ResultPath]:
         """Submit a result, and return a future of the path of its `result.json`.
 
         The result is encoded before `submit` returns. The source is read later: do not change the file until
@@ -115,7 +117,7 @@ class Writer:
 
     def _submit(
         self, result: ExperimentResult | Encoded, timeseries_source: TimeseriesSource | None
-    ) -> Future[Path]:
+    ) -> Future[ResultPath]:
         self._check_process()
         timeseries_source = local_source(timeseries_source)
         missing = isinstance(timeseries_source, (str, os.PathLike)) and _is_missing(timeseries_source)
@@ -141,6 +143,7 @@ class Writer:
         self._check_process()
         self._submissions.wait()
         self._submissions.raise_failures()
+        self._warn()
 
     def close(self) -> None:
         """Flush and stop. A closed writer accepts no results; closing it again does nothing.
@@ -159,6 +162,12 @@ class Writer:
             self._submissions.orphaned = True
             raise
         self._submissions.raise_failures()
+        self._warn()
+
+    def _warn(self) -> None:
+        """Warn once of an object store that may not keep its promises, after the first saves."""
+        if self._durable and not isinstance(self._root, str):
+            warn_once(self._root)
 
     def _abandon(self, seconds: float) -> None:
         """Undo the results that are not in place, and wait for that for some seconds."""
@@ -187,13 +196,13 @@ class Writer:
         if submissions is None or submissions.closed or os.getpid() != self._process:
             return
         submissions.close(orphaned=True)
-        warnings.warn(f"unclosed writer of {self._root!r}", ResourceWarning, source=self, stacklevel=2)
+        warnings.warn(f"unclosed writer of {str(self._root)!r}", ResourceWarning, source=self, stacklevel=2)
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:
             raise RuntimeError(
                 f"this writer belongs to process {self._process}; open another one in this process: "
-                f"ResultStore({self._root!r}).writer()"
+                f"ResultStore({str(self._root)!r}).writer()"
             )
 
 

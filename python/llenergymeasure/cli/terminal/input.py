@@ -21,6 +21,8 @@ from llenergymeasure.results._columns import RECORD_CHECK
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from llenergymeasure.types import ResultPath
+
 STDIN = "-"
 _LINES = (".jsonl", ".ndjson")
 _BOM = b"\xef\xbb\xbf"
@@ -46,7 +48,7 @@ class Record:
 
     position: Position
     content: bytes
-    sidecar: Path | None = None
+    sidecar: ResultPath | None = None
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def _input(
     shown = os.path.join(directory, os.path.relpath(found.path, source.root))  # noqa: PTH118 - keeps "./"
     position = Position(shown)
     if isinstance(found, Found):
-        sidecar = None if found.sidecar is None else Path(found.sidecar)
+        sidecar = Path(found.sidecar) if isinstance(found.sidecar, str) else found.sidecar
         return StoredRecord(position, found.encoded.record, sidecar, found=found)
     if isinstance(found, Skipped):
         return Already(position, found.reason)
