@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -191,11 +192,19 @@ class _Refused:
 
 def local_source(source: Any) -> Any:  # noqa: ANN401 - a source, for the extension
     """Return the source of a sidecar for the extension; a refused path fails as the store reads it."""
-    if source is None or isinstance(source, bytes) or hasattr(source, "__arrow_c_stream__"):
+    if source is None or not (_is_path(source) or _is_store_path(source)):
         return source
     try:
         return handle(located(source, "timeseries_source"))
     except ValueError as error:
         return _Refused(error)
-    except TypeError:  # the store reports it
-        return source
+
+
+def _is_path(source: object) -> bool:
+    return isinstance(source, (str, os.PathLike)) and not hasattr(source, "__arrow_c_stream__")
+
+
+def _is_store_path(source: object) -> bool:
+    """Return True for a `StorePath`; there is none before its module is loaded."""
+    module = sys.modules.get("llenergymeasure.results.store_path")
+    return module is not None and isinstance(source, module.StorePath)
