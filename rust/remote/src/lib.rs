@@ -6,4 +6,5 @@ mod client;
 mod fault;
 mod http;
 mod pace;
+pub mod protocol;
 mod runtime;
