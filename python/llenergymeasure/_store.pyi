@@ -295,6 +295,9 @@ class Traces:
 def columns(record: str) -> list[tuple[str, str, bool]]:
     """Return the columns of a schema: name, type, and True for a column in a list of objects."""
 
+def quoted_key(key: str) -> str:
+    """Return a key of the configuration as a part of the name of a column: in quotes if necessary."""
+
 def find_columns(record: str, names: Sequence[str]) -> list[str]:
     """Return the full names of the columns that names stand for."""
 

@@ -39,6 +39,7 @@ SHORT_NAMES = {
     "tokens/s": "avg_tokens_per_second",
     "time": "total_inference_time_sec",
     "when": "start_time",
+    "when.utc": "start_time.utc",
     "warnings": "measurement_warnings",
     "id": "experiment_id",
     "hash": "measurement_config_hash",

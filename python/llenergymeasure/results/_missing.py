@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from llenergymeasure.domain._comparable import comparable
 from llenergymeasure.results._columns import CONFIG
 from llenergymeasure.results._paths import Place
-from llenergymeasure.results.scan import scan_results
+from llenergymeasure.results._plan import scan_results
 
 
 def stored_among(

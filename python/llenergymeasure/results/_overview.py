@@ -11,7 +11,7 @@ from typing import Any
 from llenergymeasure._escape import escape
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results._paths import Place
-from llenergymeasure.results.scan import scan_results
+from llenergymeasure.results._plan import scan_results
 
 _MAX_SECONDS = 0.5
 """Seconds of counting, at most; then the overview is partial."""

@@ -14,7 +14,8 @@ from llenergymeasure.domain.experiment import ExperimentResult, compute_measurem
 from llenergymeasure.results._load import load_record, load_tree, no_garbage_collection
 from llenergymeasure.results._missing import stored_among
 from llenergymeasure.results._paths import Place, joined, located
-from llenergymeasure.results.scan import BATCH_SIZE, Scan, completed, scan_results, scan_traces
+from llenergymeasure.results._plan import BATCH_SIZE, completed, scan_results, scan_traces
+from llenergymeasure.results.scan import Scan
 from llenergymeasure.results.stored import StoredResult
 from llenergymeasure.results.types import (
     Condition,

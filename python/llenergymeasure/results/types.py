@@ -43,6 +43,7 @@ __all__ = [
     "Progress",
     "ResultPath",
     "TimeseriesSource",
+    "TooManyKeysError",
     "check_policy",
 ]
 
@@ -66,6 +67,29 @@ OnUnsaved: TypeAlias = Literal["raise", "ignore"]
 
 OnError: TypeAlias = "OnUnsaved | Callable[[ExperimentResult, Exception], object]"
 """A writer's policy: a word, or a function of the result and its error that the writer's thread calls."""
+
+
+class TooManyKeysError(ValueError):
+    """The configurations have too many keys for a table with a column of each.
+
+    Attributes:
+        fault: The fault.
+        advice: The way out for a program; a command has another one.
+    """
+
+    advice = (
+        'name the columns to read, or use config="json" for one column of JSON texts, or config="none" for '
+        "no column of the configuration"
+    )
+
+    def __init__(self, fault: str) -> None:
+        """Note the fault."""
+        super().__init__(fault)
+        self.fault = fault
+
+    def __str__(self) -> str:
+        """Return the fault and the advice."""
+        return f"{self.fault}; {self.advice}"
 
 
 def check_policy(parameter: str, value: object, words: object, alternative: str = "") -> None:

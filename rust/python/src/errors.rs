@@ -7,7 +7,7 @@ use std::path::Path;
 
 use llem_store::Error;
 use llem_store::load::{FaultClass, RecordFault};
-use llem_store::scan::{RecordError, RecordErrorKind, ScanError};
+use llem_store::scan::{PlanError, RecordError, RecordErrorKind, ScanError};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 
@@ -18,6 +18,7 @@ mod classes {
     import_exception!(llenergymeasure.errors, ResultError);
     import_exception!(llenergymeasure.errors, SchemaVersionError);
     import_exception!(llenergymeasure.errors, SidecarError);
+    import_exception!(llenergymeasure.results.types, TooManyKeysError);
 }
 
 /// POSIX's codes, for errors that have no code of their own.
@@ -48,6 +49,9 @@ impl IntoPython for ScanError {
         match self {
             Self::Store(error) => to_python(py, &error),
             Self::Record(error) => record_error(py, &error),
+            Self::Plan(error @ PlanError::TooManyKeys { .. }) => {
+                classes::TooManyKeysError::new_err(error.to_string())
+            }
             Self::Plan(error) => value_error(py, &error),
             error => escaped(py, &error).map_or_else(|raised| raised, PyRuntimeError::new_err),
         }

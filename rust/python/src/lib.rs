@@ -43,7 +43,7 @@ mod _store {
     #[pymodule_export]
     use crate::save::{claim, compact, directory_name, given_base, replace, save};
     #[pymodule_export]
-    use crate::scan::{Scan, Traces, columns, find_columns};
+    use crate::scan::{Scan, Traces, columns, find_columns, quoted_key};
     #[pymodule_export]
     use crate::timeseries::{Timeseries, clock_warnings, read_timeseries, write_timeseries};
 

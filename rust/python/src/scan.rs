@@ -1,5 +1,7 @@
 //! Scans of results and of power traces.
 
+use std::borrow::Cow;
+
 use llem_store::load::Limit;
 use llem_store::scan::{
     self, Comparison, Condition, ConfigForm, Operand, PlanError, RecordSchema, ScanOptions, Source,
@@ -7,7 +9,7 @@ use llem_store::scan::{
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 
 use crate::arrow::Schema;
 use crate::errors::{IntoPython, escaped, is_ours, value_error};
@@ -142,6 +144,12 @@ pub fn find_columns(py: Python<'_>, record: &str, names: Vec<String>) -> PyResul
     found.map_err(|error| value_error(py, &error))
 }
 
+/// Return a key of the configuration as a part of the name of a column: in quotes if necessary.
+#[pyfunction]
+pub fn quoted_key(key: &str) -> Cow<'_, str> {
+    scan::quoted_key(key)
+}
+
 /// Parse the schema of a record.
 pub fn schema_of(record: &str) -> PyResult<RecordSchema> {
     RecordSchema::from_json(record).map_err(|error| PyValueError::new_err(error.to_string()))
@@ -163,20 +171,10 @@ type PyCondition<'py> = (String, String, Bound<'py, PyAny>, bool);
 
 fn to_conditions(conditions: Vec<PyCondition<'_>>) -> PyResult<Vec<Condition>> {
     let condition = |(column, operator, value, is_typed): PyCondition<'_>| {
-        let operand = to_operand(&value).map(|operand| match operand {
+        let operand = match to_operand(&column, &value)? {
             Operand::Text(text) if is_typed => Operand::Typed(text),
             operand => operand,
-        });
-        let operand = operand.map_err(|_| {
-            let class = value.get_type().qualname().map_or_else(|_| "this".into(), |name| name.to_string());
-            let operand = if value.is_instance_of::<PyInt>() {
-                "an integer of more than 128 bits".into()
-            } else {
-                format!("a value of {class}")
-            };
-            let text = escaped(value.py(), &format_args!("{column} cannot be compared with {operand}"));
-            text.map_or_else(|raised| raised, PyTypeError::new_err)
-        })?;
+        };
         Ok(Condition { comparison: to_comparison(&operator)?, column, operand })
     };
     conditions.into_iter().map(condition).collect()
@@ -212,24 +210,34 @@ fn to_comparison(operator: &str) -> PyResult<Comparison> {
     })
 }
 
-fn to_operand(value: &Bound<'_, PyAny>) -> PyResult<Operand> {
+/// Return a value of JSON's types as an operand; `column` is for an error.
+fn to_operand(column: &str, value: &Bound<'_, PyAny>) -> PyResult<Operand> {
+    let misfit = |operand: String| {
+        let text = escaped(value.py(), &format_args!("{column} cannot be compared with {operand}"));
+        text.map_or_else(|raised| raised, PyTypeError::new_err)
+    };
     if value.is_none() {
         Ok(Operand::Null)
     } else if value.is_instance_of::<PyBool>() {
         value.extract().map(Operand::Bool)
     } else if value.is_instance_of::<PyInt>() {
-        value.extract().map(Operand::Int)
+        let integer = value.extract().map(Operand::Int);
+        integer.map_err(|_| misfit("an integer of more than 128 bits".into()))
     } else if value.is_instance_of::<PyFloat>() {
         value.extract().map(Operand::Float)
     } else if value.is_instance_of::<PyString>() {
-        value.extract().map(Operand::Text)
+        let text = value.extract().map(Operand::Text);
+        text.map_err(|_| misfit("a text that has a lone surrogate".into()))
     } else if let Ok(members) = value.cast::<PyDict>() {
-        let members = members.iter().map(|(key, value)| Ok((key.extract()?, to_operand(&value)?)));
+        let members = members.iter().map(|(key, value)| Ok((key.extract()?, to_operand(column, &value)?)));
         let mut members: Vec<(String, Operand)> = members.collect::<PyResult<_>>()?;
         members.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(Operand::Object(members))
+    } else if let Ok(items) = value.cast::<PyList>() {
+        let items = items.iter().map(|item| to_operand(column, &item));
+        items.collect::<PyResult<_>>().map(Operand::List)
     } else {
-        let items: Vec<Bound<'_, PyAny>> = value.extract()?;
-        items.iter().map(to_operand).collect::<PyResult<_>>().map(Operand::List)
+        let class = value.get_type().qualname().map_or_else(|_| "this".into(), |name| name.to_string());
+        Err(misfit(format!("a value of {class}")))
     }
 }

@@ -8,6 +8,7 @@
 mod builder;
 mod check;
 mod column;
+mod comparison;
 mod completed;
 mod config;
 mod documents;
@@ -42,10 +43,12 @@ use arrow_schema::SchemaRef;
 
 pub use check::RecordCheck;
 pub use column::EXPERIMENT;
+pub use comparison::Comparison;
 pub use completed::{Completed, completed};
 pub use documents::{Document, Documents};
 pub use error::{PlanError, RecordError, RecordErrorKind, ScanError};
-pub use filter::{Comparison, Condition};
+pub use filter::Condition;
+pub use keys::quoted_key;
 pub use lookup::Source;
 pub use operand::Operand;
 pub use plan::ConfigForm;

@@ -263,7 +263,7 @@ fn scan_too_many_keys_fails_only_as_columns() {
         plan(temp.path(), options).read(Interrupt::NEVER)?.next(Interrupt::NEVER)
     };
     let error = read(ConfigForm::Columns).unwrap_err().to_string();
-    assert!(error.contains("more than 10000 different keys") && error.contains("config=\"json\""), "{error}");
+    assert!(error.contains("more than 10000 different keys"), "{error}");
     for (config, columns) in [(ConfigForm::Json, 2), (ConfigForm::Omitted, 1)] {
         let batch = read(config).unwrap().unwrap();
         assert_eq!((batch.rows.num_rows(), batch.rows.num_columns()), (3, columns));

@@ -13,7 +13,7 @@ from llenergymeasure._format import human_bytes, human_seconds, plural, printabl
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import split_names
 from llenergymeasure.cli.query.options import Columns, Directory, FollowLinks, Where, local
-from llenergymeasure.cli.query.reading import Reading
+from llenergymeasure.cli.query.reading import Reading, usage_errors
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.output import check_output
 from llenergymeasure.cli.terminal.stream import ERR, OUT
@@ -29,6 +29,9 @@ class ConfigForm(str, Enum):
     none = "none"
 
 
+_FEWER_KEYS = (
+    "name some with -c, or use --config json for one column of JSON texts, or --config none for no column"
+)
 _FORMATS = {".ndjson": "jsonl", ".feather": "arrow", ".ipc": "arrow"}
 
 
@@ -40,7 +43,7 @@ class _Table(Reading):
 
     def write(self, file: str, *, excel: bool) -> int:
         """Write the rows, and return the number of columns."""
-        with self._open:
+        with self._open, usage_errors(_FEWER_KEYS):
             self.found, self.is_written = self._scan.write_file(file, excel=excel)
         return len(self._scan.schema)
 

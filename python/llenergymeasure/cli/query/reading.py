@@ -16,8 +16,9 @@ from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.cli.terminal.progress import Bar, progress_bar
 from llenergymeasure.cli.terminal.stream import ERR
 from llenergymeasure.results._columns import CONFIG
-from llenergymeasure.results.scan import scan_results
+from llenergymeasure.results._plan import scan_results
 from llenergymeasure.results.store import ResultStore
+from llenergymeasure.results.types import TooManyKeysError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,10 +38,16 @@ def given_path(directory: str, path: str) -> str:
 
 
 @contextmanager
-def usage_errors() -> Iterator[None]:
-    """Report a query that the store cannot answer as wrong usage."""
+def usage_errors(fewer_keys: str = "name some with -c, such as -c id,config.KEY") -> Iterator[None]:
+    """Report a query that the store cannot answer as wrong usage.
+
+    Args:
+        fewer_keys: The way out for a table with too many columns.
+    """
     try:
         yield
+    except TooManyKeysError as error:
+        raise UsageError(f"{error.fault}; {fewer_keys}") from None
     except ValueError as error:
         raise UsageError(str(error)) from None
 

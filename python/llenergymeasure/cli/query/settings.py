@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from llenergymeasure._store import quoted_key
 from llenergymeasure.cli.query.values import value_of
 from llenergymeasure.results._columns import CONFIG
 
@@ -27,7 +27,6 @@ SETTINGS = (*CIRCUMSTANCES, CONFIG)
 
 _BACKEND_AGAIN = f"{CONFIG}.backend"
 _NULL = "null"
-_PLAIN_KEY = re.compile(r'[^."]+')
 
 
 class Settings:
@@ -97,11 +96,6 @@ def _leaves(config: Mapping[str, Any], above: str) -> Iterator[tuple[str, str]]:
             yield from _leaves(value, name)
         elif value is not None:
             yield name, canonical(value)
-
-
-def quoted_key(key: str) -> str:
-    """Return a key as a part of the name of a column: in quotes if it is empty or has a dot or a quote."""
-    return key if _PLAIN_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
 
 
 def canonical(value: Any) -> str:  # noqa: ANN401

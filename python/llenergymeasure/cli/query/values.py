@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from llenergymeasure._escape import escape
 from llenergymeasure._format import ABSENT, format_value, printable
+from llenergymeasure.cli.query.where import has_second
 
 _MOST_DIGITS = 4000
 """Python converts no longer integer by default."""
@@ -37,15 +39,15 @@ def is_mixed(values: Iterable[object]) -> bool:
 def format_setting(value: object, *, is_mixed: bool) -> str:
     """Return a value of the configuration as a condition takes it, on one line.
 
-    A text that reads as a value of another kind is in quotes, and so is an empty one.
+    A text is in quotes, with the escapes of JSON, if it is empty, reads as a value of another kind or as a
+    second condition, has a blank at an end, or has a character that is not printable.
 
     Args:
         value: Any JSON value.
         is_mixed: The column has values of other kinds than text.
     """
     if isinstance(value, str):
-        is_quoted = _needs_quotes(value, is_mixed=is_mixed)
-        return printable(json.dumps(value, ensure_ascii=False) if is_quoted else value)
+        return _quoted(value) if _needs_quotes(value, is_mixed=is_mixed) else printable(value)
     if isinstance(value, (list, dict)):
         return printable(json.dumps(_named(value), ensure_ascii=False, default=str))
     return format_value(value)
@@ -60,10 +62,18 @@ def _named(value: object) -> object:
     return value
 
 
+def _quoted(text: str) -> str:
+    """Return a text as JSON in printable characters."""
+    marks = json.dumps(text, ensure_ascii=False)
+    return "".join(mark if mark.isprintable() else json.dumps(mark)[1:-1] for mark in marks)
+
+
 def _needs_quotes(text: str, *, is_mixed: bool) -> bool:
-    if not text or text == ABSENT or text[0] == '"' or text.strip(" ") != text:
+    if not text or text == ABSENT or text[0] == '"' or text.strip() != text:
         return True
-    return is_mixed and (text.startswith("[") or text in ("null", "None") or _is_other(text))
+    if has_second(text) or escape(text, keep_bytes=True) != text:
+        return True
+    return is_mixed and (text[0] in "[{" or text in ("null", "None") or _is_other(text))
 
 
 def _is_other(text: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from llenergymeasure.cli.query.columns import QUOTED
@@ -43,6 +45,19 @@ def conditions(root: str, expressions: Iterable[str]) -> list[Condition]:
     return [_condition(root, expression) for expression in expressions]
 
 
+def _below(prefix: str, text: str) -> str:
+    """Return a typed path without a prefix, also in quotes."""
+    if text.startswith('"'):
+        with suppress(ValueError):
+            return json.dumps(json.loads(text).removeprefix(prefix))
+    return text.removeprefix(prefix)
+
+
+def has_second(text: str) -> bool:
+    """Return whether a value without quotes seems to have a second condition in it."""
+    return _SECOND.match(text) is not None
+
+
 def _condition(root: str, expression: str) -> Condition:
     match = _EXPRESSION.fullmatch(expression)
     if match is None:
@@ -63,5 +78,5 @@ def _condition(root: str, expression: str) -> Condition:
             + ", or put the value in quotes"
         )
     if name == PATH:  # tables show it below the directory, the store without it
-        text = text.removeprefix(os.path.join(root, ""))  # noqa: PTH118 - Path would normalise the text
+        text = _below(os.path.join(root, ""), text)  # noqa: PTH118 - Path would normalise the text
     return cast("Condition", (name, "==" if operator == "=" else operator, Typed(text)))

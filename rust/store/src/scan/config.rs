@@ -25,7 +25,6 @@ pub(super) struct ConfigColumns {
     paths: Vec<Vec<String>>,
     /// The columns of the requested keys, then of the found keys.
     columns: Vec<JsonColumn>,
-    records: usize,
     overflowed: bool,
     /// A new key does not become a column.
     is_frozen: bool,
@@ -37,8 +36,6 @@ struct KeyNode {
     below: HashMap<Box<str>, usize>,
     requested: Option<usize>,
     found: Option<usize>,
-    /// The number of the last record that has the key.
-    last_record: usize,
 }
 
 /// The values of one configuration: the indexes of their columns, and their JSON texts.
@@ -53,7 +50,6 @@ impl ConfigColumns {
             nodes: vec![KeyNode::default()],
             paths: Vec::new(),
             columns: Vec::new(),
-            records: 0,
             overflowed: false,
             is_frozen: false,
         };
@@ -114,7 +110,6 @@ impl ConfigColumns {
         values: &mut ConfigValues<'de>,
     ) -> Result<(), serde_json::Error> {
         check_escapes(text)?;
-        self.records += 1;
         self.read_object(0, text, &mut Vec::new(), values)
     }
 
@@ -146,10 +141,6 @@ impl ConfigColumns {
                     continue;
                 }
             };
-            if self.nodes[node].last_record == self.records {
-                return Err(fail(format!("effective_config has the key {key:?} twice")));
-            }
-            self.nodes[node].last_record = self.records;
             path.push(key.into_owned());
             if let Some(column) = self.nodes[node].requested {
                 values.push((column, value));

@@ -41,8 +41,13 @@ pub enum PlanError {
         "a condition expects a column of single values, got the object {0}; use one of its columns, such as {1}"
     )]
     ObjectCondition(String, String),
+    /// A name that is declared as optional is not one of a key.
+    #[error("there is no column '{0}'; write config.{0} to declare a key of the configuration")]
+    NotAKey(String),
     /// A column of the configuration has an invalid name.
-    #[error("{0:?} is not the name of a key; join keys with dots, and quote a key that has a dot")]
+    #[error(
+        "{0:?} is not the name of a key; join keys with dots, and quote a key that has a dot, a comma or an operator"
+    )]
     InvalidKey(String),
     /// No result has a key; similar names, or names of keys.
     #[error("no result has the key '{name}'{}", hint(.similar))]
@@ -102,13 +107,10 @@ pub enum PlanError {
         /// The operand, in words.
         operand: &'static str,
         /// The values of the column, in words.
-        holds: &'static str,
+        holds: String,
     },
     /// The configurations have too many keys for a table.
-    #[error(
-        "the configurations of these results have more than {limit} different keys; name the columns to read, or use \
-         config=\"json\" for one column of JSON texts, or config=\"none\" for no column of the configuration"
-    )]
+    #[error("the configurations of these results have more than {limit} different keys")]
     TooManyKeys {
         /// The maximum.
         limit: usize,

@@ -59,7 +59,13 @@ impl SchemaInference {
         let is_column = |(path, types): &&(Vec<String>, JsonTypes)| {
             *types != JsonTypes::default() || !parents.contains(path.as_slice())
         };
-        let found = self.found.iter().filter(is_column).cloned().collect();
+        let mut found: Vec<_> = self.found.iter().filter(is_column).cloned().collect();
+        for path in keys.optional.iter().filter(|_| keys.all) {
+            let is_there = parents.contains(path.as_slice()) || found.iter().any(|(other, _)| other == path);
+            if !is_there {
+                found.push((path.clone(), JsonTypes::default()));
+            }
+        }
         Ok(ConfigTypes { requested: self.requested, found })
     }
 }

@@ -51,15 +51,41 @@ impl ConfigTypes {
     }
 }
 
-/// Return the name of a path of keys in a table: joined with dots, and quoted where a key has a dot.
+/// Return the name of a path of keys in a table: the quoted keys, joined with dots.
 pub(super) fn name_of(path: &[String]) -> String {
-    path.iter().fold(String::new(), |above, key| join(&above, key))
+    path.iter().map(|key| quoted_key(key)).collect::<Vec<_>>().join(".")
 }
 
-fn join(above: &str, key: &str) -> String {
-    let plain = !key.is_empty() && !key.contains(['.', '"']);
-    let key = if plain { Cow::from(key) } else { serde_json::Value::from(key).to_string().into() };
-    if above.is_empty() { key.into_owned() } else { format!("{above}.{key}") }
+/// Return a key as a part of a name: in quotes unless it can stand bare in a list of names and before an operator.
+///
+/// The name has printable characters only: a quoted key has the escapes of JSON.
+#[must_use]
+pub fn quoted_key(key: &str) -> Cow<'_, str> {
+    const SPECIAL: [char; 8] = ['.', '"', ',', '=', '!', '<', '>', '~'];
+    let is_plain = !key.is_empty() && !key.contains(SPECIAL) && key.trim() == key;
+    if is_plain && key.chars().all(is_printable) {
+        return key.into();
+    }
+    let quoted = serde_json::Value::from(key).to_string();
+    let mut name = String::with_capacity(quoted.len());
+    for mark in quoted.chars() {
+        if is_printable(mark) {
+            name.push(mark);
+        } else {
+            let units = &mut [0; 2];
+            name.extend(mark.encode_utf16(units).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    name.into()
+}
+
+/// Return whether a terminal shows a character as it is; a combining mark counts after a letter.
+fn is_printable(mark: char) -> bool {
+    const LETTER_AND_MARK: usize = 2;
+    match mark {
+        ' '..='~' => true,
+        _ => format!("a{mark}").escape_debug().count() == LETTER_AND_MARK,
+    }
 }
 
 /// Return the path of a key, by its name without the prefix.

@@ -11,18 +11,18 @@ impl Kinds {
     pub const NULL: Self = Self(1);
     pub const BOOL: Self = Self(1 << 1);
     pub const NUMBER: Self = Self(1 << 2);
-    /// The name of a non-finite float: a number and a text.
+    /// The name of a non-finite float: a number, unless its column has texts and no numbers.
     pub const NOT_FINITE: Self = Self(1 << 3);
     pub const TEXT: Self = Self(1 << 4);
     pub const LIST: Self = Self(1 << 5);
-    /// A list that has a text.
+    /// A list that has a text other than such a name.
     pub const TEXTS: Self = Self(1 << 6);
     pub const OBJECT: Self = Self(1 << 7);
 
     /// The names of the kinds in errors.
     const NAMES: [(Self, &'static str); 6] = [
         (Self::BOOL, "true or false"),
-        (Self(Self::NUMBER.0 | Self::NOT_FINITE.0), "numbers"),
+        (Self::NUMBER, "numbers"),
         (Self::TEXT, "texts"),
         (Self(Self::LIST.0 | Self::TEXTS.0), "lists"),
         (Self::OBJECT, "objects"),
@@ -36,7 +36,9 @@ impl Kinds {
             Some(b't' | b'f') => Self::BOOL,
             Some(b'"') if is_not_finite(text) => Self::NOT_FINITE,
             Some(b'"') => Self::TEXT,
-            Some(b'[') if items(text).any(|item| item.starts_with('"')) => Self::TEXTS.and(Self::LIST),
+            Some(b'[') if items(text).any(|item| item.starts_with('"') && !is_not_finite(item)) => {
+                Self::TEXTS.and(Self::LIST)
+            }
             Some(b'[') => Self::LIST,
             Some(b'{') => Self::OBJECT,
             _ => Self::NUMBER,
@@ -58,6 +60,27 @@ impl Kinds {
         self.0 & !Self::NULL.0 == 0
     }
 
+    /// Return whether there are no values but texts and null: the table shows such a text without quotes.
+    pub fn are_texts(self) -> bool {
+        self.0 & !(Self::TEXT.0 | Self::NOT_FINITE.0 | Self::NULL.0) == 0
+    }
+
+    /// Return whether the names of non-finite floats are texts: among texts, without numbers.
+    pub fn names_are_texts(self) -> bool {
+        self.has(Self::NOT_FINITE) && self.has(Self::TEXT.and(Self::TEXTS)) && !self.has(Self::NUMBER)
+    }
+
+    /// Return the kinds with the names of non-finite floats as numbers or as texts.
+    #[must_use]
+    pub fn with_decided_names(self) -> Self {
+        let decided = match (self.has(Self::NOT_FINITE), self.names_are_texts()) {
+            (false, _) => 0,
+            (true, true) => Self::TEXT.0,
+            (true, false) => Self::NUMBER.0,
+        };
+        Self((self.0 & !Self::NOT_FINITE.0) | decided)
+    }
+
     pub fn bits(self) -> u16 {
         self.0
     }
@@ -68,7 +91,8 @@ impl Kinds {
 
     /// Return the kinds in words, without null.
     pub fn words(self) -> String {
-        let names = Self::NAMES.iter().filter(|(kind, name)| *name != "null" && self.has(*kind));
+        let names =
+            Self::NAMES.iter().filter(|(kind, name)| *name != "null" && self.with_decided_names().has(*kind));
         let names: Vec<&str> = names.map(|(_, name)| *name).collect();
         match names.split_last() {
             None => "nothing but null".to_owned(),

@@ -74,7 +74,9 @@ impl RecordSchema {
     pub(super) fn resolve(&self, name: &str) -> Result<Vec<Named>, PlanError> {
         let full = self.full_name(name)?;
         if self.column(&full).is_some() || config_key(&full).is_some() {
-            return Ok(vec![Named { name: full, label: name.to_owned(), asked: name.to_owned() }]);
+            // Arrow's C interface ends a name at a NUL.
+            let label = if name.contains('\0') { full.clone() } else { name.to_owned() };
+            return Ok(vec![Named { name: full, label, asked: name.to_owned() }]);
         }
         let below: Vec<&Column> =
             self.columns.iter().filter(|column| is_below(&column.name, &full)).collect();
@@ -96,6 +98,22 @@ impl RecordSchema {
         match config_key(name) {
             Some(key) => Ok(format!("{CONFIG}.{}", keys::name_of(&keys::parse(key)?))),
             None => Ok(name.to_owned()),
+        }
+    }
+
+    /// Return the path of a key that a caller declares as optional; `None` for a column that every result has.
+    pub(super) fn declared_key(&self, name: &str) -> Result<Option<Vec<String>>, PlanError> {
+        let full = self.full_name(name)?;
+        match config_key(&full) {
+            Some(key) => keys::parse(key).map(Some),
+            None if self
+                .columns
+                .iter()
+                .any(|column| column.name == full || is_below(&column.name, &full)) =>
+            {
+                Ok(None)
+            }
+            None => Err(PlanError::NotAKey(name.to_owned())),
         }
     }
 

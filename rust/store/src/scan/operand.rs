@@ -3,7 +3,7 @@
 use super::error::PlanError;
 use super::kinds::Kinds;
 use super::schema::FieldType;
-use super::value::{FieldValue, parse_time};
+use super::value::{FieldValue, TIMES, parse_time};
 
 /// The right side of a comparison.
 #[derive(Debug, Clone)]
@@ -62,27 +62,28 @@ impl Operand {
     }
 
     /// Return whether a column with these kinds of values can have values of the operand's kind.
-    pub(super) fn fits(&self, kinds: Kinds) -> bool {
+    ///
+    /// With `by_equality`, a non-finite float and its name fit wherever there is one.
+    pub(super) fn fits(&self, kinds: Kinds, by_equality: bool) -> bool {
+        let is_name = by_equality && kinds.has(Kinds::NOT_FINITE);
+        let kinds = kinds.with_decided_names();
         match self {
             Self::Null | Self::Span(..) => true,
             Self::Bool(_) => kinds.has(Kinds::BOOL),
-            Self::Int(_) | Self::Float(_) => kinds.has(Kinds::NUMBER.and(Kinds::NOT_FINITE)),
+            Self::Float(value) if is_name && !value.is_finite() => true,
+            Self::Int(_) | Self::Float(_) => kinds.has(Kinds::NUMBER),
             Self::Text(text) | Self::Typed(text) => {
-                let is_name = kinds.has(Kinds::NOT_FINITE)
-                    && (!kinds.has(Kinds::NUMBER)
-                        || matches!(text.as_str(), "NaN" | "Infinity" | "-Infinity"));
-                kinds.has(Kinds::TEXT) || is_name
+                kinds.has(Kinds::TEXT) || (is_name && is_float_name(text))
             }
-            Self::List(_) => kinds.has(Kinds::LIST),
+            Self::List(_) => kinds.has(Kinds::LIST.and(Kinds::TEXTS)),
             Self::Object(_) => kinds.has(Kinds::OBJECT),
         }
     }
+}
 
-    /// Return whether a typed text can have this meaning: the names of non-finite floats among texts are texts.
-    pub(super) fn is_meant(&self, kinds: Kinds) -> bool {
-        let is_number = matches!(self, Self::Int(_) | Self::Float(_));
-        self.fits(kinds) && !(is_number && kinds.has(Kinds::TEXT) && !kinds.has(Kinds::NUMBER))
-    }
+/// Return whether a text is the name of a non-finite float in a record.
+fn is_float_name(text: &str) -> bool {
+    matches!(text, "NaN" | "Infinity" | "-Infinity")
 }
 
 /// The text of null in the tables of the command line, which quote a text that looks the same.
@@ -104,6 +105,22 @@ pub(super) fn meanings(text: &str) -> Vec<Operand> {
     first.into_iter().chain([Operand::Text(text.to_owned())]).collect()
 }
 
+/// Return the meaning of a typed text under a key with these kinds of values.
+///
+/// A table shows a text without quotes, unless it reads as a value of another kind and the column has such kinds.
+pub(super) fn meaning(text: &str, kinds: Kinds) -> Operand {
+    let is_bare = kinds.are_texts() && kinds.has(Kinds::TEXT);
+    let is_name = kinds.names_are_texts() && is_float_name(text);
+    let mut meanings = meanings(text);
+    let index = if is_bare || is_name { meanings.len() - 1 } else { 0 };
+    meanings.swap_remove(index)
+}
+
+/// Return the text that `~` searches for a typed one: a JSON string in quotes stands for its text.
+pub(super) fn searched(text: &str) -> Operand {
+    Operand::Text(quoted(text).unwrap_or_else(|| text.to_owned()))
+}
+
 /// Return the operand that a typed text is in a column of the schema.
 pub(super) fn of_field(
     name: &str,
@@ -117,7 +134,7 @@ pub(super) fn of_field(
         FieldType::Bool => truth(text).map(Operand::Bool).ok_or_else(|| expected("true, false or null")),
         FieldType::Int | FieldType::Float => number(text).ok_or_else(|| expected("a number")),
         FieldType::Time => span(name, text, is_instant, true),
-        _ => Ok(Operand::Text(quoted(text).unwrap_or_else(|| text.to_owned()))),
+        _ => Ok(searched(text)),
     }
 }
 
@@ -184,13 +201,20 @@ fn of_json(value: &serde_json::Value) -> Option<Operand> {
     })
 }
 
-/// Return the interval that an ISO 8601 time stands for: a day, a minute, a second, or a part of one.
+/// Return the interval that an ISO 8601 time stands for: a year, a month, a day, a minute, a second, or a part of one.
 ///
 /// A column of instants needs a zone; for a typed text, as a table prints it, it is UTC.
 pub(super) fn span(name: &str, text: &str, is_instant: bool, is_typed: bool) -> Result<Operand, PlanError> {
     const DAY: i128 = 86_400_000_000;
     let expected = |expected| PlanError::Operand { column: name.to_owned(), expected, got: text.to_owned() };
     let not_a_time = || expected("a time in ISO 8601");
+    if let Some((from, to)) = year_or_month(text) {
+        return if is_instant && !is_typed {
+            Err(expected("a time with a zone"))
+        } else {
+            Ok(Operand::Span(from, to))
+        };
+    }
     if text.as_bytes().get(4) != Some(&b'-') || text.len() < 10 {
         return Err(not_a_time());
     }
@@ -213,6 +237,26 @@ pub(super) fn span(name: &str, text: &str, is_instant: bool, is_typed: bool) -> 
         None => 60_000_000,
     };
     Ok(Operand::Span(micros, micros + length))
+}
+
+/// Return the interval of a year, `2026`, or of a month, `2026-03`.
+fn year_or_month(text: &str) -> Option<(i128, i128)> {
+    let number = |digits: &str, count: usize| {
+        let is_number = digits.len() == count && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| digits.parse::<u16>().ok()).flatten()
+    };
+    let (year, month) = text.split_once('-').map_or((text, None), |(year, month)| (year, Some(month)));
+    let year = number(year, 4)?;
+    let (month, next) = match month.map(|month| number(month, 2)) {
+        None => (1, (year + 1, 1)),
+        Some(month) if month? == 12 => (12, (year + 1, 1)),
+        Some(month) => (month?, (year, month? + 1)),
+    };
+    let begin = |(year, month): (u16, u16)| match parse_time(&format!("{year:04}-{month:02}-01"))? {
+        FieldValue::Time(micros, _) => Some(i128::from(micros)),
+        _ => None,
+    };
+    Some((begin((year, month))?, begin(next).unwrap_or(i128::from(*TIMES.end()) + 1)))
 }
 
 #[cfg(test)]
@@ -257,7 +301,22 @@ mod tests {
         assert_eq!(length("2026-02-18T14:30:05"), 1_000_000);
         assert_eq!(length("2026-02-18T14:30:05.250"), 1_000);
         assert_eq!(length("2026-02-18T14:30:05.250123"), 1);
-        for text in ["noon", "", "2026", "1771425000", "2026-02-30", "2026-02-18T25:00"] {
+        assert_eq!(length("2026-02"), 28 * 86_400_000_000);
+        assert_eq!(length("2025-12"), 31 * 86_400_000_000);
+        assert_eq!(length("2026"), 365 * 86_400_000_000);
+        assert_eq!(length("9999"), 365 * 86_400_000_000);
+        for text in [
+            "noon",
+            "",
+            "20",
+            "2026-",
+            "2026-13",
+            "2026-00",
+            "0000",
+            "1771425000",
+            "2026-02-30",
+            "2026-02-18T25:00",
+        ] {
             assert!(
                 matches!(span("start_time", text, false, true), Err(PlanError::Operand { .. })),
                 "{text}"

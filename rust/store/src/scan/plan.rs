@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::column::{CONFIG, Column, ColumnSource};
 use super::error::PlanError;
 use super::filter::{Condition, Filter};
-use super::keys::{self, ConfigKeys};
+use super::keys::ConfigKeys;
 use super::names::{Named, config_key};
 use super::schema::{FieldLimits, FieldSchema, FieldType, RecordSchema, path_of};
 use crate::load::Limit;
@@ -122,9 +122,17 @@ impl Plan {
         optional: &[String],
         limit: Limit,
     ) -> Result<Self, PlanError> {
-        if config == ConfigForm::Omitted {
-            columns.retain(|named| named.name != CONFIG);
-        }
+        // The columns of the keys have one name each, however often the configuration is named.
+        let most = match config {
+            ConfigForm::Omitted => 0,
+            ConfigForm::Columns => 1,
+            ConfigForm::Json => usize::MAX,
+        };
+        let mut count = 0;
+        columns.retain(|named| {
+            count += usize::from(named.name == CONFIG);
+            named.name != CONFIG || count <= most
+        });
         let conditions = conditions
             .into_iter()
             .map(|condition| {
@@ -154,11 +162,7 @@ impl Plan {
         let columns =
             columns.iter().map(|named| planner.column(named)).collect::<Result<Vec<Column>, _>>()?;
         for name in optional {
-            for named in schema.resolve(name)? {
-                if let Some(key) = config_key(&named.name) {
-                    planner.keys.optional.push(keys::parse(key)?);
-                }
-            }
+            planner.keys.optional.extend(schema.declared_key(name)?);
         }
         let mut sources =
             columns.iter().map(|column| &column.source).chain(filters.iter().map(|filter| &filter.source));
@@ -262,7 +266,8 @@ impl Planner<'_> {
             other => other.clone(),
         };
         if source == ColumnSource::WholeConfig && self.config == ConfigForm::Json {
-            return Ok(Column::scalar(name, ColumnSource::ConfigText, FieldType::Json, column.nullable));
+            let column = Column::scalar(name, ColumnSource::ConfigText, FieldType::Json, column.nullable);
+            return Ok(Column { label: label.clone(), ..column });
         }
         if source == ColumnSource::WholeConfig {
             self.keys.request_all();

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::io;
 
 use super::column::ColumnSource;
+use super::comparison::Cell;
 use super::config::{ConfigColumns, ConfigValues};
 use super::error::RecordErrorKind;
-use super::filter::Cell;
 use super::plan::Plan;
 use super::record::{self, ParsedRecord};
 use super::value::{FieldValue, TIMES};

@@ -13,8 +13,8 @@ use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 
 use super::column::{EXPERIMENT, PATH};
+use super::comparison::{Cell, Test};
 use super::config::ConfigColumns;
-use super::filter::{Cell, Test};
 use super::plan::Plan;
 use super::records::ReadLog;
 use super::row::Row;

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use super::column::{Column, ColumnSource, EXPERIMENT, PATH};
-use super::filter::{Condition, Test};
+use super::comparison::Test;
+use super::filter::Condition;
 use super::lookup::Source;
 use super::plan::{ConfigForm, Plan};
 use super::schema::FieldType;

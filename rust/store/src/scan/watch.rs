@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
+use super::comparison::Test;
 use super::error::PlanError;
-use super::filter::Test;
 use super::kinds::Kinds;
 use super::plan::Plan;
 use super::row::Row;

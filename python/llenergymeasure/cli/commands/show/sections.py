@@ -15,8 +15,8 @@ from llenergymeasure._format import (
     prefixed,
     printable,
 )
+from llenergymeasure._store import quoted_key
 from llenergymeasure.cli.commands.show.trace_plot import plot, total_power
-from llenergymeasure.cli.query.settings import quoted_key
 from llenergymeasure.cli.terminal.numbers import format_numbers, unit_of
 from llenergymeasure.cli.terminal.stream import OUT
 from llenergymeasure.cli.terminal.table import Column, cell_width, fold, print_heading, print_table, spelled

@@ -1,9 +1,9 @@
-//! Tests of `filter`.
+//! Tests of `comparison`.
 
 use super::*;
 
 fn holds(cell: &Cell<'_>, comparison: Comparison, operand: Operand) -> bool {
-    Test { comparison, operand }.holds(cell)
+    Test::new(comparison, operand).holds(cell)
 }
 
 #[test]
