@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from llenergymeasure import ResultStore
+from llenergymeasure.cli.query.columns import head_of_key, split_names
+from llenergymeasure.cli.query.where import conditions
 from support.optional import load, needs
+from support.results import make_result
 
 Put = Callable[..., Path]
 
@@ -92,10 +98,66 @@ def test_scan_optional_key_may_be_absent(store: ResultStore) -> None:
         optional=["effective_config.nope", "config.other"],
     )
     assert scan.to_pydict() == {"path": ["a", "b"], "config.nope": [None, None]}
-    with pytest.raises(ValueError, match="no column 'nope'"):
+    with pytest.raises(ValueError, match=r"no column 'nope'; write config\.nope to declare a key"):
         store.scan(["path"], optional=["nope"])
     with pytest.raises(TypeError, match="optional expects a list of names"):
         store.scan(["path"], optional="config.nope")
+
+
+def test_scan_optional_key_is_a_column_of_all_keys(store: ResultStore, tmp_path: Path) -> None:
+    optional = ["config.nope", "config.batch_size", "config.optim", 'config."a.b"']
+    (tmp_path / "empty").mkdir()
+    for asked in (None, ["config"]):
+        rows = store.scan(asked, optional=optional).to_pydict()
+        assert rows["effective_config.nope"] == rows['effective_config."a.b"'] == [None, None]
+        assert rows["effective_config.batch_size"] == [8, 16]
+        assert "effective_config.optim" not in rows
+        empty = ResultStore(tmp_path / "empty").scan(asked, optional=optional)
+        assert "effective_config.nope" in empty.to_pydict()
+
+
+def test_scan_config_as_json_has_the_name_that_was_asked_for(store: ResultStore) -> None:
+    assert list(store.scan(["config", "id"], config="json").to_pydict()) == ["config", "id"]
+    assert list(store.scan(["effective_config"], config="json").to_pydict()) == ["effective_config"]
+    assert store.scan(["config", "effective_config"]).schema.names == store.scan(["config"]).schema.names
+
+
+awkward = st.text("aé.,=!<>~\"' \\\n\x00\u202e\u00a0\u0301😀", max_size=4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(awkward, min_size=1, max_size=4, unique=True))
+@example(["com,ma", "a=b", "a<b", "~t", "=1+1", " lead", "trail ", "", "z\x00", "new\nline", "a!"])
+def test_scan_every_printed_name_of_a_key_resolves_to_the_key(keys: list[str]) -> None:
+    values = {key: number for number, key in enumerate(keys)}
+    with TemporaryDirectory() as root:
+        record = Path(root) / "r" / "result.json"
+        record.parent.mkdir()
+        record.write_text(make_result(effective_config={"x": values}).model_dump_json())
+        store = ResultStore(root)
+        columns = store.scan(["config"]).to_pydict()
+        assert [column[0] for column in columns.values()] == list(values.values())
+        with pytest.raises(ValueError, match="no result has the key") as caught:
+            store.scan(["config.x.unlike"]).to_pydict()
+        suggested = split_names([str(caught.value).partition("; there is ")[2]])
+        heads = [f"config.{head_of_key(column)}" for column in columns]
+        for name in [*columns, *heads, *suggested]:
+            assert name.isprintable()
+            assert split_names([name]) == [name]
+            if name not in ("config.x", "effective_config.x"):
+                (value,) = store.scan([name]).to_pydict()[name]
+                where = conditions("", [f"{name}={value}"])
+                assert store.scan([name], where=where).to_pydict() == {name: [value]}
+
+
+@needs("polars", "pyarrow")
+def test_scan_key_with_nul_reaches_arrow(put: Put, tmp_path: Path) -> None:
+    put("a", effective_config={"z\0": 1})
+    store = ResultStore(tmp_path)
+    name = 'effective_config."z\\u0000"'
+    for scan in (store.scan(), store.scan(["config.z\0"])):
+        assert load("polars").DataFrame(scan)[name].to_list() == [1]
+        assert load("pyarrow").table(scan)[name].to_pylist() == [1]
 
 
 def test_scan_keys_with_dots_and_quotes_are_distinct(put: Put, tmp_path: Path) -> None:

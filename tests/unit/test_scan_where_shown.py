@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from llenergymeasure import ExperimentResult, ResultStore
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.values import format_setting, order_of
+from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.results._conditions import Typed
 from support.results import make_result
 
@@ -38,11 +39,20 @@ WORDS = [
     "inf",
     "Infinity",
     "1,000",
+    "{}",
+    '{"a": 1}',
+    "a and b=2",
+    "\x1b[31m\n\u202e",
+    "\u00a0a",
 ]
 SPECIAL = [None, True, False, 0, 1, 8, 1.0, 0.1 + 0.2, 1e-5, -0.5, 1000, math.inf, -math.inf, math.nan]
 numbers = st.integers(-(2**70), 2**70) | st.floats()
 scalars = st.sampled_from([*WORDS, *SPECIAL]) | numbers | st.text("aé\"' .,-[]1", max_size=4)
-cells = scalars | st.lists(st.sampled_from([1, 2.5, "a", "1", None, True]), max_size=2)
+cells = (
+    scalars
+    | st.lists(st.sampled_from([1, 2.5, "a", "1", None, True, math.inf]), max_size=2)
+    | st.just({"a": 1})
+)
 
 
 @contextmanager
@@ -55,6 +65,12 @@ def store_of(column: list[Any]) -> Iterator[ResultStore]:
             record.parent.mkdir()
             record.write_text(make_result(effective_config=config).model_dump_json())
         yield ResultStore(root)
+
+
+def typed(store: ResultStore, operator: str, text: str) -> list[str]:
+    """Return the paths that `--where` finds."""
+    where = conditions(str(store.root), [f"config.x{operator}{text}"])
+    return list(store.scan(["path"], where=where).to_pydict()["path"])
 
 
 def found(store: ResultStore, operator: Any, value: object) -> list[str]:
@@ -72,6 +88,10 @@ def found(store: ResultStore, operator: Any, value: object) -> list[str]:
 @example(["8", "16", None, "None"])
 @example([math.inf, math.nan, 0.5, -math.inf])
 @example(["Infinity", "auto"])
+@example(["Infinity", True, "auto"])
+@example([1, "None", None])
+@example([{"a": 1}, '{"a": 1}', "[1]", [1], [math.inf]])
+@example(["a and b=2", 1])
 @example([[1, 2], [1, "2"], [], None])
 def test_scan_where_selects_exactly_the_rows_that_show_a_value(column: list[Any]) -> None:
     with store_of(column) as store:
@@ -83,11 +103,11 @@ def test_scan_where_selects_exactly_the_rows_that_show_a_value(column: list[Any]
         texts = {path: format_setting(value, is_mixed=bool(kinds - {str})) for path, value in shown}
         values = dict(shown)
         for path, text in texts.items():
-            rows = found(store, "==", Typed(text))
+            rows = typed(store, "=", text)
             assert path in rows, (text, texts)
             # 1 and 1.0 are one value, and so are 0.0 and -0.0.
             assert rows == [other for other in texts if _same(values[other], values[path])], (text, texts)
-            assert found(store, "!=", Typed(text)) == [other for other in texts if other not in rows]
+            assert typed(store, "!=", text) == [other for other in texts if other not in rows]
             _check_order(store, Typed(text), values, path)
 
 
@@ -105,7 +125,7 @@ def _same(one: Any, other: Any) -> bool:
 
 def _check_order(store: ResultStore, operand: object, values: dict[str, Any], path: str) -> None:
     value = values[path]
-    if value is None or isinstance(value, list):
+    if value is None or isinstance(value, (list, dict)):
         return
     below = found(store, "<", operand)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -207,6 +227,70 @@ def test_scan_where_null_word_is_a_text_where_a_row_shows_it() -> None:
     with store_of([None, 1]) as store:
         assert found(store, "==", Typed("None")) == ["00"]
         assert found(store, "!=", Typed("None")) == ["01"]
+
+
+@pytest.mark.parametrize("other", [1, True, [1], {"a": 1}])
+def test_scan_where_null_word_is_null_among_values_of_other_kinds(other: Any) -> None:
+    with store_of([other, "None", None, "null", ...]) as store:
+        for word in ("None", "null", "-"):
+            assert typed(store, "=", word) == ["02", "04"]
+            assert typed(store, "!=", word) == ["00", "01", "03"]
+            for operator in ("<", ">="):
+                with pytest.raises(ValueError, match="with None except by == and !="):
+                    typed(store, operator, word)
+        assert typed(store, "=", '"None"') == ["01"]
+
+
+def test_scan_where_name_of_a_float_is_a_number_where_numbers_are() -> None:
+    with store_of([0.5, "auto", math.inf, -math.inf, math.nan]) as store:
+        assert typed(store, ">", "0") == ["00", "02"]
+        assert typed(store, "<", "z") == ["01"]
+        assert typed(store, ">", "A") == ["01"]
+        assert typed(store, "~", "n") == []
+        for text in ("inf", "Infinity", '"Infinity"'):
+            assert typed(store, "=", text) == ["02"]
+        assert found(store, "==", "Infinity") == found(store, "==", math.inf) == ["02"]
+    with store_of([math.inf, True]) as store:
+        assert typed(store, ">", "5") == ["00"]
+        with pytest.raises(ValueError, match="expects a column of text"):
+            typed(store, "~", "inf")
+
+
+def test_scan_where_name_of_a_float_is_a_text_among_texts() -> None:
+    with store_of([math.inf, "auto", None]) as store:
+        assert typed(store, "~", "INF") == ["00"]
+        assert typed(store, "<", "a") == ["00"]
+        assert typed(store, "=", "Infinity") == found(store, "==", math.inf) == ["00"]
+        with pytest.raises(ValueError, match=r"config\.x holds texts, got 5"):
+            found(store, ">", 5)
+
+
+def test_scan_where_search_takes_a_text_in_quotes() -> None:
+    with store_of(["w x and y=1", 'say "hi"', None]) as store:
+        assert typed(store, "~", '"x and y=1"') == ["00"]
+        assert typed(store, "~", '"hi') == ["01"]
+        assert typed(store, "~", 'hi"') == ["01"]
+    with store_of(["a"]) as store:
+        where = conditions("", ['backend~"YTO"'])
+        assert store.scan(["path"], where=where).to_pydict() == {"path": ["00"]}
+
+
+@pytest.mark.parametrize("column", [[1, [1]], ["a", [1]], [{"a": 1}, [1], "[1]"]])
+@pytest.mark.parametrize("operator", ["<", "<=", ">", ">="])
+def test_scan_where_order_with_a_list_is_an_error(column: list[Any], operator: str) -> None:
+    reason = r"with a list or an object except by ==, !=, 'in' and 'not in'"
+    with store_of(column) as store:
+        for find in (lambda: typed(store, operator, "[1]"), lambda: found(store, operator, [1])):
+            with pytest.raises(ValueError, match=reason):
+                find()
+
+
+def test_scan_where_bare_text_of_another_kind_is_that_kind() -> None:
+    with store_of([True, "8", "[1]"]) as store:
+        assert typed(store, "=", '"8"') == ["01"]
+        for text in ("8", "[1]"):
+            with pytest.raises(ValueError, match="holds true or false and texts"):
+                typed(store, "=", text)
 
 
 @pytest.mark.parametrize(

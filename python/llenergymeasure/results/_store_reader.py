@@ -86,14 +86,18 @@ class StoreReader:
                   have no order: `<` and `>` do not select them.
                 - `~` selects texts, and lists with a text, that contain a text; case does not count.
                 - A time as a string stands for the interval that its digits leave open: `"2026-02-18"` equals
-                  every time of that day.
+                  every time of that day, `"2026-02"` of that month and `"2026"` of that year. A
+                  `datetime.date` is its day.
                 - A value has the type of its column. Under a key with values of mixed kinds, a value matches
-                  values of its own kind.
+                  values of its own kind. A non-finite float is a number, or a text where the key has texts
+                  and no numbers; `==` finds it by its number and by its name.
+                - A list is any sequence, an object any mapping; `in` takes any iterable of values.
             config: The form of the column `effective_config`: `"columns"` for a column of each key, `"json"`
                 for one column with the JSON text of each configuration, or `"none"` for no column. The last
                 two work for any number of keys. `effective_config.KEY` is a column of its own in each form.
-            optional: Keys of `effective_config` that no result needs to have; their columns are then null.
-                Any other key that no result has is an error, unless the store is empty.
+            optional: Keys of `effective_config`, such as `config.KEY`, that no result needs to have; their
+                columns are then null, and they are among the columns of the whole configuration. Any other
+                key that no result has is an error, unless the store is empty.
             on_error: The policy for an invalid file: `"raise"` its error, `"skip"` it and warn once with the
                 count, or `"collect"` its error in `Scan.errors`.
             batch_size: The most rows of a batch.

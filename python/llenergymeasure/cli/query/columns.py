@@ -18,7 +18,8 @@ _LAST_KEY = re.compile(rf"{QUOTED}|[^.]+", re.DOTALL)
 COLUMN_HELP = (
     "A COLUMN is a field of result.json by its dotted path (energy_breakdown.adjusted_j), path, "
     f"has_timeseries, saved_at, or a short name: {', '.join(SHORT_NAMES)}; config.KEY is a key of the "
-    'configuration, which some result must have; quote a key that has a dot: config."optimizer.lr".'
+    "configuration, which some result must have; quote a key that has a dot, a comma or an operator: "
+    'config."optimizer.lr".'
 )
 """The help text on columns."""
 

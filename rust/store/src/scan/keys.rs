@@ -114,3 +114,38 @@ fn split(name: &str) -> Option<Vec<String>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn quote_key_only_where_a_name_needs_it() {
+        for key in ["model", "with space", "é", "e\u{301}", "a'b", "\\", "*", "ไม้"] {
+            assert_eq!(quoted_key(key), key);
+        }
+        for (key, name) in [
+            ("", r#""""#),
+            ("a.b", r#""a.b""#),
+            ("a,b", r#""a,b""#),
+            ("a=b", r#""a=b""#),
+            (" a", r#"" a""#),
+            ("z\0", r#""z\u0000""#),
+            ("\u{202e}x\u{7f}", r#""\u202ex\u007f""#),
+            ("\u{e0001}", r#""\udb40\udc01""#),
+        ] {
+            assert_eq!(quoted_key(key), name);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parse_name_of_a_path_returns_the_path(path in prop::collection::vec(".{0,4}|[.,=\"\\\\ ]{0,3}", 1..4)) {
+            let name = name_of(&path);
+            prop_assert_eq!(split(&name), Some(path));
+            prop_assert!(!name.chars().any(char::is_control));
+        }
+    }
+}

@@ -48,11 +48,20 @@ fn compare_different_types_is_unequal_and_unordered() {
 }
 
 #[test]
-fn compare_name_of_a_float_is_number_and_text() {
+fn compare_name_of_a_float_is_number_or_text() {
     let cell = || Cell::of_json("\"Infinity\"");
     assert!(holds(&cell(), Comparison::Equal, Operand::Float(f64::INFINITY)));
     assert!(holds(&cell(), Comparison::Greater, Operand::Int(5)));
     assert!(holds(&cell(), Comparison::Equal, Operand::Text("Infinity".into())));
+    for (comparison, operand) in
+        [(Comparison::Less, Operand::Text("a".into())), (Comparison::Contains, Operand::Text("inf".into()))]
+    {
+        assert!(!holds(&cell(), comparison, operand.clone()));
+        let test = Test { names_are_texts: true, ..Test::new(comparison, operand) };
+        assert!(test.holds(&cell()));
+    }
+    let test = Test { names_are_texts: true, ..Test::new(Comparison::Greater, Operand::Int(5)) };
+    assert!(!test.holds(&cell()));
 }
 
 #[test]
