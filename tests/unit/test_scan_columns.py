@@ -72,7 +72,7 @@ def test_scan_again_reads_the_tree_again(put: Put, tmp_path: Path) -> None:
         ({"columns": [], "where": [("process_results.gpu_id", "==", 1)]}, ValueError, "lists or JSON"),
         ({"where": [("effective_config", "==", None)]}, ValueError, "lists or JSON"),
         ({"where": [("start_time", "==", 1)]}, TypeError, "start_time expects a datetime"),
-        ({"where": [("saved_at", "==", date(2026, 1, 1))]}, ValueError, "saved_at expects a time with a zone"),
+        ({"where": [("saved_at", "==", date(2026, 1, 1))]}, ValueError, "expects a time with a zone"),
         ({"where": [("start_time", "==", "noon")]}, ValueError, "expects a time in ISO 8601"),
         ({"where": [("start_time", "==", "2026-01-01T00:00Z")]}, ValueError, r"compare start_time\.utc"),
         ({"where": [("start_time.utc", "==", "2026-01-01")]}, ValueError, "expects a time with a zone"),

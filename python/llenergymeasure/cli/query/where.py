@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WHERE_HELP = (
     "Select results by a condition: COLUMN, one of = == != < <= > >= ~, and a value as the table prints it; "
     "~ finds a text within the value, ignoring case. All conditions must hold if repeated. != selects all "
-    "that = does not; null, None and - match an absent value; a text in quotes is a text, also if it reads as another value."
+    "that = does not; null, None and - match an absent value; a value in quotes is a text."
 )
 """The help text of `--where`."""
 
