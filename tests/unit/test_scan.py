@@ -65,7 +65,11 @@ def plain_row(model: type[BaseModel], values: dict[str, Any] | None, above: str 
 
 
 def quoted(key: str) -> str:
-    return json.dumps(key, ensure_ascii=False) if not key or "." in key or '"' in key else key
+    special = set('.",=!<>~')
+    if key and key.strip() == key and key.isprintable() and not special & set(key):
+        return key
+    marks = json.dumps(key, ensure_ascii=False)
+    return "".join(mark if mark.isprintable() else json.dumps(mark)[1:-1] for mark in marks)
 
 
 def plain_keys(config: dict[str, Any], above: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
