@@ -100,7 +100,7 @@ fn loads(c: &mut Criterion) {
     let path = dir.path().join(RECORD);
     fs::write(&path, &record).unwrap();
     c.bench_function("read", |b| {
-        b.iter(|| read(&Store::new(black_box(&path)), "".as_ref(), Limit::USUAL, Interrupt::NEVER).unwrap())
+        b.iter(|| read(&Store::new(black_box(&path)), "".as_ref(), Limit::USUAL, Interrupt::NEVER).unwrap());
     });
 }
 
