@@ -204,7 +204,7 @@ class BulkSaveError(LLEMError):
             isinstance(error, PersistenceError) and error.committed is None for error in self.failed.values()
         )
         if unknown:
-            summary += f" (it is unknown of {unknown} whether they were saved: see ResultStore.resolve)"
+            summary += f" ({unknown} of them may be saved: see ResultStore.resolve)"
         for index, error in self.failed.items():
             first = " ".join(str(error).splitlines())
             return escape(f"{summary}; the first at index {index}: {type(error).__name__}: {first}")

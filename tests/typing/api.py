@@ -20,6 +20,7 @@ from llenergymeasure import (
     ResultStore,
     SaveInterrupted,
     SidecarError,
+    StorePath,
     load_result,
     plotting,
     save_result,
@@ -85,6 +86,26 @@ async def write(results: list[ExperimentResult], trace: Timeseries) -> Path:
         futures: list[Future[Path]] = [writer.submit(result, trace) for result in results]
         writer.flush()
         return await asyncio.wrap_future(futures[0])
+
+
+def in_object_store(result: ExperimentResult, error: PersistenceError) -> list[StorePath]:
+    def provide() -> dict[str, str]:
+        return {"access_key_id": "id", "secret_access_key": "key"}
+
+    root = StorePath("s3://bucket/runs", options={"allow_http": True}, credential_provider=provide)
+    store = ResultStore(root, options={"region": "eu-west-1"}, credential_provider=provide)
+    saved = [
+        store.save(result),
+        result.save("s3://bucket/runs"),
+        save_result(result, root),
+        store.resolve(error),
+    ]
+    paths = [path for path in saved if isinstance(path, StorePath)]
+    load_result(paths[0].parent)
+    read_timeseries(store.load(paths[0]).save(root / "more"))
+    state: bool | None = error.committed
+    known = [error.url, error.status, error.request_id, error.save_id, state]
+    return sorted(paths) if known else list(paths[0].parents)
 
 
 def load(path: Path) -> ExperimentResult:
