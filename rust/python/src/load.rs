@@ -4,15 +4,14 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
-use llem_store::Error;
 use llem_store::load::{self, Limit, Record, RecordFault, check_name};
 use llem_store::scan;
+use llem_store::{Error, Interrupt};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::class_of;
-use crate::exit::detach;
 use crate::interrupt::run;
 use crate::location::Location;
 use crate::scan::schema_of;
@@ -32,8 +31,21 @@ impl RecordCheck {
 
     /// Return the reason why bytes are not a record, as a class and a phrase that continues the file's name; `None`
     /// where they are one.
-    fn diagnose(&self, py: Python<'_>, content: &[u8]) -> Option<Fault> {
-        detach(py, || self.0.diagnose(content)).as_ref().map(fault_of)
+    fn diagnose(&self, py: Python<'_>, content: &[u8]) -> PyResult<Option<Fault>> {
+        let fault = run(py, |interrupt| diagnose(&self.0, content, interrupt))?;
+        Ok(fault.as_ref().map(fault_of))
+    }
+}
+
+/// Return the reason why bytes are not a record.
+fn diagnose(
+    check: &scan::RecordCheck,
+    content: &[u8],
+    interrupt: Interrupt<'_>,
+) -> Result<Option<RecordFault>, Error> {
+    match check.diagnose(content, interrupt) {
+        Some(RecordFault::Interrupted) => Err(Error::Interrupted),
+        fault => Ok(fault),
     }
 }
 
@@ -66,7 +78,7 @@ pub fn read<'py>(
 ) -> PyResult<PyRecord<'py>> {
     let (record, fault) = run(py, |interrupt| {
         let record = load::read(&*path.storage, Path::new(""), Limit(max_bytes), interrupt)?;
-        let fault = check.0.diagnose(&record.bytes);
+        let fault = diagnose(&check.0, &record.bytes, interrupt)?;
         Ok::<_, Error>((record, fault))
     })?;
     let Record { path, bytes, has_sidecar } = record;

@@ -23,10 +23,11 @@ pub(super) fn check(
     entry: &dyn Entry,
     record: &[u8],
     check: &RecordCheck,
-    deep: Option<(&TraceMemory, Turn<'_>)>,
+    deep: Option<&TraceMemory>,
+    turn: Turn<'_>,
 ) -> Result<Option<BTreeMap<i32, Power>>, (Status, String)> {
     let sidecar = check
-        .check(record)
+        .check(record, turn.interrupt)
         .map_err(|fault| (Status::Damaged, format!("{RECORD} ({} bytes) {fault}", record.len())))?;
     let exists = |name: &str| entry.has_file(name);
     let name = match &sidecar {
@@ -39,7 +40,7 @@ pub(super) fn check(
         None if deep.is_some() && exists(SIDECAR) => SIDECAR,
         None => return Ok(None),
     };
-    let Some((memory, turn)) = deep else { return Ok(None) };
+    let Some(memory) = deep else { return Ok(None) };
     read_through(entry, name, memory, turn).map_err(|problem| (Status::Damaged, problem))
 }
 

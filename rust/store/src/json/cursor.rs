@@ -10,12 +10,15 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::text::without_place;
+use crate::interrupt::Interrupt;
 use keys::Keys;
 
 /// Maximum nesting of lists and objects in one value, as for a value that a program gives to the model.
 pub const MAX_DEPTH: usize = 128;
 /// Maximum digits of an integer: Python refuses to parse more.
 pub const MAX_DIGITS: usize = 4299;
+/// Bytes of lists and objects between two checks of an interrupt.
+const UNIT_BYTES: usize = 1 << 18;
 
 /// The reason why a text is refused.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,9 +30,23 @@ impl Refusal {
         Self(reason.to_string().into())
     }
 
+    /// Return the refusal of a text whose reader has cancelled; it has no reason.
+    #[cold]
+    fn cancelled() -> Self {
+        Self(Box::default())
+    }
+
+    /// Return whether the reader has cancelled, and the text may be valid.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Name the value that the reason is about.
     #[cold]
     pub fn within(self, path: &str) -> Self {
+        if self.is_cancelled() {
+            return self;
+        }
         Self::new(format_args!("{path} {self}"))
     }
 }
@@ -88,11 +105,15 @@ pub struct Cursor<'de> {
     at: usize,
     /// The keys of the objects around the place, as far as they are few.
     keys: Vec<Cow<'de, str>>,
+    interrupt: Interrupt<'de>,
+    /// The place from which on the next check is due.
+    due: usize,
 }
 
 impl<'de> Cursor<'de> {
-    pub fn new(text: &'de str) -> Self {
-        Self { text, at: 0, keys: Vec::new() }
+    /// Begin a text; once the caller has cancelled, the next element of a list or an object is refused.
+    pub fn new(text: &'de str, interrupt: Interrupt<'de>) -> Self {
+        Self { text, at: 0, keys: Vec::new(), interrupt, due: UNIT_BYTES }
     }
 
     /// Return the place.
@@ -170,9 +191,18 @@ impl<'de> Cursor<'de> {
         let byte = self.peek();
         if byte == b',' || byte == close {
             self.at += 1;
+            if self.at >= self.due {
+                self.check_interrupt()?;
+            }
             return Ok(byte == b',');
         }
         Err(self.unexpected(format_args!("',' or {:?}", char::from(close))))
+    }
+
+    #[cold]
+    fn check_interrupt(&mut self) -> Result<(), Refusal> {
+        self.due = self.at + UNIT_BYTES;
+        if self.interrupt.is_cancelled() { Err(Refusal::cancelled()) } else { Ok(()) }
     }
 
     /// Take the end of an object or a list, if it is next: it has no elements.

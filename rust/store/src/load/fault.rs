@@ -69,6 +69,9 @@ pub enum RecordFault {
         /// The schema line of this version.
         expected: String,
     },
+    /// The caller cancelled before the file was checked.
+    #[error("was not checked to its end: the caller has cancelled")]
+    Interrupted,
     /// The file is a JSON object, but its fields do not fit the schema.
     #[error("is not a result: {0}")]
     Invalid(String),

@@ -5,6 +5,7 @@ use super::plan::{ConfigForm, Plan, TIMESERIES};
 use super::record;
 use super::schema::RecordSchema;
 use super::value::FieldValue;
+use crate::interrupt::Interrupt;
 use crate::load::{Limit, RecordFault};
 
 /// The check whether bytes are a record: a complete JSON object of a schema.
@@ -31,9 +32,9 @@ impl RecordCheck {
     ///
     /// # Errors
     ///
-    /// The reason why the bytes are not a record.
-    pub fn check(&self, bytes: &[u8]) -> Result<Option<String>, RecordFault> {
-        let record = record::read(bytes, &self.plan)?;
+    /// The reason why the bytes are not a record, or [`RecordFault::Interrupted`].
+    pub fn check(&self, bytes: &[u8], interrupt: Interrupt<'_>) -> Result<Option<String>, RecordFault> {
+        let record = record::read(bytes, &self.plan, interrupt)?;
         match self.plan.timeseries_index.and_then(|index| record.values.into_iter().nth(index)) {
             Some(FieldValue::Text(name)) => Ok(Some(name.into_owned())),
             _ => Ok(None),
@@ -42,7 +43,7 @@ impl RecordCheck {
 
     /// Return the reason why bytes are not a record; `None` where they are one.
     #[must_use]
-    pub fn diagnose(&self, bytes: &[u8]) -> Option<RecordFault> {
-        self.check(bytes).err()
+    pub fn diagnose(&self, bytes: &[u8], interrupt: Interrupt<'_>) -> Option<RecordFault> {
+        self.check(bytes, interrupt).err()
     }
 }

@@ -97,10 +97,10 @@ impl Visit for HashVisitor {
         HashChunk::default()
     }
 
-    fn visit(&self, chunk: &mut HashChunk, entry: &dyn Entry, _: Turn<'_>) {
+    fn visit(&self, chunk: &mut HashChunk, entry: &dyn Entry, turn: Turn<'_>) {
         let HashChunk { hashes, log } = chunk;
         log.read(entry, self.plan.limit, |_, bytes| {
-            hashes.push(self.hash(bytes)?);
+            hashes.push(self.hash(bytes, turn.interrupt)?);
             Ok(())
         });
     }
@@ -120,8 +120,8 @@ impl Visit for HashVisitor {
 
 impl HashVisitor {
     /// Check a record as a scan does, and return its hash.
-    fn hash(&self, bytes: &[u8]) -> Result<String, RecordErrorKind> {
-        let record = record::read(bytes, &self.plan).map_err(RecordErrorKind::Fault)?;
+    fn hash(&self, bytes: &[u8], interrupt: Interrupt<'_>) -> Result<String, RecordErrorKind> {
+        let record = record::read(bytes, &self.plan, interrupt).map_err(RecordErrorKind::Fault)?;
         match record.values.into_iter().nth(self.hash_index) {
             Some(FieldValue::Text(hash)) => Ok(hash.into_owned()),
             _ => Err(RecordErrorKind::Fault(RecordFault::Invalid(format!("it lacks {HASH}")))),

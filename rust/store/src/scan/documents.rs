@@ -83,10 +83,11 @@ impl Visit for DocumentVisitor {
         Vec::new()
     }
 
-    fn visit(&self, chunk: &mut Self::Chunk, entry: &dyn Entry, _: Turn<'_>) {
+    fn visit(&self, chunk: &mut Self::Chunk, entry: &dyn Entry, turn: Turn<'_>) {
         let mut bytes = Vec::new();
         chunk.push(entry.read(self.limit, &mut bytes).map(|_| {
-            let (has_sidecar, fault) = (entry.has_file(SIDECAR), self.check.diagnose(&bytes));
+            let fault = self.check.diagnose(&bytes, turn.interrupt);
+            let has_sidecar = entry.has_file(SIDECAR);
             Document { path: entry.path_of(RECORD), bytes, has_sidecar, fault }
         }));
     }

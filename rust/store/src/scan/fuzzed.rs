@@ -6,10 +6,11 @@ use super::column::ColumnSource;
 pub(crate) use super::plan::Plan;
 use super::record;
 use super::value::FieldValue;
+use crate::interrupt::Interrupt;
 
 /// Return the values of the columns of a plan, and the text of the configuration.
 pub(crate) fn read<'b>(bytes: &'b [u8], plan: &Plan) -> Result<(Vec<Value>, Option<&'b str>), String> {
-    let row = record::parse(bytes, plan).map_err(|error| error.to_string())?;
+    let row = record::parse(bytes, plan, Interrupt::NEVER).map_err(|error| error.to_string())?;
     let values = plan.columns.iter().map(|column| match column.source {
         ColumnSource::Field(index) => to_json(&row.values[index]),
         _ => Value::Null,

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::plan::{FieldForm, FieldPlan, Kept, ObjectPlan, Plan};
 use super::schema::{FieldLimits, FieldType};
 use super::value::{FieldValue, describe, parse_time};
+use crate::interrupt::Interrupt;
 use crate::json::cursor::{Cursor, Digits, FEW_DIGITS, Refusal};
 use crate::json::text::minify;
 use crate::load::{RecordFault, diagnose};
@@ -26,13 +27,18 @@ pub(super) struct ParsedRecord<'de> {
 ///
 /// # Errors
 ///
-/// The reason why the bytes are not a record.
-pub(super) fn read<'de>(bytes: &'de [u8], plan: &Plan) -> Result<ParsedRecord<'de>, RecordFault> {
-    let reason = match parse(bytes, plan) {
+/// The reason why the bytes are not a record, or [`RecordFault::Interrupted`].
+pub(super) fn read<'de>(
+    bytes: &'de [u8],
+    plan: &Plan,
+    interrupt: Interrupt<'de>,
+) -> Result<ParsedRecord<'de>, RecordFault> {
+    let reason = match parse(bytes, plan, interrupt) {
         Ok(record) => match record.values.get(plan.version_index) {
             Some(FieldValue::Text(version)) if **version == *plan.version => return Ok(record),
             _ => Refusal::new("it names no schema line"),
         },
+        Err(reason) if reason.is_cancelled() => return Err(RecordFault::Interrupted),
         Err(reason) => reason,
     };
     Err(match diagnose(bytes, &plan.version) {
@@ -42,10 +48,14 @@ pub(super) fn read<'de>(bytes: &'de [u8], plan: &Plan) -> Result<ParsedRecord<'d
 }
 
 /// Check a record of any schema line, and parse its planned fields.
-pub(super) fn parse<'de>(bytes: &'de [u8], plan: &Plan) -> Result<ParsedRecord<'de>, Refusal> {
+pub(super) fn parse<'de>(
+    bytes: &'de [u8],
+    plan: &Plan,
+    interrupt: Interrupt<'de>,
+) -> Result<ParsedRecord<'de>, Refusal> {
     let text = std::str::from_utf8(bytes).map_err(Refusal::new)?;
     let record = ParsedRecord { values: vec![FieldValue::Null; plan.width], config: None, beyond: None };
-    let mut parser = Parser { cursor: Cursor::new(text), record };
+    let mut parser = Parser { cursor: Cursor::new(text, interrupt), record };
     if parser.cursor.peek() != b'{' {
         return Err(Refusal::new("expected a JSON object"));
     }

@@ -105,11 +105,12 @@ impl Visit for RecordVisitor {
         }
     }
 
-    fn visit(&self, chunk: &mut RowChunk, entry: &dyn Entry, _: Turn<'_>) {
+    fn visit(&self, chunk: &mut RowChunk, entry: &dyn Entry, turn: Turn<'_>) {
         let mut log = std::mem::take(&mut chunk.log);
         let mut beyond = None;
         log.read(entry, self.plan.limit, |file, bytes| {
-            if let Some(mut row) = Row::parse(&self.plan, &self.watch, &mut chunk.configs, file, bytes)? {
+            let (plan, configs) = (&self.plan, &mut chunk.configs);
+            if let Some(mut row) = Row::parse(plan, &self.watch, configs, file, bytes, turn.interrupt)? {
                 chunk.push(&self.plan, &mut row);
                 beyond = row.beyond;
             }

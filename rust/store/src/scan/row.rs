@@ -12,6 +12,7 @@ use super::record::{self, ParsedRecord};
 use super::value::{FieldValue, TIMES};
 use super::watch::Watch;
 use crate::error::{Error, Step};
+use crate::interrupt::Interrupt;
 use crate::load::RecordFault;
 use crate::storage::Entry;
 use crate::{RECORD, SIDECAR};
@@ -45,6 +46,7 @@ impl<'r> Row<'r> {
         configs: &mut ConfigColumns,
         file: RecordFile<'r>,
         bytes: &'r [u8],
+        interrupt: Interrupt<'r>,
     ) -> Result<Option<Self>, RecordErrorKind> {
         let place = file.entry.place();
         if plan.needs_path && place.to_str().is_none() {
@@ -53,7 +55,7 @@ impl<'r> Row<'r> {
             return Err(RecordErrorKind::Io(Error::io(Step::Read, file.entry.path_of(RECORD), error)));
         }
         let ParsedRecord { values, config, beyond } =
-            record::read(bytes, plan).map_err(RecordErrorKind::Fault)?;
+            record::read(bytes, plan, interrupt).map_err(RecordErrorKind::Fault)?;
         let path = if place.as_os_str().is_empty() { ".".into() } else { place.to_string_lossy() };
         let (keys, has_timeseries) = (Vec::new(), None);
         let mut row = Self { values, config: keys, config_text: config, path, beyond, file, has_timeseries };

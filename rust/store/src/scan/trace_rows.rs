@@ -91,7 +91,8 @@ impl Visit for TraceVisitor {
         let mut log = std::mem::take(&mut chunk.log);
         let mut configs = std::mem::replace(&mut chunk.configs, ConfigColumns::new(&plan.keys, None));
         log.read(entry, plan.limit, |file, record| {
-            let Some(row) = Row::parse(plan, &self.watch, &mut configs, file, record)? else { return Ok(()) };
+            let row = Row::parse(plan, &self.watch, &mut configs, file, record, turn.interrupt)?;
+            let Some(row) = row else { return Ok(()) };
             read = match &self.table {
                 Some(table) => self.read_rows(table, entry, &row, chunk, turn),
                 None => {

@@ -1,5 +1,6 @@
 //! The energy of a power trace, by the trapezoid rule.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use arrow_array::cast::AsArray;
@@ -155,18 +156,17 @@ pub fn duration_s(timestamp_s: &Float64Array) -> f64 {
 
 #[allow(clippy::cast_precision_loss, reason = "no trace has 2^52 rows")]
 fn integrate(mut powers: Vec<(f64, f64)>, unknown_devices: bool, interrupt: Interrupt<'_>) -> Result<Power> {
-    let by_time = |(one, _): &(f64, f64), (other, _): &(f64, f64)| one.total_cmp(other);
     if !powers.is_sorted_by(|one, other| by_time(one, other).is_le()) {
-        // The sort of the whole then only merges sorted units.
-        for unit in powers.chunks_mut(UNIT_ROWS) {
-            interrupt.check()?;
-            unit.sort_by(by_time);
-        }
-        powers.sort_by(by_time);
+        powers = sorted(powers, interrupt)?;
     }
     let mean = |rows: &[(f64, f64)]| rows.iter().fold(0.0, |sum, row| sum + row.1) / rows.len() as f64;
-    let (mut energy_j, mut before) = (None, None);
+    let (mut energy_j, mut before, mut unasked) = (None, None, 0);
     for rows in powers.chunk_by(|one, other| at_one_time(one.0, other.0)) {
+        unasked += rows.len();
+        if unasked >= UNIT_ROWS {
+            interrupt.check()?;
+            unasked = 0;
+        }
         let (time, power) = (rows[0].0, mean(rows));
         if unknown_devices && differ(rows) {
             return Ok(Power { rows: powers.len(), ..Power::default() });
@@ -178,6 +178,50 @@ fn integrate(mut powers: Vec<(f64, f64)>, unknown_devices: bool, interrupt: Inte
     }
     let mean_w = (!powers.is_empty()).then(|| mean(&powers));
     Ok(Power { rows: powers.len(), energy_j, mean_w })
+}
+
+fn by_time((one, _): &(f64, f64), (other, _): &(f64, f64)) -> Ordering {
+    one.total_cmp(other)
+}
+
+/// Sort rows by time, stably. No more than [`UNIT_ROWS`] are sorted or merged between two checks.
+fn sorted(mut rows: Vec<(f64, f64)>, interrupt: Interrupt<'_>) -> Result<Vec<(f64, f64)>> {
+    for unit in rows.chunks_mut(UNIT_ROWS) {
+        interrupt.check()?;
+        unit.sort_by(by_time);
+    }
+    let (mut merged, mut length) = (Vec::with_capacity(rows.len()), UNIT_ROWS);
+    while length < rows.len() {
+        merged.clear();
+        for pair in rows.chunks(2 * length) {
+            let (one, other) = pair.split_at(length.min(pair.len()));
+            merge(one, other, &mut merged, interrupt)?;
+        }
+        std::mem::swap(&mut rows, &mut merged);
+        length *= 2;
+    }
+    Ok(rows)
+}
+
+/// Append the rows of two sorted parts, sorted; of rows of one time, those of `one` come first.
+fn merge<'r>(
+    mut one: &'r [(f64, f64)],
+    mut other: &'r [(f64, f64)],
+    merged: &mut Vec<(f64, f64)>,
+    interrupt: Interrupt<'_>,
+) -> Result<()> {
+    while !one.is_empty() && !other.is_empty() {
+        interrupt.check()?;
+        for _ in 0..UNIT_ROWS {
+            let (Some(first), Some(second)) = (one.first(), other.first()) else { break };
+            let rows = if by_time(second, first).is_lt() { &mut other } else { &mut one };
+            merged.push(rows[0]);
+            *rows = &rows[1..];
+        }
+    }
+    merged.extend_from_slice(one);
+    merged.extend_from_slice(other);
+    Ok(())
 }
 
 /// Return whether two times are one instant; `-0.0` is `0.0`.
@@ -232,6 +276,26 @@ mod tests {
         let cancelled = rows.integrate(false, &BTreeMap::new(), Interrupt::new(&is_cancelled));
         assert!(matches!(cancelled, Err(Error::Interrupted)));
         assert_eq!(asked.get(), 2);
+    }
+
+    #[test]
+    fn sort_of_long_trace_asks_once_per_unit() {
+        let rows: Vec<_> = (0..5 * UNIT_ROWS).rev().map(|row| ((row % 7919) as f64, row as f64)).collect();
+        let mut expected = rows.clone();
+        expected.sort_by(by_time);
+        let asked = Cell::new(0);
+        let until = |last: usize| {
+            asked.set(0);
+            let is_cancelled = |_| asked.replace(asked.get() + 1) + 1 == last;
+            sorted(rows.clone(), Interrupt::new(&is_cancelled))
+        };
+        assert!(until(usize::MAX).unwrap() == expected);
+        // Five sorts, and three merges of nearly all rows.
+        assert!((5 + 4..=5 + 3 * 5).contains(&asked.get()), "{}", asked.get());
+        for last in [1, 5, 6, asked.get()] {
+            assert!(matches!(until(last), Err(Error::Interrupted)));
+            assert_eq!(asked.get(), last);
+        }
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use super::*;
 use proptest::prelude::*;
 use serde_json::Value;
+use std::cell::Cell;
 
 fn skip(text: &str) -> Result<(), String> {
-    let mut cursor = Cursor::new(text);
+    let mut cursor = Cursor::new(text, Interrupt::NEVER);
     let skipped = cursor.skip(0).and_then(|()| cursor.end());
     skipped.map_err(|refusal| refusal.to_string())
 }
@@ -68,6 +69,28 @@ fn skip_many_keys_finds_one_that_occurs_twice() {
     }
 }
 
+#[test]
+fn skip_asks_once_per_unit_and_stops_when_cancelled() {
+    let keys: Vec<String> = (0..90_000).map(|number| format!("\"key{number}\":{{\"x\":[1,2]}}")).collect();
+    let text = format!("{{{}}}", keys.join(","));
+    let units = text.len() / UNIT_BYTES;
+    let asked = Cell::new(0);
+    let asks = |last: usize| {
+        asked.set(0);
+        let is_cancelled = |_| asked.replace(asked.get() + 1) + 1 == last;
+        let mut cursor = Cursor::new(&text, Interrupt::new(&is_cancelled));
+        let skipped = cursor.skip(0);
+        (skipped.map_err(|refusal| refusal.within("config").is_cancelled()), cursor.place(), asked.get())
+    };
+    assert!(units > 5);
+    assert_eq!(asks(usize::MAX), (Ok(()), text.len(), units));
+    for last in [1, 2, units] {
+        let (skipped, place, asked) = asks(last);
+        assert_eq!((skipped, asked), (Err(true), last));
+        assert!((last * UNIT_BYTES..last * (UNIT_BYTES + 64)).contains(&place), "{place}");
+    }
+}
+
 proptest! {
     #[test]
     fn skip_any_text_takes_no_more_than_a_plain_parser(text in r#"[\[\]{}:,"\\ue0-9.+\-tfnN a]{0,24}"#) {
@@ -79,7 +102,7 @@ proptest! {
     #[test]
     fn string_of_any_content_decodes_it(content in ".*") {
         let text = Value::from(content.as_str()).to_string();
-        let mut cursor = Cursor::new(&text);
+        let mut cursor = Cursor::new(&text, Interrupt::NEVER);
         prop_assert_eq!(cursor.string().unwrap().decode(), content);
         prop_assert!(cursor.end().is_ok());
     }
