@@ -5,6 +5,11 @@
 mod client;
 mod fault;
 mod http;
+mod open;
 mod pace;
-pub mod protocol;
+mod read;
 mod runtime;
+mod storage;
+
+pub use open::{OpenError, Options, Provide};
+pub use storage::ObjectStorage;

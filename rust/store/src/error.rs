@@ -182,7 +182,11 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(step: Step, path: impl Into<PathBuf>, source: io::Error) -> Self {
-        Self::Io { step, path: path.into(), source }
+        // A reader of an object passes its error through a library that knows those of the system only.
+        match source.downcast::<Self>() {
+            Ok(ours) => ours,
+            Err(source) => Self::Io { step, path: path.into(), source },
+        }
     }
 
     /// Return the same error for another result.

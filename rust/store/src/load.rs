@@ -31,6 +31,23 @@ impl Limit {
     /// The default.
     pub const USUAL: Self = Self(256 << 20);
 
+    /// Fail where a record is too large.
+    ///
+    /// # Errors
+    ///
+    /// The reason, of the kind [`ErrorKind::FileTooLarge`].
+    pub fn check(self, size: u64) -> io::Result<()> {
+        let Self(most) = self;
+        if size <= most {
+            return Ok(());
+        }
+        let said = format!(
+            "{size} bytes are too many for a record, of which {most} are read at most; \
+             max_record_bytes raises that, or LLEM_MAX_RECORD_BYTES in the environment"
+        );
+        Err(io::Error::new(ErrorKind::FileTooLarge, said))
+    }
+
     /// Read an open record, if it is a regular file and not too large.
     pub(crate) fn read(self, mut file: &File, metadata: &Metadata, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
@@ -40,14 +57,8 @@ impl Limit {
         if !metadata.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
         }
-        let (Self(most), size) = (self, metadata.len());
-        if size > most {
-            let said = format!(
-                "{size} bytes are too many for a record, of which {most} are read at most; \
-                 max_record_bytes raises that, or LLEM_MAX_RECORD_BYTES in the environment"
-            );
-            return Err(io::Error::new(ErrorKind::FileTooLarge, said));
-        }
+        let size = metadata.len();
+        self.check(size)?;
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         // A limit may be more than there is memory, and an allocation that fails otherwise ends the process.
         buffer.try_reserve_exact(size).map_err(|_| {

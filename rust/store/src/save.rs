@@ -22,7 +22,7 @@ use crate::fs::durable::Durability;
 use crate::fs::root::Root;
 use crate::interrupt::Interrupt;
 use crate::sidecar;
-pub use crate::sidecar::Source;
+pub use crate::sidecar::{Source, to_bytes};
 pub(crate) use staged::{Committed, Flush, Staged, unconfirmed};
 
 pub(crate) const TEMP: &str = ".result.json.tmp";

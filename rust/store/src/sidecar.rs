@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arrow_array::RecordBatchReader;
+use parquet::errors::ParquetError;
+use parquet::file::reader::Length;
 
 use self::columns::{WritableColumns, not_a_trace};
 pub(crate) use self::encode::{Counted, encode, encode_error, parquet_writer};
@@ -24,6 +26,7 @@ use crate::parquet::footer::{self, ParquetFault};
 use crate::unwind::catch_panic;
 
 pub(crate) const TEMP: &str = ".timeseries.parquet.tmp";
+const COPY_BUFFER: usize = 1 << 20;
 /// Bytes copied between two checks for a cancelled caller.
 const COPY_BYTES: u64 = 4 << 20;
 
@@ -33,6 +36,8 @@ pub enum Source {
     File(PathBuf),
     /// Record batches, written as Parquet with zstd.
     Arrow(Box<dyn RecordBatchReader + Send>),
+    /// A Parquet file in another location, copied byte for byte; errors name its path or URL.
+    Object(ParquetSource, PathBuf),
     /// A source that failed before it reached the store.
     Failed(Error),
 }
@@ -42,6 +47,7 @@ impl fmt::Debug for Source {
         match self {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
             Self::Arrow(reader) => f.debug_tuple("Arrow").field(&reader.schema()).finish(),
+            Self::Object(_, path) => f.debug_tuple("Object").field(path).finish(),
             Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
         }
     }
@@ -53,6 +59,8 @@ pub enum Checked {
     File(SourceFile),
     /// Record batches, which may fail when they are read.
     Arrow(Box<dyn RecordBatchReader + Send>),
+    /// A file in another location with a Parquet footer that can be read, and what is wrong with it as a power trace.
+    Object(ParquetSource, PathBuf, Vec<String>),
 }
 
 /// An open Parquet file, as it was when it was checked.
@@ -71,7 +79,86 @@ pub fn check(source: Source) -> Result<Option<Checked>> {
     match source {
         Source::File(path) => Ok(SourceFile::open(path)?.map(Checked::File)),
         Source::Arrow(reader) => Ok(Some(Checked::Arrow(reader))),
+        Source::Object(source, path) => {
+            let notes = notes_of(&source, &path)?;
+            Ok(Some(Checked::Object(source, path, notes)))
+        }
         Source::Failed(error) => Err(error),
+    }
+}
+
+/// Return the bytes of a sidecar for a location that stores it by one request, and sentences on what is wrong with it;
+/// `None` where the source does not exist.
+///
+/// # Errors
+///
+/// The source cannot be read or written as Parquet; [`Error::Interrupted`] once the caller has cancelled.
+pub fn to_bytes(source: Source, interrupt: Interrupt<'_>) -> Result<Option<(Vec<u8>, Vec<String>)>> {
+    let Some(checked) = check(source)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let notes = match checked {
+        Checked::File(source) => {
+            source.read_into(&mut bytes, interrupt)?;
+            source.notes
+        }
+        Checked::Object(source, path, notes) => {
+            copy_object(&source, &path, &mut bytes, interrupt)?;
+            notes
+        }
+        Checked::Arrow(reader) => {
+            let (columns, notes) = WritableColumns::new(reader)?;
+            encode_safely(|| {
+                let failed = |error: &ParquetError| Error::Stream { reason: error.to_string() };
+                encode(Box::new(columns), &mut bytes, interrupt, &|error| failed(&error))
+            })?;
+            notes
+        }
+    };
+    Ok(Some((bytes, notes)))
+}
+
+/// Run the encoder, which panics on types that it does not support; that must not cost the result.
+fn encode_safely<T>(encode: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_panic(encode).unwrap_or_else(|said| {
+        let reason = format!("a column has a type that Parquet has no place for ({said})");
+        Err(Error::Stream { reason })
+    })
+}
+
+/// Copy a file of another location.
+fn copy_object(
+    source: &ParquetSource,
+    path: &Path,
+    target: &mut impl Write,
+    interrupt: Interrupt<'_>,
+) -> Result<u64> {
+    source.fetch(interrupt)?;
+    let mut offset = 0;
+    let mut buffer = vec![0; COPY_BUFFER];
+    while offset < source.len() {
+        interrupt.check()?;
+        let length = usize::try_from(source.len() - offset).unwrap_or(usize::MAX).min(buffer.len());
+        source.read_at(offset, &mut buffer[..length]).at(Step::ReadSource, || path.to_owned())?;
+        target.write_all(&buffer[..length]).at(Step::Write, || path.to_owned())?;
+        offset += length as u64;
+    }
+    Ok(offset)
+}
+
+/// Check the footer of a source; return sentences on what is wrong with it as a power trace.
+fn notes_of(source: &ParquetSource, path: &Path) -> Result<Vec<String>> {
+    match footer::read(source) {
+        Ok(metadata) => {
+            let columns = metadata.file_metadata().schema_descr().root_schema().get_fields();
+            Ok(not_a_trace(columns.iter().map(|column| column.name())).into_iter().collect())
+        }
+        // A file with an encrypted footer is one too.
+        Err(ParquetFault::Encrypted) => Ok(Vec::new()),
+        Err(ParquetFault::Interrupted) => Err(Error::Interrupted),
+        Err(ParquetFault::Io(error)) => Err(Error::io(Step::ReadSource, path, error)),
+        Err(ParquetFault::Damage(reason)) => {
+            Err(Error::NotParquet { path: path.to_owned(), size: source.len(), reason })
+        }
     }
 }
 
@@ -88,13 +175,12 @@ pub fn write(
         Some(Checked::File(mut source)) => (source.copy_into(&mut pending, interrupt)?, source.notes),
         Some(Checked::Arrow(reader)) => {
             let (columns, notes) = WritableColumns::new(reader)?;
-            // The encoder panics on types that it does not support; that must not cost the result.
-            let encoded = catch_panic(|| encode_into(Box::new(columns), &mut pending, interrupt));
-            let length = encoded.unwrap_or_else(|said| {
-                let reason = format!("a column has a type that Parquet has no place for ({said})");
-                Err(Error::Stream { reason })
-            })?;
+            let length = encode_safely(|| encode_into(Box::new(columns), &mut pending, interrupt))?;
             (length, notes)
+        }
+        Some(Checked::Object(source, path, notes)) => {
+            let mut file = pending.file()?;
+            (copy_object(&source, &path, &mut file, interrupt)?, notes)
         }
         None => return Err(Error::NotASource { reason: "the source was read before".into() }),
     };
@@ -121,26 +207,24 @@ impl SourceFile {
             return Err(Error::NotAFile { path });
         }
         let (size, modified) = (metadata.len(), modified(&metadata));
-        let mut source = Self { file: Arc::new(file), path, size, modified, notes: Vec::new() };
-        source.check_footer()?;
-        Ok(Some(source))
+        let file = Arc::new(file);
+        let notes = notes_of(&ParquetSource::File(file.clone(), size), &path)?;
+        Ok(Some(Self { file, path, size, modified, notes }))
     }
 
-    fn check_footer(&mut self) -> Result<()> {
-        match footer::read(&ParquetSource::File(self.file.clone(), self.size)) {
-            Ok(metadata) => {
-                let columns = metadata.file_metadata().schema_descr().root_schema().get_fields();
-                self.notes.extend(not_a_trace(columns.iter().map(|column| column.name())));
-                Ok(())
-            }
-            // A file with an encrypted footer is one too.
-            Err(ParquetFault::Encrypted) => Ok(()),
-            Err(ParquetFault::Interrupted) => Err(Error::Interrupted),
-            Err(ParquetFault::Io(error)) => Err(Error::io(Step::ReadSource, self.path.clone(), error)),
-            Err(ParquetFault::Damage(reason)) => {
-                Err(Error::NotParquet { path: self.path.clone(), size: self.size, reason })
-            }
+    /// Read the whole file.
+    fn read_into(&self, bytes: &mut Vec<u8>, interrupt: Interrupt<'_>) -> Result<()> {
+        let source = ParquetSource::File(self.file.clone(), self.size);
+        copy_object(&source, &self.path, bytes, interrupt)?;
+        self.check_unchanged()
+    }
+
+    fn check_unchanged(&self) -> Result<()> {
+        let metadata = self.file.metadata().at(Step::ReadSource, || self.path.clone())?;
+        if (metadata.len(), modified(&metadata)) == (self.size, self.modified) {
+            return Ok(());
         }
+        Err(Error::SourceChanged { path: self.path.clone() })
     }
 
     /// Copy the file, sharing its blocks where the file system can, and keep its modification time.
@@ -161,10 +245,7 @@ impl SourceFile {
                 }
             }
         }
-        let metadata = self.file.metadata().at(Step::ReadSource, || self.path.clone())?;
-        if (metadata.len(), modified(&metadata)) != (self.size, self.modified) {
-            return Err(Error::SourceChanged { path: self.path.clone() });
-        }
+        self.check_unchanged()?;
         if let Some(modified) = self.modified {
             let times = FileTimes::new().set_modified(modified);
             target.set_times(times).at(Step::Write, || temp.clone())?;

@@ -76,7 +76,7 @@ pub trait Records: Send {
 /// A directory that a reader meets.
 pub enum Met {
     /// A result.
-    Result(Box<dyn Entry>),
+    Result(Box<dyn Entry + Send>),
     /// A directory without a record.
     Directory(FoundDirectory),
     /// The error of a result that cannot be read.

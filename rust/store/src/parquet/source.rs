@@ -8,16 +8,26 @@ use std::sync::Arc;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{ChunkReader, Length};
 
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+
 /// Bytes that are read from any offset.
 pub trait ReadAt: fmt::Debug + Send + Sync {
     /// Return the number of bytes.
     fn size(&self) -> u64;
 
+    /// Fetch all bytes, before a reader needs most of them.
+    ///
+    /// # Errors
+    ///
+    /// The bytes cannot be read; [`Error::Interrupted`](crate::Error::Interrupted) once the caller has cancelled.
+    fn fetch(&self, interrupt: Interrupt<'_>) -> Result<()>;
+
     /// Fill a buffer from an offset.
     ///
     /// # Errors
     ///
-    /// The bytes cannot be read, or there are fewer.
+    /// The bytes cannot be read, or there are fewer. The error of a request has an [`Error`](crate::Error) inside.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
 
@@ -44,6 +54,14 @@ impl ParquetSource {
             return Err(io::Error::new(kind, "not a regular file"));
         }
         Ok(Self::File(Arc::new(file), metadata.len()))
+    }
+
+    /// Fetch all bytes of an object.
+    pub(crate) fn fetch(&self, interrupt: Interrupt<'_>) -> Result<()> {
+        match self {
+            Self::File(..) => Ok(()),
+            Self::Object(object) => object.fetch(interrupt),
+        }
     }
 
     /// Fill a buffer from an offset.

@@ -321,6 +321,7 @@ impl TraceFile {
     }
 
     fn check_pages(&self, leaves: &[usize], interrupt: Interrupt<'_>) -> Result<Vec<MemoryNeed>> {
+        self.file.fetch(interrupt)?;
         let needs = pages::check(&self.file, &self.metadata, leaves, interrupt);
         needs.map_err(|fault| self.context.fault(fault))
     }

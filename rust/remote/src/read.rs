@@ -1,0 +1,343 @@
+//! Reading: a listing, and the records in its order, fetched ahead of the caller.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream;
+use llem_store::load::Limit;
+use llem_store::{
+    Entry, Error, FoundDirectory, Interrupt, Met, ParquetSource, RECORD, ReadAt, Records, Result, SIDECAR,
+    Step,
+};
+use object_store::GetRange;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+
+use crate::client::{Client, Found};
+use crate::runtime::{self, block_on};
+
+/// Requests in flight.
+const REQUESTS: usize = 64;
+/// Kibibytes of records that are fetched ahead of the caller.
+const AHEAD: usize = 64 << 10;
+/// The largest record that is fetched ahead, in bytes.
+const LARGEST_AHEAD: u64 = 8 << 20;
+/// Bytes of the end of a sidecar that are read at once: they hold its footer.
+const TAIL: u64 = 64 << 10;
+const LOOK: Duration = Duration::from_millis(20);
+
+type Files = BTreeMap<String, Found>;
+
+/// The results of a listing, with their records.
+pub struct Listed {
+    received: Receiver<Met>,
+    task: JoinHandle<()>,
+}
+
+impl Listed {
+    /// List the objects of a root, and begin to fetch the records.
+    pub fn begin(client: &Client, interrupt: Interrupt<'_>) -> Result<Self> {
+        let listing = {
+            let client = client.clone();
+            async move { client.list("").await }
+        };
+        let directories = directories(block_on(listing, interrupt)?);
+        let (sender, received) = mpsc::channel();
+        let client = client.clone();
+        let task = runtime::handle()?.spawn(async move {
+            let room = Arc::new(Semaphore::new(AHEAD));
+            let mut met = stream::iter(directories)
+                .map(|(place, found)| meet(&client, &room, place, found))
+                .buffered(REQUESTS);
+            while let Some(met) = met.next().await {
+                // The caller may have left.
+                if met.is_some_and(|met| sender.send(met).is_err()) {
+                    break;
+                }
+            }
+        });
+        Ok(Self { received, task })
+    }
+}
+
+impl Records for Listed {
+    fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<Met>> {
+        loop {
+            match self.received.recv_timeout(LOOK) {
+                Ok(met) => return Ok(Some(met)),
+                Err(RecvTimeoutError::Timeout) => interrupt.check()?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            }
+        }
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A directory of a listing.
+#[derive(Debug, Default)]
+struct Directory {
+    files: Files,
+    directories: Vec<String>,
+}
+
+/// Return the directories of a listing that a walk enters, in the order of the components of their paths.
+///
+/// It does not enter directories with a dot at the beginning of their names, nor those in a result other than the root.
+fn directories(objects: BTreeMap<String, Found>) -> Vec<(String, Directory)> {
+    let mut all: BTreeMap<Vec<String>, Directory> = BTreeMap::from([(Vec::new(), Directory::default())]);
+    for (key, found) in objects {
+        let mut names: Vec<String> = key.split('/').map(str::to_owned).collect();
+        let Some(file) = names.pop().filter(|file| !file.is_empty()) else { continue };
+        for depth in 0..names.len() {
+            let above = all.entry(names[..depth].to_vec()).or_default();
+            // The names come in the order of the keys, in which those of one directory are together.
+            if above.directories.last() != Some(&names[depth]) {
+                above.directories.push(names[depth].clone());
+            }
+        }
+        all.entry(names).or_default().files.insert(file, found);
+    }
+    let mut kept: Vec<(String, Directory)> = Vec::with_capacity(all.len());
+    let mut result: Option<Vec<String>> = None;
+    for (names, directory) in all {
+        let is_hidden = names.iter().any(|name| name.starts_with('.'));
+        let is_inside = result.as_ref().is_some_and(|result| names.starts_with(result));
+        if is_hidden || is_inside {
+            continue;
+        }
+        if !names.is_empty() && directory.files.contains_key(RECORD) {
+            result = Some(names.clone());
+        }
+        kept.push((names.join("/"), directory));
+    }
+    kept
+}
+
+/// Fetch the record of a directory, if it has one; `None` where it was removed after the listing.
+async fn meet(client: &Client, room: &Arc<Semaphore>, place: String, found: Directory) -> Option<Met> {
+    let Directory { files, mut directories } = found;
+    let Some(record) = files.get(RECORD).cloned() else {
+        directories.dedup();
+        let files = files.into_keys().collect();
+        return Some(Met::Directory(FoundDirectory { place: place.into(), files, directories }));
+    };
+    let mut entry =
+        Fetched { client: client.clone(), place: place.into(), record, files, bytes: None, _room: None };
+    if entry.record.size <= LARGEST_AHEAD {
+        let kibibytes = u32::try_from(entry.record.size >> 10).unwrap_or(u32::MAX).saturating_add(1);
+        // The semaphore is never closed.
+        entry._room = room.clone().acquire_many_owned(kibibytes).await.ok();
+        match client.get(Step::Read, &entry.key_of(RECORD), None, entry.record.size).await {
+            Ok(Some((bytes, _))) => entry.bytes = Some(bytes),
+            Ok(None) => return None,
+            Err(error) => return Some(Met::Failed(error)),
+        }
+    }
+    Some(Met::Result(Box::new(entry)))
+}
+
+/// A result of a listing.
+pub struct Fetched {
+    client: Client,
+    place: PathBuf,
+    record: Found,
+    files: Files,
+    /// The record; `None` where it is large, and not fetched yet.
+    bytes: Option<Bytes>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Fetched {
+    /// Find one result by its directory.
+    pub fn find(client: &Client, place: &Path, key: &str, interrupt: Interrupt<'_>) -> Result<Self> {
+        let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}/{name}") };
+        let (record, sidecar) = (below(RECORD), below(SIDECAR));
+        let (owned, missing) = (client.clone(), client.url_of(&record));
+        let found = async move {
+            let both = futures_util::future::join(
+                owned.get(Step::Read, &record, None, LARGEST_AHEAD),
+                owned.head(Step::Read, &sidecar),
+            );
+            let (record, sidecar) = both.await;
+            Ok((record?, sidecar?))
+        };
+        let (record, sidecar) = block_on(found, interrupt)?;
+        let (bytes, record) = record.ok_or_else(|| absent(Step::Read, missing))?;
+        let files = sidecar.map(|found| (SIDECAR.to_owned(), found)).into_iter().collect();
+        let (client, place) = (client.clone(), place.to_owned());
+        Ok(Self { client, place, record, files, bytes: Some(bytes), _room: None })
+    }
+
+    fn key_of(&self, name: &str) -> String {
+        // The place was made of a key.
+        match self.place.to_str().unwrap_or_default() {
+            "" => name.to_owned(),
+            place => format!("{place}/{name}"),
+        }
+    }
+}
+
+impl Entry for Fetched {
+    fn place(&self) -> &Path {
+        &self.place
+    }
+
+    fn path_of(&self, name: &str) -> PathBuf {
+        self.client.url_of(&self.key_of(name))
+    }
+
+    fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<i64> {
+        let url = || self.path_of(RECORD);
+        limit.check(self.record.size).map_err(|error| remote(Step::Read, url(), &error))?;
+        let bytes = match &self.bytes {
+            Some(bytes) => bytes.clone(),
+            None => {
+                let (client, key, size) = (self.client.clone(), self.key_of(RECORD), self.record.size);
+                let got = block_on(
+                    async move { client.get(Step::Read, &key, None, size).await },
+                    Interrupt::NEVER,
+                )?;
+                got.ok_or_else(|| absent(Step::Read, url()))?.0
+            }
+        };
+        buffer.clear();
+        let no_memory = io::Error::new(io::ErrorKind::OutOfMemory, "there is no memory for its bytes");
+        buffer.try_reserve_exact(bytes.len()).map_err(|_| remote(Step::Read, url(), &no_memory))?;
+        buffer.extend_from_slice(&bytes);
+        Ok(self.record.modified)
+    }
+
+    fn has_file(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
+    fn open(&self, name: &str) -> Result<Option<ParquetSource>> {
+        let Some(found) = self.files.get(name) else { return Ok(None) };
+        let object = Object::open(&self.client, self.key_of(name), found.size, Interrupt::NEVER)?;
+        Ok(Some(ParquetSource::Object(Arc::new(object))))
+    }
+}
+
+/// An object that is read by ranges: its end at first, and then all of it.
+#[derive(Debug)]
+pub struct Object {
+    client: Client,
+    key: String,
+    size: u64,
+    /// The bytes from an offset to the end.
+    known: Mutex<(u64, Bytes)>,
+}
+
+impl Object {
+    /// Open an object of a known size.
+    fn open(client: &Client, key: String, size: u64, interrupt: Interrupt<'_>) -> Result<Self> {
+        let start = size.saturating_sub(TAIL);
+        let tail = if size == 0 { Bytes::new() } else { fetch(client, &key, start..size, interrupt)? };
+        Ok(Self { client: client.clone(), key, size, known: Mutex::new((start, tail)) })
+    }
+
+    /// Find an object, and open it.
+    pub fn find(client: &Client, key: String, interrupt: Interrupt<'_>) -> Result<Self> {
+        let (owned, below) = (client.clone(), key.clone());
+        let range = Some(GetRange::Suffix(TAIL));
+        let got = async move { owned.get(Step::ReadTimeseries, &below, range, TAIL).await };
+        let got = block_on(got, interrupt)?;
+        let (tail, found) = got.ok_or_else(|| absent(Step::ReadTimeseries, client.url_of(&key)))?;
+        let start = found.size.saturating_sub(tail.len() as u64);
+        Ok(Self { client: client.clone(), key, size: found.size, known: Mutex::new((start, tail)) })
+    }
+
+    fn fetch_all(&self, interrupt: Interrupt<'_>) -> Result<()> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0 > 0 {
+            *known = (0, fetch(&self.client, &self.key, 0..self.size, interrupt)?);
+        }
+        Ok(())
+    }
+
+    fn copy(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = usize::try_from(offset.checked_sub(known.0)?).ok()?;
+        buffer.copy_from_slice(known.1.get(start..start.checked_add(buffer.len())?)?);
+        Some(())
+    }
+}
+
+impl ReadAt for Object {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn fetch(&self, interrupt: Interrupt<'_>) -> Result<()> {
+        self.fetch_all(interrupt)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if self.copy(offset, buffer).is_some() {
+            return Ok(());
+        }
+        let fetched = self.fetch_all(Interrupt::NEVER);
+        fetched.map_err(|error| {
+            let kind = if let Error::Remote { kind, .. } = &error { *kind } else { io::ErrorKind::Other };
+            io::Error::new(kind, error)
+        })?;
+        self.copy(offset, buffer).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+fn fetch(client: &Client, key: &str, range: std::ops::Range<u64>, interrupt: Interrupt<'_>) -> Result<Bytes> {
+    let (owned, below) = (client.clone(), key.to_owned());
+    let got = async move { owned.get_range(Step::ReadTimeseries, &below, range).await };
+    block_on(got, interrupt)?.ok_or_else(|| absent(Step::ReadTimeseries, client.url_of(key)))
+}
+
+/// Return the error of an object that is not there.
+fn absent(step: Step, url: PathBuf) -> Error {
+    remote(step, url, &io::Error::new(io::ErrorKind::NotFound, "there is no such object"))
+}
+
+/// Return an error that no request caused.
+fn remote(step: Step, url: PathBuf, error: &io::Error) -> Error {
+    let (kind, reason) = (error.kind(), error.to_string());
+    Error::Remote { step, url, status: None, request_id: None, kind, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found() -> Found {
+        Found { size: 1, etag: None, modified: 0 }
+    }
+
+    #[test]
+    fn directories_come_in_the_order_of_components_without_those_of_results() {
+        let keys = [
+            "a-b/result.json",
+            "a/result.json",
+            "a/below/result.json",
+            "a/timeseries.parquet",
+            "b/c/result.json",
+            "b/notes.txt",
+            ".hidden/x/result.json",
+            "d/timeseries.parquet",
+            "top.txt",
+        ];
+        let listed = directories(keys.map(|key| (key.to_owned(), found())).into());
+        let places: Vec<_> = listed.iter().map(|(place, _)| place.as_str()).collect();
+        assert_eq!(places, ["", "a", "a-b", "b", "b/c", "d"]);
+        assert_eq!(listed[0].1.directories, [".hidden", "a-b", "a", "b", "d"]);
+        assert_eq!(listed[1].1.files.keys().collect::<Vec<_>>(), ["result.json", "timeseries.parquet"]);
+    }
+}

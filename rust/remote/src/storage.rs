@@ -1,0 +1,142 @@
+//! A prefix of a bucket as a storage location.
+
+use std::fmt;
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use llem_store::inspect::clean::{CleanOptions, Leftover};
+use llem_store::save::{NewResult, SaveOptions, Saved};
+use llem_store::{Entry, Interrupt, Listing, ParquetSource, RECORD, Result, Storage};
+
+use crate::client::{Client, key_of};
+use crate::open::{OpenError, Options, Place, Provide, open};
+use crate::read::{Fetched, Listed, Object};
+
+/// Attempts to take a lock that a fork may have left held.
+const ATTEMPTS: usize = 100;
+
+/// A prefix of a bucket.
+///
+/// It makes its client at the first request of a process: a fork cannot use the connections of its parent.
+#[derive(Clone)]
+pub struct ObjectStorage {
+    /// The URL of the root.
+    root: PathBuf,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: Options,
+    provide: Option<Arc<Provide>>,
+    client: Mutex<Option<(u32, Client)>>,
+}
+
+impl fmt::Debug for ObjectStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectStorage").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl ObjectStorage {
+    /// Describe the store at a URL; send nothing.
+    ///
+    /// # Errors
+    ///
+    /// The URL or an option is not valid.
+    pub fn new(url: &str, options: Options, provide: Option<Arc<Provide>>) -> Result<Self, OpenError> {
+        let client = open(url, &options, provide.clone())?;
+        let root = client.url_of("");
+        let client = Mutex::new(Some((process::id(), client)));
+        Ok(Self { root, shared: Arc::new(Shared { options, provide, client }) })
+    }
+
+    /// Return another root in the same bucket.
+    ///
+    /// # Errors
+    ///
+    /// The URL is not valid, or is in another bucket.
+    pub fn at(&self, url: &str) -> Result<Self, OpenError> {
+        let (own, other) = (Place::of(self.url())?, Place::of(url)?);
+        if (own.service, own.bucket) != (other.service, other.bucket) {
+            return Self::new(url, self.shared.options.clone(), self.shared.provide.clone());
+        }
+        Ok(Self { root: url.trim_end_matches('/').into(), shared: self.shared.clone() })
+    }
+
+    /// Return the URL of the root.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        // It was made of one.
+        self.root.to_str().unwrap_or_default()
+    }
+
+    /// Return the client of this process.
+    pub(crate) fn client(&self) -> Client {
+        let prefix = Place::of(self.url()).map_or("", |place| place.prefix);
+        for _ in 0..ATTEMPTS {
+            if let Ok(mut known) = self.shared.client.try_lock() {
+                if let Some((process, client)) = &*known
+                    && *process == process::id()
+                {
+                    return client.at(self.url(), prefix);
+                }
+                let Ok(client) = open(self.url(), &self.shared.options, self.shared.provide.clone()) else {
+                    break;
+                };
+                // Its connections belong to the parent.
+                mem::forget(known.replace((process::id(), client.clone())));
+                return client;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        unreachable!("a client that was made once cannot be made again")
+    }
+
+    /// Return the root of the directory that a path names: of a result, or of its record.
+    fn without_record(&self) -> (Client, String) {
+        let client = self.client();
+        match self.url().strip_suffix(RECORD).and_then(|above| above.strip_suffix('/')) {
+            Some(above) => {
+                let prefix =
+                    client.prefix.strip_suffix(RECORD).unwrap_or_default().trim_end_matches('/').to_owned();
+                (client.at(above, &prefix), above.to_owned())
+            }
+            None => (client, self.url().to_owned()),
+        }
+    }
+}
+
+impl Storage for ObjectStorage {
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn save(&self, result: NewResult<'_>, options: SaveOptions, interrupt: Interrupt<'_>) -> Result<Saved> {
+        let _ = (result, options, interrupt);
+        todo!()
+    }
+
+    fn list(&self, interrupt: Interrupt<'_>) -> Result<Listing> {
+        Ok(Listing::Stream(Box::new(Listed::begin(&self.client(), interrupt)?)))
+    }
+
+    fn find(&self, place: &Path, interrupt: Interrupt<'_>) -> Result<Box<dyn Entry>> {
+        let (client, _) = self.without_record();
+        let key = key_of(place).unwrap_or_default();
+        Ok(Box::new(Fetched::find(&client, place, &key, interrupt)?))
+    }
+
+    fn open(&self, file: &Path, interrupt: Interrupt<'_>) -> Result<ParquetSource> {
+        let key = key_of(file).unwrap_or_default();
+        Ok(ParquetSource::Object(Arc::new(Object::find(&self.client(), key, interrupt)?)))
+    }
+
+    fn clean(&self, options: CleanOptions, interrupt: Interrupt<'_>) -> Result<Vec<Leftover>> {
+        let _ = (options, interrupt);
+        todo!()
+    }
+}
