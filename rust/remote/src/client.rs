@@ -1,6 +1,6 @@
 //! Requests to one bucket: each is sent once, or again until a deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -211,6 +211,7 @@ impl Client {
                 Ok::<_, Option<object_store::Error>>(())
             };
             let (listed, answered) = noted(listing).await;
+            self.pace.note_clock(answered.date);
             let error = match listed {
                 Ok(()) => return Ok(found),
                 Err(None) => self.late(Step::Scan, below),
@@ -222,6 +223,27 @@ impl Client {
             }
             sleep(self.pace.delay(attempt)).await;
         }
+    }
+
+    /// Return the names in the root that begin with a base name.
+    pub async fn names(&self, base: &str) -> Result<BTreeSet<String>> {
+        let (root, offset) = (self.key("")?, self.key(base)?);
+        let listed = Some(&root).filter(|root| !root.as_ref().is_empty());
+        let collect = || async {
+            let mut names = BTreeSet::new();
+            let mut pages = self.store.list_with_offset(listed, &offset);
+            // The names come in the order of their bytes: those with the base are together.
+            while let Some(meta) = pages.try_next().await? {
+                let own = meta.location.as_ref().strip_prefix(root.as_ref()).unwrap_or_default();
+                let name = own.trim_start_matches('/').split('/').next().unwrap_or_default();
+                if !name.starts_with(base) {
+                    break;
+                }
+                names.insert(name.to_owned());
+            }
+            Ok(names)
+        };
+        Ok(self.again(Step::Claim, base, ANSWER, collect).await?.unwrap_or_default())
     }
 
     /// Remove an object.

@@ -61,6 +61,11 @@ pub fn error(step: Step, url: PathBuf, answered: &Answered, said: &str) -> Error
     }
 }
 
+/// Return an error that no answer caused.
+pub fn plain(step: Step, url: PathBuf, kind: ErrorKind, reason: impl Into<String>) -> Error {
+    Error::Remote { step, url, status: None, request_id: None, kind, reason: reason.into() }
+}
+
 fn explain(answered: &Answered, said: &str) -> (ErrorKind, String) {
     let code = answered.code.as_deref().unwrap_or_default();
     let host = &answered.host;

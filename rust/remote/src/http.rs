@@ -28,6 +28,8 @@ pub struct Answered {
     pub host: String,
     /// The number of the request.
     pub request_id: Option<String>,
+    /// The time of the answer, in microseconds since 1970, by the clock of the store.
+    pub date: Option<i64>,
     /// The service's code for the error, as `NoSuchBucket`.
     pub code: Option<String>,
     /// The service's sentence.
@@ -82,8 +84,9 @@ impl HttpService for Service {
         };
         let status = response.status();
         let (status, request_id) = (Some(status), request_id(response.headers()));
+        let date = date(response.headers());
         if !response.status().is_client_error() && !response.status().is_server_error() {
-            note(Answered { status, request_id, host, ..Answered::default() });
+            note(Answered { status, request_id, host, date, ..Answered::default() });
             if !is_list {
                 return Ok(response);
             }
@@ -95,7 +98,7 @@ impl HttpService for Service {
         let body = body.bytes().await.unwrap_or_default();
         let text = String::from_utf8_lossy(&body);
         let (code, message) = (element(&text, "Code"), element(&text, "Message"));
-        note(Answered { status, request_id, host, failure: None, code, message });
+        note(Answered { status, request_id, host, failure: None, date, code, message });
         Ok(HttpResponse::from_parts(head, HttpResponseBody::from(body)))
     }
 }
@@ -103,6 +106,13 @@ impl HttpService for Service {
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let header = REQUEST_IDS.iter().find_map(|name| headers.get(*name));
     header.and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+/// Return the time of an answer, in microseconds since 1970.
+fn date(headers: &HeaderMap) -> Option<i64> {
+    let text = headers.get("date")?.to_str().ok()?;
+    let date = chrono::DateTime::parse_from_rfc2822(text).ok()?;
+    Some(date.timestamp_micros())
 }
 
 /// Return `true` for the request of a page of keys.

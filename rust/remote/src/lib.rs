@@ -2,14 +2,18 @@
 
 #![forbid(unsafe_code)]
 
+mod clean;
 mod client;
 mod fault;
 mod http;
 mod open;
 mod pace;
+mod protocol;
 mod read;
 mod runtime;
+mod save;
 mod storage;
 
 pub use open::{OpenError, Options, Provide};
+pub use save::Conditions;
 pub use storage::ObjectStorage;

@@ -19,9 +19,25 @@ struct State {
     resume: Option<Instant>,
     /// Answers to slow down, with no other answer since.
     asked: u32,
+    /// The time of the store, and when it was told.
+    clock: Option<(i64, Instant)>,
 }
 
 impl Pace {
+    /// Return the time of the store, in microseconds since 1970, as far as an answer has told it.
+    pub fn now(&self) -> Option<i64> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (then, seen) = state.clock?;
+        Some(then + i64::try_from(seen.elapsed().as_micros()).ok()?)
+    }
+
+    /// Note the time of the store.
+    pub fn note_clock(&self, micros: Option<i64>) {
+        if let Some(micros) = micros {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).clock = Some((micros, Instant::now()));
+        }
+    }
+
     /// Wait while the store is too busy.
     pub async fn wait(&self) {
         let resume = self.0.lock().unwrap_or_else(PoisonError::into_inner).resume;

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::client::{Client, Found};
+use crate::fault::plain;
 use crate::runtime::{self, block_on};
 
 /// Requests in flight.
@@ -309,8 +310,7 @@ fn absent(step: Step, url: PathBuf) -> Error {
 
 /// Return an error that no request caused.
 fn remote(step: Step, url: PathBuf, error: &io::Error) -> Error {
-    let (kind, reason) = (error.kind(), error.to_string());
-    Error::Remote { step, url, status: None, request_id: None, kind, reason }
+    plain(step, url, error.kind(), error.to_string())
 }
 
 #[cfg(test)]

@@ -14,7 +14,9 @@ use llem_store::{Entry, Interrupt, Listing, ParquetSource, RECORD, Result, Stora
 
 use crate::client::{Client, key_of};
 use crate::open::{OpenError, Options, Place, Provide, open};
+use crate::clean::clean;
 use crate::read::{Fetched, Listed, Object};
+use crate::save::{Conditions, Memory, resolve, save};
 
 /// Attempts to take a lock that a fork may have left held.
 const ATTEMPTS: usize = 100;
@@ -32,6 +34,7 @@ pub struct ObjectStorage {
 struct Shared {
     options: Options,
     provide: Option<Arc<Provide>>,
+    memory: Memory,
     client: Mutex<Option<(u32, Client)>>,
 }
 
@@ -51,7 +54,7 @@ impl ObjectStorage {
         let client = open(url, &options, provide.clone())?;
         let root = client.url_of("");
         let client = Mutex::new(Some((process::id(), client)));
-        Ok(Self { root, shared: Arc::new(Shared { options, provide, client }) })
+        Ok(Self { root, shared: Arc::new(Shared { options, provide, memory: Memory::default(), client }) })
     }
 
     /// Return another root in the same bucket.
@@ -72,6 +75,21 @@ impl ObjectStorage {
     pub fn url(&self) -> &str {
         // It was made of one.
         self.root.to_str().unwrap_or_default()
+    }
+
+    /// Return what this process knows of the store's conditions from its saves.
+    #[must_use]
+    pub fn conditions(&self) -> Conditions {
+        self.shared.memory.conditions()
+    }
+
+    /// Look for the record of a save whose outcome was unknown; return `true` where it is in place.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be asked.
+    pub fn resolve(&self, id: &str, interrupt: Interrupt<'_>) -> Result<bool> {
+        resolve(&self.client(), String::new(), id, interrupt)
     }
 
     /// Return the client of this process.
@@ -116,8 +134,9 @@ impl Storage for ObjectStorage {
     }
 
     fn save(&self, result: NewResult<'_>, options: SaveOptions, interrupt: Interrupt<'_>) -> Result<Saved> {
-        let _ = (result, options, interrupt);
-        todo!()
+        // Every object is durable once the store has acknowledged it.
+        let SaveOptions { .. } = options;
+        save(&self.client(), &self.shared.memory, result, interrupt)
     }
 
     fn list(&self, interrupt: Interrupt<'_>) -> Result<Listing> {
@@ -136,7 +155,6 @@ impl Storage for ObjectStorage {
     }
 
     fn clean(&self, options: CleanOptions, interrupt: Interrupt<'_>) -> Result<Vec<Leftover>> {
-        let _ = (options, interrupt);
-        todo!()
+        clean(&self.client(), options, interrupt)
     }
 }

@@ -35,7 +35,8 @@ pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
 }
 
 /// Return `true` for a name that a save gives: it ends in a minute, and perhaps a suffix.
-pub(crate) fn is_given(name: &str) -> bool {
+#[must_use]
+pub fn is_given(name: &str) -> bool {
     given_base(name).is_some()
 }
 

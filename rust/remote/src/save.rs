@@ -1,0 +1,316 @@
+//! The save of one result: the requests that its machine wants, until a deadline.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use llem_store::json::indent::indented;
+use llem_store::save::{NewResult, NewSidecar, Saved, Sidecar, to_bytes};
+use llem_store::{Error, Interrupt, RECORD, Result, SIDECAR, Step};
+use tokio::time::{Instant, sleep};
+
+use crate::client::{Client, Put};
+use crate::fault::plain;
+use crate::protocol::{Answer, Machine, Outcome, Part, Protocol, Request, SaveId, Start, suffix_of, suffixed};
+use crate::runtime::{Cancelled, block_on_to_the_end};
+
+/// The time in which requests without an answer are sent again.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Names whose next suffixes a process remembers.
+const MAX_NAMES: usize = 4096;
+
+/// What a process knows of a bucket from its saves.
+#[derive(Debug, Default)]
+pub struct Memory {
+    names: Mutex<HashMap<(String, String), Start>>,
+    conditions: AtomicU8,
+}
+
+/// What is known of a store's conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditions {
+    /// No save of this process has tried one.
+    Unknown,
+    /// The store has refused to create what exists.
+    Honoured,
+    /// The store has overwritten what exists.
+    Ignored,
+}
+
+impl Memory {
+    /// Return what is known of the conditions.
+    pub fn conditions(&self) -> Conditions {
+        match self.conditions.load(Ordering::Relaxed) {
+            0 => Conditions::Unknown,
+            1 => Conditions::Honoured,
+            _ => Conditions::Ignored,
+        }
+    }
+
+    fn set_conditions(&self, conditions: Conditions) {
+        self.conditions.store(conditions as u8, Ordering::Relaxed);
+    }
+
+    fn start(&self, root: &str, base: &str) -> Start {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(&(root.to_owned(), base.to_owned())).copied().unwrap_or_default()
+    }
+
+    /// Note that a suffix is taken.
+    fn note(&self, root: &str, base: &str, suffix: u64, listed: bool) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= MAX_NAMES {
+            names.clear();
+        }
+        let start = names.entry((root.to_owned(), base.to_owned())).or_default();
+        let next = suffix.saturating_add(2);
+        if suffix.is_multiple_of(2) {
+            start.even = start.even.max(next);
+        } else {
+            start.odd = Some(start.odd.unwrap_or(1).max(next));
+        }
+        if listed {
+            start.odd.get_or_insert(1);
+        }
+    }
+}
+
+/// The objects of a result.
+struct Objects {
+    base: String,
+    record: Bytes,
+    record_with_sidecar: Bytes,
+    sidecar: Bytes,
+}
+
+impl Objects {
+    fn key(&self, suffix: u64, part: Part) -> String {
+        let name = suffixed(&self.base, suffix);
+        format!("{name}/{}", if part == Part::Record { RECORD } else { SIDECAR })
+    }
+
+    fn bytes(&self, part: Part, with_sidecar: bool) -> Bytes {
+        match (part, with_sidecar) {
+            (Part::Sidecar, _) => self.sidecar.clone(),
+            (Part::Record, true) => self.record_with_sidecar.clone(),
+            (Part::Record, false) => self.record.clone(),
+        }
+    }
+}
+
+/// The end of a save, and the failures on its way.
+struct Ended {
+    outcome: Outcome,
+    /// The last failure of a request.
+    failure: Option<Error>,
+    /// The failure that cost the sidecar.
+    sidecar_failure: Option<Error>,
+    is_cancelled: bool,
+    is_probed: bool,
+    is_listed: bool,
+}
+
+/// Save one result.
+pub fn save(
+    client: &Client,
+    memory: &Memory,
+    result: NewResult<'_>,
+    interrupt: Interrupt<'_>,
+) -> Result<Saved> {
+    let NewResult { name, record, sidecar } = result;
+    if memory.conditions() == Conditions::Ignored {
+        return Err(plain(Step::Claim, client.url_of(""), std::io::ErrorKind::Unsupported, OVERWRITES));
+    }
+    let (mut objects, mut found) = (
+        Objects {
+            base: name.into_owned(),
+            record: indented(&record).into(),
+            record_with_sidecar: Bytes::new(),
+            sidecar: Bytes::new(),
+        },
+        Sidecar::None,
+    );
+    let mut with_sidecar = false;
+    if let Some(NewSidecar { source, record, .. }) = sidecar {
+        match to_bytes(source, interrupt) {
+            Ok(Some((bytes, notes))) => {
+                objects.sidecar = bytes.into();
+                objects.record_with_sidecar = indented(&record).into();
+                (found, with_sidecar) = (Sidecar::Stored(notes), true);
+            }
+            Ok(None) => found = Sidecar::Missing,
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => found = Sidecar::Failed(error),
+        }
+    }
+    interrupt.check()?;
+    let base = objects.base.clone();
+    let id = random_id();
+    let start = memory.start(&client.url, &base);
+    let probe = memory.conditions() == Conditions::Unknown;
+    let machine = Machine::<Protocol>::new(id, with_sidecar, start).with_probe(probe);
+    let driven = client.clone();
+    let ended = block_on_to_the_end(|cancelled| drive(driven, machine, objects, cancelled), interrupt)?;
+    let suffix = match ended.outcome {
+        Outcome::Saved { suffix, .. } | Outcome::Overwritten { suffix, .. } | Outcome::Unknown { suffix } => suffix,
+        Outcome::Failed => start.even,
+    };
+    memory.note(&client.url, &base, suffix, ended.is_listed);
+    let path = client.url_of(&format!("{}/{RECORD}", suffixed(&base, suffix)));
+    finish(client, memory, ended, path, id, found)
+}
+
+const OVERWRITES: &str = "the store overwrites an object that it is asked to create only if there is none, so that results could be \
+                          lost; use another store, or another version of it";
+
+fn finish(
+    client: &Client,
+    memory: &Memory,
+    ended: Ended,
+    path: PathBuf,
+    id: SaveId,
+    found: Sidecar,
+) -> Result<Saved> {
+    let Ended { outcome, failure, sidecar_failure, is_cancelled, is_probed, .. } = ended;
+    let failure = || {
+        failure.unwrap_or_else(|| {
+            let said = "the store did not answer in time";
+            plain(Step::Commit, client.url_of(""), std::io::ErrorKind::TimedOut, said)
+        })
+    };
+    match outcome {
+        Outcome::Saved { with_sidecar, .. } => {
+            if is_probed {
+                memory.set_conditions(Conditions::Honoured);
+            }
+            let sidecar = match (found, sidecar_failure) {
+                (Sidecar::Stored(_), Some(error)) if !with_sidecar => Sidecar::Failed(error),
+                (found, _) => found,
+            };
+            Ok(Saved { path, sidecar })
+        }
+        Outcome::Overwritten { .. } => {
+            memory.set_conditions(Conditions::Ignored);
+            let cause = plain(Step::Commit, path.clone(), std::io::ErrorKind::Unsupported, OVERWRITES);
+            Err(Error::Unconfirmed { result: path, cause: cause.into(), sidecar: None })
+        }
+        Outcome::Failed if is_cancelled => Err(Error::Interrupted),
+        Outcome::Failed => Err(failure()),
+        Outcome::Unknown { .. } => {
+            Err(Error::Unknown { result: path, id: format!("{id:032x}"), cause: failure().into() })
+        }
+    }
+}
+
+/// Send the requests of a machine until it ends, its deadline passes, or its caller cancels.
+async fn drive(
+    client: Client,
+    mut machine: Machine<Protocol>,
+    objects: Objects,
+    mut cancelled: Cancelled,
+) -> Result<Ended> {
+    let until = Instant::now() + PATIENCE + Duration::from_secs(objects.sidecar.len() as u64 >> 20);
+    let (mut failure, mut sidecar_failure) = (None, None);
+    let (mut is_probed, mut is_listed, mut attempt) = (false, false, 0);
+    while let Some(request) = machine.next() {
+        let had_sidecar = machine.with_sidecar();
+        let (answer, error) = {
+            let sent = std::pin::pin!(send(&client, &objects, request, machine.id()));
+            let stopped = std::pin::pin!(stopped(&mut cancelled, until));
+            match select(sent, stopped).await {
+                Either::Left((answered, _)) => answered,
+                Either::Right(_) => {
+                    machine.abandon();
+                    break;
+                }
+            }
+        };
+        is_listed |= request == Request::List && matches!(answer, Answer::Listed(_));
+        is_probed |= machine.is_probing();
+        let goes_on = matches!(answer, Answer::Lost | Answer::NotSent | Answer::Conflict);
+        machine.answer(answer, random_u64());
+        if had_sidecar && !machine.with_sidecar() {
+            sidecar_failure = error;
+        } else if error.is_some() {
+            failure = error;
+        }
+        attempt = if goes_on { attempt + 1 } else { 0 };
+        if goes_on {
+            let rest = std::pin::pin!(sleep(client.pace.delay(attempt)));
+            let stopped = std::pin::pin!(stopped(&mut cancelled, until));
+            if let Either::Right(_) = select(rest, stopped).await {
+                machine.abandon();
+                break;
+            }
+        }
+    }
+    let outcome = machine.outcome().unwrap_or(Outcome::Failed);
+    let is_cancelled = cancelled.is_set();
+    Ok(Ended { outcome, failure, sidecar_failure, is_cancelled, is_probed, is_listed })
+}
+
+async fn stopped(cancelled: &mut Cancelled, until: Instant) {
+    let cancelled = std::pin::pin!(cancelled.wait());
+    let late = std::pin::pin!(tokio::time::sleep_until(until));
+    select(cancelled, late).await;
+}
+
+/// Send a request once, and return its answer, with the error that it stands for.
+async fn send(client: &Client, objects: &Objects, request: Request, id: SaveId) -> (Answer, Option<Error>) {
+    match request {
+        Request::List => match client.names(&objects.base).await {
+            Ok(names) => {
+                let odd = |suffix: &u64| !suffix.is_multiple_of(2);
+                let suffixes = names.iter().filter_map(|name| suffix_of(&objects.base, name));
+                (Answer::Listed(suffixes.filter(odd).max()), None)
+            }
+            Err(error) => (Answer::Refused, Some(error)),
+        },
+        Request::Put { suffix, part, with_sidecar } => {
+            let bytes = objects.bytes(part, with_sidecar);
+            match client.put_create(&objects.key(suffix, part), bytes, &format!("{id:032x}")).await {
+                Put::Created => (Answer::Done, None),
+                Put::Exists => (Answer::Exists, None),
+                Put::Conflict => (Answer::Conflict, None),
+                Put::Refused(error) => (Answer::Refused, Some(error)),
+                Put::NotSent(error) => (Answer::NotSent, Some(error)),
+                Put::Lost(error) => (Answer::Lost, Some(error)),
+            }
+        }
+        Request::Head { suffix, part } => match client.owner(&objects.key(suffix, part)).await {
+            Ok(Some(owner)) => {
+                let owner = owner.and_then(|owner| SaveId::from_str_radix(&owner, 16).ok());
+                (Answer::Owner(owner), None)
+            }
+            Ok(None) => (Answer::Absent, None),
+            Err(error) => (Answer::Refused, Some(error)),
+        },
+        Request::Delete { suffix } => match client.delete(Step::Claim, &objects.key(suffix, Part::Sidecar)).await {
+            Ok(()) => (Answer::Done, None),
+            Err(error) => (Answer::Refused, Some(error)),
+        },
+    }
+}
+
+/// Look for the record of a save whose outcome was unknown; return `true` where it is in place.
+pub fn resolve(client: &Client, key: String, id: &str, interrupt: Interrupt<'_>) -> Result<bool> {
+    let (client, id) = (client.clone(), id.to_owned());
+    let owner = async move { client.owner(&key).await };
+    let owner = crate::runtime::block_on(owner, interrupt)?;
+    Ok(owner.flatten().is_some_and(|owner| owner == id))
+}
+
+fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    // Without random numbers, all savers take the same steps, and still no name twice.
+    let _ = getrandom::fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+fn random_id() -> SaveId {
+    (SaveId::from(random_u64()) << 64) | SaveId::from(random_u64())
+}
