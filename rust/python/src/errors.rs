@@ -123,11 +123,35 @@ pub fn is_ours(py: Python<'_>, error: &PyErr) -> bool {
 }
 
 /// Paths as strings: a `pathlib.Path` is made by Python code, where a signal may raise, and then pyo3 panics.
-type Arguments = (i32, String, Option<OsString>, &'static str, Option<OsString>);
+type Arguments = (
+    i32,
+    String,
+    Option<OsString>,
+    &'static str,
+    Option<OsString>,
+    Option<u16>,
+    Option<String>,
+    Option<String>,
+);
 
+/// Return the arguments of `PersistenceError`: the last three are those of requests.
 fn arguments(error: &Error, result: Option<&Path>) -> Arguments {
     let owned = |path: &Path| path.as_os_str().to_owned();
-    (errno(error), reason(error), error.path().map(owned), error.step().as_str(), result.map(owned))
+    let (path, id) = match error {
+        Error::Unknown { result, id, .. } => (Some(owned(result)), Some(id.clone())),
+        error => (error.path().map(owned), None),
+    };
+    let (status, request_id) = answer(error);
+    (errno(error), reason(error), path, error.step().as_str(), result.map(owned), status, request_id, id)
+}
+
+/// Return the status and the number of the request that failed.
+fn answer(error: &Error) -> (Option<u16>, Option<String>) {
+    match error {
+        Error::Remote { status, request_id, .. } => (*status, request_id.clone()),
+        Error::Unconfirmed { cause, .. } | Error::Unknown { cause, .. } => answer(cause),
+        _ => (None, None),
+    }
 }
 
 fn errno(error: &Error) -> i32 {

@@ -15,6 +15,8 @@ mod load;
 mod location;
 mod owned;
 mod reader;
+#[cfg(feature = "remote")]
+mod remote;
 mod save;
 mod scan;
 mod stream;
@@ -40,6 +42,9 @@ mod _store {
     use crate::load::{RecordCheck, missing_sidecar, read, sidecar_path};
     #[pymodule_export]
     use crate::reader::Reader;
+    #[cfg(feature = "remote")]
+    #[pymodule_export]
+    use crate::remote::ObjectStorage;
     #[pymodule_export]
     use crate::save::{claim, compact, directory_name, given_base, replace, save};
     #[pymodule_export]

@@ -81,6 +81,12 @@ pub fn to_source(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> 
 }
 
 fn read_source(source: &Bound<'_, PyAny>) -> PyResult<Option<Source>> {
+    #[cfg(feature = "remote")]
+    if let Ok(object) = source.cast::<crate::remote::ObjectStorage>() {
+        let storage = object.get().storage();
+        let opened = run(source.py(), |interrupt| storage.open(Path::new(""), interrupt))?;
+        return Ok(Some(Source::Object(opened, storage.root().to_owned())));
+    }
     if source.hasattr("__arrow_c_stream__")? {
         Ok(Some(Source::Arrow(Box::new(StreamReader::open(source)?))))
     } else if source.is_instance_of::<PyString>() || source.hasattr("__fspath__")? {

@@ -18,7 +18,9 @@ pub fn clean(client: &Client, options: CleanOptions, interrupt: Interrupt<'_>) -
     let listed = block_on(async move { owned.list("").await }, interrupt)?;
     let mut leftovers = Vec::new();
     for (key, found) in &listed {
-        let Some(directory) = key.strip_suffix(SIDECAR).and_then(|above| above.strip_suffix('/')) else { continue };
+        let Some(directory) = key.strip_suffix(SIDECAR).and_then(|above| above.strip_suffix('/')) else {
+            continue;
+        };
         let is_given = directory.rsplit('/').next().is_some_and(name::is_given);
         if !is_given || listed.contains_key(&format!("{directory}/{RECORD}")) {
             continue;

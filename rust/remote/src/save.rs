@@ -15,7 +15,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, Put};
 use crate::fault::plain;
-use crate::protocol::{Answer, Machine, Outcome, Part, Protocol, Request, SaveId, Start, suffix_of, suffixed};
+use crate::protocol::{
+    Answer, Machine, Outcome, Part, Protocol, Request, SaveId, Start, suffix_of, suffixed,
+};
 use crate::runtime::{Cancelled, block_on_to_the_end};
 
 /// The time in which requests without an answer are sent again.
@@ -55,17 +57,25 @@ impl Memory {
         self.conditions.store(conditions as u8, Ordering::Relaxed);
     }
 
-    fn start(&self, root: &str, base: &str) -> Start {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.get(&(root.to_owned(), base.to_owned())).copied().unwrap_or_default()
+    /// Return the suffixes to begin with, which no other save of this process begins with.
+    fn reserve(&self, root: &str, base: &str, with_sidecar: bool) -> Start {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.len() >= MAX_NAMES {
+            names.clear();
+        }
+        let known = names.entry((root.to_owned(), base.to_owned())).or_default();
+        let start = *known;
+        match (with_sidecar, &mut known.odd) {
+            (true, Some(odd)) => *odd = odd.saturating_add(2),
+            (true, None) => {}
+            (false, _) => known.even = known.even.saturating_add(2),
+        }
+        start
     }
 
     /// Note that a suffix is taken.
     fn note(&self, root: &str, base: &str, suffix: u64, listed: bool) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= MAX_NAMES {
-            names.clear();
-        }
         let start = names.entry((root.to_owned(), base.to_owned())).or_default();
         let next = suffix.saturating_add(2);
         if suffix.is_multiple_of(2) {
@@ -150,13 +160,15 @@ pub fn save(
     interrupt.check()?;
     let base = objects.base.clone();
     let id = random_id();
-    let start = memory.start(&client.url, &base);
+    let start = memory.reserve(&client.url, &base, with_sidecar);
     let probe = memory.conditions() == Conditions::Unknown;
     let machine = Machine::<Protocol>::new(id, with_sidecar, start).with_probe(probe);
     let driven = client.clone();
     let ended = block_on_to_the_end(|cancelled| drive(driven, machine, objects, cancelled), interrupt)?;
     let suffix = match ended.outcome {
-        Outcome::Saved { suffix, .. } | Outcome::Overwritten { suffix, .. } | Outcome::Unknown { suffix } => suffix,
+        Outcome::Saved { suffix, .. } | Outcome::Overwritten { suffix, .. } | Outcome::Unknown { suffix } => {
+            suffix
+        }
         Outcome::Failed => start.even,
     };
     memory.note(&client.url, &base, suffix, ended.is_listed);
@@ -289,10 +301,12 @@ async fn send(client: &Client, objects: &Objects, request: Request, id: SaveId) 
             Ok(None) => (Answer::Absent, None),
             Err(error) => (Answer::Refused, Some(error)),
         },
-        Request::Delete { suffix } => match client.delete(Step::Claim, &objects.key(suffix, Part::Sidecar)).await {
-            Ok(()) => (Answer::Done, None),
-            Err(error) => (Answer::Refused, Some(error)),
-        },
+        Request::Delete { suffix } => {
+            match client.delete(Step::Claim, &objects.key(suffix, Part::Sidecar)).await {
+                Ok(()) => (Answer::Done, None),
+                Err(error) => (Answer::Refused, Some(error)),
+            }
+        }
     }
 }
 

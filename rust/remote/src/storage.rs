@@ -12,9 +12,9 @@ use llem_store::inspect::clean::{CleanOptions, Leftover};
 use llem_store::save::{NewResult, SaveOptions, Saved};
 use llem_store::{Entry, Interrupt, Listing, ParquetSource, RECORD, Result, Storage};
 
+use crate::clean::clean;
 use crate::client::{Client, key_of};
 use crate::open::{OpenError, Options, Place, Provide, open};
-use crate::clean::clean;
 use crate::read::{Fetched, Listed, Object};
 use crate::save::{Conditions, Memory, resolve, save};
 
