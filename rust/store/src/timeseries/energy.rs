@@ -280,7 +280,8 @@ mod tests {
 
     #[test]
     fn sort_of_long_trace_asks_once_per_unit() {
-        let rows: Vec<_> = (0..5 * UNIT_ROWS).rev().map(|row| ((row % 7919) as f64, row as f64)).collect();
+        let numbers = (0..5_u32 << 20).rev();
+        let rows: Vec<_> = numbers.map(|row| (f64::from(row % 7919), f64::from(row))).collect();
         let mut expected = rows.clone();
         expected.sort_by(by_time);
         let asked = Cell::new(0);
