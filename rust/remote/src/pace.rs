@@ -19,12 +19,12 @@ struct State {
     resume: Option<Instant>,
     /// Answers to slow down, with no other answer since.
     asked: u32,
-    /// The time of the store, and when it was told.
+    /// The time of the store, and when it came.
     clock: Option<(i64, Instant)>,
 }
 
 impl Pace {
-    /// Return the time of the store, in microseconds since 1970, as far as an answer has told it.
+    /// Return the time of the store, in microseconds since 1970, as far as an answer had it.
     pub fn now(&self) -> Option<i64> {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (then, seen) = state.clock?;
