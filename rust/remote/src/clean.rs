@@ -52,8 +52,8 @@ fn remove(client: &Client, directory: &str, interrupt: Interrupt<'_>) -> Result<
         if client.head(Step::Scan, &format!("{directory}/{RECORD}")).await?.is_some() {
             return Ok(Outcome::Kept("a record has appeared".into()));
         }
-        client.delete(Step::Scan, &format!("{directory}/{SIDECAR}")).await?;
-        Ok(Outcome::Removed)
+        let removed = client.delete_once(Step::Scan, &format!("{directory}/{SIDECAR}")).await;
+        Ok(removed.map_or_else(|error| Outcome::Kept(error.to_string()), |()| Outcome::Removed))
     };
     block_on(removal, interrupt)
 }

@@ -14,6 +14,7 @@ use object_store::path::Path as Key;
 use object_store::{
     Attribute, Attributes, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
 };
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::fault::{self, Effect};
@@ -26,6 +27,8 @@ const SAVE_ID: &str = "llemsaveid";
 const ANSWER: Duration = Duration::from_secs(30);
 /// Bytes that a slow network carries in a second.
 const SLOWEST: u64 = 1 << 20;
+/// The time in which a store that never answered is tried again.
+const FIRST_CONTACT: Duration = Duration::from_secs(3);
 /// The time in which a request that reads is sent again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -38,6 +41,16 @@ pub struct Client {
     /// The key of the root; empty for the bucket.
     pub prefix: Arc<str>,
     pub pace: Arc<Pace>,
+    pub turns: Arc<Turns>,
+}
+
+/// The steps that one save of a process takes alone.
+#[derive(Debug, Default)]
+pub struct Turns {
+    /// The first save tests the store; the others wait for its outcome.
+    pub first: Mutex<()>,
+    /// The first save with a sidecar lists the names.
+    pub list: Mutex<()>,
 }
 
 /// The answer to a request that creates an object.
@@ -218,7 +231,7 @@ impl Client {
                 Err(Some(error)) => self.failed(Step::Scan, below, &answered, &error)?,
             };
             attempt = if found.len() > before { 0 } else { attempt + 1 };
-            if started.elapsed() > PATIENCE && attempt > 0 {
+            if started.elapsed() > self.patience(&error, PATIENCE) && attempt > 0 {
                 return Err(error);
             }
             sleep(self.pace.delay(attempt)).await;
@@ -246,10 +259,26 @@ impl Client {
         Ok(self.again(Step::Claim, base, ANSWER, collect).await?.unwrap_or_default())
     }
 
-    /// Remove an object.
-    pub async fn delete(&self, step: Step, below: &str) -> Result<()> {
+    /// Remove an object: one request, which is not sent again. A second one could land on an object that another save
+    /// created meanwhile.
+    pub async fn delete_once(&self, step: Step, below: &str) -> Result<()> {
         let key = self.key(below)?;
-        self.again(step, below, ANSWER, || self.store.delete(&key)).await.map(drop)
+        self.pace.wait().await;
+        let (sent, answered) = noted(timeout(ANSWER, self.store.delete(&key))).await;
+        match sent {
+            Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => {
+                self.pace.succeed();
+                Ok(())
+            }
+            Ok(Err(error)) => Err(fault::error(step, self.url_of(below), &answered, &error.to_string())),
+            Err(_) => Err(self.late(step, below)),
+        }
+    }
+
+    /// Return the time in which a request is sent again: a store that never answered may not exist.
+    pub fn patience(&self, error: &Error, usual: Duration) -> Duration {
+        let is_unreachable = error.is_io(std::io::ErrorKind::NotConnected) && !self.pace.has_answered();
+        if is_unreachable { FIRST_CONTACT } else { usual }
     }
 
     /// Send a request that changes nothing, or that may be repeated, until it has an answer; `None` for "not found".
@@ -282,7 +311,7 @@ impl Client {
                 Err(_) => self.late(step, below),
             };
             attempt += 1;
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > self.patience(&error, PATIENCE) {
                 return Err(error);
             }
             sleep(self.pace.delay(attempt)).await;

@@ -49,7 +49,8 @@ pub async fn noted<T>(future: impl Future<Output = T>) -> (T, Answered) {
     .await
 }
 
-fn note(answered: Answered) {
+/// Note the last answer to the requests of this task.
+pub fn note(answered: Answered) {
     // A request for credentials may run in a task of its own.
     let _ = LAST.try_with(|last| last.replace(answered));
 }

@@ -5,6 +5,8 @@
 mod clean;
 mod client;
 mod fault;
+#[cfg(test)]
+mod faulty;
 mod http;
 mod open;
 mod pace;

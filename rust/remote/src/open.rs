@@ -89,7 +89,13 @@ pub fn open(url: &str, options: &Options, provide: Option<Arc<Provide>>) -> Resu
         Service::Azure => Arc::new(azure(&place, options, provide)?),
     };
     let url = url.trim_end_matches('/');
-    Ok(Client { store, url: url.into(), prefix: place.prefix.into(), pace: Arc::default() })
+    Ok(Client {
+        store,
+        url: url.into(),
+        prefix: place.prefix.into(),
+        pace: Arc::default(),
+        turns: Arc::default(),
+    })
 }
 
 /// The options of all clients. Each request has a limit of its own, which depends on its bytes.
@@ -132,7 +138,8 @@ fn s3(
     }
     let builder =
         builder.with_bucket_name(place.bucket).with_retry(no_retry()).with_http_connector(Connector);
-    builder.build().map_err(|error| invalid(&error, options))
+    // Objects are removed one at a time, which every server can do.
+    builder.with_disable_bulk_delete(true).build().map_err(|error| invalid(&error, options))
 }
 
 fn google(

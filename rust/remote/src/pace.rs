@@ -19,6 +19,8 @@ struct State {
     resume: Option<Instant>,
     /// Answers to slow down, with no other answer since.
     asked: u32,
+    /// It answered a request.
+    has_answered: bool,
     /// The time of the store, and when it came.
     clock: Option<(i64, Instant)>,
 }
@@ -50,6 +52,7 @@ impl Pace {
     pub fn slow_down(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
+        state.has_answered = true;
         // The requests that were in flight together count once.
         if state.resume.is_none_or(|resume| resume <= now) {
             state.asked = (state.asked + 1).min(16);
@@ -57,9 +60,15 @@ impl Pace {
         }
     }
 
+    /// Return `true` once the store has answered a request.
+    pub fn has_answered(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).has_answered
+    }
+
     /// Note an answer.
     pub fn succeed(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.has_answered = true;
         if state.resume.is_none_or(|resume| resume <= Instant::now()) {
             state.asked = 0;
         }

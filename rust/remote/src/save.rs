@@ -1,9 +1,12 @@
 //! The save of one result: the requests that its machine wants, until a deadline.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,35 +60,42 @@ impl Memory {
         self.conditions.store(conditions as u8, Ordering::Relaxed);
     }
 
-    /// Return the suffixes to begin with, which no other save of this process begins with.
-    fn reserve(&self, root: &str, base: &str, with_sidecar: bool) -> Start {
+    fn with_start<T>(&self, root: &str, base: &str, work: impl FnOnce(&mut Start) -> T) -> T {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= MAX_NAMES {
+        let name = (root.to_owned(), base.to_owned());
+        if names.len() >= MAX_NAMES && !names.contains_key(&name) {
             names.clear();
         }
-        let known = names.entry((root.to_owned(), base.to_owned())).or_default();
-        let start = *known;
-        match (with_sidecar, &mut known.odd) {
-            (true, Some(odd)) => *odd = odd.saturating_add(2),
-            (true, None) => {}
-            (false, _) => known.even = known.even.saturating_add(2),
-        }
-        start
+        work(names.entry(name).or_default())
+    }
+
+    /// Return the next suffixes of a name; the other saves of this process get others.
+    fn take(&self, root: &str, base: &str, with_sidecar: bool) -> Start {
+        self.with_start(root, base, |start| {
+            let taken = *start;
+            if with_sidecar {
+                start.odd = start.odd.map(|odd| odd.saturating_add(2));
+            } else {
+                start.even = start.even.saturating_add(2);
+            }
+            taken
+        })
+    }
+
+    /// Note the largest odd suffix of a listing.
+    fn note_listed(&self, root: &str, base: &str, largest: Option<u64>) {
+        let next = largest.map_or(1, |largest| largest.saturating_add(2));
+        self.with_start(root, base, |start| start.odd = Some(start.odd.unwrap_or(1).max(next)));
     }
 
     /// Note that a suffix is taken.
-    fn note(&self, root: &str, base: &str, suffix: u64, listed: bool) {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = names.entry((root.to_owned(), base.to_owned())).or_default();
+    fn note_taken(&self, root: &str, base: &str, suffix: u64) {
         let next = suffix.saturating_add(2);
-        if suffix.is_multiple_of(2) {
-            start.even = start.even.max(next);
-        } else {
-            start.odd = Some(start.odd.unwrap_or(1).max(next));
-        }
-        if listed {
-            start.odd.get_or_insert(1);
-        }
+        self.with_start(root, base, |start| match &mut start.odd {
+            _ if suffix.is_multiple_of(2) => start.even = start.even.max(next),
+            Some(odd) => *odd = (*odd).max(next),
+            None => {}
+        });
     }
 }
 
@@ -120,21 +130,16 @@ struct Ended {
     /// The failure that cost the sidecar.
     sidecar_failure: Option<Error>,
     is_cancelled: bool,
-    is_probed: bool,
-    is_listed: bool,
 }
 
 /// Save one result.
 pub fn save(
     client: &Client,
-    memory: &Memory,
+    memory: &Arc<Memory>,
     result: NewResult<'_>,
     interrupt: Interrupt<'_>,
 ) -> Result<Saved> {
     let NewResult { name, record, sidecar } = result;
-    if memory.conditions() == Conditions::Ignored {
-        return Err(plain(Step::Claim, client.url_of(""), std::io::ErrorKind::Unsupported, OVERWRITES));
-    }
     let (mut objects, mut found) = (
         Objects {
             base: name.into_owned(),
@@ -160,35 +165,33 @@ pub fn save(
     interrupt.check()?;
     let base = objects.base.clone();
     let id = random_id();
-    let start = memory.reserve(&client.url, &base, with_sidecar);
-    let probe = memory.conditions() == Conditions::Unknown;
-    let machine = Machine::<Protocol>::new(id, with_sidecar, start).with_probe(probe);
-    let driven = client.clone();
-    let ended = block_on_to_the_end(|cancelled| drive(driven, machine, objects, cancelled), interrupt)?;
+    let start = memory.take(&client.url, &base, with_sidecar);
+    let machine = Machine::<Protocol>::new(id, with_sidecar, start);
+    let (driven, shared) = (client.clone(), memory.clone());
+    let drive = |cancelled| drive(driven, shared, machine, objects, cancelled);
+    let ended = block_on_to_the_end(drive, interrupt)?;
     let suffix = match ended.outcome {
         Outcome::Saved { suffix, .. } | Outcome::Overwritten { suffix, .. } | Outcome::Unknown { suffix } => {
             suffix
         }
         Outcome::Failed => start.even,
     };
-    memory.note(&client.url, &base, suffix, ended.is_listed);
+    if ended.outcome != Outcome::Failed {
+        memory.note_taken(&client.url, &base, suffix);
+    }
     let path = client.url_of(&format!("{}/{RECORD}", suffixed(&base, suffix)));
-    finish(client, memory, ended, path, id, found)
+    finish(client, ended, path, id, found)
 }
 
 const OVERWRITES: &str = "the store overwrites an object that it is asked to create only if there is none, so that results could be \
                           lost; use another store, or another version of it";
 
-fn finish(
-    client: &Client,
-    memory: &Memory,
-    ended: Ended,
-    path: PathBuf,
-    id: SaveId,
-    found: Sidecar,
-) -> Result<Saved> {
-    let Ended { outcome, failure, sidecar_failure, is_cancelled, is_probed, .. } = ended;
+fn finish(client: &Client, ended: Ended, path: PathBuf, id: SaveId, found: Sidecar) -> Result<Saved> {
+    let Ended { outcome, failure, sidecar_failure, is_cancelled } = ended;
     let failure = || {
+        if is_cancelled {
+            return Error::Interrupted;
+        }
         failure.unwrap_or_else(|| {
             let said = "the store did not answer in time";
             plain(Step::Commit, client.url_of(""), std::io::ErrorKind::TimedOut, said)
@@ -196,9 +199,6 @@ fn finish(
     };
     match outcome {
         Outcome::Saved { with_sidecar, .. } => {
-            if is_probed {
-                memory.set_conditions(Conditions::Honoured);
-            }
             let sidecar = match (found, sidecar_failure) {
                 (Sidecar::Stored(_), Some(error)) if !with_sidecar => Sidecar::Failed(error),
                 (found, _) => found,
@@ -206,11 +206,9 @@ fn finish(
             Ok(Saved { path, sidecar })
         }
         Outcome::Overwritten { .. } => {
-            memory.set_conditions(Conditions::Ignored);
             let cause = plain(Step::Commit, path.clone(), std::io::ErrorKind::Unsupported, OVERWRITES);
             Err(Error::Unconfirmed { result: path, cause: cause.into(), sidecar: None })
         }
-        Outcome::Failed if is_cancelled => Err(Error::Interrupted),
         Outcome::Failed => Err(failure()),
         Outcome::Unknown { .. } => {
             Err(Error::Unknown { result: path, id: format!("{id:032x}"), cause: failure().into() })
@@ -221,17 +219,34 @@ fn finish(
 /// Send the requests of a machine until it ends, its deadline passes, or its caller cancels.
 async fn drive(
     client: Client,
+    memory: Arc<Memory>,
     mut machine: Machine<Protocol>,
     objects: Objects,
     mut cancelled: Cancelled,
 ) -> Result<Ended> {
     let until = Instant::now() + PATIENCE + Duration::from_secs(objects.sidecar.len() as u64 >> 20);
-    let (mut failure, mut sidecar_failure) = (None, None);
-    let (mut is_probed, mut is_listed, mut attempt) = (false, false, 0);
+    let started = Instant::now();
+    let (mut failure, mut sidecar_failure, mut attempt) = (None, None, 0);
+    let mut turn = None;
+    if memory.conditions() == Conditions::Unknown {
+        let first = std::pin::pin!(client.turns.first.lock());
+        let stopped = std::pin::pin!(stopped(&mut cancelled, until));
+        match select(first, stopped).await {
+            Either::Left((first, _)) => turn = Some(first),
+            Either::Right(_) => drop(machine.abandon()),
+        }
+    }
+    match memory.conditions() {
+        Conditions::Unknown => machine = machine.with_probe(true),
+        Conditions::Honoured => turn = None,
+        Conditions::Ignored => {
+            return Err(plain(Step::Claim, client.url_of(""), std::io::ErrorKind::Unsupported, OVERWRITES));
+        }
+    }
     while let Some(request) = machine.next() {
         let had_sidecar = machine.with_sidecar();
         let (answer, error) = {
-            let sent = std::pin::pin!(send(&client, &objects, request, machine.id()));
+            let sent = std::pin::pin!(send(&client, &memory, &objects, request, machine.id()));
             let stopped = std::pin::pin!(stopped(&mut cancelled, until));
             match select(sent, stopped).await {
                 Either::Left((answered, _)) => answered,
@@ -241,14 +256,20 @@ async fn drive(
                 }
             }
         };
-        is_listed |= request == Request::List && matches!(answer, Answer::Listed(_));
-        is_probed |= machine.is_probing();
+        if machine.is_probing() && answer == Answer::Exists {
+            memory.set_conditions(Conditions::Honoured);
+        }
         let goes_on = matches!(answer, Answer::Lost | Answer::NotSent | Answer::Conflict);
+        let is_unreachable = answer == Answer::NotSent
+            && error.as_ref().is_some_and(|error| started.elapsed() > client.patience(error, PATIENCE));
         machine.answer(answer, random_u64());
         if had_sidecar && !machine.with_sidecar() {
             sidecar_failure = error;
         } else if error.is_some() {
             failure = error;
+        }
+        if is_unreachable {
+            machine.abandon();
         }
         attempt = if goes_on { attempt + 1 } else { 0 };
         if goes_on {
@@ -261,8 +282,12 @@ async fn drive(
         }
     }
     let outcome = machine.outcome().unwrap_or(Outcome::Failed);
+    if matches!(outcome, Outcome::Overwritten { .. }) {
+        memory.set_conditions(Conditions::Ignored);
+    }
+    drop(turn);
     let is_cancelled = cancelled.is_set();
-    Ok(Ended { outcome, failure, sidecar_failure, is_cancelled, is_probed, is_listed })
+    Ok(Ended { outcome, failure, sidecar_failure, is_cancelled })
 }
 
 async fn stopped(cancelled: &mut Cancelled, until: Instant) {
@@ -272,14 +297,16 @@ async fn stopped(cancelled: &mut Cancelled, until: Instant) {
 }
 
 /// Send a request once, and return its answer, with the error that it stands for.
-async fn send(client: &Client, objects: &Objects, request: Request, id: SaveId) -> (Answer, Option<Error>) {
+async fn send(
+    client: &Client,
+    memory: &Memory,
+    objects: &Objects,
+    request: Request,
+    id: SaveId,
+) -> (Answer, Option<Error>) {
     match request {
-        Request::List => match client.names(&objects.base).await {
-            Ok(names) => {
-                let odd = |suffix: &u64| !suffix.is_multiple_of(2);
-                let suffixes = names.iter().filter_map(|name| suffix_of(&objects.base, name));
-                (Answer::Listed(suffixes.filter(odd).max()), None)
-            }
+        Request::List => match list(client, memory, &objects.base).await {
+            Ok(largest) => (Answer::Listed(largest), None),
             Err(error) => (Answer::Refused, Some(error)),
         },
         Request::Put { suffix, part, with_sidecar } => {
@@ -302,12 +329,26 @@ async fn send(client: &Client, objects: &Objects, request: Request, id: SaveId) 
             Err(error) => (Answer::Refused, Some(error)),
         },
         Request::Delete { suffix } => {
-            match client.delete(Step::Claim, &objects.key(suffix, Part::Sidecar)).await {
+            match client.delete_once(Step::Claim, &objects.key(suffix, Part::Sidecar)).await {
                 Ok(()) => (Answer::Done, None),
                 Err(error) => (Answer::Refused, Some(error)),
             }
         }
     }
+}
+
+/// Return the largest odd suffix of a name that this save may not take; list the names once in a process.
+async fn list(client: &Client, memory: &Memory, base: &str) -> Result<Option<u64>> {
+    let _turn = client.turns.list.lock().await;
+    let mut odd = memory.take(&client.url, base, true).odd;
+    if odd.is_none() {
+        let names = client.names(base).await?;
+        let suffixes = names.iter().filter_map(|name| suffix_of(base, name));
+        let largest = suffixes.filter(|suffix| !suffix.is_multiple_of(2)).max();
+        memory.note_listed(&client.url, base, largest);
+        odd = memory.take(&client.url, base, true).odd;
+    }
+    Ok(odd.and_then(|odd| odd.checked_sub(2)))
 }
 
 /// Look for the record of a save whose outcome was unknown; return `true` where it is in place.

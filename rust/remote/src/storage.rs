@@ -34,7 +34,7 @@ pub struct ObjectStorage {
 struct Shared {
     options: Options,
     provide: Option<Arc<Provide>>,
-    memory: Memory,
+    memory: Arc<Memory>,
     client: Mutex<Option<(u32, Client)>>,
 }
 
@@ -54,7 +54,7 @@ impl ObjectStorage {
         let client = open(url, &options, provide.clone())?;
         let root = client.url_of("");
         let client = Mutex::new(Some((process::id(), client)));
-        Ok(Self { root, shared: Arc::new(Shared { options, provide, memory: Memory::default(), client }) })
+        Ok(Self { root, shared: Arc::new(Shared { options, provide, memory: Arc::default(), client }) })
     }
 
     /// Return another root in the same bucket.
