@@ -11,8 +11,8 @@ ifeq ($(shell uname -s),Linux)
 MANYLINUX := --zig --compatibility manylinux2014
 endif
 DEV := .venv-dev/bin
-# Selecting both packages gives each crate the features that `make demo` compiled it with.
-CARGO_TEST := cargo test --locked --profile fast --package llem-store --package llem-python
+# Selecting all packages gives each crate the features that the wheel of the tests compiled it with.
+CARGO_TEST := cargo test --locked --profile fast --package llem-store --package llem-remote --package llem-python
 PYTEST_TEST := LLEM_TEST_INSTALLED=1 .venv-test/bin/python -m pytest
 PYTEST_FULL := LLEM_TEST_INSTALLED=1 LLEM_TEST_OPTIONAL=1 .venv-full/bin/python -m pytest
 FUZZ := .make/cargo-fuzz/bin/cargo-fuzz
@@ -153,10 +153,13 @@ build-crates:
 	$(DEV)/python $(PIP) --constraint requirements/build.txt maturin
 	@touch $@
 
-.make/fast-wheel: $(SOURCES) .make/maturin
-	rm -rf .make/wheel
-	. $(DEV)/activate && maturin build --profile fast --locked --auditwheel skip --out .make/wheel
+.make/demo-wheel .make/test-wheel: .make/%-wheel: $(SOURCES) .make/maturin
+	rm -rf .make/$*
+	. $(DEV)/activate && maturin build --profile fast --locked --auditwheel skip --out .make/$* $(WHEEL_OPTIONS)
 	@touch $@
+
+# Without object stores, the demo is there after two minutes, not four.
+.make/demo-wheel: WHEEL_OPTIONS := --no-default-features
 
 .make/zig: .make/maturin
 	$(DEV)/python $(PIP) --requirement requirements/build.txt
@@ -178,8 +181,8 @@ build-crates:
 	.venv-$*/bin/python $(PIP) $(PACKAGES:%=--requirement requirements/%.txt)
 	@touch $@
 
-.make/demo-env .make/test-env: .make/%-env: .make/%-packages .make/fast-wheel
-	.venv-$*/bin/python $(PIP) --force-reinstall --no-deps .make/wheel/*.whl
+.make/demo-env .make/test-env: .make/%-env: .make/%-packages .make/%-wheel
+	.venv-$*/bin/python $(PIP) --force-reinstall --no-deps .make/$*/*.whl
 	@touch $@
 
 .make/full-env: .make/full-packages .make/dist-wheel
