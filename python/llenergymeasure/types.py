@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 if TYPE_CHECKING:
     from llenergymeasure.results.store_path import StorePath
 
+    class ObstoreStore(Protocol):
+        """A store of the package obstore: `S3Store`, `GCSStore`, `AzureStore`, `LocalStore`."""
+
+        @property
+        def prefix(self) -> Any:  # noqa: ANN401 - a string, a path or None
+            """The prefix of its objects."""
+
+
 __all__ = [
     "ArrowStream",
     "CredentialProvider",
     "MissingSidecar",
-    "ObstoreStore",
     "Options",
     "PathArgument",
     "ResultPath",
@@ -28,14 +35,6 @@ class ArrowStream(Protocol):
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Export the stream as a PyCapsule of the Arrow PyCapsule interface."""
-
-
-class ObstoreStore(Protocol):
-    """A store of the package obstore: `S3Store`, `GCSStore`, `AzureStore`, `LocalStore`."""
-
-    @property
-    def prefix(self) -> Any:  # noqa: ANN401 - a string, a path or None
-        """The prefix of its objects."""
 
 
 PathArgument: TypeAlias = "str | os.PathLike[str] | StorePath"

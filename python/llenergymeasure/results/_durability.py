@@ -108,9 +108,9 @@ def warn_once(root: Place) -> None:
         return
     durability = durability_of(root)
     if not isinstance(root, str):
-        if durability == "unknown" and (key := (root.parts[0], "")) not in _warned:
+        if durability != "full" and (key := (root.parts[0], "")) not in _warned:
             _warned.add(key)
-            warn(f"the durability of saves to {text} is unknown: {durability.reason}")
+            warn(f"the durability of saves to {text} is {durability}: {durability.reason}")
         return
     key = (str(durability.file_system), str(durability.mount_point))
     if durability != "none" or key in _warned:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from llenergymeasure import _store
 from llenergymeasure.errors import PersistenceError
-from llenergymeasure.results._urls import SCHEMES, URL, normal_url, path_of_file_url, unknown_scheme
 
 if TYPE_CHECKING:
     from llenergymeasure._store import ObjectStorage
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from llenergymeasure.types import CredentialProvider, Options, PathArgument, RootArgument
 
 _PATH: Final = type(Path())
+
+URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?:/|\Z)|([sS]3|[gG][sS]|[aA][zZ]|[fF][iI][lL][eE]):")
+"""A scheme of two characters or more, as `s3:/` too: `Path("s3://x")` is `s3:/x`. `C:/` is a drive."""
 
 Place: TypeAlias = "str | StorePath"
 """A path on a file system, as `str`, or in an object store."""
@@ -136,7 +139,7 @@ def _found(path: RootArgument, name: str) -> Place:
         return _in_home(text, name)
     # The pattern needs a colon, and most paths have none.
     url = URL.match(text) if ":" in text else None
-    return text if url is None else _of_url(text, (url[1] or url[2]).lower(), name)
+    return text if url is None else _of_url(text, name)
 
 
 def _in_home(text: str, name: str) -> str:
@@ -152,14 +155,17 @@ def _in_home(text: str, name: str) -> str:
     )
 
 
-def _of_url(text: str, scheme: str, name: str) -> Place:
+def _of_url(text: str, name: str) -> Place:
+    from llenergymeasure.results import _urls  # noqa: PLC0415 - not for local paths
+
+    scheme = _urls.scheme_of(text)
     if scheme == "file":
-        return path_of_file_url(text, name)
-    if scheme not in SCHEMES:
-        raise unknown_scheme(text, scheme, name)
+        return _urls.path_of_file_url(text, name)
+    if scheme not in _urls.SCHEMES:
+        raise _urls.unknown_scheme(text, name)
     from llenergymeasure.results.store_path import StorePath  # noqa: PLC0415 - not for local paths
 
-    return StorePath._of(normal_url(text, name))  # noqa: SLF001 - as in handle
+    return StorePath._of(_urls.normal_url(text, name))  # noqa: SLF001 - as in handle
 
 
 def _of_object_store(path: object, name: str) -> Place:

@@ -7,11 +7,10 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from llenergymeasure.results._paths import URL
+
 SCHEMES: Final = ("s3", "gs", "az")
 """The schemes of object stores."""
-
-URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?:/|\Z)|(s3|gs|az|file):", re.IGNORECASE)
-"""A scheme of two characters or more, as `s3:/` too: `Path("s3://x")` is `s3:/x`. `C:/` is a drive."""
 
 _LIKE: Final = {
     **dict.fromkeys(("s3a", "s3n"), "s3"),
@@ -109,8 +108,9 @@ def path_of_file_url(text: str, name: str) -> str:
     return os.fsdecode(unquote_to_bytes(os.fsencode(rest)))
 
 
-def unknown_scheme(text: str, scheme: str, name: str) -> ValueError:
+def unknown_scheme(text: str, name: str) -> ValueError:
     """Return the error for a URL that is neither of an object store nor of a file."""
+    scheme = scheme_of(text) or ""
     like = _LIKE.get(scheme) or next((like for host, like in _SERVICES if host in text), None)
     if like is not None:
         advice = f"write {like}://bucket/prefix"
