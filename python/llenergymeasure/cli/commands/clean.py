@@ -9,7 +9,7 @@ import typer
 
 from llenergymeasure._format import plural, printable
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.options import Directory, check_directory
+from llenergymeasure.cli.query.options import Directory, check_directory, is_url
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.results.clean import to_age
@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 def clean(
     directory: Directory,
     older_than: Annotated[
-        str,
-        typer.Option("--older-than", metavar="AGE", help="Least age of a leftover: 90s, 30m, 12h, 1d, 2w."),
-    ] = "1d",
+        str | None,
+        typer.Option(
+            "--older-than",
+            metavar="AGE",
+            show_default="1d, and 7d in an object store",
+            help="Least age of a leftover: 90s, 30m, 12h, 1d, 2w.",
+        ),
+    ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Remove them; without this option, only list them.")
     ] = False,
@@ -42,6 +47,7 @@ def clean(
     130 interrupted.
     """
     check_directory(directory)
+    older_than = older_than or ("7d" if is_url(directory) else "1d")
     try:
         age = to_age(older_than)
     except ValueError as error:

@@ -11,7 +11,7 @@ import typer
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import COLUMN_HELP
 from llenergymeasure.cli.query.where import WHERE_HELP
-from llenergymeasure.results._paths import local_path
+from llenergymeasure.results._paths import local_path, located
 
 
 def local(value: Any) -> Any:  # noqa: ANN401 - one path or several, as the option has them
@@ -28,13 +28,32 @@ def local(value: Any) -> Any:  # noqa: ANN401 - one path or several, as the opti
         raise typer.BadParameter(str(error)) from None
 
 
+def given(value: Any) -> Any:  # noqa: ANN401 - as `local`
+    """Return the paths of an argument as `local`, and URLs of object stores. The callback of every store."""
+    if value is None or value == "":
+        return value
+    try:
+        return (
+            [str(located(path)) if path else path for path in value]
+            if isinstance(value, (list, tuple))
+            else str(located(value))
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def is_url(path: str) -> bool:
+    """Return True for the URL of an object store, as `given` returns it."""
+    return "://" in path
+
+
 Directory = Annotated[
     str,
     typer.Argument(
         metavar="DIR",
         show_default=False,
-        help="The directory of the results, at any depth.",
-        callback=local,
+        help="The directory of the results, at any depth; or the URL of a prefix, as s3://bucket/results.",
+        callback=given,
     ),
 ]
 Where = Annotated[
@@ -62,14 +81,14 @@ FollowLinks = Annotated[
 
 
 def check_path(path: str, name: str = "PATH") -> None:
-    """Check that a path exists; `name` is that of its argument or option.
+    """Check that a path exists; `name` is that of its argument or option. The reader of a URL finds out.
 
     Raises:
         UsageError: The path is empty or does not exist.
     """
     if not path:
         raise UsageError(f"{name} is empty")
-    if not os.path.lexists(path):
+    if not is_url(path) and not os.path.lexists(path):
         raise UsageError(f"{_option(name)}{path} does not exist")
 
 
@@ -84,7 +103,7 @@ def check_directory(
     if directory and may_be_missing and not os.path.lexists(directory):
         return
     check_path(directory, name)
-    if not Path(directory).is_dir():
+    if not is_url(directory) and not Path(directory).is_dir():
         raise UsageError(f"{_option(name)}{directory} is not a directory{hint}")
 
 

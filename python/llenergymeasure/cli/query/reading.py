@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from llenergymeasure._format import plural
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.options import check_directory
+from llenergymeasure.cli.query.options import check_directory, is_url
 from llenergymeasure.cli.query.values import value_of
 from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.cli.terminal.progress import Bar, progress_bar
 from llenergymeasure.cli.terminal.stream import ERR
 from llenergymeasure.results._columns import CONFIG
+from llenergymeasure.results._paths import located
 from llenergymeasure.results._plan import scan_results
 from llenergymeasure.results.store import ResultStore
 from llenergymeasure.results.types import TooManyKeysError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from llenergymeasure.results.scan import Batch
     from llenergymeasure.results.types import ConfigForm
+    from llenergymeasure.types import ResultPath
 
 HOW_TO_ADD_RESULTS = "add some: `llem save FILE --output-dir DIR`, or `result.save(DIR)` in Python"
 _PATIENCE = 0.5
@@ -34,7 +36,16 @@ _SHOWN_ERRORS = 5
 
 def given_path(directory: str, path: str) -> str:
     """Return the path of a result below the directory as the user typed it."""
-    return directory if path == "." else os.path.join(directory, path)  # noqa: PTH118 - keeps "./"
+    if path == ".":
+        return directory
+    return f"{directory}/{path}" if is_url(directory) else os.path.join(directory, path)  # noqa: PTH118 - keeps "./"
+
+
+def shown_below(directory: str, root: ResultPath, path: ResultPath) -> str:
+    """Return a path below the root of a store, which the user typed as a directory or a URL."""
+    if isinstance(path, Path):
+        return os.path.join(directory, os.path.relpath(path, root))  # noqa: PTH118 - keeps "./"
+    return str(path)
 
 
 @contextmanager
@@ -87,7 +98,7 @@ class Reading:
         self._store = ResultStore(directory, follow_links=follow_links)
         with usage_errors():
             self._scan = scan_results(
-                str(self._store.root),
+                located(str(self._store.root)),
                 columns,
                 where=conditions(directory, where),
                 config=config,
@@ -106,11 +117,8 @@ class Reading:
     @property
     def errors(self) -> dict[str, str]:
         """The reason of each invalid result file, by its path as the user would type it."""
-        root = Path(self._directory).absolute()
-        return {
-            given_path(self._directory, os.path.relpath(path, root)): str(error)
-            for path, error in self._scan.errors.items()
-        }
+        errors = self._scan.errors.items()
+        return {shown_below(self._directory, self._store.root, path): str(error) for path, error in errors}
 
     @property
     def error_objects(self) -> list[dict[str, str]]:

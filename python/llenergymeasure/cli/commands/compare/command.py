@@ -13,7 +13,7 @@ from llenergymeasure._format import plural, printable
 from llenergymeasure.cli.commands.compare.operands import METRICS, Operand, ratio
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import head_of, head_of_key
-from llenergymeasure.cli.query.options import FollowLinks, local
+from llenergymeasure.cli.query.options import FollowLinks, given
 from llenergymeasure.cli.query.settings import differing
 from llenergymeasure.cli.query.statistics import Statistic
 from llenergymeasure.cli.query.values import format_setting, is_mixed
@@ -40,7 +40,7 @@ def compare(
         list[str],
         typer.Argument(
             metavar="PATH",
-            callback=local,
+            callback=given,
             show_default=False,
             help="Two or more: each a result's directory or result.json, or a directory of results, which is "
             "compared by its means.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llenergymeasure import _store
-from llenergymeasure.cli.query.options import check_path
+from llenergymeasure.cli.query.options import check_path, is_url
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.settings import SETTINGS, Settings
 from llenergymeasure.cli.query.statistics import Statistic
@@ -51,9 +51,9 @@ class Operand:
             UsageError: The path does not exist.
         """
         directory = path
-        if Path(path).name == _store.RECORD and not Path(path).is_dir():
+        if Path(path).name == _store.RECORD and (is_url(path) or not Path(path).is_dir()):
             check_path(path)
-            directory = os.path.dirname(path) or "."  # noqa: PTH120 - keeps "./"
+            directory = os.path.dirname(path) or "."  # noqa: PTH120 - keeps "./", and the slashes of a URL
         reading = Reading(directory, [*METRICS, *SETTINGS], (), config="json", follow_links=follow_links)
         return cls(path, label, reading)
 

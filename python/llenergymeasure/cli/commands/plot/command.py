@@ -13,7 +13,7 @@ from llenergymeasure import _store
 from llenergymeasure._format import plural
 from llenergymeasure.cli.commands.plot.page import pareto_page, power_page
 from llenergymeasure.cli.errors import CommandError, UsageError
-from llenergymeasure.cli.query.options import FollowLinks, Where, check_path, local
+from llenergymeasure.cli.query.options import FollowLinks, Where, check_path, given, is_url, local
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.record import load_record
 from llenergymeasure.cli.terminal.json import to_json
@@ -37,7 +37,7 @@ def plot(
         str,
         typer.Argument(
             metavar="PATH",
-            callback=local,
+            callback=given,
             show_default=False,
             help="A directory of results; or one result's directory or its result.json, for its power trace.",
         ),
@@ -67,7 +67,7 @@ def plot(
     Exit status: 0 drawn, 1 not drawn or incomplete, 2 wrong usage, 130 interrupted.
     """
     _check_usage(path, output, as_json=as_json)
-    is_one = Path(path).is_file() or os.path.lexists(Path(path, _store.RECORD))
+    is_one = _is_one(path)
     if is_one and where:
         raise UsageError(f"--where selects among results, and {path} is one result")
     if output is not None:
@@ -76,6 +76,17 @@ def plot(
         return _plot_power(path, output, as_json=as_json)
     reading = Reading(path, COLUMNS, where, optional=[MODEL], follow_links=follow_links)
     return _plot_pareto(path, output, reading, as_json=as_json)
+
+
+def _is_one(path: str) -> bool:
+    """Return True for the path or URL of one result."""
+    if not is_url(path):
+        return Path(path).is_file() or os.path.lexists(Path(path, _store.RECORD))
+    try:
+        load_record(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _check_usage(path: str, output: str | None, *, as_json: bool) -> None:
@@ -95,7 +106,7 @@ def _plot_pareto(directory: str, output: str | None, reading: Reading, *, as_jso
             "not finite"
         )
     if data.points:
-        name = Path(directory).resolve().name or directory
+        name = (directory if is_url(directory) else Path(directory).resolve().name) or directory
         if output is not None:
             _write(output, plot_pareto(data, name=name), lambda figure: pareto_page(figure, data, name))
     if as_json:

@@ -18,7 +18,16 @@ import typer
 from llenergymeasure._format import human_bytes, human_seconds, plural, printable
 from llenergymeasure.cli.commands.save.directories import Already, Directories, StoredRecord
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.options import FollowLinks, Where, check_directory, check_path, local
+from llenergymeasure.cli.query.options import (
+    FollowLinks,
+    Where,
+    check_directory,
+    check_path,
+    given,
+    is_url,
+    local,
+)
+from llenergymeasure.cli.query.reading import shown_below
 from llenergymeasure.cli.terminal.input import (
     STDIN,
     InputError,
@@ -33,12 +42,14 @@ from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.progress import Bar, progress_bar
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.errors import PersistenceError, SidecarError
+from llenergymeasure.results._paths import absolute
 from llenergymeasure.results.store import ResultStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from llenergymeasure.results.writer import Writer
+    from llenergymeasure.types import ResultPath
 
 Input: TypeAlias = "Record | Already | InputError"
 
@@ -51,7 +62,7 @@ def save(
         list[str],
         typer.Argument(
             metavar="FILE|DIR",
-            callback=local,
+            callback=given,
             show_default=False,
             help="Results: JSON, one per file, or JSON Lines, one per line; - is standard input. Results of "
             "a directory, at any depth, are copied with their power traces.",
@@ -64,7 +75,7 @@ def save(
             "-o",
             metavar="DIR",
             show_default=False,
-            callback=local,
+            callback=given,
             help="The root of the store.",
         ),
     ],
@@ -161,7 +172,7 @@ def _check_usage(
 
 
 def _is_directory(name: str) -> bool:
-    return name != STDIN and os.path.isdir(name)  # noqa: PTH112 - Path("") is the working directory
+    return name != STDIN and (is_url(name) or os.path.isdir(name))  # noqa: PTH112 - Path("") is the working directory
 
 
 def _with_timeseries(records: Iterable[Input], timeseries: str) -> list[Input]:
@@ -239,7 +250,7 @@ class _Run:
         self._print_paths = print_paths
         self._began = time.perf_counter()
         # Records in the order of the input, each with its outcome.
-        self._line: deque[tuple[Record | InputError, Future[Path]]] = deque()
+        self._line: deque[tuple[Record | InputError, Future[ResultPath]]] = deque()
         self._lock = threading.RLock()
         self._gave_up = False
         self.tally = _Tally(output_dir)
@@ -283,7 +294,7 @@ class _Run:
 
     def _take(self, record: Input, writer: Writer, bar: Bar) -> None:
         """Submit a record; outcomes are reported in the order of the input."""
-        future: Future[Path] = Future()
+        future: Future[ResultPath] = Future()
         if isinstance(record, Already):
             self.tally.skipped += 1
             self.tally.skips.append(_Skip(record.position.source, record.reason))
@@ -315,7 +326,7 @@ class _Run:
                 if isinstance(record, Record):
                     bar.advance(len(record.content), saved=saved)
 
-    def _account(self, record: Record | InputError, future: Future[Path], bar: Bar) -> bool:
+    def _account(self, record: Record | InputError, future: Future[ResultPath], bar: Bar) -> bool:
         error = future.exception()
         if error is None:
             self._saved(future.result())
@@ -323,7 +334,7 @@ class _Run:
                 self._directories.note_saved(record)
             return True
         path = error.result_path if isinstance(error, PersistenceError) else None
-        saved = None if path is None else self._saved(Path(path))
+        saved = None if path is None else self._saved(absolute(path))
         self._fail(bar, record, str(error), saved)
         if saved is None:
             return False
@@ -333,13 +344,14 @@ class _Run:
             self.tally.unconfirmed += 1
         return True
 
-    def _saved(self, path: Path) -> str:
-        """Count a result that is on disk, and return its path below the typed directory."""
-        shown = os.path.join(self._output_dir, path.relative_to(self._store.root))  # noqa: PTH118 - keeps "./"
+    def _saved(self, path: ResultPath) -> str:
+        """Count a result that is in place, and return its path below the typed directory."""
+        shown = shown_below(self._output_dir, self._store.root, path)
         self.tally.saved += 1
         self.tally.paths.append(shown)
-        with suppress(OSError):  # another program may move the result at once
-            self.tally.bytes += sum(entry.stat().st_size for entry in os.scandir(path.parent))
+        if isinstance(path, Path):
+            with suppress(OSError):  # another program may move the result at once
+                self.tally.bytes += sum(entry.stat().st_size for entry in os.scandir(path.parent))
         if self._print_paths:
             OUT.write(f"{printable(shown)}\n" if OUT.is_terminal else os.fsencode(shown) + b"\n")
         return shown

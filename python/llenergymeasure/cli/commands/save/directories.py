@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from llenergymeasure.cli.query.reading import usage_errors
+from llenergymeasure.cli.query.reading import shown_below, usage_errors
 from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.cli.terminal.input import InputError, Position, Record, first_of
 from llenergymeasure.results.copying import Copier, Found, Skipped, Unreadable
@@ -67,8 +66,7 @@ class Directories:
 def _input(
     directory: str, source: ResultStore, found: Found | Skipped | Unreadable
 ) -> StoredRecord | Already | InputError:
-    shown = os.path.join(directory, os.path.relpath(found.path, source.root))  # noqa: PTH118 - keeps "./"
-    position = Position(shown)
+    position = Position(shown_below(directory, source.root, found.path))
     if isinstance(found, Found):
         sidecar = Path(found.sidecar) if isinstance(found.sidecar, str) else found.sidecar
         return StoredRecord(position, found.encoded.record, sidecar, found=found)

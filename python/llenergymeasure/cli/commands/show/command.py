@@ -13,7 +13,7 @@ from llenergymeasure import _store
 from llenergymeasure._format import plural
 from llenergymeasure.cli.commands.show.sections import duration, print_result
 from llenergymeasure.cli.errors import CommandError
-from llenergymeasure.cli.query.options import check_path, local
+from llenergymeasure.cli.query.options import check_path, given, is_url
 from llenergymeasure.cli.query.reading import HOW_TO_ADD_RESULTS
 from llenergymeasure.cli.query.record import load_record
 from llenergymeasure.cli.terminal.json import to_json
@@ -34,8 +34,8 @@ def show(
         typer.Argument(
             metavar="PATH",
             show_default=False,
-            callback=local,
-            help="The result's directory, or its result.json.",
+            callback=given,
+            help="The result's directory, or its result.json; or its URL.",
         ),
     ],
     as_json: Annotated[
@@ -56,9 +56,14 @@ def show(
     Exit status: 0 shown; 1 no valid result or power trace; 2 wrong usage; 130 interrupted.
     """
     check_path(path)
-    if Path(path).is_dir() and not os.path.lexists(Path(path, _store.RECORD)):
+    if not is_url(path) and Path(path).is_dir() and not os.path.lexists(Path(path, _store.RECORD)):
         raise CommandError(_absence_in(path))
-    result, notes = _load(path)
+    try:
+        result, notes = _load(path)
+    except FileNotFoundError:
+        if is_url(path):
+            raise CommandError(_absence_in(path)) from None
+        raise
     trace, problem = _trace(path, result, notes)
     if trace is not None:
         notes.extend(f"power trace: {warning}" for warning in trace.warnings)
