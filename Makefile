@@ -126,8 +126,7 @@ lint-python: .make/dev
 	$(DEV)/ruff format --check
 	$(DEV)/lint-imports
 	$(DEV)/mypy
-	cd .venv-dev && bin/python -m mypy.stubtest --concise --ignore-missing-stub --ignore-unused-allowlist \
-		--allowlist ../tests/typing/absent.txt llenergymeasure._store
+	cd .venv-dev && bin/python -m mypy.stubtest --concise --ignore-missing-stub llenergymeasure._store
 
 test-unit: .make/dev
 	$(DEV)/python -m pytest -n 2 --dist worksteal -q -m "not slow" tests/unit

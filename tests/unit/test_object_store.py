@@ -35,6 +35,18 @@ def give_credentials() -> dict[str, str]:
     return {"access_key_id": "id", "secret_access_key": SECRET}
 
 
+async def give_later() -> dict[str, str]:
+    """Return credentials, as some providers of obstore do."""
+    return give_credentials()
+
+
+class GiveLater:
+    """As above."""
+
+    async def __call__(self) -> dict[str, str]:
+        return give_credentials()
+
+
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeStorage]:
     """Replace the object stores of the extension by a directory."""
@@ -204,6 +216,9 @@ def test_constructor_rejects_wrong_options() -> None:
         ResultStore("results", credential_provider=give_credentials)
     with pytest.raises(TypeError, match="credential_provider expects a function"):
         ResultStore(ROOT, credential_provider={"access_key_id": "x"})  # type: ignore[arg-type]
+    for asynchronous in (give_later, GiveLater()):
+        with pytest.raises(TypeError, match="got a coroutine function; use the synchronous form"):
+            ResultStore(ROOT, credential_provider=asynchronous)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="options expects a mapping"):
         ResultStore(ROOT, options="region=x")  # type: ignore[arg-type]
     assert ResultStore("results", options={}).root == Path("results").absolute()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from inspect import iscoroutinefunction as is_coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from llenergymeasure import _store
@@ -47,6 +48,11 @@ class Access:
         if credential_provider is not None and not callable(credential_provider):
             given = type(credential_provider).__name__
             raise TypeError(f"credential_provider expects a function that returns a mapping, got {given}")
+        if is_coroutine(credential_provider) or is_coroutine(getattr(credential_provider, "__call__", None)):  # noqa: B004 - of an instance
+            raise TypeError(
+                "credential_provider expects a function that returns a mapping, got a coroutine function; "
+                "use the synchronous form"
+            )
         return Access(
             self.options if options is None else checked_options(options),
             self.credential_provider if credential_provider is None else credential_provider,
