@@ -182,6 +182,11 @@ class _Run:
         unconfirmed = {
             index: to_path(self._root, path) for index, path in in_place if index not in self._outcomes
         }
+        for index, error in list(failed.items()):
+            if isinstance(error, PersistenceError) and error.committed is None:
+                # A request was in flight, and its answer was not awaited.
+                unconfirmed[index] = to_path(self._root, error.filename)
+                del failed[index]
         return SaveInterrupted(saved, failed, unconfirmed)
 
     def paths(self) -> list[ResultPath]:
