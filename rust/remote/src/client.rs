@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,6 +43,19 @@ pub struct Client {
     pub prefix: Arc<str>,
     pub pace: Arc<Pace>,
     pub turns: Arc<Turns>,
+    /// Present where the credentials come from a function of the caller.
+    pub renewal: Option<Arc<Renewal>>,
+}
+
+/// The wish for other credentials, since the store says that these have expired.
+#[derive(Debug, Default)]
+pub struct Renewal(AtomicBool);
+
+impl Renewal {
+    /// Return `true` once after each wish.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// The steps that one save of a process takes alone.
@@ -117,8 +131,12 @@ impl Client {
         attributes.insert(Attribute::Metadata(SAVE_ID.into()), id.to_owned().into());
         let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
         let time = ANSWER + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+        let send = || timeout(time, self.store.put_opts(&key, bytes.clone().into(), options.clone()));
         self.pace.wait().await;
-        let (sent, answered) = noted(timeout(time, self.store.put_opts(&key, bytes.into(), options))).await;
+        let (mut sent, mut answered) = noted(send()).await;
+        if self.renews(&answered) {
+            (sent, answered) = noted(send()).await;
+        }
         let said = match sent {
             Ok(Ok(_)) => {
                 self.pace.succeed();
@@ -293,10 +311,14 @@ impl Client {
         F: Future<Output = object_store::Result<T>>,
     {
         let started = Instant::now();
-        let mut attempt = 0;
+        let (mut attempt, mut is_renewed) = (0, false);
         loop {
             self.pace.wait().await;
             let (sent, answered) = noted(timeout(time, send())).await;
+            if !is_renewed && self.renews(&answered) {
+                is_renewed = true;
+                continue;
+            }
             let error = match sent {
                 Ok(Ok(value)) => {
                     self.pace.succeed();
@@ -311,11 +333,18 @@ impl Client {
                 Err(_) => self.late(step, below),
             };
             attempt += 1;
-            if started.elapsed() > self.patience(&error, PATIENCE) {
+            let delay = self.pace.delay(attempt);
+            if started.elapsed() + delay > self.patience(&error, PATIENCE) {
                 return Err(error);
             }
-            sleep(self.pace.delay(attempt)).await;
+            sleep(delay).await;
         }
+    }
+
+    /// Return `true` for a request to be sent again with other credentials, since these have expired.
+    fn renews(&self, answered: &Answered) -> bool {
+        let renewal = self.renewal.as_ref().filter(|_| fault::is_expired(answered));
+        renewal.inspect(|renewal| renewal.0.store(true, Ordering::Relaxed)).is_some()
     }
 
     /// Return the error of a request that can be sent again.

@@ -9,9 +9,13 @@ use object_store::client::HttpErrorKind;
 
 use crate::http::Answered;
 
+/// The beginning of the error of a credential provider.
+pub const PROVIDER_FAILED: &str = "credential_provider failed: ";
 /// The hosts that give the credentials of a machine in a cloud.
 const CREDENTIAL_HOSTS: [&str; 4] =
     ["169.254.169.254", "169.254.170.2", "metadata.google.internal", "metadata"];
+/// The codes of S3 and STS for credentials that have expired.
+const EXPIRED: [&str; 3] = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"];
 /// Maximum characters of a service's sentence.
 const MAX_MESSAGE: usize = 200;
 
@@ -36,12 +40,19 @@ pub fn effect(answered: &Answered) -> Effect {
         (Some(StatusCode::BAD_REQUEST), _) if is(answered, &["RequestTimeout"]) => Effect::Lost,
         (Some(StatusCode::REQUEST_TIMEOUT), _) => Effect::Lost,
         (Some(status), _) if status.is_server_error() => Effect::Lost,
+        // The answer broke off, or has no ETag: the request had its effect.
+        (Some(status), _) if status.is_success() => Effect::Lost,
         (Some(_), _) => Effect::Refused,
         (None, Some(HttpErrorKind::Connect)) => Effect::NotSent,
         (None, Some(_)) => Effect::Lost,
         // The library failed before it sent anything: it has no credentials, or cannot sign.
         (None, None) => Effect::Refused,
     }
+}
+
+/// Return `true` where the credentials have expired, so that the request had no effect.
+pub fn is_expired(answered: &Answered) -> bool {
+    is(answered, &EXPIRED) || answered.status == Some(StatusCode::UNAUTHORIZED)
 }
 
 fn is(answered: &Answered, codes: &[&str]) -> bool {
@@ -69,6 +80,9 @@ pub fn plain(step: Step, url: PathBuf, kind: ErrorKind, reason: impl Into<String
 fn explain(answered: &Answered, said: &str) -> (ErrorKind, String) {
     let code = answered.code.as_deref().unwrap_or_default();
     let host = &answered.host;
+    if let Some((_, reason)) = said.split_once(PROVIDER_FAILED) {
+        return (ErrorKind::PermissionDenied, format!("{PROVIDER_FAILED}{}", shortened(reason)));
+    }
     if CREDENTIAL_HOSTS.contains(&host.as_str()) || is_about_credentials(answered, said) {
         let text = "no credentials were found; set them in the environment (AWS_ACCESS_KEY_ID, ...), or pass options \
                     or credential_provider";
@@ -88,7 +102,7 @@ fn explain(answered: &Answered, said: &str) -> (ErrorKind, String) {
         };
     };
     match (code, status) {
-        ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired", _) => (
+        (code, _) if EXPIRED.contains(&code) => (
             ErrorKind::PermissionDenied,
             "the credentials have expired; renew them, or pass credential_provider, which is asked again"
                 .into(),
@@ -149,4 +163,46 @@ fn named(code: &str, status: StatusCode) -> String {
 fn shortened(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     line.chars().take(MAX_MESSAGE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, code: &str) -> Answered {
+        let code = Some(code.to_owned()).filter(|code| !code.is_empty());
+        Answered { status: StatusCode::from_u16(status).ok(), code, host: "h".into(), ..Answered::default() }
+    }
+
+    #[test]
+    fn effect_of_an_answer_that_broke_off_is_not_known() {
+        assert_eq!(effect(&answered(200, "")), Effect::Lost);
+        assert_eq!(effect(&answered(500, "")), Effect::Lost);
+        assert_eq!(effect(&answered(400, "RequestTimeout")), Effect::Lost);
+        assert_eq!(effect(&answered(503, "SlowDown")), Effect::SlowDown);
+        assert_eq!(effect(&answered(403, "AccessDenied")), Effect::Refused);
+        let refused = Answered { failure: Some(HttpErrorKind::Connect), ..Answered::default() };
+        assert_eq!(effect(&refused), Effect::NotSent);
+    }
+
+    #[test]
+    fn explain_names_the_remedy() {
+        for (status, code, remedy) in [
+            (400, "ExpiredToken", "renew them"),
+            (403, "RequestTimeTooSkewed", "clock"),
+            (403, "InvalidAccessKeyId", "check the key"),
+            (403, "SignatureDoesNotMatch", "check the key"),
+            (404, "NoSuchBucket", "create it"),
+            (301, "PermanentRedirect", "AWS_REGION"),
+            (400, "AuthorizationHeaderMalformed", "AWS_REGION"),
+            (403, "AccessDenied", "grant it"),
+            (404, "NoSuchKey", "no such object"),
+            (503, "SlowDown", "try again later"),
+        ] {
+            let (_, reason) = explain(&answered(status, code), "");
+            assert!(reason.contains(remedy) && reason.lines().count() == 1, "{code}: {reason}");
+        }
+        let (_, reason) = explain(&Answered::default(), "Generic: credential_provider failed: KeyError");
+        assert_eq!(reason, "credential_provider failed: KeyError");
+    }
 }

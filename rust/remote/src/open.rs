@@ -12,7 +12,8 @@ use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder, GoogleConfigKe
 use object_store::{ClientOptions, CredentialProvider, ObjectStore, RetryConfig};
 use tokio::sync::Mutex;
 
-use crate::client::Client;
+use crate::client::{Client, Renewal};
+use crate::fault::PROVIDER_FAILED;
 use crate::http::Connector;
 
 /// The time before their end at which credentials are renewed.
@@ -76,6 +77,9 @@ impl<'u> Place<'u> {
     }
 }
 
+/// A function that returns credentials, and the wish for new ones.
+type Provision = (Arc<Provide>, Arc<Renewal>);
+
 /// Make the client of a URL; send nothing.
 ///
 /// # Errors
@@ -83,6 +87,8 @@ impl<'u> Place<'u> {
 /// The URL or an option is not valid.
 pub fn open(url: &str, options: &Options, provide: Option<Arc<Provide>>) -> Result<Client, OpenError> {
     let place = Place::of(url)?;
+    let renewal = provide.is_some().then(Arc::<Renewal>::default);
+    let provide = provide.zip(renewal.clone());
     let store: Arc<dyn ObjectStore> = match place.service {
         Service::S3 => Arc::new(s3(&place, options, provide)?),
         Service::Google => Arc::new(google(&place, options, provide)?),
@@ -95,6 +101,7 @@ pub fn open(url: &str, options: &Options, provide: Option<Arc<Provide>>) -> Resu
         prefix: place.prefix.into(),
         pace: Arc::default(),
         turns: Arc::default(),
+        renewal,
     })
 }
 
@@ -126,7 +133,7 @@ fn invalid(error: &object_store::Error, options: &Options) -> OpenError {
 fn s3(
     place: &Place<'_>,
     options: &Options,
-    provide: Option<Arc<Provide>>,
+    provide: Option<Provision>,
 ) -> Result<impl ObjectStore, OpenError> {
     let mut builder = AmazonS3Builder::from_env().with_client_options(client_options());
     for (name, value) in options {
@@ -145,7 +152,7 @@ fn s3(
 fn google(
     place: &Place<'_>,
     options: &Options,
-    provide: Option<Arc<Provide>>,
+    provide: Option<Provision>,
 ) -> Result<impl ObjectStore, OpenError> {
     let mut builder = GoogleCloudStorageBuilder::from_env().with_client_options(client_options());
     for (name, value) in options {
@@ -163,7 +170,7 @@ fn google(
 fn azure(
     place: &Place<'_>,
     options: &Options,
-    provide: Option<Arc<Provide>>,
+    provide: Option<Provision>,
 ) -> Result<impl ObjectStore, OpenError> {
     let mut builder = MicrosoftAzureBuilder::from_env().with_client_options(client_options());
     for (name, value) in options {
@@ -207,13 +214,14 @@ fn azure_credential(parts: &Parts) -> Result<AzureCredential, String> {
 /// Credentials from a function of the caller, kept until they expire.
 struct Provider<T> {
     provide: Arc<Provide>,
+    renewal: Arc<Renewal>,
     convert: fn(&Parts) -> Result<T, String>,
     known: Mutex<Option<(Arc<T>, Option<SystemTime>)>>,
 }
 
 impl<T> Provider<T> {
-    fn new(provide: Arc<Provide>, convert: fn(&Parts) -> Result<T, String>) -> Self {
-        Self { provide, convert, known: Mutex::default() }
+    fn new((provide, renewal): Provision, convert: fn(&Parts) -> Result<T, String>) -> Self {
+        Self { provide, renewal, convert, known: Mutex::default() }
     }
 }
 
@@ -229,7 +237,8 @@ impl<T: fmt::Debug + Send + Sync + 'static> CredentialProvider for Provider<T> {
 
     async fn get_credential(&self) -> object_store::Result<Arc<T>> {
         let mut known = self.known.lock().await;
-        if let Some((credential, end)) = &*known
+        if !self.renewal.take()
+            && let Some((credential, end)) = &*known
             && end.is_none_or(|end| SystemTime::now() + MARGIN < end)
         {
             return Ok(credential.clone());
@@ -242,7 +251,7 @@ impl<T: fmt::Debug + Send + Sync + 'static> CredentialProvider for Provider<T> {
         });
         let failed = |said: String| object_store::Error::Generic {
             store: "credential_provider",
-            source: format!("credential_provider failed: {said}").into(),
+            source: format!("{PROVIDER_FAILED}{said}").into(),
         };
         let provided = provided.await.map_err(|error| failed(error.to_string()))?.map_err(failed)?;
         Ok(known.insert(provided).0.clone())

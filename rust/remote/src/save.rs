@@ -260,8 +260,10 @@ async fn drive(
             memory.set_conditions(Conditions::Honoured);
         }
         let goes_on = matches!(answer, Answer::Lost | Answer::NotSent | Answer::Conflict);
-        let is_unreachable = answer == Answer::NotSent
-            && error.as_ref().is_some_and(|error| started.elapsed() > client.patience(error, PATIENCE));
+        attempt = if goes_on { attempt + 1 } else { 0 };
+        let delay = client.pace.delay(attempt);
+        let is_out_of = |error: &Error| started.elapsed() + delay > client.patience(error, PATIENCE);
+        let is_unreachable = answer == Answer::NotSent && error.as_ref().is_some_and(is_out_of);
         machine.answer(answer, random_u64());
         if had_sidecar && !machine.with_sidecar() {
             sidecar_failure = error;
@@ -270,10 +272,8 @@ async fn drive(
         }
         if is_unreachable {
             machine.abandon();
-        }
-        attempt = if goes_on { attempt + 1 } else { 0 };
-        if goes_on {
-            let rest = std::pin::pin!(sleep(client.pace.delay(attempt)));
+        } else if goes_on {
+            let rest = std::pin::pin!(sleep(delay));
             let stopped = std::pin::pin!(stopped(&mut cancelled, until));
             if let Either::Right(_) = select(rest, stopped).await {
                 machine.abandon();

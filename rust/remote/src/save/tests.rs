@@ -18,6 +18,7 @@ fn client(store: &Arc<Faulty>) -> Client {
         prefix: "root".into(),
         pace: Arc::default(),
         turns: Arc::new(Turns::default()),
+        renewal: None,
     }
 }
 
