@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 import llenergymeasure
 from llenergymeasure import StorePath
+from llenergymeasure.domain.experiment import compute_measurement_config_hash
 from support.processes import run_code
+from support.results import make_result
 
 NAMES = st.text("ab.-_ ~%#+@:&\\'\"é💡\u200b", min_size=1, max_size=8).filter(
     lambda name: name not in (".", "..") and "://" not in name
@@ -165,6 +167,14 @@ def test_pickle_of_a_store_path_has_only_its_url() -> None:
     path = StorePath("s3://bucket/x")
     assert pickle.loads(pickle.dumps(path)) == path  # noqa: S301 - our own
     assert len(pickle.dumps(path)) < 150
+
+
+def test_configuration_with_a_store_path_has_its_url() -> None:
+    path = StorePath("s3://bucket/x")
+    result = make_result(effective_config={"model": "m", "output": path, "all": [path], path: 1})
+    url = str(path)
+    assert result.effective_config == {"model": "m", "output": url, "all": [url], url: 1}
+    assert compute_measurement_config_hash({"a": path}) == compute_measurement_config_hash({"a": url})
 
 
 def test_import_package_loads_no_store_path() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from llenergymeasure._escape import escape
-from llenergymeasure.domain._protocols import as_list, as_mapping, reason_of
+from llenergymeasure.domain._protocols import as_list, as_mapping, is_store_path, reason_of
 
 MAX_DEPTH = 128
 """Nested lists and objects in one value, at most. pydantic's parser reads 200 levels of a record."""
@@ -141,6 +141,8 @@ def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, C901, PLR0911 - o
         return int.__int__(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if is_store_path(value):
+        return str(value)
     if isinstance(value, Iterator):
         # The hash of a configuration and its result would each get a part of the items.
         raise _unrepresentable(

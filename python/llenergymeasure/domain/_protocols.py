@@ -34,6 +34,12 @@ def as_mapping(value: Any) -> Mapping[Any, Any] | None:  # noqa: ANN401 - any va
     return members if isinstance(members, Mapping) else None
 
 
+def is_store_path(value: object) -> bool:
+    """Return True for a `StorePath`; there is none before its module is loaded."""
+    module = sys.modules.get("llenergymeasure.results.store_path")
+    return module is not None and isinstance(value, module.StorePath)
+
+
 def as_list(value: Any) -> list[Any] | str | None:  # noqa: ANN401 - any value
     """Return the items of a collection, the text of a `UserString`, or None for any other value."""
     if isinstance(value, UserString):

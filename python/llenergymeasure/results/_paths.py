@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from llenergymeasure import _store
+from llenergymeasure.domain._protocols import is_store_path
 from llenergymeasure.errors import PersistenceError
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class _Refused:
 
 def local_source(source: Any) -> Any:  # noqa: ANN401 - a source, for the extension
     """Return the source of a sidecar for the extension; a refused path fails as the store reads it."""
-    if source is None or not (_is_path(source) or _is_store_path(source)):
+    if source is None or not (_is_path(source) or is_store_path(source)):
         return source
     try:
         return handle(located(source, "timeseries_source"))
@@ -208,9 +208,3 @@ def local_source(source: Any) -> Any:  # noqa: ANN401 - a source, for the extens
 
 def _is_path(source: object) -> bool:
     return isinstance(source, (str, os.PathLike)) and not hasattr(source, "__arrow_c_stream__")
-
-
-def _is_store_path(source: object) -> bool:
-    """Return True for a `StorePath`; there is none before its module is loaded."""
-    module = sys.modules.get("llenergymeasure.results.store_path")
-    return module is not None and isinstance(source, module.StorePath)
