@@ -1,6 +1,8 @@
 //! The save of one result, and the steps of a save for other writers of files.
 
 use std::ffi::OsString;
+#[cfg(feature = "remote")]
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use llem_store::save::{NewResult, NewSidecar, SaveOptions, Saved, Sidecar, Source, claim_directory};
@@ -84,8 +86,12 @@ fn read_source(source: &Bound<'_, PyAny>) -> PyResult<Option<Source>> {
     #[cfg(feature = "remote")]
     if let Ok(object) = source.cast::<crate::remote::ObjectStorage>() {
         let storage = object.get().storage();
-        let opened = run(source.py(), |interrupt| storage.open(Path::new(""), interrupt))?;
-        return Ok(Some(Source::Object(opened, storage.root().to_owned())));
+        let opened = run(source.py(), |interrupt| match storage.open(Path::new(""), interrupt) {
+            Err(error) if error.is_io(ErrorKind::NotFound) => Ok(None),
+            opened => opened.map(Some),
+        })?;
+        let object = opened.map(|opened| Source::Object(opened, storage.root().to_owned()));
+        return Ok(Some(object.unwrap_or(Source::Absent)));
     }
     if source.hasattr("__arrow_c_stream__")? {
         Ok(Some(Source::Arrow(Box::new(StreamReader::open(source)?))))

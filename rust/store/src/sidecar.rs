@@ -38,6 +38,8 @@ pub enum Source {
     Arrow(Box<dyn RecordBatchReader + Send>),
     /// A Parquet file in another location, copied byte for byte; errors name its path or URL.
     Object(ParquetSource, PathBuf),
+    /// A source that does not exist.
+    Absent,
     /// A source that failed before it reached the store.
     Failed(Error),
 }
@@ -48,6 +50,7 @@ impl fmt::Debug for Source {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
             Self::Arrow(reader) => f.debug_tuple("Arrow").field(&reader.schema()).finish(),
             Self::Object(_, path) => f.debug_tuple("Object").field(path).finish(),
+            Self::Absent => f.write_str("Absent"),
             Self::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
         }
     }
@@ -83,6 +86,7 @@ pub fn check(source: Source) -> Result<Option<Checked>> {
             let notes = notes_of(&source, &path)?;
             Ok(Some(Checked::Object(source, path, notes)))
         }
+        Source::Absent => Ok(None),
         Source::Failed(error) => Err(error),
     }
 }
