@@ -141,13 +141,17 @@ def test_every_path_argument_takes_a_file_url(here: Path, kind: Any) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_llem_refuses_a_url(here: Path, command: str) -> None:
+@pytest.mark.parametrize("url", ["s3://bucket/x.csv", "hf://bucket/x.csv"])
+def test_llem_without_object_stores_refuses_a_url(
+    here: Path, command: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(_store, "ObjectStorage", raising=False)
     (here / "run.json").write_text(make_result().model_dump_json())
     make_result().save("results", durable=False)
     before = sorted(here.rglob("*"))
-    done = run_llem(*("s3://bucket/x.csv" if part == "PATH" else part for part in COMMANDS[command]))
+    done = run_llem(*(url if part == "PATH" else part for part in COMMANDS[command]))
     assert done.status == 2
-    assert "got the URL 's3://bucket/x.csv'" in done.err
+    assert f"got the URL {url!r}" in done.err
     assert "Traceback" not in done.err
     assert sorted(here.rglob("*")) == before
 
