@@ -241,7 +241,9 @@ class SaveInterrupted(KeyboardInterrupt):
         if self.failed:
             text += f", {len(self.failed)} failed"
         if self.unconfirmed:
-            text += f", {len(self.unconfirmed)} more are in place with an unconfirmed flush"
+            on_disk = all(isinstance(path, os.PathLike) for path in self.unconfirmed.values())
+            state = "are in place with an unconfirmed flush" if on_disk else "may be in place: no answer came"
+            text += f", {len(self.unconfirmed)} more {state}"
         return f"{text}; the others were not saved"
 
 

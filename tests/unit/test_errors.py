@@ -12,7 +12,9 @@ from llenergymeasure import (
     LLEMError,
     PersistenceError,
     ResultStore,
+    SaveInterrupted,
     SidecarError,
+    StorePath,
 )
 
 
@@ -74,6 +76,14 @@ def test_pickle_error_of_a_request_keeps_its_contents(cls: type[PersistenceError
     assert str(copy) == str(error)
     for name in ("errno", "url", "step", "committed", "result_path", "status", "request_id", "save_id"):
         assert getattr(copy, name) == getattr(error, name)
+
+
+def test_format_save_interrupted_in_an_object_store_names_results_without_an_answer() -> None:
+    path = StorePath("s3://bucket/runs/a/result.json")
+    assert str(SaveInterrupted({0: path}, {}, {1: path / "x"})) == (
+        "interrupted: 1 results are safe, 1 more may be in place: no answer came; the others were not saved"
+    )
+    assert "1 more are in place with an unconfirmed flush" in str(SaveInterrupted({}, {}, {1: Path("x")}))
 
 
 def test_persistence_error_on_a_file_system_has_no_url() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llenergymeasure import ExperimentResult, ResultStore, StorePath, _store, load_result, save_result
 from llenergymeasure.errors import SidecarError
@@ -245,6 +247,12 @@ def test_local_path_of_a_file_url_returns_the_path(url: str, path: str) -> None:
 @pytest.mark.parametrize("path", [b"/x/\xff", "/x/é ü", "/x/a%20b?#"])
 def test_local_path_of_a_path_as_url_returns_it(path: str | bytes) -> None:
     assert local_path(Path(os.fsdecode(path)).as_uri()) == os.fsdecode(path)
+
+
+@given(st.text("ab %#?@:~é\udcff💡\\\n", max_size=10))
+def test_local_path_of_any_path_as_url_returns_it(name: str) -> None:
+    path = Path("/x", name)
+    assert local_path(path.as_uri()) == str(path)
 
 
 @pytest.mark.parametrize(
