@@ -46,6 +46,7 @@ impl ObjectStorage {
     /// Return what is known of the durability of saves, and the reason.
     fn durability(&self) -> (&'static str, &'static str) {
         match self.0.conditions() {
+            Conditions::Known => ("full", "the service honours the conditions of its requests"),
             Conditions::Honoured => ("full", "the store has refused to overwrite an object"),
             Conditions::Ignored => ("none", "the store overwrites objects that it is asked to create"),
             Conditions::Unknown => ("unknown", "no save of this process has tested the store yet"),

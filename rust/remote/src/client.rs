@@ -45,6 +45,8 @@ pub struct Client {
     pub turns: Arc<Turns>,
     /// Present where the credentials come from a function of the caller.
     pub renewal: Option<Arc<Renewal>>,
+    /// The service is known to honour the conditions of its requests.
+    pub is_known_good: bool,
 }
 
 /// The wish for other credentials, since the store says that these have expired.
@@ -100,6 +102,14 @@ impl From<&ObjectMeta> for Found {
 }
 
 impl Client {
+    /// Return a client of a store in memory, with its root at `root`.
+    #[cfg(test)]
+    pub fn of(store: Arc<dyn ObjectStore>) -> Self {
+        let (pace, turns) = (Arc::default(), Arc::default());
+        let (url, prefix) = ("s3://bucket/root".into(), "root".into());
+        Self { store, url, prefix, pace, turns, renewal: None, is_known_good: false }
+    }
+
     /// Return the URL of a key below the root, as errors name it; the empty key is the root.
     pub fn url_of(&self, key: &str) -> PathBuf {
         if key.is_empty() { PathBuf::from(&*self.url) } else { format!("{}/{key}", self.url).into() }
@@ -218,8 +228,7 @@ impl Client {
         let prefix = self.key(below)?;
         let mut found = BTreeMap::new();
         let mut last: Option<Key> = None;
-        let started = Instant::now();
-        let mut attempt = 0;
+        let (mut progressed, mut attempt, mut is_renewed) = (Instant::now(), 0, false);
         loop {
             self.pace.wait().await;
             let before = found.len();
@@ -243,16 +252,27 @@ impl Client {
             };
             let (listed, answered) = noted(listing).await;
             self.pace.note_clock(answered.date);
+            if !is_renewed && self.renews(&answered) {
+                is_renewed = true;
+                continue;
+            }
             let error = match listed {
-                Ok(()) => return Ok(found),
+                Ok(()) => {
+                    self.pace.succeed();
+                    return Ok(found);
+                }
                 Err(None) => self.late(Step::Scan, below),
                 Err(Some(error)) => self.failed(Step::Scan, below, &answered, &error)?,
             };
-            attempt = if found.len() > before { 0 } else { attempt + 1 };
-            if started.elapsed() > self.patience(&error, PATIENCE) && attempt > 0 {
+            if found.len() > before {
+                (progressed, attempt) = (Instant::now(), 0);
+            }
+            attempt += 1;
+            let delay = self.pace.delay(attempt);
+            if progressed.elapsed() + delay > self.patience(&error, PATIENCE) {
                 return Err(error);
             }
-            sleep(self.pace.delay(attempt)).await;
+            sleep(delay).await;
         }
     }
 

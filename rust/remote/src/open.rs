@@ -89,10 +89,10 @@ pub fn open(url: &str, options: &Options, provide: Option<Arc<Provide>>) -> Resu
     let place = Place::of(url)?;
     let renewal = provide.is_some().then(Arc::<Renewal>::default);
     let provide = provide.zip(renewal.clone());
-    let store: Arc<dyn ObjectStore> = match place.service {
-        Service::S3 => Arc::new(s3(&place, options, provide)?),
-        Service::Google => Arc::new(google(&place, options, provide)?),
-        Service::Azure => Arc::new(azure(&place, options, provide)?),
+    let (store, is_known_good) = match place.service {
+        Service::S3 => s3(&place, options, provide)?,
+        Service::Google => google(&place, options, provide)?,
+        Service::Azure => azure(&place, options, provide)?,
     };
     let url = url.trim_end_matches('/');
     Ok(Client {
@@ -102,6 +102,7 @@ pub fn open(url: &str, options: &Options, provide: Option<Arc<Provide>>) -> Resu
         pace: Arc::default(),
         turns: Arc::default(),
         renewal,
+        is_known_good,
     })
 }
 
@@ -130,11 +131,26 @@ fn invalid(error: &object_store::Error, options: &Options) -> OpenError {
     OpenError(format!("the object store cannot be opened: {text}"))
 }
 
-fn s3(
-    place: &Place<'_>,
+/// The client of the library, and whether its service is known to honour the conditions of requests.
+type Opened = (Arc<dyn ObjectStore>, bool);
+
+fn opened(
+    built: object_store::Result<impl ObjectStore>,
     options: &Options,
-    provide: Option<Provision>,
-) -> Result<impl ObjectStore, OpenError> {
+    is_known_good: bool,
+) -> Result<Opened, OpenError> {
+    let store = built.map_err(|error| invalid(&error, options))?;
+    Ok((Arc::new(store), is_known_good))
+}
+
+/// Return `true` for an endpoint of Amazon S3 or Cloudflare R2.
+fn is_of_known_service(endpoint: &str) -> bool {
+    let rest = endpoint.strip_prefix("https://").unwrap_or_default();
+    let host = rest.split(['/', ':']).next().unwrap_or_default();
+    [".amazonaws.com", ".r2.cloudflarestorage.com"].iter().any(|domain| host.ends_with(domain))
+}
+
+fn s3(place: &Place<'_>, options: &Options, provide: Option<Provision>) -> Result<Opened, OpenError> {
     let mut builder = AmazonS3Builder::from_env().with_client_options(client_options());
     for (name, value) in options {
         let key: AmazonS3ConfigKey = name.to_lowercase().parse().map_err(|_| unknown(name))?;
@@ -145,15 +161,13 @@ fn s3(
     }
     let builder =
         builder.with_bucket_name(place.bucket).with_retry(no_retry()).with_http_connector(Connector);
+    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
     // Objects are removed one at a time, which every server can do.
-    builder.with_disable_bulk_delete(true).build().map_err(|error| invalid(&error, options))
+    let built = builder.with_disable_bulk_delete(true).build();
+    opened(built, options, endpoint.as_deref().is_none_or(is_of_known_service))
 }
 
-fn google(
-    place: &Place<'_>,
-    options: &Options,
-    provide: Option<Provision>,
-) -> Result<impl ObjectStore, OpenError> {
+fn google(place: &Place<'_>, options: &Options, provide: Option<Provision>) -> Result<Opened, OpenError> {
     let mut builder = GoogleCloudStorageBuilder::from_env().with_client_options(client_options());
     for (name, value) in options {
         let key: GoogleConfigKey = name.to_lowercase().parse().map_err(|_| unknown(name))?;
@@ -164,14 +178,11 @@ fn google(
     }
     let builder =
         builder.with_bucket_name(place.bucket).with_retry(no_retry()).with_http_connector(Connector);
-    builder.build().map_err(|error| invalid(&error, options))
+    let is_known_good = builder.get_config_value(&GoogleConfigKey::BaseUrl).is_none();
+    opened(builder.build(), options, is_known_good)
 }
 
-fn azure(
-    place: &Place<'_>,
-    options: &Options,
-    provide: Option<Provision>,
-) -> Result<impl ObjectStore, OpenError> {
+fn azure(place: &Place<'_>, options: &Options, provide: Option<Provision>) -> Result<Opened, OpenError> {
     let mut builder = MicrosoftAzureBuilder::from_env().with_client_options(client_options());
     for (name, value) in options {
         let key: AzureConfigKey = name.to_lowercase().parse().map_err(|_| unknown(name))?;
@@ -182,7 +193,10 @@ fn azure(
     }
     let builder =
         builder.with_container_name(place.bucket).with_retry(no_retry()).with_http_connector(Connector);
-    builder.build().map_err(|error| invalid(&error, options))
+    let is_emulated =
+        builder.get_config_value(&AzureConfigKey::UseEmulator).is_some_and(|text| text == "true");
+    let is_known_good = builder.get_config_value(&AzureConfigKey::Endpoint).is_none() && !is_emulated;
+    opened(builder.build(), options, is_known_good)
 }
 
 type Parts = BTreeMap<String, String>;
@@ -261,6 +275,25 @@ impl<T: fmt::Debug + Send + Sync + 'static> CredentialProvider for Provider<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn open_knows_the_services_that_honour_conditions() {
+        let is_known_good = |url: &str, options: &[(&str, &str)]| {
+            let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            open(url, &options.collect(), None).unwrap().is_known_good
+        };
+        let region = ("region", "eu-west-1");
+        assert!(is_known_good(
+            "s3://bucket/x",
+            &[region, ("endpoint", "https://s3.eu-west-1.amazonaws.com")]
+        ));
+        for other in ["http://127.0.0.1:9000", "https://amazonaws.com.evil.org", "http://s3.amazonaws.com"] {
+            assert!(!is_known_good("s3://bucket/x", &[region, ("endpoint", other)]), "{other}");
+        }
+        assert!(is_known_good("az://bucket/x", &[("account_name", "a"), ("access_key", "aGVsbG8=")]));
+        let emulator = [("use_emulator", "true")];
+        assert!(!is_known_good("az://bucket/x", &emulator));
+    }
 
     #[test]
     fn open_names_the_fault_and_no_secret() {

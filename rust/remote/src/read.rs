@@ -1,5 +1,8 @@
 //! Reading: a listing, and the records in its order, fetched ahead of the caller.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -311,33 +314,4 @@ fn absent(step: Step, url: PathBuf) -> Error {
 /// Return an error that no request caused.
 fn remote(step: Step, url: PathBuf, error: &io::Error) -> Error {
     plain(step, url, error.kind(), error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found() -> Found {
-        Found { size: 1, etag: None, modified: 0 }
-    }
-
-    #[test]
-    fn directories_come_in_the_order_of_components_without_those_of_results() {
-        let keys = [
-            "a-b/result.json",
-            "a/result.json",
-            "a/below/result.json",
-            "a/timeseries.parquet",
-            "b/c/result.json",
-            "b/notes.txt",
-            ".hidden/x/result.json",
-            "d/timeseries.parquet",
-            "top.txt",
-        ];
-        let listed = directories(keys.map(|key| (key.to_owned(), found())).into());
-        let places: Vec<_> = listed.iter().map(|(place, _)| place.as_str()).collect();
-        assert_eq!(places, ["", "a", "a-b", "b", "b/c", "d"]);
-        assert_eq!(listed[0].1.directories, [".hidden", "a-b", "a", "b", "d"]);
-        assert_eq!(listed[1].1.files.keys().collect::<Vec<_>>(), ["result.json", "timeseries.parquet"]);
-    }
 }

@@ -44,6 +44,8 @@ pub enum Conditions {
     Honoured,
     /// The store has overwritten what exists.
     Ignored,
+    /// The service is known to honour them.
+    Known,
 }
 
 impl Memory {
@@ -52,6 +54,7 @@ impl Memory {
         match self.conditions.load(Ordering::Relaxed) {
             0 => Conditions::Unknown,
             1 => Conditions::Honoured,
+            3 => Conditions::Known,
             _ => Conditions::Ignored,
         }
     }
@@ -228,6 +231,9 @@ async fn drive(
     let started = Instant::now();
     let (mut failure, mut sidecar_failure, mut attempt) = (None, None, 0);
     let mut turn = None;
+    if client.is_known_good && memory.conditions() == Conditions::Unknown {
+        memory.set_conditions(Conditions::Known);
+    }
     if memory.conditions() == Conditions::Unknown {
         let first = std::pin::pin!(client.turns.first.lock());
         let stopped = std::pin::pin!(stopped(&mut cancelled, until));
@@ -238,7 +244,7 @@ async fn drive(
     }
     match memory.conditions() {
         Conditions::Unknown => machine = machine.with_probe(true),
-        Conditions::Honoured => turn = None,
+        Conditions::Honoured | Conditions::Known => turn = None,
         Conditions::Ignored => {
             return Err(plain(Step::Claim, client.url_of(""), std::io::ErrorKind::Unsupported, OVERWRITES));
         }

@@ -35,6 +35,7 @@ struct Shared {
     options: Options,
     provide: Option<Arc<Provide>>,
     memory: Arc<Memory>,
+    is_known_good: bool,
     client: Mutex<Option<(u32, Client)>>,
 }
 
@@ -52,9 +53,10 @@ impl ObjectStorage {
     /// The URL or an option is not valid.
     pub fn new(url: &str, options: Options, provide: Option<Arc<Provide>>) -> Result<Self, OpenError> {
         let client = open(url, &options, provide.clone())?;
-        let root = client.url_of("");
+        let (root, is_known_good) = (client.url_of(""), client.is_known_good);
         let client = Mutex::new(Some((process::id(), client)));
-        Ok(Self { root, shared: Arc::new(Shared { options, provide, memory: Arc::default(), client }) })
+        let memory = Arc::default();
+        Ok(Self { root, shared: Arc::new(Shared { options, provide, memory, is_known_good, client }) })
     }
 
     /// Return another root in the same bucket.
@@ -80,7 +82,10 @@ impl ObjectStorage {
     /// Return what this process knows of the store's conditions from its saves.
     #[must_use]
     pub fn conditions(&self) -> Conditions {
-        self.shared.memory.conditions()
+        match self.shared.memory.conditions() {
+            Conditions::Unknown if self.shared.is_known_good => Conditions::Known,
+            conditions => conditions,
+        }
     }
 
     /// Look for the record of a save whose outcome was unknown; return `true` where it is in place.

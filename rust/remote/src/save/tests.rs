@@ -6,20 +6,12 @@ use llem_store::save::Source;
 use object_store::{Attribute, GetOptions, ObjectStore, ObjectStoreExt, PutPayload};
 
 use super::*;
-use crate::client::Turns;
 use crate::faulty::{Faults, Faulty};
 
 const BASE: &str = "gpt2_vllm_2026-02-18T14-30";
 
 fn client(store: &Arc<Faulty>) -> Client {
-    Client {
-        store: store.clone(),
-        url: "s3://bucket/root".into(),
-        prefix: "root".into(),
-        pace: Arc::default(),
-        turns: Arc::new(Turns::default()),
-        renewal: None,
-    }
+    Client::of(store.clone())
 }
 
 fn result(with_sidecar: bool) -> NewResult<'static> {
