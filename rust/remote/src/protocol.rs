@@ -236,7 +236,6 @@ impl<R: Rules> Machine<R> {
     }
 
     /// Return the suffix of a sidecar that this save may leave without a record.
-    #[cfg(test)]
     #[must_use]
     pub const fn orphan(&self) -> Option<u64> {
         self.orphan

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -133,6 +134,10 @@ struct Ended {
     /// The failure that cost the sidecar.
     sidecar_failure: Option<Error>,
     is_cancelled: bool,
+    /// The key of a sidecar that may remain without a record.
+    orphan: Option<String>,
+    /// The objects were removed again, since the store overwrites.
+    is_removed: bool,
 }
 
 /// Save one result.
@@ -190,7 +195,8 @@ const OVERWRITES: &str = "the store overwrites an object that it is asked to cre
                           lost; use another store, or another version of it";
 
 fn finish(client: &Client, ended: Ended, path: PathBuf, id: SaveId, found: Sidecar) -> Result<Saved> {
-    let Ended { outcome, failure, sidecar_failure, is_cancelled } = ended;
+    let Ended { outcome, failure, sidecar_failure, is_cancelled, orphan, is_removed } = ended;
+    let orphan = orphan.map(|key| client.url_of(&key));
     let failure = || {
         if is_cancelled {
             return Error::Interrupted;
@@ -203,20 +209,33 @@ fn finish(client: &Client, ended: Ended, path: PathBuf, id: SaveId, found: Sidec
     match outcome {
         Outcome::Saved { with_sidecar, .. } => {
             let sidecar = match (found, sidecar_failure) {
-                (Sidecar::Stored(_), Some(error)) if !with_sidecar => Sidecar::Failed(error),
+                (Sidecar::Stored(_), Some(error)) if !with_sidecar => {
+                    Sidecar::Failed(with_orphan(error, orphan))
+                }
                 (found, _) => found,
             };
             Ok(Saved { path, sidecar })
         }
         Outcome::Overwritten { .. } => {
             let cause = plain(Step::Commit, path.clone(), std::io::ErrorKind::Unsupported, OVERWRITES);
+            if is_removed {
+                return Err(cause);
+            }
             Err(Error::Unconfirmed { result: path, cause: cause.into(), sidecar: None })
         }
-        Outcome::Failed => Err(failure()),
+        Outcome::Failed => Err(with_orphan(failure(), orphan)),
         Outcome::Unknown { .. } => {
             Err(Error::Unknown { result: path, id: format!("{id:032x}"), cause: failure().into() })
         }
     }
+}
+
+/// Name a sidecar that a save may leave in an error of that save.
+fn with_orphan(mut error: Error, orphan: Option<PathBuf>) -> Error {
+    if let (Error::Remote { reason, .. }, Some(orphan)) = (&mut error, orphan) {
+        let _ = write!(reason, "; {} may remain, until it is cleaned", orphan.display());
+    }
+    error
 }
 
 /// Send the requests of a machine until it ends, its deadline passes, or its caller cancels.
@@ -288,12 +307,18 @@ async fn drive(
         }
     }
     let outcome = machine.outcome().unwrap_or(Outcome::Failed);
-    if matches!(outcome, Outcome::Overwritten { .. }) {
+    let mut is_removed = false;
+    if let Outcome::Overwritten { suffix, with_sidecar } = outcome {
         memory.set_conditions(Conditions::Ignored);
+        // Nobody was told of a result under this key: every save to this store finds out, and fails.
+        let (record, sidecar) = (objects.key(suffix, Part::Record), objects.key(suffix, Part::Sidecar));
+        is_removed = client.delete_once(Step::Commit, &record).await.is_ok()
+            && (!with_sidecar || client.delete_once(Step::Commit, &sidecar).await.is_ok());
     }
     drop(turn);
     let is_cancelled = cancelled.is_set();
-    Ok(Ended { outcome, failure, sidecar_failure, is_cancelled })
+    let orphan = machine.orphan().map(|suffix| objects.key(suffix, Part::Sidecar));
+    Ok(Ended { outcome, failure, sidecar_failure, is_cancelled, orphan, is_removed })
 }
 
 async fn stopped(cancelled: &mut Cancelled, until: Instant) {

@@ -141,6 +141,7 @@ fn save_to_store_that_overwrites_fails_at_once_and_afterwards() {
     let error = save(&client, &memory, result(false), Interrupt::NEVER).unwrap_err();
     assert!(error.to_string().contains("overwrites an object"), "{error}");
     assert_eq!(memory.conditions(), Conditions::Ignored);
+    assert!(matches!(error, Error::Remote { .. }) && owners(&store).is_empty());
     let before = store.counts.all();
     save(&client, &memory, result(false), Interrupt::NEVER).unwrap_err();
     assert_eq!(store.counts.all(), before);
