@@ -16,14 +16,14 @@ CARGO_TEST := cargo test --locked --profile fast --package llem-store --package 
 PYTEST_TEST := LLEM_TEST_INSTALLED=1 .venv-test/bin/python -m pytest
 PYTEST_FULL := LLEM_TEST_INSTALLED=1 LLEM_TEST_OPTIONAL=1 .venv-full/bin/python -m pytest
 FUZZ := .make/cargo-fuzz/bin/cargo-fuzz
-GROUPS := build test lint optional
+GROUPS := build test remote lint optional
 LOCK := $(DEV)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate \
 	--no-emit-index-url
 STEP := $(MAKE) --no-print-directory
 
 .PHONY: help demo test extra test-all dev check lint format pictures lock wheel test-python test-crates \
-	test-unit lint-rust lint-python build-crates build-fuzz fuzz-short crash-short crash fuzz bench bench-bulk bench-scan \
-	bench-peers clean
+	test-remote test-unit lint-rust lint-python build-crates build-fuzz fuzz-short crash-short crash fuzz \
+	bench bench-bulk bench-scan bench-peers clean
 
 help:
 	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) ":" } \
@@ -94,6 +94,10 @@ clean: ## remove everything that was built
 test-python: .make/test-env ## the tests of `make test` that run the wheel (ARGS="-k name")
 	$(PYTEST_TEST) -n 2 --dist worksteal tests/unit tests/cli $(ARGS)
 	$(PYTEST_TEST) -n 2 --dist worksteal tests/race $(ARGS)
+	$(PYTEST_TEST) -n 2 --dist loadfile tests/remote $(ARGS)
+
+test-remote: .make/test-env .make/remote-packages ## the tests of object stores, on SeaweedFS and Ceph
+	LLEM_REMOTE=seaweedfs,ceph $(PYTEST_TEST) tests/remote $(ARGS)
 
 test-crates: ## the tests of the crates
 	$(CARGO_TEST)
@@ -182,6 +186,10 @@ build-crates:
 
 .make/demo-env .make/test-env: .make/%-env: .make/%-packages .make/%-wheel
 	.venv-$*/bin/python $(PIP) --force-reinstall --no-deps .make/$*/*.whl
+	@touch $@
+
+.make/remote-packages: .make/test-packages
+	.venv-test/bin/python $(PIP) --requirement requirements/remote.txt
 	@touch $@
 
 .make/full-env: .make/full-packages .make/dist-wheel

@@ -6,10 +6,13 @@ on moto and on the doubles of S3, GCS and Azure.
 
 from __future__ import annotations
 
+import json
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +21,9 @@ from support import ceph, servers
 from support.dialects import DIALECTS
 from support.doubles import Double
 from support.faulty_proxy import FaultyProxy
+from support.invariants import Ended
 from support.locations import LocalLocation, Location, S3Location, double_location
+from support.processes import run_script
 from support.servers import Server
 
 HAS_REMOTE = hasattr(_store, "ObjectStorage")
@@ -32,6 +37,18 @@ SERVERS = [name for name in os.environ.get("LLEM_REMOTE", "").split(",") if name
 REMOTES = SERVERS or ["moto", "s3", "gcs", "azure"]
 LOCATIONS = REMOTES if SERVERS else ["local", *REMOTES]
 S3_LOCATIONS = SERVERS or ["moto", "s3"]
+WORKER = Path(__file__).with_name("save_worker.py")
+STAMP = "2026-02-18T14-30"
+DEFAULT_JOB: dict[str, Any] = {
+    "processes": 1,
+    "saves": 1,
+    "first": 0,
+    "traces": 0,
+    "bulk": False,
+    "stamp": STAMP,
+    "settle": 1.0,
+    "wait": False,
+}
 needs_remote = pytest.mark.skipif(not HAS_REMOTE, reason=NO_REMOTE)
 
 
@@ -111,3 +128,17 @@ def proxied() -> Iterator[Callable[[Location], tuple[Location, FaultyProxy]]]:
             return location.through(proxy), proxy
 
         yield proxied
+
+
+@pytest.fixture
+def savers(tmp_path: Path) -> Callable[..., Ended]:
+    """Return a function that runs savers in processes of their own, and returns what they were told."""
+
+    def savers(location: Location, **job: Any) -> Ended:
+        reports = tmp_path / f"reports-{uuid.uuid4().hex[:8]}"
+        reports.mkdir()
+        run = run_script(WORKER, json.dumps(DEFAULT_JOB | location.job() | job), reports, timeout=1500)
+        assert (run.returncode, run.stderr) == (0, ""), run.stderr[-3000:]
+        return Ended.read(reports)
+
+    return savers
