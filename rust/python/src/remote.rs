@@ -20,12 +20,13 @@ pub struct ObjectStorage(llem_remote::ObjectStorage);
 #[pymethods]
 impl ObjectStorage {
     #[new]
-    #[pyo3(signature = (url, options=None, credential_provider=None))]
+    #[pyo3(signature = (url, options=None, credential_provider=None, cache=None))]
     fn new(
         py: Python<'_>,
         url: &str,
         options: Option<BTreeMap<String, String>>,
         credential_provider: Option<Py<PyAny>>,
+        cache: Option<(PathBuf, u64)>,
     ) -> PyResult<Self> {
         let provide =
             credential_provider.map(|provider| Arc::new(move || provided(&provider)) as Arc<Provide>);

@@ -97,7 +97,9 @@ pub struct Found {
 
 impl From<&ObjectMeta> for Found {
     fn from(meta: &ObjectMeta) -> Self {
-        Self { size: meta.size, etag: meta.e_tag.clone(), modified: meta.last_modified.timestamp_micros() }
+        // Some services have the quotes in a header only.
+        let etag = meta.e_tag.as_deref().map(|etag| etag.trim_matches('"').to_owned());
+        Self { size: meta.size, etag, modified: meta.last_modified.timestamp_micros() }
     }
 }
 
@@ -115,13 +117,17 @@ impl Client {
         if key.is_empty() { PathBuf::from(&*self.url) } else { format!("{}/{key}", self.url).into() }
     }
 
-    fn key(&self, below: &str) -> Result<Key> {
-        let whole = match (&*self.prefix, below) {
+    /// Return a key below the root as one in the bucket.
+    pub fn whole_key(&self, below: &str) -> String {
+        match (&*self.prefix, below) {
             ("", below) => below.to_owned(),
             (prefix, "") => prefix.to_owned(),
             (prefix, below) => format!("{prefix}/{below}"),
-        };
-        Key::parse(&whole).map_err(|_| Error::Remote {
+        }
+    }
+
+    fn key(&self, below: &str) -> Result<Key> {
+        Key::parse(self.whole_key(below)).map_err(|_| Error::Remote {
             step: Step::Read,
             url: self.url_of(below),
             status: None,

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cache;
 mod clean;
 mod client;
 mod fault;
@@ -16,6 +17,7 @@ mod runtime;
 mod save;
 mod storage;
 
+pub use cache::CacheOptions;
 pub use open::{OpenError, Options, Provide};
 pub use save::Conditions;
 pub use storage::ObjectStorage;

@@ -22,6 +22,7 @@ use object_store::GetRange;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
+use crate::cache::Cache;
 use crate::client::{Client, Found};
 use crate::fault::plain;
 use crate::runtime::{self, block_on};
@@ -42,22 +43,23 @@ type Files = BTreeMap<String, Found>;
 pub struct Listed {
     received: Receiver<Met>,
     task: JoinHandle<()>,
+    cache: Option<Arc<Cache>>,
 }
 
 impl Listed {
     /// List the objects of a root, and begin to fetch the records.
-    pub fn begin(client: &Client, interrupt: Interrupt<'_>) -> Result<Self> {
+    pub fn begin(client: &Client, cache: Option<Arc<Cache>>, interrupt: Interrupt<'_>) -> Result<Self> {
         let listing = {
             let client = client.clone();
             async move { client.list("").await }
         };
         let directories = directories(block_on(listing, interrupt)?);
         let (sender, received) = mpsc::channel();
-        let client = client.clone();
+        let (client, kept) = (client.clone(), cache.clone());
         let task = runtime::handle()?.spawn(async move {
             let room = Arc::new(Semaphore::new(AHEAD));
             let mut met = stream::iter(directories)
-                .map(|(place, found)| meet(&client, &room, place, found))
+                .map(|(place, found)| meet(&client, kept.as_deref(), &room, place, found))
                 .buffered(REQUESTS);
             while let Some(met) = met.next().await {
                 // The caller may have left.
@@ -66,7 +68,7 @@ impl Listed {
                 }
             }
         });
-        Ok(Self { received, task })
+        Ok(Self { received, task, cache })
     }
 }
 
@@ -85,6 +87,9 @@ impl Records for Listed {
 impl Drop for Listed {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some(cache) = &self.cache {
+            cache.finish();
+        }
     }
 }
 
@@ -129,7 +134,13 @@ fn directories(objects: BTreeMap<String, Found>) -> Vec<(String, Directory)> {
 }
 
 /// Fetch the record of a directory, if it has one; `None` where it was removed after the listing.
-async fn meet(client: &Client, room: &Arc<Semaphore>, place: String, found: Directory) -> Option<Met> {
+async fn meet(
+    client: &Client,
+    cache: Option<&Cache>,
+    room: &Arc<Semaphore>,
+    place: String,
+    found: Directory,
+) -> Option<Met> {
     let Directory { files, mut directories } = found;
     let Some(record) = files.get(RECORD).cloned() else {
         directories.dedup();
@@ -142,10 +153,21 @@ async fn meet(client: &Client, room: &Arc<Semaphore>, place: String, found: Dire
         let kibibytes = u32::try_from(entry.record.size >> 10).unwrap_or(u32::MAX).saturating_add(1);
         // The semaphore is never closed.
         entry._room = room.clone().acquire_many_owned(kibibytes).await.ok();
-        match client.get(Step::Read, &entry.key_of(RECORD), None, entry.record.size).await {
-            Ok(Some((bytes, _))) => entry.bytes = Some(bytes),
-            Ok(None) => return None,
-            Err(error) => return Some(Met::Failed(error)),
+        let key = entry.key_of(RECORD);
+        // The whole key, since other roots of the bucket may show the same object.
+        let whole = client.whole_key(&key);
+        entry.bytes = cache.and_then(|cache| cache.get(&whole, &entry.record));
+        if entry.bytes.is_none() {
+            match client.get(Step::Read, &key, None, entry.record.size).await {
+                Ok(Some((bytes, found))) => {
+                    if let Some(cache) = cache {
+                        cache.put(&whole, &found, &bytes);
+                    }
+                    entry.bytes = Some(bytes);
+                }
+                Ok(None) => return None,
+                Err(error) => return Some(Met::Failed(error)),
+            }
         }
     }
     Some(Met::Result(Box::new(entry)))

@@ -4,7 +4,7 @@ use std::fmt;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use llem_store::inspect::clean::{CleanOptions, Leftover};
 use llem_store::save::{NewResult, SaveOptions, Saved};
 use llem_store::{Entry, Interrupt, Listing, ParquetSource, RECORD, Result, Storage};
 
+use crate::cache::{Cache, CacheOptions};
 use crate::clean::clean;
 use crate::client::{Client, key_of};
 use crate::open::{OpenError, Options, Place, Provide, open};
@@ -37,6 +38,7 @@ struct Shared {
     memory: Arc<Memory>,
     is_known_good: bool,
     client: Mutex<Option<(u32, Client)>>,
+    cache: OnceLock<CacheOptions>,
 }
 
 impl fmt::Debug for ObjectStorage {
@@ -56,7 +58,32 @@ impl ObjectStorage {
         let (root, is_known_good) = (client.url_of(""), client.is_known_good);
         let client = Mutex::new(Some((process::id(), client)));
         let memory = Arc::default();
-        Ok(Self { root, shared: Arc::new(Shared { options, provide, memory, is_known_good, client }) })
+        let cache = OnceLock::new();
+        Ok(Self { root, shared: Arc::new(Shared { options, provide, memory, is_known_good, client, cache }) })
+    }
+
+    /// Keep the records that readers of this bucket fetch.
+    #[must_use]
+    pub fn with_cache(self, options: CacheOptions) -> Self {
+        // The first options count.
+        let _ = self.shared.cache.set(options);
+        self
+    }
+
+    /// Return the cache of the bucket; `None` where readers keep nothing.
+    fn cache(&self) -> Option<Arc<Cache>> {
+        let options = self.shared.cache.get()?;
+        let place = Place::of(self.url()).ok()?;
+        let is_of_service = |name: &str| {
+            let name = name.to_lowercase();
+            ["endpoint", "account_name", "emulator"].iter().any(|part| name.contains(part))
+        };
+        // One name is another bucket at another endpoint.
+        let own = self.shared.options.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let variables =
+            std::env::vars().filter(|(name, _)| name.starts_with("AWS") || name.starts_with("AZURE"));
+        let service: Vec<_> = own.chain(variables).filter(|(name, _)| is_of_service(name)).collect();
+        Some(Cache::open(options, &format!("{:?} {} {service:?}", place.service, place.bucket)))
     }
 
     /// Return another root in the same bucket.
@@ -145,7 +172,7 @@ impl Storage for ObjectStorage {
     }
 
     fn list(&self, interrupt: Interrupt<'_>) -> Result<Listing> {
-        Ok(Listing::Stream(Box::new(Listed::begin(&self.client(), interrupt)?)))
+        Ok(Listing::Stream(Box::new(Listed::begin(&self.client(), self.cache(), interrupt)?)))
     }
 
     fn find(&self, place: &Path, interrupt: Interrupt<'_>) -> Result<Box<dyn Entry>> {

@@ -44,7 +44,7 @@ fn filled(store: &Arc<Faulty>, objects: &[(String, Vec<u8>)]) -> Client {
 
 /// Return the directories and records of a listing.
 fn read_all(client: &Client) -> Vec<(String, String)> {
-    let mut listed = Listed::begin(client, Interrupt::NEVER).unwrap();
+    let mut listed = Listed::begin(client, None, Interrupt::NEVER).unwrap();
     let mut all = Vec::new();
     while let Some(met) = listed.next(Interrupt::NEVER).unwrap() {
         match met {
@@ -91,7 +91,7 @@ fn list_of_store_that_never_answered_fails() {
 fn list_cancelled_stops() {
     let store = Faulty::new(Faults { gets: 100, ..Faults::default() });
     let client = filled(&store, &[(format!("a/{RECORD}"), b"{}".to_vec())]);
-    let mut listed = Listed::begin(&client, Interrupt::NEVER).unwrap();
+    let mut listed = Listed::begin(&client, None, Interrupt::NEVER).unwrap();
     assert!(matches!(listed.next(Interrupt::NEVER), Ok(Some(Met::Directory(_)))));
     let error = listed.next(Interrupt::new(&|_| true)).err().unwrap();
     assert!(matches!(error, Error::Interrupted));
