@@ -42,13 +42,18 @@ class ObjectStorage:
         options: Settings by the names that object_store gives them. They take precedence over the
             environment.
         credential_provider: A function that returns a mapping of credentials.
+        cache: The directory of the cache of records, and its most bytes; None is no cache.
 
     Raises:
         ValueError: An option is unknown; the message does not have its value.
     """
 
     def __new__(
-        cls, url: str, options: Mapping[str, str] | None = None, credential_provider: object = None
+        cls,
+        url: str,
+        options: Mapping[str, str] | None = None,
+        credential_provider: object = None,
+        cache: tuple[str, int] | None = None,
     ) -> ObjectStorage: ...
     def at(self, url: str) -> ObjectStorage:
         """Return another location in the same bucket, with the same client."""

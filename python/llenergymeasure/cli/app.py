@@ -33,6 +33,7 @@ _COMMANDS = {
     "plot": "Draw energy per token against throughput, or the power trace of one result.",
     "verify": "Check every directory of results, and list damage.",
     "clean": "Remove the leftovers of interrupted saves; never remove a result.",
+    "cache": "Show the cache of the records that were read of object stores.",
     "schema": "Print the JSON Schema of result.json.",
     "demo": "Make a small synthetic sweep, save it, load it back, and show the files.",
     "bench": "Measure the cost of saving and loading results on a disk.",

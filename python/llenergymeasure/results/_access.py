@@ -8,12 +8,13 @@ from inspect import iscoroutinefunction as is_coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from llenergymeasure import _store
+from llenergymeasure.results import _cache
 
 if TYPE_CHECKING:
     from llenergymeasure.types import CredentialProvider, Options
 
 _MAX_CLIENTS: Final = 32
-_PREFIXES: Final = ("AWS_", "GOOGLE_", "AZURE_")
+_PREFIXES: Final = ("AWS_", "GOOGLE_", "AZURE_", _cache.DIRECTORY, _cache.MAX_BYTES)
 """The variables of the environment that a client reads when it is made."""
 
 
@@ -24,14 +25,17 @@ class Access:
     passed, and never a value of the environment.
     """
 
-    __slots__ = ("_clients", "credential_provider", "options")
+    __slots__ = ("_clients", "cache", "credential_provider", "options")
 
     def __init__(
         self,
         options: dict[str, str] | None = None,
         credential_provider: CredentialProvider | None = None,
+        cache: bool | str = True,
     ) -> None:
         self.options = options
+        self.cache = cache
+        """True for the directory of the user, or the directory, or False for no cache."""
         self.credential_provider = credential_provider
         self._clients: dict[object, _store.ObjectStorage] = {}
 
@@ -39,8 +43,9 @@ class Access:
         self,
         options: Options | None,
         credential_provider: CredentialProvider | None,
+        cache: bool | str | None = None,
     ) -> Access:
-        """Return an access with other options, or another provider; None keeps the old ones.
+        """Return an access with other options, another provider or cache; None keeps the old ones.
 
         Raises:
             TypeError: An argument is of a wrong type.
@@ -56,6 +61,7 @@ class Access:
         return Access(
             self.options if options is None else checked_options(options),
             self.credential_provider if credential_provider is None else credential_provider,
+            self.cache if cache is None else cache,
         )
 
     def storage(self, url: str, bucket: str) -> _store.ObjectStorage:
@@ -69,7 +75,11 @@ class Access:
         key = (bucket, os.getpid(), frozenset(variables))
         client = self._clients.get(key)
         if client is None:
-            client = _store.ObjectStorage(bucket, self.options, self.credential_provider)
+            cache = None
+            if self.cache:
+                directory = self.cache if isinstance(self.cache, str) else str(_cache.directory())
+                cache = directory, _cache.most_bytes()
+            client = _store.ObjectStorage(bucket, self.options, self.credential_provider, cache)
             while len(self._clients) >= _MAX_CLIENTS:
                 self._clients.pop(next(iter(self._clients)), None)
             self._clients[key] = client
@@ -83,7 +93,7 @@ class Access:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what the user passed."""
-        return Access, (self.options, self.credential_provider)
+        return Access, (self.options, self.credential_provider, self.cache)
 
 
 NO_ACCESS: Final = Access()

@@ -85,8 +85,9 @@ def with_access(
     root: Path | StorePath,
     options: Options | None,
     credential_provider: CredentialProvider | None,
+    cache: bool | str | None = None,  # noqa: FBT001 - a setting of three kinds
 ) -> Path | StorePath:
-    """Return a root with the options and the credential provider of a caller.
+    """Return a root with the options, the credential provider and the cache of a caller.
 
     Raises:
         TypeError: `options` or `credential_provider` is of a wrong type.
@@ -101,7 +102,7 @@ def with_access(
         return root
     from llenergymeasure.results.store_path import StorePath  # noqa: PLC0415 - not for local roots
 
-    path = StorePath(root, options=options, credential_provider=credential_provider)
+    path = StorePath(root, options=options, credential_provider=credential_provider)._with_cache(cache)  # noqa: SLF001 - as in handle
     handle(path)  # an unknown option is an error here, and not of the first save
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -52,6 +53,11 @@ class ResultStore(StoreReader):
             precedence over the variables of the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`).
         credential_provider: A function without arguments that returns the credentials of an object store, as
             a mapping with `expires_at`; it is called again before they expire.
+        cache: Keep the records that are read of an object store in a cache of the user, so that a later
+            reading fetches only new ones: `scan`, `completed`, `load_all`, `verify` and `llem`. A record comes
+            from the cache only while the listing shows its size and etag. `llem cache` shows its size.
+        cache_dir: The directory of the cache. None is the value of the environment variable `LLEM_CACHE_DIR`,
+            or else that of the system for caches. `LLEM_MAX_CACHE_BYTES` bounds each bucket (1 GiB).
         max_record_bytes: The largest `result.json` that any verb reads, in bytes; a larger one is an error.
             None is the value of the environment variable `LLEM_MAX_RECORD_BYTES`, or else 256 MiB.
         max_trace_bytes: The memory of all power traces that a scan or a check reads at once, in bytes; one
@@ -78,6 +84,8 @@ class ResultStore(StoreReader):
         *,
         options: Options | None = None,
         credential_provider: CredentialProvider | None = None,
+        cache: bool = True,
+        cache_dir: str | os.PathLike[str] | None = None,
         max_record_bytes: int | None = None,
         max_trace_bytes: int | None = None,
         follow_links: bool = False,
@@ -85,7 +93,8 @@ class ResultStore(StoreReader):
         """Create a store of a directory, which need not exist, or of a prefix; no request is made."""
         path = absolute(root, "root")
         if options is not None or credential_provider is not None or not isinstance(path, Path):
-            path = with_access(path, options, credential_provider)
+            kept = cache and cache_dir is not None and str(absolute(cache_dir, "cache_dir"))
+            path = with_access(path, options, credential_provider, kept or (None if cache else False))
         self._path = path
         self._max_record_bytes = check_limit(max_record_bytes)
         self._max_trace_bytes = check_limit(max_trace_bytes, "max_trace_bytes")

@@ -76,6 +76,10 @@ class StorePath:
         """Return the path of a URL that the store itself returned, with the access of this path."""
         return StorePath._of(url, self._access)
 
+    def _with_cache(self, cache: bool | str | None) -> StorePath:  # noqa: FBT001 - a setting of three kinds
+        """Return the same path with another cache; None keeps this one."""
+        return self if cache is None else StorePath._of(self._url, self._access.changed(None, None, cache))
+
     @staticmethod
     def _of(url: str, access: Access = NO_ACCESS) -> StorePath:
         path = StorePath.__new__(StorePath)

@@ -1,10 +1,11 @@
 //! The locations in object stores.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use llem_remote::{Conditions, Provide};
+use llem_remote::{CacheOptions, Conditions, Provide};
 use llem_store::Storage;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -31,7 +32,11 @@ impl ObjectStorage {
         let provide =
             credential_provider.map(|provider| Arc::new(move || provided(&provider)) as Arc<Provide>);
         let storage = llem_remote::ObjectStorage::new(url, options.unwrap_or_default(), provide);
-        storage.map(Self).map_err(|error| value_error(py, &error))
+        let with_cache = |storage: llem_remote::ObjectStorage| match cache {
+            Some((directory, max_bytes)) => storage.with_cache(CacheOptions { directory, max_bytes }),
+            None => storage,
+        };
+        storage.map(|storage| Self(with_cache(storage))).map_err(|error| value_error(py, &error))
     }
 
     /// Return another location, with the same client if it is in the same bucket.

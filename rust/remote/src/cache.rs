@@ -11,6 +11,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::client::Found;
 
@@ -57,7 +59,7 @@ pub struct Cache {
 #[derive(Debug)]
 struct Pack {
     path: PathBuf,
-    file: Mutex<File>,
+    file: Mutex<(File, Reused<Decompressor<'static>>)>,
     bytes: u64,
     modified: SystemTime,
 }
@@ -76,6 +78,37 @@ struct Place {
 struct Fresh {
     entries: Vec<(String, Place)>,
     bytes: Vec<u8>,
+    compressor: Reused<Compressor<'static>>,
+}
+
+/// A context of the compressor, which takes longer to make than a record takes to compress.
+struct Reused<T>(Option<T>);
+
+impl<T> Default for Reused<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> fmt::Debug for Reused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reused")
+    }
+}
+
+impl<T> Reused<T> {
+    fn get(&mut self, make: impl FnOnce() -> io::Result<T>) -> Option<&mut T> {
+        if self.0.is_none() {
+            self.0 = make().ok();
+        }
+        self.0.as_mut()
+    }
+}
+
+impl Fresh {
+    fn compress(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.compressor.get(|| Compressor::new(LEVEL))?.compress(bytes).ok()
+    }
 }
 
 impl Cache {
@@ -91,7 +124,13 @@ impl Cache {
             known.extend(index.into_iter().map(|(key, place)| (key, (open.len(), place))));
             open.push(pack);
         }
-        Arc::new(Self { directory, max_bytes: options.max_bytes, packs: open, known, fresh: Mutex::default() })
+        Arc::new(Self {
+            directory,
+            max_bytes: options.max_bytes,
+            packs: open,
+            known,
+            fresh: Mutex::default(),
+        })
     }
 
     /// Return the bytes of an object that a listing shows.
@@ -106,9 +145,9 @@ impl Cache {
     /// Keep the bytes of an object.
     pub fn put(&self, key: &str, found: &Found, bytes: &Bytes) {
         let Some(etag) = &found.etag else { return };
-        let Ok(compressed) = zstd::bulk::compress(bytes, LEVEL) else { return };
-        let Ok(length) = u32::try_from(compressed.len()) else { return };
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(compressed) = fresh.compress(bytes) else { return };
+        let Ok(length) = u32::try_from(compressed.len()) else { return };
         let offset = (MAGIC.len() + fresh.bytes.len()) as u64;
         let hash = hash_of(bytes);
         let place = Place { etag: etag.clone(), size: bytes.len() as u64, offset, length, hash };
@@ -141,7 +180,9 @@ impl Cache {
 
     /// Write the entries of all files to one, and remove the others.
     fn join(&self) {
-        let Ok(paths) = pack_files(&self.directory).into_iter().map(Pack::open).collect::<io::Result<Vec<_>>>() else {
+        let Ok(paths) =
+            pack_files(&self.directory).into_iter().map(Pack::open).collect::<io::Result<Vec<_>>>()
+        else {
             return;
         };
         let mut joined = Fresh::default();
@@ -215,7 +256,7 @@ impl Pack {
         }
         let entries = decode(&index).ok_or_else(damaged)?;
         let modified = metadata.modified()?;
-        Ok((Self { path, file: Mutex::new(file), bytes: start, modified }, entries))
+        Ok((Self { path, file: Mutex::new((file, Reused::default())), bytes: start, modified }, entries))
     }
 
     /// Return the compressed bytes of an entry.
@@ -226,15 +267,18 @@ impl Pack {
         }
         let mut compressed = vec![0; usize::try_from(place.length).ok()?];
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(place.offset)).ok()?;
-        file.read_exact(&mut compressed).ok()?;
+        file.0.seek(SeekFrom::Start(place.offset)).ok()?;
+        file.0.read_exact(&mut compressed).ok()?;
         Some(compressed)
     }
 
     /// Return the bytes of an entry.
     fn read(&self, place: &Place) -> Option<Bytes> {
         let compressed = self.raw(place)?;
-        let bytes = zstd::bulk::decompress(&compressed, usize::try_from(place.size).ok()?).ok()?;
+        let size = usize::try_from(place.size).ok()?;
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = file.1.get(Decompressor::new)?.decompress(&compressed, size).ok()?;
+        drop(file);
         (bytes.len() as u64 == place.size && hash_of(&bytes) == place.hash).then(|| bytes.into())
     }
 }
@@ -245,8 +289,7 @@ fn write_pack(directory: &Path, fresh: &Fresh) -> io::Result<()> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let name = format!("{:016x}", u64::from_le_bytes(random));
-    let (staged, last) =
-        (directory.join(format!("{name}.tmp")), directory.join(format!("{name}.{ENDING}")));
+    let (staged, last) = (directory.join(format!("{name}.tmp")), directory.join(format!("{name}.{ENDING}")));
     let index = encode(&fresh.entries);
     let written = File::create_new(&staged).and_then(|mut file| {
         file.write_all(MAGIC)?;
@@ -382,11 +425,15 @@ mod tests {
         assert!(cache.packs.len() <= MANY, "{}", cache.packs.len());
         for number in 0..2 * MANY {
             let truth = format!("record {number}");
-            assert_eq!(cache.get(&number.to_string(), &found(truth.as_bytes(), "e")).as_deref(), Some(truth.as_bytes()));
+            assert_eq!(
+                cache.get(&number.to_string(), &found(truth.as_bytes(), "e")).as_deref(),
+                Some(truth.as_bytes())
+            );
         }
         let small = CacheOptions { max_bytes: 300, ..options };
         fill(&small, &[("last", b"last")]);
-        let bytes: u64 = pack_files(&cache.directory).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+        let bytes: u64 =
+            pack_files(&cache.directory).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
         assert!(bytes <= 300, "{bytes}");
     }
 
