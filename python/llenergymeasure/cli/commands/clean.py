@@ -47,7 +47,8 @@ def clean(
     130 interrupted.
     """
     check_directory(directory)
-    older_than = older_than or ("7d" if is_url(directory) else "1d")
+    if older_than is None:
+        older_than = "7d" if is_url(directory) else "1d"
     try:
         age = to_age(older_than)
     except ValueError as error:
