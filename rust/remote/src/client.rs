@@ -1,6 +1,7 @@
 //! Requests to one bucket: each is sent once, or again until a deadline.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod list;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
 use http::StatusCode;
 use llem_store::{Error, Result, Step};
 use object_store::path::Path as Key;
@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::fault::{self, Effect};
 use crate::http::{Answered, noted};
-use crate::pace::Pace;
+use crate::pace::{Pace, delay};
 
 /// The name of the metadata that holds the number of a save: letters only, since Ceph changes `_`, and Azure forbids `-`.
 const SAVE_ID: &str = "llemsaveid";
@@ -147,11 +147,11 @@ impl Client {
         attributes.insert(Attribute::Metadata(SAVE_ID.into()), id.to_owned().into());
         let options = PutOptions { mode: PutMode::Create, attributes, ..PutOptions::default() };
         let time = ANSWER + Duration::from_secs(bytes.len() as u64 / SLOWEST);
-        let send = || timeout(time, self.store.put_opts(&key, bytes.clone().into(), options.clone()));
+        let put = || timeout(time, self.store.put_opts(&key, bytes.clone().into(), options.clone()));
         self.pace.wait().await;
-        let (mut sent, mut answered) = noted(send()).await;
+        let (mut sent, mut answered) = noted(put()).await;
         if self.renews(&answered) {
-            (sent, answered) = noted(send()).await;
+            (sent, answered) = noted(put()).await;
         }
         let said = match sent {
             Ok(Ok(_)) => {
@@ -227,82 +227,6 @@ impl Client {
         Ok(got.map(|(bytes, _)| bytes))
     }
 
-    /// List the objects below a key of the root, by their keys below the root. An answer that breaks off is asked again
-    /// from its last key.
-    pub async fn list(&self, below: &str) -> Result<BTreeMap<String, Found>> {
-        let base = self.key("")?;
-        let prefix = self.key(below)?;
-        let mut found = BTreeMap::new();
-        let mut last: Option<Key> = None;
-        let (mut progressed, mut attempt, mut is_renewed) = (Instant::now(), 0, false);
-        loop {
-            self.pace.wait().await;
-            let before = found.len();
-            let listing = async {
-                let listed = Some(&prefix).filter(|prefix| !prefix.as_ref().is_empty());
-                let mut pages = match &last {
-                    Some(last) => self.store.list_with_offset(listed, last),
-                    None => self.store.list(listed),
-                };
-                // The time between two objects: that for one page.
-                while let Some(meta) =
-                    timeout(ANSWER, pages.try_next()).await.map_err(|_| None)?.map_err(Some)?
-                {
-                    let own = meta.location.as_ref().strip_prefix(base.as_ref());
-                    if let Some(own) = own.map(|own| own.trim_start_matches('/')) {
-                        found.insert(own.to_owned(), Found::from(&meta));
-                    }
-                    last = Some(meta.location);
-                }
-                Ok::<_, Option<object_store::Error>>(())
-            };
-            let (listed, answered) = noted(listing).await;
-            self.pace.note_clock(answered.date);
-            if !is_renewed && self.renews(&answered) {
-                is_renewed = true;
-                continue;
-            }
-            let error = match listed {
-                Ok(()) => {
-                    self.pace.succeed();
-                    return Ok(found);
-                }
-                Err(None) => self.late(Step::Scan, below),
-                Err(Some(error)) => self.failed(Step::Scan, below, &answered, &error)?,
-            };
-            if found.len() > before {
-                (progressed, attempt) = (Instant::now(), 0);
-            }
-            attempt += 1;
-            let delay = self.pace.delay(attempt);
-            if progressed.elapsed() + delay > self.patience(&error, PATIENCE) {
-                return Err(error);
-            }
-            sleep(delay).await;
-        }
-    }
-
-    /// Return the names in the root that begin with a base name.
-    pub async fn names(&self, base: &str) -> Result<BTreeSet<String>> {
-        let (root, offset) = (self.key("")?, self.key(base)?);
-        let listed = Some(&root).filter(|root| !root.as_ref().is_empty());
-        let collect = || async {
-            let mut names = BTreeSet::new();
-            let mut pages = self.store.list_with_offset(listed, &offset);
-            // The names come in the order of their bytes: those with the base are together.
-            while let Some(meta) = pages.try_next().await? {
-                let own = meta.location.as_ref().strip_prefix(root.as_ref()).unwrap_or_default();
-                let name = own.trim_start_matches('/').split('/').next().unwrap_or_default();
-                if !name.starts_with(base) {
-                    break;
-                }
-                names.insert(name.to_owned());
-            }
-            Ok(names)
-        };
-        Ok(self.again(Step::Claim, base, ANSWER, collect).await?.unwrap_or_default())
-    }
-
     /// Remove an object: one request, which is not sent again. A second one could land on an object that another save
     /// created meanwhile.
     pub async fn delete_once(&self, step: Step, below: &str) -> Result<()> {
@@ -331,7 +255,7 @@ impl Client {
         step: Step,
         below: &str,
         time: Duration,
-        send: impl Fn() -> F,
+        request: impl Fn() -> F,
     ) -> Result<Option<T>>
     where
         F: Future<Output = object_store::Result<T>>,
@@ -340,7 +264,7 @@ impl Client {
         let (mut attempt, mut is_renewed) = (0, false);
         loop {
             self.pace.wait().await;
-            let (sent, answered) = noted(timeout(time, send())).await;
+            let (sent, answered) = noted(timeout(time, request())).await;
             if !is_renewed && self.renews(&answered) {
                 is_renewed = true;
                 continue;
@@ -359,11 +283,11 @@ impl Client {
                 Err(_) => self.late(step, below),
             };
             attempt += 1;
-            let delay = self.pace.delay(attempt);
-            if started.elapsed() + delay > self.patience(&error, PATIENCE) {
+            let pause = delay(attempt);
+            if started.elapsed() + pause > self.patience(&error, PATIENCE) {
                 return Err(error);
             }
-            sleep(delay).await;
+            sleep(pause).await;
         }
     }
 

@@ -38,15 +38,16 @@ pub fn effect(answered: &Answered) -> Effect {
         (Some(StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS), _) => Effect::SlowDown,
         // S3 gives up on a body that arrives too slowly.
         (Some(StatusCode::BAD_REQUEST), _) if is(answered, &["RequestTimeout"]) => Effect::Lost,
-        (Some(StatusCode::REQUEST_TIMEOUT), _) => Effect::Lost,
-        (Some(status), _) if status.is_server_error() => Effect::Lost,
-        // The answer broke off, or has no ETag: the request had its effect.
-        (Some(status), _) if status.is_success() => Effect::Lost,
-        (Some(_), _) => Effect::Refused,
+        // An answer of success broke off, or has no ETag: the request had its effect.
+        (Some(status), _)
+            if status == StatusCode::REQUEST_TIMEOUT || status.is_server_error() || status.is_success() =>
+        {
+            Effect::Lost
+        }
         (None, Some(HttpErrorKind::Connect)) => Effect::NotSent,
         (None, Some(_)) => Effect::Lost,
-        // The library failed before it sent anything: it has no credentials, or cannot sign.
-        (None, None) => Effect::Refused,
+        // Without any answer, the library has failed before it sent the request: it has no credentials.
+        (Some(_) | None, _) => Effect::Refused,
     }
 }
 

@@ -87,7 +87,7 @@ impl HttpService for Service {
         let (status, request_id) = (Some(status), request_id(response.headers()));
         let date = date(response.headers());
         if !response.status().is_client_error() && !response.status().is_server_error() {
-            note(Answered { status, request_id, host, date, ..Answered::default() });
+            note(Answered { status, host, request_id, date, ..Answered::default() });
             if !is_list {
                 return Ok(response);
             }
@@ -99,7 +99,7 @@ impl HttpService for Service {
         let body = body.bytes().await.unwrap_or_default();
         let text = String::from_utf8_lossy(&body);
         let (code, message) = (element(&text, "Code"), element(&text, "Message"));
-        note(Answered { status, request_id, host, failure: None, date, code, message });
+        note(Answered { status, failure: None, host, request_id, date, code, message });
         Ok(HttpResponse::from_parts(head, HttpResponseBody::from(body)))
     }
 }

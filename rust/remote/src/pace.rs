@@ -73,15 +73,10 @@ impl Pace {
             state.asked = 0;
         }
     }
-
-    /// Return the time before another attempt.
-    pub fn delay(&self, attempt: u32) -> Duration {
-        delay(attempt)
-    }
 }
 
 /// Return a random time that doubles with the attempts.
-fn delay(attempt: u32) -> Duration {
+pub fn delay(attempt: u32) -> Duration {
     let most = FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST);
     let mut random = [0; 4];
     // Without random numbers, all wait the longest time.

@@ -16,20 +16,25 @@
 //! The tests search all states of two and three savers, with crashes, lost answers and late requests, and refute a
 //! protocol that lacks any of these rules.
 
+mod message;
+mod suffix;
+
 #[cfg(test)]
 mod search;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::marker::PhantomData;
 
+pub use message::{Answer, Outcome, Part, Request, SaveId, Start};
+pub use suffix::{suffix_of, suffixed};
+
 /// The range of the first step to another name.
 const FIRST_RANGE: u64 = 4;
 /// The range in which steps stop growing.
 const LAST_RANGE: u64 = 1 << 20;
-
-/// The number of a save: random, and part of the metadata of each object that it creates.
-pub type SaveId = u128;
 
 /// The rules of the protocol. Tests weaken one at a time.
 pub trait Rules: Debug + Clone + Eq + Hash {
@@ -56,107 +61,6 @@ pub trait Rules: Debug + Clone + Eq + Hash {
 pub struct Protocol;
 
 impl Rules for Protocol {}
-
-/// An object of a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
-    /// `result.json`.
-    Record,
-    /// `timeseries.parquet`.
-    Sidecar,
-}
-
-/// A request of a save.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Request {
-    /// List the names that begin with the base name.
-    List,
-    /// Create an object, if its key is free.
-    Put {
-        /// The suffix of the name.
-        suffix: u64,
-        /// The object.
-        part: Part,
-        /// The record names a sidecar.
-        with_sidecar: bool,
-    },
-    /// Read the metadata of an object.
-    Head {
-        /// The suffix of the name.
-        suffix: u64,
-        /// The object.
-        part: Part,
-    },
-    /// Remove this save's own sidecar.
-    Delete {
-        /// The suffix of the name.
-        suffix: u64,
-    },
-}
-
-/// The answer to a request.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Answer {
-    /// The object was created, or removed.
-    Done,
-    /// An object has the key.
-    Exists,
-    /// Another request for the key was in progress, and this one had no effect.
-    Conflict,
-    /// No answer came, or one after which the request may have had its effect, or may have it later.
-    Lost,
-    /// The request never reached the store.
-    NotSent,
-    /// The store refused the request, and would refuse it again; it had no effect.
-    Refused,
-    /// The object exists, and has the number of a save, or none.
-    Owner(Option<SaveId>),
-    /// There is no such object.
-    Absent,
-    /// The largest odd suffix among the listed names.
-    Listed(Option<u64>),
-}
-
-/// The end of a save.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// The record is in place.
-    Saved {
-        /// The suffix of the name.
-        suffix: u64,
-        /// The record names a sidecar, which is in place.
-        with_sidecar: bool,
-    },
-    /// There is no record of this save, and there will not be one.
-    Failed,
-    /// The record may be in place, or may appear later.
-    Unknown {
-        /// The suffix of the name.
-        suffix: u64,
-    },
-    /// The store overwrote an object that it was asked to create.
-    Overwritten {
-        /// The suffix of the name.
-        suffix: u64,
-        /// A sidecar is next to the record.
-        with_sidecar: bool,
-    },
-}
-
-/// The next suffixes of a name, as far as a process knows them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Start {
-    /// For a record without a sidecar.
-    pub even: u64,
-    /// For a sidecar; `None` before the names were listed.
-    pub odd: Option<u64>,
-}
-
-impl Default for Start {
-    fn default() -> Self {
-        Self { even: 0, odd: None }
-    }
-}
 
 /// The state of one save.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -279,11 +183,11 @@ impl<R: Rules> Machine<R> {
     pub fn answer(&mut self, answer: Answer, random: u64) {
         self.in_flight = false;
         match self.stage {
-            Stage::List => self.listed(&answer),
-            Stage::Put(part) => self.put(part, &answer, random),
-            Stage::Owner(part) => self.owner(part, &answer, random),
-            Stage::Probe => self.probed(&answer),
-            Stage::Withdraw(then) => self.withdrawn(then, &answer, random),
+            Stage::List => self.listed(answer),
+            Stage::Put(part) => self.put(part, answer, random),
+            Stage::Owner(part) => self.owner(part, answer, random),
+            Stage::Probe => self.probed(answer),
+            Stage::Withdraw(then) => self.withdrawn(then, answer, random),
             Stage::Ended(_) => {}
         }
     }
@@ -326,7 +230,7 @@ impl<R: Rules> Machine<R> {
         self.go_to(if R::PARITY { self.even } else { self.suffix + 1 });
     }
 
-    fn listed(&mut self, answer: &Answer) {
+    fn listed(&mut self, answer: Answer) {
         match answer {
             Answer::Listed(largest) => {
                 if R::PARITY {
@@ -339,13 +243,12 @@ impl<R: Rules> Machine<R> {
         }
     }
 
-    fn put(&mut self, part: Part, answer: &Answer, random: u64) {
+    fn put(&mut self, part: Part, answer: Answer, random: u64) {
         match answer {
             Answer::Done => self.created(part),
             Answer::Exists if R::ASK_OWNER => self.stage = Stage::Owner(part),
-            Answer::Exists => self.taken(part, random),
             Answer::Lost if R::SAME_KEY => self.in_doubt = true,
-            Answer::Lost => self.taken(part, random),
+            Answer::Exists | Answer::Lost => self.taken(part, random),
             Answer::Refused => {
                 self.refused = true;
                 if self.in_doubt { self.stage = Stage::Owner(part) } else { self.refuse(part) }
@@ -354,9 +257,9 @@ impl<R: Rules> Machine<R> {
         }
     }
 
-    fn owner(&mut self, part: Part, answer: &Answer, random: u64) {
+    fn owner(&mut self, part: Part, answer: Answer, random: u64) {
         match answer {
-            Answer::Owner(Some(id)) if *id == self.id => self.created(part),
+            Answer::Owner(Some(id)) if id == self.id => self.created(part),
             Answer::Owner(_) if self.refused => {
                 // The key is another save's, so that no PUT of this one can land.
                 self.in_doubt = false;
@@ -374,7 +277,7 @@ impl<R: Rules> Machine<R> {
         }
     }
 
-    fn probed(&mut self, answer: &Answer) {
+    fn probed(&mut self, answer: Answer) {
         let (suffix, with_sidecar) = (self.suffix, self.with_sidecar);
         match answer {
             Answer::Lost | Answer::NotSent | Answer::Conflict => {}
@@ -383,7 +286,7 @@ impl<R: Rules> Machine<R> {
         }
     }
 
-    fn withdrawn(&mut self, then: Then, answer: &Answer, random: u64) {
+    fn withdrawn(&mut self, then: Then, answer: Answer, random: u64) {
         match answer {
             Answer::NotSent => return,
             Answer::Lost if !R::DELETE_ONCE => return,
@@ -445,22 +348,4 @@ impl<R: Rules> Machine<R> {
 
 fn first_part<R: Rules>() -> Part {
     if R::SIDECAR_FIRST { Part::Sidecar } else { Part::Record }
-}
-
-/// Return a name with a suffix; 0 is the bare name.
-#[must_use]
-pub fn suffixed(base: &str, suffix: u64) -> String {
-    if suffix == 0 { base.to_owned() } else { format!("{base}_{suffix}") }
-}
-
-/// Return the suffix of a name; `None` where no save of `base` gives it.
-#[must_use]
-pub fn suffix_of(base: &str, name: &str) -> Option<u64> {
-    let rest = name.strip_prefix(base)?;
-    if rest.is_empty() {
-        return Some(0);
-    }
-    let suffix: u64 = rest.strip_prefix('_')?.parse().ok()?;
-    // `base_01` and `base_+1` are other names.
-    (suffixed(base, suffix) == name && suffix > 0).then_some(suffix)
 }

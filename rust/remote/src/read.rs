@@ -148,11 +148,11 @@ async fn meet(
         return Some(Met::Directory(FoundDirectory { place: place.into(), files, directories }));
     };
     let mut entry =
-        Fetched { client: client.clone(), place: place.into(), record, files, bytes: None, _room: None };
+        Fetched { client: client.clone(), place: place.into(), record, files, bytes: None, room: None };
     if entry.record.size <= LARGEST_AHEAD {
         let kibibytes = u32::try_from(entry.record.size >> 10).unwrap_or(u32::MAX).saturating_add(1);
         // The semaphore is never closed.
-        entry._room = room.clone().acquire_many_owned(kibibytes).await.ok();
+        entry.room = room.clone().acquire_many_owned(kibibytes).await.ok();
         let key = entry.key_of(RECORD);
         // The whole key, since other roots of the bucket may show the same object.
         let whole = client.whole_key(&key);
@@ -181,7 +181,8 @@ pub struct Fetched {
     files: Files,
     /// The record; `None` where it is large, and not fetched yet.
     bytes: Option<Bytes>,
-    _room: Option<OwnedSemaphorePermit>,
+    /// Its part of what is fetched ahead, given back with it.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Fetched {
@@ -202,7 +203,7 @@ impl Fetched {
         let (bytes, record) = record.ok_or_else(|| absent(Step::Read, missing))?;
         let files = sidecar.map(|found| (SIDECAR.to_owned(), found)).into_iter().collect();
         let (client, place) = (client.clone(), place.to_owned());
-        Ok(Self { client, place, record, files, bytes: Some(bytes), _room: None })
+        Ok(Self { client, place, record, files, bytes: Some(bytes), room: None })
     }
 
     fn key_of(&self, name: &str) -> String {
@@ -226,16 +227,13 @@ impl Entry for Fetched {
     fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<i64> {
         let url = || self.path_of(RECORD);
         limit.check(self.record.size).map_err(|error| remote(Step::Read, url(), &error))?;
-        let bytes = match &self.bytes {
-            Some(bytes) => bytes.clone(),
-            None => {
-                let (client, key, size) = (self.client.clone(), self.key_of(RECORD), self.record.size);
-                let got = block_on(
-                    async move { client.get(Step::Read, &key, None, size).await },
-                    Interrupt::NEVER,
-                )?;
-                got.ok_or_else(|| absent(Step::Read, url()))?.0
-            }
+        let bytes = if let Some(bytes) = &self.bytes {
+            bytes.clone()
+        } else {
+            let (client, key, size) = (self.client.clone(), self.key_of(RECORD), self.record.size);
+            let got =
+                block_on(async move { client.get(Step::Read, &key, None, size).await }, Interrupt::NEVER)?;
+            got.ok_or_else(|| absent(Step::Read, url()))?.0
         };
         buffer.clear();
         let no_memory = io::Error::new(io::ErrorKind::OutOfMemory, "there is no memory for its bytes");

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::io;
 use std::mem;
+use std::path::PathBuf;
 use std::process;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -68,7 +69,7 @@ pub fn handle() -> Result<Handle> {
 fn start() -> Result<Handle> {
     let failed = |source| Error::Remote {
         step: Step::Claim,
-        url: Default::default(),
+        url: PathBuf::default(),
         status: None,
         request_id: None,
         kind: io::ErrorKind::OutOfMemory,
@@ -120,7 +121,9 @@ where
     let (cancel, cancelled) = watch::channel(false);
     let future = make(Cancelled(cancelled));
     let (sender, receiver) = mpsc::sync_channel(1);
-    let _ = handle()?.spawn(async move { sender.send(future.await) });
+    let task = handle()?.spawn(async move { sender.send(future.await) });
+    // It goes on by itself.
+    drop(task);
     loop {
         match receiver.recv_timeout(LOOK) {
             Ok(outcome) => return outcome,
@@ -138,7 +141,7 @@ where
 pub fn lost() -> Error {
     Error::Remote {
         step: Step::Read,
-        url: Default::default(),
+        url: PathBuf::default(),
         status: None,
         request_id: None,
         kind: io::ErrorKind::Other,

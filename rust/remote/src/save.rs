@@ -1,13 +1,12 @@
 //! The save of one result: the requests that its machine wants, until a deadline.
 
+mod memory;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,92 +16,16 @@ use llem_store::save::{NewResult, NewSidecar, Saved, Sidecar, to_bytes};
 use llem_store::{Error, Interrupt, RECORD, Result, SIDECAR, Step};
 use tokio::time::{Instant, sleep};
 
+pub use memory::{Conditions, Memory};
+
 use crate::client::{Client, Put};
 use crate::fault::plain;
-use crate::protocol::{
-    Answer, Machine, Outcome, Part, Protocol, Request, SaveId, Start, suffix_of, suffixed,
-};
+use crate::pace::delay;
+use crate::protocol::{Answer, Machine, Outcome, Part, Protocol, Request, SaveId, suffix_of, suffixed};
 use crate::runtime::{Cancelled, block_on_to_the_end};
 
 /// The time in which requests without an answer are sent again.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Names whose next suffixes a process remembers.
-const MAX_NAMES: usize = 4096;
-
-/// What a process knows of a bucket from its saves.
-#[derive(Debug, Default)]
-pub struct Memory {
-    names: Mutex<HashMap<(String, String), Start>>,
-    conditions: AtomicU8,
-}
-
-/// What is known of a store's conditions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Conditions {
-    /// No save of this process has tried one.
-    Unknown,
-    /// The store has refused to create what exists.
-    Honoured,
-    /// The store has overwritten what exists.
-    Ignored,
-    /// The service is known to honour them.
-    Known,
-}
-
-impl Memory {
-    /// Return what is known of the conditions.
-    pub fn conditions(&self) -> Conditions {
-        match self.conditions.load(Ordering::Relaxed) {
-            0 => Conditions::Unknown,
-            1 => Conditions::Honoured,
-            3 => Conditions::Known,
-            _ => Conditions::Ignored,
-        }
-    }
-
-    fn set_conditions(&self, conditions: Conditions) {
-        self.conditions.store(conditions as u8, Ordering::Relaxed);
-    }
-
-    fn with_start<T>(&self, root: &str, base: &str, work: impl FnOnce(&mut Start) -> T) -> T {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = (root.to_owned(), base.to_owned());
-        if names.len() >= MAX_NAMES && !names.contains_key(&name) {
-            names.clear();
-        }
-        work(names.entry(name).or_default())
-    }
-
-    /// Return the next suffixes of a name; the other saves of this process get others.
-    fn take(&self, root: &str, base: &str, with_sidecar: bool) -> Start {
-        self.with_start(root, base, |start| {
-            let taken = *start;
-            if with_sidecar {
-                start.odd = start.odd.map(|odd| odd.saturating_add(2));
-            } else {
-                start.even = start.even.saturating_add(2);
-            }
-            taken
-        })
-    }
-
-    /// Note the largest odd suffix of a listing.
-    fn note_listed(&self, root: &str, base: &str, largest: Option<u64>) {
-        let next = largest.map_or(1, |largest| largest.saturating_add(2));
-        self.with_start(root, base, |start| start.odd = Some(start.odd.unwrap_or(1).max(next)));
-    }
-
-    /// Note that a suffix is taken.
-    fn note_taken(&self, root: &str, base: &str, suffix: u64) {
-        let next = suffix.saturating_add(2);
-        self.with_start(root, base, |start| match &mut start.odd {
-            _ if suffix.is_multiple_of(2) => start.even = start.even.max(next),
-            Some(odd) => *odd = (*odd).max(next),
-            None => {}
-        });
-    }
-}
-
 /// The objects of a result.
 struct Objects {
     base: String,
@@ -286,8 +209,8 @@ async fn drive(
         }
         let goes_on = matches!(answer, Answer::Lost | Answer::NotSent | Answer::Conflict);
         attempt = if goes_on { attempt + 1 } else { 0 };
-        let delay = client.pace.delay(attempt);
-        let is_out_of = |error: &Error| started.elapsed() + delay > client.patience(error, PATIENCE);
+        let pause = delay(attempt);
+        let is_out_of = |error: &Error| started.elapsed() + pause > client.patience(error, PATIENCE);
         let is_unreachable = answer == Answer::NotSent && error.as_ref().is_some_and(is_out_of);
         machine.answer(answer, random_u64());
         if had_sidecar && !machine.with_sidecar() {
@@ -298,7 +221,7 @@ async fn drive(
         if is_unreachable {
             machine.abandon();
         } else if goes_on {
-            let rest = std::pin::pin!(sleep(delay));
+            let rest = std::pin::pin!(sleep(pause));
             let stopped = std::pin::pin!(stopped(&mut cancelled, until));
             if let Either::Right(_) = select(rest, stopped).await {
                 machine.abandon();
@@ -310,7 +233,7 @@ async fn drive(
     let mut is_removed = false;
     if let Outcome::Overwritten { suffix, with_sidecar } = outcome {
         memory.set_conditions(Conditions::Ignored);
-        // Nobody was told of a result under this key: every save to this store finds out, and fails.
+        // No save to this store is acknowledged, so that no result is lost.
         let (record, sidecar) = (objects.key(suffix, Part::Record), objects.key(suffix, Part::Sidecar));
         is_removed = client.delete_once(Step::Commit, &record).await.is_ok()
             && (!with_sidecar || client.delete_once(Step::Commit, &sidecar).await.is_ok());

@@ -90,10 +90,10 @@ impl Search {
         if matches!(request, Request::Put { suffix, .. } if suffix > LAST_SUFFIX) {
             return;
         }
-        let mut answered = |mut state: State<R>, answer: &Answer| {
+        let mut answered = |mut state: State<R>, answer: Answer| {
             for random in 0..2 {
                 let mut state = state.clone();
-                state.savers[index].machine.answer(answer.clone(), random);
+                state.savers[index].machine.answer(answer, random);
                 next.push(state);
             }
             if state.savers[index].faults > 0 {
@@ -103,7 +103,7 @@ impl Search {
         };
         let mut with_effect = before.clone();
         let answer = self.take_effect(&mut with_effect.objects, id, request);
-        answered(with_effect.clone(), &answer);
+        answered(with_effect.clone(), answer);
         if before.savers[index].faults == 0 {
             return;
         }
@@ -113,12 +113,12 @@ impl Search {
         if matches!(request, Request::Put { .. } | Request::Delete { .. }) {
             late.late.push((id, request));
             late.late.sort_unstable();
-            answered(late.clone(), &Answer::Lost);
-            answered(with_effect.clone(), &Answer::Lost);
-            answered(before.clone(), &Answer::Conflict);
+            answered(late.clone(), Answer::Lost);
+            answered(with_effect.clone(), Answer::Lost);
+            answered(before.clone(), Answer::Conflict);
         }
-        answered(before.clone(), &Answer::Lost);
-        answered(before.clone(), &Answer::Refused);
+        answered(before.clone(), Answer::Lost);
+        answered(before.clone(), Answer::Refused);
         for mut state in [before, with_effect, late] {
             state.savers[index].is_alive = false;
             next.push(state);
@@ -370,51 +370,5 @@ fn save_alone_sends_one_put_or_two_and_a_list() {
         assert!(sent.iter().zip(expected).all(|(sent, expected)| sent.starts_with(expected)), "{sent:?}");
         let suffix = if with_sidecar { start.odd.unwrap_or(1) } else { 0 };
         assert_eq!(machine.outcome(), Some(Outcome::Saved { suffix, with_sidecar }));
-    }
-}
-
-#[test]
-fn save_with_refused_sidecar_commits_record_on_even_suffix() {
-    let mut machine = Machine::<Protocol>::new(7, true, Start { even: 4, odd: Some(1) });
-    machine.next();
-    machine.answer(Answer::Lost, 0);
-    machine.next();
-    machine.answer(Answer::Refused, 0);
-    assert_eq!(machine.next(), Some(Request::Head { suffix: 1, part: Part::Sidecar }));
-    machine.answer(Answer::Absent, 0);
-    assert_eq!(machine.next(), Some(Request::Put { suffix: 4, part: Part::Record, with_sidecar: false }));
-    machine.answer(Answer::Done, 0);
-    assert_eq!(machine.outcome(), Some(Outcome::Saved { suffix: 4, with_sidecar: false }));
-    assert_eq!(machine.orphan(), Some(1));
-}
-
-#[test]
-fn save_next_to_record_copied_meanwhile_withdraws_its_sidecar() {
-    let mut machine = Machine::<Protocol>::new(7, true, Start { even: 0, odd: Some(1) });
-    for answer in [Answer::Done, Answer::Exists, Answer::Owner(None)] {
-        machine.next();
-        machine.answer(answer, 0);
-    }
-    assert_eq!(machine.next(), Some(Request::Delete { suffix: 1 }));
-    machine.answer(Answer::Done, 0);
-    assert_eq!(machine.next(), Some(Request::Put { suffix: 3, part: Part::Sidecar, with_sidecar: true }));
-}
-
-#[test]
-fn save_to_store_that_overwrites_reports_that() {
-    let mut machine = Machine::<Protocol>::new(7, false, Start::default()).with_probe(true);
-    for _ in 0..2 {
-        machine.next();
-        machine.answer(Answer::Done, 0);
-    }
-    assert_eq!(machine.outcome(), Some(Outcome::Overwritten { suffix: 0, with_sidecar: false }));
-}
-
-#[test]
-fn suffix_of_reads_only_names_that_saves_give() {
-    let read = |name| suffix_of("b_x", name);
-    assert_eq!([read("b_x"), read("b_x_1"), read("b_x_12")], [Some(0), Some(1), Some(12)]);
-    for other in ["b_x_0", "b_x_01", "b_x_+1", "b_x_", "b_x1", "b_", "b_x_1_2", "b_x_99999999999999999999"] {
-        assert_eq!(read(other), None, "{other}");
     }
 }
