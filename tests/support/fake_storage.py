@@ -24,7 +24,11 @@ class FakeStorage:
     """The answers of `resolve`, by URL and id."""
 
     def __init__(
-        self, url: str, options: dict[str, str] | None = None, credential_provider: object = None
+        self,
+        url: str,
+        options: dict[str, str] | None = None,
+        credential_provider: object = None,
+        _cache: tuple[str, int] | None = None,
     ) -> None:
         if "wrong" in (options or {}):
             raise ValueError("options expects a known name, got 'wrong'")
