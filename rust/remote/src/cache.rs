@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -114,7 +115,10 @@ impl Fresh {
 impl Cache {
     /// Open the cache of a bucket.
     pub fn open(options: &CacheOptions, identity: &str) -> Arc<Self> {
-        let name: String = hash_of(identity.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut name = String::new();
+        for byte in hash_of(identity.as_bytes()) {
+            let _ = write!(name, "{byte:02x}");
+        }
         let directory = options.directory.join(name);
         let mut packs: Vec<(Pack, Vec<(String, Place)>)> =
             pack_files(&directory).into_iter().filter_map(|path| Pack::open(path).ok()).collect();
