@@ -65,6 +65,18 @@ class ObjectStorage:
     def durability(self) -> tuple[str, str]:
         """Return `"full"` or `"unknown"`, and the reason, from the saves so far; no request is made."""
 
+    def unknown_service(self) -> str | None:
+        """Return the address of a service that is not known to honour conditions; None for one that is."""
+
+    def check(self) -> dict[str, Any]:
+        """Check the store by objects of its own; return the fields of `StoreCheck`, without the root."""
+
+    def look(self, keys: Sequence[str]) -> list[tuple[int, str | None] | None]:
+        """Return the size and the tag of objects by their keys below the URL; None for one that is absent."""
+
+    def get(self, size: int) -> bytes | None:
+        """Return the bytes of the object at the URL, which has a size; None if it is absent."""
+
     def resolve(self, result: str, save_id: str) -> str | None:
         """Return the URL of the `result.json` that a save left, or None if it left none.
 

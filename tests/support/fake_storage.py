@@ -47,6 +47,15 @@ class FakeStorage:
         """Return the promise."""
         return self.promise
 
+    def unknown_service(self) -> str | None:
+        """Return the address of a service that is not known."""
+        return (self.client.options or {}).get("endpoint")
+
+    def look(self, keys: list[str]) -> list[tuple[int, str | None] | None]:
+        """Return the size and the tag of each object."""
+        files = [Path(self.directory, key) for key in keys]
+        return [(file.stat().st_size, None) if file.exists() else None for file in files]
+
     def resolve(self, result: str, save_id: str) -> str | None:
         """Return the prepared answer."""
         return self.answers[result, save_id]

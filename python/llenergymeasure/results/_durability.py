@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from llenergymeasure._warnings import warn
 from llenergymeasure.results._disk import MEMORY, NETWORK, Mount, is_fuse, mount_of
-from llenergymeasure.results._paths import Place, handle
+from llenergymeasure.results._paths import Place
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from llenergymeasure.results.store_path import StorePath
 
 QUIET: Final = "LLEM_NO_DURABILITY_WARNING"
 """An environment variable; any value but the empty string suppresses the warning."""
@@ -59,7 +62,7 @@ class Durability(str):
 def durability_of(root: Place) -> Durability:
     """Return the durability of a directory, or of its nearest existing ancestor; or of an object store."""
     if not isinstance(root, str):
-        return Durability(*handle(root).durability())  # type: ignore[union-attr] # not a path
+        return _durability_of_bucket(root)
     place = Path(root)
     try:
         while not place.is_dir() and place != place.parent:
@@ -71,6 +74,19 @@ def durability_of(root: Place) -> Durability:
         return Durability("unknown", "the system does not report the file system")
     promise, reason = _promise(mount)
     return Durability(promise, reason, mount.kind, mount.point)
+
+
+def _durability_of_bucket(root: StorePath) -> Durability:
+    from llenergymeasure.results import _trusted  # noqa: PLC0415 - not for local roots
+
+    promise, reason = root._storage().durability()  # noqa: SLF001 - not for users
+    if promise != "none" and not _trusted.is_trusted(root):
+        reason = (
+            f"{_trusted.service(root)} is not known to let only one of several concurrent saves win; "
+            f"to check it, run: llem check {shlex.quote(str(root))}"
+        )
+        return Durability("unknown", reason)
+    return Durability(promise, "" if promise == "full" else reason)
 
 
 def _promise(mount: Mount) -> tuple[str, str]:

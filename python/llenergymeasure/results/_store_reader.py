@@ -11,6 +11,7 @@ from llenergymeasure import _store
 from llenergymeasure.domain._comparable import comparable
 from llenergymeasure.domain._json import to_json_object
 from llenergymeasure.domain.experiment import ExperimentResult, compute_measurement_config_hash
+from llenergymeasure.results._durability import Durability, durability_of
 from llenergymeasure.results._load import load_record, load_tree, no_garbage_collection
 from llenergymeasure.results._missing import stored_among
 from llenergymeasure.results._paths import Place, joined, located
@@ -27,6 +28,7 @@ from llenergymeasure.results.types import (
 )
 
 if TYPE_CHECKING:
+    from llenergymeasure.results.check import StoreCheck
     from llenergymeasure.results.store_path import StorePath
     from llenergymeasure.types import PathArgument, ResultPath
 
@@ -34,7 +36,7 @@ Config = TypeVar("Config")
 
 
 class StoreReader:
-    """The verbs that read, for `ResultStore`."""
+    """The verbs that read, for `ResultStore`, and those that examine its location."""
 
     _path: ResultPath
     _max_record_bytes: int | None = None
@@ -46,6 +48,43 @@ class StoreReader:
         """The root as `str`, or as the path in an object store."""
         path: Path | StorePath = self._path
         return str(path) if isinstance(path, Path) else path
+
+    @property
+    def durability(self) -> Durability:
+        """The durability of saves on the file system of a directory or its nearest ancestor, or in a bucket.
+
+        The value is a string, `"full"`, `"none"` or `"unknown"`, with a `reason`. `"none"` is memory (tmpfs),
+        a volatile overlay, or a disk without barriers. `"unknown"` is a network file system, FUSE, or a
+        system that does not report it. In an object store, it is `"full"` once the store was seen to refuse a
+        second PUT of one name, and `"unknown"` before; a service other than the large clouds must also have
+        passed `check`. No request is made.
+
+        Limits: a device that ignores flushes is not detected.
+        """
+        return durability_of(self._root)
+
+    def check(self) -> StoreCheck:
+        """Check what an object store can promise, and what the credentials allow.
+
+        It sends races of 16 concurrent PUTs of one name, since a store may refuse a second PUT and still let
+        several concurrent ones win. It takes about a second, or a minute on a slow store. Its objects are
+        below `.llem-check-*`, which no reader enters, and it removes them.
+
+        A bucket that passed is remembered for this user, so that `durability` can be `"full"`.
+
+        Returns:
+            The outcome: `ok`, the requests that the role lacks, and one sentence as `str`.
+
+        Raises:
+            PersistenceError: The store cannot be reached, or lets this role create no object.
+            ValueError: The store is a directory; see `durability`.
+
+        Warns:
+            UserWarning: The outcome cannot be remembered.
+        """
+        from llenergymeasure.results.check import check_store  # noqa: PLC0415 - rarely needed
+
+        return check_store(self._root)
 
     def _find(self, path: PathArgument) -> Place:
         """Return a path below the root, or absolute; expand `~` unless the store has that name."""

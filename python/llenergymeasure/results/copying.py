@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -15,6 +16,7 @@ from llenergymeasure import _store
 from llenergymeasure._warnings import warn
 from llenergymeasure.errors import BulkSaveError, LLEMError, SaveInterrupted
 from llenergymeasure.results._columns import RECORD_CHECK
+from llenergymeasure.results._compare import Copy, compare
 from llenergymeasure.results._encode import Encoded, directory_name, naming_sidecar
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._load import Faults, parse_record, read_record, sidecar_fault
@@ -41,16 +43,21 @@ class Copying:
 
     Attributes:
         root: The root of the store that the results were copied to.
-        copied: The path of each new `result.json`.
+        copied: The path of each new `result.json`; in a dry run, which chooses no names, the root.
+        renamed: The new name of each copied directory whose name has changed, as where it was taken.
         skipped: The reason why a result was not copied: the store has it already.
         failed: The error of each result that is not a valid result, or was not saved. A `SidecarError` has
-            the path of a record that was copied without its power trace: `result_path`.
+            the path of a record that was copied without its power trace: `result_path`. A
+            `ResultCorruptError` may be that of a copy whose power trace has other bytes.
+        dry_run: True if nothing was copied.
     """
 
     root: ResultPath
     copied: dict[ResultPath, ResultPath] = field(default_factory=dict)
+    renamed: dict[ResultPath, str] = field(default_factory=dict)
     skipped: dict[ResultPath, str] = field(default_factory=dict)
     failed: dict[ResultPath, Exception] = field(default_factory=dict)
+    dry_run: bool = False
 
     @property
     def ok(self) -> bool:
@@ -64,7 +71,10 @@ class Copying:
     def __str__(self) -> str:
         """Return the counts as in `12 copied, 3 skipped, 1 failed`."""
         counts = ((len(self.skipped), "skipped"), (len(self.failed), "failed"))
-        parts = [f"{len(self.copied):,} copied", *(f"{count:,} {what}" for count, what in counts if count)]
+        parts = [
+            f"{len(self.copied):,} {'to copy' if self.dry_run else 'copied'}",
+            *(f"{count:,} {what}" for count, what in counts if count),
+        ]
         return ", ".join(parts)
 
 
@@ -93,6 +103,30 @@ class Unreadable(NamedTuple):
 
     path: ResultPath
     error: Exception
+
+
+class Names:
+    """The names of directories in a root, to which a copy from an object store adds those of its results.
+
+    Suffixes have gaps in an object store. A name is kept where it is free, so that another pull changes none.
+    """
+
+    def __init__(self, root: ResultPath) -> None:
+        """Read the names that are taken."""
+        self._taken: set[str] = set()
+        with suppress(OSError):  # the save reports it
+            self._taken.update(os.listdir(root))  # noqa: PTH208 - names, not paths
+        self._next: Counter[str] = Counter()
+
+    def kept(self, found: Found) -> Encoded:
+        """Return a result under its own name, or under the next free one."""
+        base, name = found.encoded.name, found.path.parent.name
+        name = name if _store.given_base(name) == base else base
+        while name in self._taken:
+            self._next[base] += 1
+            name = f"{base}_{self._next[base]}"
+        self._taken.add(name)
+        return found.encoded._replace(name=name)
 
 
 class Copier:
@@ -216,13 +250,18 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
     where: Iterable[Condition] | None,
     *,
     durable: bool,
+    dry_run: bool,
     progress: Progress | None,
     flush_method: str | None,
 ) -> Copying:
     """Copy results from another store; see `ResultStore.copy_from`."""
-    copying = Copying(target.root)
+    copying = Copying(target.root, dry_run=dry_run)
     copier = Copier(target)
     paths: list[ResultPath] = []
+    sidecars: list[Place | None] = []
+
+    is_pull = isinstance(target._root, str) and not isinstance(source._root, str)  # noqa: SLF001 - not for users
+    names = Names(target.root) if is_pull else None
 
     def pairs() -> Iterator[tuple[Encoded, Place | None]]:
         for found in copier.find(source, where):
@@ -230,9 +269,12 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
                 copying.skipped[found.path] = found.reason
             elif isinstance(found, Unreadable):
                 copying.failed[found.path] = found.error
+            elif dry_run:
+                copying.copied[found.path] = target.root
             else:
                 paths.append(found.path)
-                yield found.encoded, found.sidecar
+                sidecars.append(found.sidecar)
+                yield (found.encoded if names is None else names.kept(found)), found.sidecar
 
     try:
         saved = dict(
@@ -258,6 +300,16 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
         failed = {paths[index]: failure for index, failure in interrupt.failed.items()}
         raise SaveInterrupted(named[0], copying.failed | failed, named[1]) from interrupt
     copying.copied.update({paths[index]: path for index, path in saved.items()})
+    _compare_traces(
+        copying,
+        [
+            Copy(paths[index], trace, path)
+            for index, path in saved.items()
+            if (trace := sidecars[index]) is not None
+        ],
+    )
+    given = {path: copy.parent.name for path, copy in copying.copied.items() if not dry_run}
+    copying.renamed.update({path: name for path, name in given.items() if name != path.parent.name})
     copier.missing.warn()
     if copying.failed:
         path, first = next(iter(copying.failed.items()))
@@ -266,3 +318,14 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
             f"{len(copying.failed)} of {total} results were not copied completely; the first: {path}: {first}"
         )
     return copying
+
+
+def _compare_traces(copying: Copying, copies: list[Copy]) -> None:
+    """Move each copy whose power trace differs from its source to the failures."""
+    try:
+        differing = compare(copies)
+    except KeyboardInterrupt as interrupt:
+        raise SaveInterrupted(copying.copied, copying.failed, {}) from interrupt
+    copying.failed.update(differing)
+    for path in differing:
+        del copying.copied[path]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.results._durability import Durability, durability_of, warn_once
+from llenergymeasure.results._durability import warn_once
 from llenergymeasure.results._limit import check_limit, max_bytes
 from llenergymeasure.results._overview import Overview
 from llenergymeasure.results._paths import absolute, with_access
@@ -118,19 +118,6 @@ class ResultStore(StoreReader):
     def follow_links(self) -> bool:
         """True if the readers follow symlinks to directories."""
         return self._follow_links
-
-    @property
-    def durability(self) -> Durability:
-        """The durability of saves on the file system of a directory or its nearest ancestor, or in a bucket.
-
-        The value is a string, `"full"`, `"none"` or `"unknown"`, with a `reason`. `"none"` is memory (tmpfs),
-        a volatile overlay, or a disk without barriers. `"unknown"` is a network file system, FUSE, or a
-        system that does not report it. In an object store, it is `"full"` once the store was seen to refuse a
-        second PUT of one name, and `"unknown"` before; no request is made.
-
-        Limits: a device that ignores flushes is not detected.
-        """
-        return durability_of(self._root)
 
     def __repr__(self) -> str:
         """Return the directory and an overview of its results."""
@@ -263,13 +250,16 @@ class ResultStore(StoreReader):
         *,
         where: Iterable[Condition] | None = None,
         durable: bool = True,
+        dry_run: bool = False,
         progress: Progress | None = None,
     ) -> Copying:
-        """Copy whole results, records and power traces, from another store.
+        """Copy whole results, records and power traces, from another store; either may be in an object store.
 
         A record keeps its values; one that a save wrote keeps its bytes. A sidecar is copied as by `save`,
         and is called `timeseries.parquet`. A directory whose name a save gave keeps that name, with `_1`,
-        `_2`, ... if it is taken. Each copy is atomic, and copies share their flushes as in `save_many`.
+        `_2`, ... if it is taken; from an object store to a directory, it keeps its own suffix, too. Each copy
+        is atomic, and copies share their flushes as in `save_many`. From or to an object store, each copied
+        sidecar is compared with its source: its length, and its MD5 where a service reports that.
 
         A result is skipped if it is in this store's own tree, or if this store has the same record. So a copy
         can be repeated, and finishes what an interrupted one left.
@@ -278,11 +268,12 @@ class ResultStore(StoreReader):
             other: The other store, or its root.
             where: Conditions on the results to copy, as for `scan`.
             durable: Wait until all copies would survive a power cut.
+            dry_run: Copy nothing; return the results that would be copied.
             progress: A function that takes the number of copied results, and None.
 
         Returns:
-            The results that were copied, skipped, and failed. A file that is not a valid result, or a result
-            that was not saved, does not stop the others.
+            The results that were copied, renamed, skipped, and failed. A file that is not a valid result, or
+            a result that was not saved, does not stop the others.
 
         Raises:
             PersistenceError: The root of the other store cannot be read.
@@ -291,13 +282,20 @@ class ResultStore(StoreReader):
 
         Warns:
             UserWarning: Some results failed; some records name a sidecar that does not exist, and were copied
-                without one; some symlinks to directories were not followed; or as `save`.
+                without one; some symlinks to directories were not followed; the credentials do not allow the
+                comparison of the sidecars; or as `save`.
         """
         source = other if isinstance(other, ResultStore) else ResultStore(absolute(other, "other"))
         copying = copy_results(
-            self, source, where, durable=durable, progress=progress, flush_method=self._flush_method
+            self,
+            source,
+            where,
+            durable=durable,
+            dry_run=dry_run,
+            progress=progress,
+            flush_method=self._flush_method,
         )
-        if durable and copying.copied:
+        if durable and copying.copied and not dry_run:
             warn_once(self._root)
         return copying
 

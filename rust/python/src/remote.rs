@@ -9,7 +9,7 @@ use llem_remote::{CacheOptions, Conditions, Provide};
 use llem_store::Storage;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyMapping;
+use pyo3::types::{PyBytes, PyDict, PyMapping};
 
 use crate::errors::value_error;
 use crate::interrupt::run;
@@ -64,6 +64,37 @@ impl ObjectStorage {
         let record = self.0.at(result).map_err(|error| value_error(py, &error))?;
         let is_there = run(py, |interrupt| record.resolve(save_id, interrupt))?;
         Ok(is_there.then(|| result.to_owned()))
+    }
+
+    /// Return the address of a service that is not known to honour conditions; None for one that is.
+    fn unknown_service(&self) -> Option<&str> {
+        self.0.unknown_service()
+    }
+
+    /// Check what the store promises, by objects of its own, which it removes.
+    fn check<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let report = run(py, |interrupt| self.0.check(interrupt))?;
+        let dict = PyDict::new(py);
+        dict.set_item("savers", llem_remote::SAVERS)?;
+        dict.set_item("races", report.races)?;
+        dict.set_item("winners", report.winners)?;
+        dict.set_item("overwrites", report.overwrites)?;
+        dict.set_item("keeps_metadata", report.keeps_metadata)?;
+        dict.set_item("lists_at_once", report.lists_at_once)?;
+        dict.set_item("lacks", report.lacks)?;
+        dict.set_item("left", report.left)?;
+        Ok(dict)
+    }
+
+    /// Look for objects by their keys; return the size and the tag of each, or None.
+    fn look(&self, py: Python<'_>, keys: Vec<String>) -> PyResult<Vec<Option<llem_remote::Look>>> {
+        run(py, |interrupt| self.0.look(keys, interrupt))
+    }
+
+    /// Return the bytes of the object at the URL, which has a size; None where it is absent.
+    fn get<'py>(&self, py: Python<'py>, size: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let bytes = run(py, |interrupt| self.0.get(size, interrupt))?;
+        Ok(bytes.map(|bytes| PyBytes::new(py, &bytes)))
     }
 
     fn __repr__(&self) -> String {

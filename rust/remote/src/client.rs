@@ -45,8 +45,8 @@ pub struct Client {
     pub turns: Arc<Turns>,
     /// Present where the credentials come from a function of the caller.
     pub renewal: Option<Arc<Renewal>>,
-    /// The service is known to honour the conditions of its requests.
-    pub is_known_good: bool,
+    /// The address of a service that is not known to honour the conditions of requests.
+    pub unknown_service: Option<Arc<str>>,
 }
 
 /// The wish for other credentials, since the store says that these have expired.
@@ -109,7 +109,15 @@ impl Client {
     pub fn of(store: Arc<dyn ObjectStore>) -> Self {
         let (pace, turns) = (Arc::default(), Arc::default());
         let (url, prefix) = ("s3://bucket/root".into(), "root".into());
-        Self { store, url, prefix, pace, turns, renewal: None, is_known_good: false }
+        Self {
+            store,
+            url,
+            prefix,
+            pace,
+            turns,
+            renewal: None,
+            unknown_service: Some("http://127.0.0.1".into()),
+        }
     }
 
     /// Return the URL of a key below the root, as errors name it; the empty key is the root.

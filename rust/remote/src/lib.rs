@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod check;
 mod clean;
 mod client;
 mod fault;
 #[cfg(test)]
 mod faulty;
 mod http;
+mod look;
 mod open;
 mod pace;
 mod protocol;
@@ -18,6 +20,8 @@ mod save;
 mod storage;
 
 pub use cache::CacheOptions;
+pub use check::{Report, SAVERS};
+pub use look::Look;
 pub use open::{OpenError, Options, Provide};
 pub use save::Conditions;
 pub use storage::ObjectStorage;

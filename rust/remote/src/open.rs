@@ -16,6 +16,8 @@ use crate::client::{Client, Renewal};
 use crate::fault::PROVIDER_FAILED;
 use crate::http::Connector;
 
+/// The address of Azure's emulator.
+const EMULATOR: &str = "http://127.0.0.1:10000";
 /// The time before their end at which credentials are renewed.
 const MARGIN: Duration = Duration::from_secs(60);
 
@@ -89,7 +91,7 @@ pub fn open(url: &str, options: &Options, provide: Option<Arc<Provide>>) -> Resu
     let place = Place::of(url)?;
     let renewal = provide.is_some().then(Arc::<Renewal>::default);
     let provide = provide.zip(renewal.clone());
-    let (store, is_known_good) = match place.service {
+    let (store, unknown_service) = match place.service {
         Service::S3 => s3(&place, options, provide)?,
         Service::Google => google(&place, options, provide)?,
         Service::Azure => azure(&place, options, provide)?,
@@ -102,7 +104,7 @@ pub fn open(url: &str, options: &Options, provide: Option<Arc<Provide>>) -> Resu
         pace: Arc::default(),
         turns: Arc::default(),
         renewal,
-        is_known_good,
+        unknown_service: unknown_service.map(Into::into),
     })
 }
 
@@ -131,16 +133,16 @@ fn invalid(error: &object_store::Error, options: &Options) -> OpenError {
     OpenError(format!("the object store cannot be opened: {text}"))
 }
 
-/// The client of the library, and whether its service is known to honour the conditions of requests.
-type Opened = (Arc<dyn ObjectStore>, bool);
+/// The client of the library, and the address of a service that is not known to honour the conditions of requests.
+type Opened = (Arc<dyn ObjectStore>, Option<String>);
 
 fn opened(
     built: object_store::Result<impl ObjectStore>,
     options: &Options,
-    is_known_good: bool,
+    unknown_service: Option<String>,
 ) -> Result<Opened, OpenError> {
     let store = built.map_err(|error| invalid(&error, options))?;
-    Ok((Arc::new(store), is_known_good))
+    Ok((Arc::new(store), unknown_service))
 }
 
 /// Return `true` for an endpoint of Amazon S3 or Cloudflare R2.
@@ -161,10 +163,12 @@ fn s3(place: &Place<'_>, options: &Options, provide: Option<Provision>) -> Resul
     }
     let builder =
         builder.with_bucket_name(place.bucket).with_retry(no_retry()).with_http_connector(Connector);
-    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+    let endpoint = builder
+        .get_config_value(&AmazonS3ConfigKey::S3Endpoint)
+        .or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Endpoint));
     // Objects are removed one at a time, which every server can do.
     let built = builder.with_disable_bulk_delete(true).build();
-    opened(built, options, endpoint.as_deref().is_none_or(is_of_known_service))
+    opened(built, options, endpoint.filter(|endpoint| !is_of_known_service(endpoint)))
 }
 
 fn google(place: &Place<'_>, options: &Options, provide: Option<Provision>) -> Result<Opened, OpenError> {
@@ -178,8 +182,8 @@ fn google(place: &Place<'_>, options: &Options, provide: Option<Provision>) -> R
     }
     let builder =
         builder.with_bucket_name(place.bucket).with_retry(no_retry()).with_http_connector(Connector);
-    let is_known_good = builder.get_config_value(&GoogleConfigKey::BaseUrl).is_none();
-    opened(builder.build(), options, is_known_good)
+    let endpoint = builder.get_config_value(&GoogleConfigKey::BaseUrl);
+    opened(builder.build(), options, endpoint)
 }
 
 fn azure(place: &Place<'_>, options: &Options, provide: Option<Provision>) -> Result<Opened, OpenError> {
@@ -195,8 +199,9 @@ fn azure(place: &Place<'_>, options: &Options, provide: Option<Provision>) -> Re
         builder.with_container_name(place.bucket).with_retry(no_retry()).with_http_connector(Connector);
     let is_emulated =
         builder.get_config_value(&AzureConfigKey::UseEmulator).is_some_and(|text| text == "true");
-    let is_known_good = builder.get_config_value(&AzureConfigKey::Endpoint).is_none() && !is_emulated;
-    opened(builder.build(), options, is_known_good)
+    let endpoint = builder.get_config_value(&AzureConfigKey::Endpoint);
+    let unknown_service = endpoint.or_else(|| is_emulated.then(|| EMULATOR.into()));
+    opened(builder.build(), options, unknown_service)
 }
 
 type Parts = BTreeMap<String, String>;
@@ -280,7 +285,7 @@ mod tests {
     fn open_knows_the_services_that_honour_conditions() {
         let is_known_good = |url: &str, options: &[(&str, &str)]| {
             let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-            open(url, &options.collect(), None).unwrap().is_known_good
+            open(url, &options.collect(), None).unwrap().unknown_service.is_none()
         };
         let region = ("region", "eu-west-1");
         assert!(is_known_good(

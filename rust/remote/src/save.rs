@@ -173,7 +173,7 @@ async fn drive(
     let started = Instant::now();
     let (mut failure, mut sidecar_failure, mut attempt) = (None, None, 0);
     let mut turn = None;
-    if client.is_known_good && memory.conditions() == Conditions::Unknown {
+    if client.unknown_service.is_none() && memory.conditions() == Conditions::Unknown {
         memory.set_conditions(Conditions::Known);
     }
     if memory.conditions() == Conditions::Unknown {
@@ -313,7 +313,7 @@ pub fn resolve(client: &Client, key: String, id: &str, interrupt: Interrupt<'_>)
     Ok(owner.flatten().is_some_and(|owner| owner == id))
 }
 
-fn random_u64() -> u64 {
+pub fn random_u64() -> u64 {
     let mut bytes = [0; 8];
     // Without random numbers, all savers take the same steps, and still no name twice.
     let _ = getrandom::fill(&mut bytes);

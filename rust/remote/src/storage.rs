@@ -8,13 +8,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use llem_store::inspect::clean::{CleanOptions, Leftover};
 use llem_store::save::{NewResult, SaveOptions, Saved};
 use llem_store::{Entry, Interrupt, Listing, ParquetSource, RECORD, Result, Storage};
 
 use crate::cache::{Cache, CacheOptions};
+use crate::check::{Report, check};
 use crate::clean::clean;
 use crate::client::{Client, key_of};
+use crate::look::{Look, get, look};
 use crate::open::{OpenError, Options, Place, Provide, open};
 use crate::read::{Fetched, Listed, Object};
 use crate::save::{Conditions, Memory, resolve, save};
@@ -36,7 +39,7 @@ struct Shared {
     options: Options,
     provide: Option<Arc<Provide>>,
     memory: Arc<Memory>,
-    is_known_good: bool,
+    unknown_service: Option<Arc<str>>,
     client: Mutex<Option<(u32, Client)>>,
     cache: OnceLock<CacheOptions>,
 }
@@ -55,11 +58,14 @@ impl ObjectStorage {
     /// The URL or an option is not valid.
     pub fn new(url: &str, options: Options, provide: Option<Arc<Provide>>) -> Result<Self, OpenError> {
         let client = open(url, &options, provide.clone())?;
-        let (root, is_known_good) = (client.url_of(""), client.is_known_good);
+        let (root, unknown_service) = (client.url_of(""), client.unknown_service.clone());
         let client = Mutex::new(Some((process::id(), client)));
         let memory = Arc::default();
         let cache = OnceLock::new();
-        Ok(Self { root, shared: Arc::new(Shared { options, provide, memory, is_known_good, client, cache }) })
+        Ok(Self {
+            root,
+            shared: Arc::new(Shared { options, provide, memory, unknown_service, client, cache }),
+        })
     }
 
     /// Keep the records that readers of this bucket fetch.
@@ -110,7 +116,7 @@ impl ObjectStorage {
     #[must_use]
     pub fn conditions(&self) -> Conditions {
         match self.shared.memory.conditions() {
-            Conditions::Unknown if self.shared.is_known_good => Conditions::Known,
+            Conditions::Unknown if self.shared.unknown_service.is_none() => Conditions::Known,
             conditions => conditions,
         }
     }
@@ -122,6 +128,46 @@ impl ObjectStorage {
     /// The store cannot be asked.
     pub fn resolve(&self, id: &str, interrupt: Interrupt<'_>) -> Result<bool> {
         resolve(&self.client(), String::new(), id, interrupt)
+    }
+
+    /// Check what the store promises: see [`Report`].
+    ///
+    /// # Errors
+    ///
+    /// No object can be created; or the caller has cancelled.
+    pub fn check(&self, interrupt: Interrupt<'_>) -> Result<Report> {
+        let report = check(&self.client(), interrupt)?;
+        self.shared.memory.set_conditions(if report.overwrites {
+            Conditions::Ignored
+        } else {
+            Conditions::Honoured
+        });
+        Ok(report)
+    }
+
+    /// Return the address of a service that is not known to honour the conditions of requests, as
+    /// `http://127.0.0.1:9000`; `None` for one that is.
+    #[must_use]
+    pub fn unknown_service(&self) -> Option<&str> {
+        self.shared.unknown_service.as_deref()
+    }
+
+    /// Look for objects by their keys below the root; `None` is one that is absent.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be asked.
+    pub fn look(&self, keys: Vec<String>, interrupt: Interrupt<'_>) -> Result<Vec<Option<Look>>> {
+        look(&self.client(), keys, interrupt)
+    }
+
+    /// Return the bytes of the object at the URL; `None` where it is absent.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be asked.
+    pub fn get(&self, size: u64, interrupt: Interrupt<'_>) -> Result<Option<Bytes>> {
+        get(&self.client(), size, interrupt)
     }
 
     /// Return the client of this process.

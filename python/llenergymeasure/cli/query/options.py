@@ -47,6 +47,17 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
+def remote(value: str) -> str:
+    """Return the URL of an argument that expects an object store. The callback of every such argument."""
+    try:
+        place = located(value, "URL")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if isinstance(place, str):
+        raise typer.BadParameter(f"expects a URL that begins with s3://, gs:// or az://, got {value!r}")
+    return str(place)
+
+
 Directory = Annotated[
     str,
     typer.Argument(
@@ -54,6 +65,15 @@ Directory = Annotated[
         show_default=False,
         help="The directory of the results, at any depth; or the URL of a prefix, as s3://bucket/results.",
         callback=given,
+    ),
+]
+Url = Annotated[
+    str,
+    typer.Argument(
+        metavar="URL",
+        show_default=False,
+        help="The root of a store in an object store: s3://bucket/prefix, gs://... or az://....",
+        callback=remote,
     ),
 ]
 Where = Annotated[

@@ -1,0 +1,103 @@
+"""`llem check`: object stores that keep their conditions, and stores that only claim it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llenergymeasure import PersistenceError
+from llenergymeasure.results import _durability
+from support.doubles import Double
+from support.locations import Location, double_location
+from support.program import run_llem
+from support.results import make_result
+
+from .conftest import REMOTES, needs_remote
+
+pytestmark = needs_remote
+
+
+# moto checks a condition and carries it out in two steps without a lock: rarely, two savers win.
+ATOMIC = [name for name in REMOTES if name != "moto"]
+
+
+@pytest.fixture(params=ATOMIC)
+def atomic(request: pytest.FixtureRequest, open_location: Callable[[str], Location]) -> Location:
+    """Return an empty bucket of a server that lets one of several concurrent saves win."""
+    return open_location(request.param)
+
+
+@pytest.fixture
+def double(open_location: Callable[[str], Location]) -> Location:
+    """Return an empty bucket of the double of S3."""
+    return open_location("s3")
+
+
+@pytest.fixture(autouse=True)
+def _state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(_durability, "_checked", set())
+    monkeypatch.setattr(_durability, "_warned", set())
+
+
+def give_environment(monkeypatch: pytest.MonkeyPatch, location: Location) -> None:
+    """Set the variables of the environment that name a server with the protocol of S3."""
+    for option, value in (location.options or {}).items():
+        name = {"endpoint": "AWS_ENDPOINT_URL"}.get(option, f"AWS_{option.upper()}")
+        monkeypatch.setenv(name, value)
+
+
+def test_check_good_store_passes_and_leaves_nothing(
+    atomic: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(_durability.QUIET, raising=False)
+    store = atomic.store()
+    assert store.durability == "unknown"
+    with pytest.warns(UserWarning, match="llem check"):
+        path = store.save(make_result())
+    check = store.check()
+    assert (check.ok, check.winners, check.lacks, check.left) == (True, 1, {}, [])
+    assert store.durability == "full"
+    assert list(atomic.files()) == [f"{path.parent.name}/result.json"]
+    assert store.verify().ok
+
+
+@pytest.mark.parametrize("dialect", ["s3", "gcs", "azure"])
+@pytest.mark.parametrize("conditions", ["ignored", "racy"])
+def test_check_finds_store_that_lets_several_saves_win(dialect: str, conditions: str) -> None:
+    with closing(Double(dialect, conditions)) as double:
+        location = double_location(double)
+        store = location.store()
+        check = store.check()
+        assert not check.ok
+        assert check.overwrites == (conditions == "ignored")
+        assert (check.winners > 1) == (conditions == "racy")
+        assert "cannot hold" in str(check)
+        assert store.durability != "full"
+        assert location.files() == {}
+
+
+def test_check_missing_bucket_says_so(double: Location) -> None:
+    location: Any = double
+    location.root = "s3://absent-bucket/x"
+    with pytest.raises(PersistenceError, match="the bucket does not exist"):
+        location.store().check()
+
+
+def test_llem_check_prints_one_sentence_or_json(double: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_environment(monkeypatch, double)
+    done = run_llem("check", double.root)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"{double.root} can hold results")
+    assert done.out.count("\n") == 1
+    document = json.loads(run_llem("check", double.root, "--json").out)
+    assert (document["ok"], document["winners"], document["url"]) == (True, 1, double.root)
+    failed = run_llem("check", "s3://absent-bucket")
+    assert failed.status == 1
+    assert "the bucket does not exist" in failed.err
+    assert run_llem("check", "here").status == 2
