@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ def pytest_configure() -> None:
     """Silence the warning about memory disks, and let worker scripts import `support`."""
     processes.export_support()
     os.environ.setdefault("LLEM_NO_DURABILITY_WARNING", "1")
+    # The user's own cache is none of the tests' business; each reader of a test begins without one.
+    os.environ.setdefault("LLEM_CACHE_DIR", tempfile.mkdtemp(prefix="llem-cache-"))
 
 
 def pytest_sessionstart() -> None:
