@@ -139,7 +139,8 @@ def responds(server: Server) -> Callable[[], bool]:
 def moto(scratch: Path) -> Iterator[Server]:
     """Run moto: everything is in memory."""
     server, log = Server("moto", free_port()), scratch / "moto.log"
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", HOST, "-p", str(server.port)]
+    script = str(Path(__file__).with_name("moto_server.py"))
+    command = [sys.executable, "-W", "ignore", script, "-H", HOST, "-p", str(server.port)]
     with running(command, log) as process:
         wait_for(process, log, lambda: answers(server.port))
         yield server

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from inspect import iscoroutinefunction as is_coroutine
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from llenergymeasure import _store
 from llenergymeasure.results import _cache
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _MAX_CLIENTS: Final = 32
 _PREFIXES: Final = ("AWS_", "GOOGLE_", "AZURE_", _cache.DIRECTORY, _cache.MAX_BYTES)
 """The variables of the environment that a client reads when it is made."""
+
+
+CacheChoice: TypeAlias = "bool | str"
+"""The directory of the cache of records, or True for that of the user, or False for no cache."""
 
 
 class Access:
@@ -31,11 +35,10 @@ class Access:
         self,
         options: dict[str, str] | None = None,
         credential_provider: CredentialProvider | None = None,
-        cache: bool | str = True,
+        cache: CacheChoice = True,
     ) -> None:
         self.options = options
         self.cache = cache
-        """True for the directory of the user, or the directory, or False for no cache."""
         self.credential_provider = credential_provider
         self._clients: dict[object, _store.ObjectStorage] = {}
 
@@ -43,7 +46,7 @@ class Access:
         self,
         options: Options | None,
         credential_provider: CredentialProvider | None,
-        cache: bool | str | None = None,
+        cache: CacheChoice | None = None,
     ) -> Access:
         """Return an access with other options, another provider or cache; None keeps the old ones.
 

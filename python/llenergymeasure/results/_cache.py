@@ -56,7 +56,7 @@ def usage() -> Usage:
 
 
 def clear() -> None:
-    """Remove this user's cache: the files that the package makes, and the directories that they leave empty."""
+    """Remove the files of this user's cache, and the directories that they leave empty."""
     for path in _files():
         path.unlink(missing_ok=True)
         if not any(path.parent.iterdir()):

@@ -13,6 +13,7 @@ from llenergymeasure.errors import PersistenceError
 
 if TYPE_CHECKING:
     from llenergymeasure._store import ObjectStorage
+    from llenergymeasure.results._access import CacheChoice
     from llenergymeasure.results.store_path import StorePath
     from llenergymeasure.types import CredentialProvider, Options, PathArgument, RootArgument
 
@@ -85,7 +86,7 @@ def with_access(
     root: Path | StorePath,
     options: Options | None,
     credential_provider: CredentialProvider | None,
-    cache: bool | str | None = None,  # noqa: FBT001 - a setting of three kinds
+    cache: CacheChoice | None = None,
 ) -> Path | StorePath:
     """Return a root with the options, the credential provider and the cache of a caller.
 

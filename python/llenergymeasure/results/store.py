@@ -54,8 +54,8 @@ class ResultStore(StoreReader):
         credential_provider: A function without arguments that returns the credentials of an object store, as
             a mapping with `expires_at`; it is called again before they expire.
         cache: Keep the records that are read of an object store in a cache of the user, so that a later
-            reading fetches only new ones: `scan`, `completed`, `load_all`, `verify` and `llem`. A record comes
-            from the cache only while the listing shows its size and etag. `llem cache` shows its size.
+            reading fetches only new ones: `scan`, `completed`, `load_all`, `verify` and `llem`. A record
+            comes from the cache only while the listing shows its size and etag. `llem cache` shows its size.
         cache_dir: The directory of the cache. None is the value of the environment variable `LLEM_CACHE_DIR`,
             or else that of the system for caches. `LLEM_MAX_CACHE_BYTES` bounds each bucket (1 GiB).
         max_record_bytes: The largest `result.json` that any verb reads, in bytes; a larger one is an error.

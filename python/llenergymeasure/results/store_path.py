@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from llenergymeasure import _store
+    from llenergymeasure.results._access import CacheChoice
     from llenergymeasure.types import CredentialProvider, Options
 
 __all__ = ["StorePath"]
@@ -76,7 +77,7 @@ class StorePath:
         """Return the path of a URL that the store itself returned, with the access of this path."""
         return StorePath._of(url, self._access)
 
-    def _with_cache(self, cache: bool | str | None) -> StorePath:  # noqa: FBT001 - a setting of three kinds
+    def _with_cache(self, cache: CacheChoice | None) -> StorePath:
         """Return the same path with another cache; None keeps this one."""
         return self if cache is None else StorePath._of(self._url, self._access.changed(None, None, cache))
 

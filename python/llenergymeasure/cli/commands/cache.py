@@ -22,7 +22,7 @@ def cache(
         typer.Option(
             metavar="BYTES",
             show_default=False,
-            help="Remove the oldest files until the others have at most so many bytes, as 500M; 0 removes all.",
+            help="Remove the oldest files until at most so many bytes are left, as 500M; 0 removes all.",
         ),
     ] = None,
     as_json: Annotated[
