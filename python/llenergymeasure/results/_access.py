@@ -35,7 +35,7 @@ class Access:
         self,
         options: dict[str, str] | None = None,
         credential_provider: CredentialProvider | None = None,
-        cache: CacheChoice = True,
+        cache: CacheChoice = True,  # noqa: FBT002 - a setting of three kinds
     ) -> None:
         self.options = options
         self.cache = cache
