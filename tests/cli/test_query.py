@@ -32,7 +32,7 @@ def cells(done: subprocess.CompletedProcess[str]) -> list[str]:
 @pytest.mark.usefixtures("mixed")
 def test_ls_mixed_values_print_as_conditions_take_them(llem: Run) -> None:
     done = llem("ls", "results", "-c", "config.x", "--sort", "config.x")
-    shown = ["true", "0.30000000000000004", "8", "16", '"8"', "Infinity", "auto", '{"b": 1}', '[1, "a"]', "-"]
+    shown = ["true", "0.30000000000000004", "8", "16", "inf", '"8"', "auto", '{"b": 1}', '[1, "a"]', "-"]
     assert cells(done) == shown
     for text, count in (
         ("8", 1),
@@ -53,6 +53,28 @@ def test_ls_mixed_values_print_as_conditions_take_them(llem: Run) -> None:
         {"effective_config.x": "8"},
     ]
     assert cells(llem("ls", "results", "-c", "id", "--sort=-config.x"))[-1] == "r5"
+
+
+@pytest.mark.usefixtures("mixed")
+@pytest.mark.parametrize("rows", [["-w", "id=r1"], ["-w", "config.x~8"], ["--sort=-id", "-n", "9"]])
+def test_ls_of_some_rows_prints_a_text_that_selects_itself(llem: Run, rows: list[str]) -> None:
+    (shown,) = [text for text in cells(llem("ls", "results", "-c", "config.x", *rows)) if "8" in text]
+    assert cells(llem("ls", "results", "-c", "id", "-w", f"config.x={shown}")) == ["r1"]
+
+
+@pytest.mark.usefixtures("mixed")
+def test_summary_of_some_rows_prints_a_text_that_selects_itself(llem: Run) -> None:
+    (line,) = cells(llem("summary", "results", "--by", "config.x", "-w", "id=r1"))
+    assert line.startswith('"8" ')
+
+
+def test_ls_mixed_values_sort_infinity_among_numbers(llem: Run, keep: Keep) -> None:
+    for name, value in (("a", "Infinity"), ("b", "auto"), ("c", 5), ("d", "-Infinity"), ("e", "NaN")):
+        keep(name, effective_config={"x": value})
+    done = llem("ls", "results", "-c", "config.x", "--sort", "config.x")
+    assert cells(done) == ["-inf", "5", "inf", "auto", "nan"]
+    done = llem("summary", "results", "--by", "config.x")
+    assert [line.split()[0] for line in cells(done)] == ["-inf", "5", "inf", "auto", "nan"]
 
 
 @pytest.mark.usefixtures("mixed")

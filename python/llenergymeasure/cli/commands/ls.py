@@ -91,7 +91,15 @@ def ls(
     elif taken:
         is_usual = not columns
         print_table(
-            unique_heads([_column(name, values, is_usual=is_usual) for name, values in table.items()], table)
+            unique_heads(
+                [
+                    _setting_column(name, values, is_part=reading.has_other_kinds(name))
+                    if name.startswith(f"{CONFIG}.")
+                    else _column(name, values, is_usual=is_usual)
+                    for name, values in table.items()
+                ],
+                table,
+            )
         )
     left_out = reading.found - len(taken)
     if left_out:
@@ -171,8 +179,6 @@ def _rank(places: Sequence[int], *, is_descending: bool) -> Callable[[Row], tupl
 
 def _column(name: str, values: list[Any], *, is_usual: bool) -> Column:
     """Return a column of the table."""
-    if name.startswith(f"{CONFIG}."):
-        return _setting_column(name, values)
     sample = next((value for value in values if value is not None), None)
     if name == "avg_energy_per_token_j" or (
         isinstance(sample, (int, float)) and not isinstance(sample, bool)
@@ -188,9 +194,9 @@ def _column(name: str, values: list[Any], *, is_usual: bool) -> Column:
     return Column(head_of(name), cells, least=_FLEXIBLE, dropped=dropped)
 
 
-def _setting_column(name: str, values: list[Any]) -> Column:
+def _setting_column(name: str, values: list[Any], *, is_part: bool) -> Column:
     """Return a column of the configuration; settings are not rounded."""
-    cells = format_settings(values)
+    cells = format_settings(values, is_part=is_part)
     kinds = {type(value) for value in values} - {type(None)}
     is_number = bool(kinds) and kinds <= {int, float}
     return Column(head_of(name), cells, right=is_number, least=None if is_number else _FLEXIBLE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -95,7 +95,7 @@ def summary(
         document = [groups.as_json(key) for key in ordered]
         OUT.write(to_json({"groups": document, "errors": reading.error_objects}))
     elif ordered:
-        print_table(groups.columns(ordered))
+        print_table(groups.columns(ordered, reading.has_other_kinds))
     left_out = groups.left_out
     if left_out:
         ERR.report(f"{plural(left_out, 'value')} left out: null, NaN or infinite")
@@ -198,13 +198,16 @@ class _Groups:
             "differing": group.settings.differing,
         }
 
-    def columns(self, ordered: Sequence[Key]) -> list[Column]:
-        """Return the columns of the table."""
+    def columns(self, ordered: Sequence[Key], has_other_kinds: Callable[[str], bool]) -> list[Column]:
+        """Return the columns of the table; the function is `Reading.has_other_kinds`."""
         settings = self._shown_settings() if CONFIG in self._names else []
         names = [one for name in self._names for one in (settings if name == CONFIG else [name])]
         rows = [self._values(key, settings) for key in ordered]
         groups = [self._groups[key] for key in ordered]
-        keys = [_key_column(name, [row[place] for row in rows]) for place, name in enumerate(names)]
+        keys = [
+            _key_column(name, [row[place] for row in rows], is_part=has_other_kinds(name))
+            for place, name in enumerate(names)
+        ]
         counts = [group.count for group in groups]
         columns = [*keys, Column("n", list(map(count_cell, counts)), right=True)]
         columns = unique_heads(columns, [*names, "n"])
@@ -227,10 +230,12 @@ def _label(setting: str) -> str:
     return head_of_key(setting) if setting.startswith(f"{CONFIG}.") else head_of(setting)
 
 
-def _key_column(name: str, values: Sequence[Any]) -> Column:
+def _key_column(name: str, values: Sequence[Any], *, is_part: bool) -> Column:
     is_number = all(isinstance(value, (int, float, type(None))) for value in values)
     least = None if is_number else _FLEXIBLE
-    return Column(head_of(name), format_settings(values), right=is_number, least=least, wraps=True)
+    return Column(
+        head_of(name), format_settings(values, is_part=is_part), right=is_number, least=least, wraps=True
+    )
 
 
 def _metric(name: str, statistics: Sequence[Statistic], counts: Sequence[int]) -> list[Column]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llenergymeasure._format import plural
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.options import check_directory, is_url
-from llenergymeasure.cli.query.values import value_of
+from llenergymeasure.cli.query.values import setting_of
 from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.cli.terminal.progress import Bar, progress_bar
 from llenergymeasure.cli.terminal.stream import ERR
@@ -112,6 +112,7 @@ class Reading:
         self._seen = 0
         self._bar: Bar | None = None
         self._open = ExitStack()
+        self._json_names: set[str] = set()
         self.found = 0
 
     @property
@@ -133,7 +134,7 @@ class Reading:
     def batches(self) -> Iterator[dict[str, list[Any]]]:
         """Read the rows, as lists by the full name of a column; a slow read shows a progress bar.
 
-        The values of a key of mixed kinds have their own types.
+        The values of a key of mixed kinds have their own types, and a non-finite float is a float.
 
         Raises:
             UsageError: No result has a key, or the value of a condition is of another type than its column.
@@ -143,10 +144,18 @@ class Reading:
             while (batch := self._next(batches)) is not None:
                 self.found += len(batch)
                 columns = batch.to_pydict()
+                self._json_names.update(batch.schema.json_names)
                 for name in batch.schema.json_names:
                     if name.startswith(f"{CONFIG}."):
-                        columns[name] = [value and value_of(value) for value in columns[name]]
+                        columns[name] = [value and setting_of(value) for value in columns[name]]
                 yield columns
+
+    def has_other_kinds(self, name: str) -> bool:
+        """Return whether results that are not shown may have values of other kinds under a key.
+
+        The type of a column is that of the results that meet the conditions.
+        """
+        return name.startswith(f"{CONFIG}.") and (self._is_filtered or name in self._json_names)
 
     @staticmethod
     def _next(batches: Iterator[Batch]) -> Batch | None:

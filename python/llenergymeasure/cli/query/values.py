@@ -24,10 +24,21 @@ def value_of(text: str) -> Any:  # noqa: ANN401 - any JSON value
     return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < _MOST_DIGITS else digits)
 
 
-def format_settings(values: Iterable[object]) -> list[str]:
-    """Return the values of one key of the configuration as `format_setting` does."""
+def setting_of(text: str) -> Any:  # noqa: ANN401
+    """Return the value of a JSON text under a key of mixed kinds, where the name of a float is that float."""
+    value = value_of(text)
+    return float(value) if value in _NAMES else value
+
+
+def format_settings(values: Iterable[object], *, is_part: bool = False) -> list[str]:
+    """Return the values of one key of the configuration as `format_setting` does.
+
+    Args:
+        values: The values.
+        is_part: Results without these values may have values of other kinds.
+    """
     values = list(values)
-    mixed = is_mixed(values)
+    mixed = is_part or is_mixed(values)
     return [format_setting(value, is_mixed=mixed) for value in values]
 
 
