@@ -122,6 +122,9 @@ def test_where_with_two_conditions_reports_how_to_write_them(llem: Run) -> None:
     done = llem("ls", "results", "--where", "backend=vllm and tokens=5")
     assert "repeat --where for each" in done.stderr
     assert "run the command for each" in llem("ls", "results", "-w", "backend=vllm or tokens=5").stderr
+    for between in (", ", ",", "; ", " & ", "&"):
+        done = llem("ls", "results", "-w", f"backend=vllm{between}tokens=5")
+        assert (done.returncode, "repeat --where for each" in done.stderr) == (2, True), between
     # A text may have the word.
     assert llem("ls", "results", "-w", "backend=salt and pepper").returncode == 0
     assert llem("ls", "results", "-w", 'backend="a and b=c"').returncode == 0

@@ -28,7 +28,9 @@ _NAME = rf'(?:{QUOTED}|[^=!<>~"])+?'
 _OPERATOR = r"==|!=|<=|>=|=|<|>|~"
 _EXPRESSION = re.compile(rf"\s*({_NAME})\s*({_OPERATOR})\s*(.*?)\s*", re.DOTALL)
 _SECOND = re.compile(
-    rf'(?:{QUOTED}|[^"])*?(?:\s+(and|or)\s+|\s*(&&|\|\|)\s*){_NAME}\s*(?:{_OPERATOR})', re.IGNORECASE
+    rf'(?:{QUOTED}|[^"])*?'
+    rf"(?:(?:\s+(and|or)\s+|\s*(&&|\|\|)\s*){_NAME}|\s*([,;&])\s*[A-Za-z_][\w./]*)\s*(?:{_OPERATOR})",
+    re.IGNORECASE,
 )
 
 
@@ -67,12 +69,12 @@ def _condition(root: str, expression: str) -> Condition:
     name, operator, text = match.groups()
     second = _SECOND.match(text)
     if second is not None:
-        word = (second.group(1) or second.group(2)).lower()
+        word = next(filter(None, second.groups())).lower()
         raise ValueError(
             f"--where expects one condition, got {expression!r}; "
             + (
                 "repeat --where for each, since all must hold"
-                if word in ("and", "&&")
+                if word not in ("or", "||")
                 else "run the command for each, since all conditions must hold"
             )
             + ", or put the value in quotes"
