@@ -247,6 +247,23 @@ def test_write_timeseries_of_several_devices_without_index_raises(
     assert len(read_timeseries(write_timeseries_parquet(samples, path))) == 2
 
 
+@pytest.mark.parametrize("gpu_index", [0, 3])
+def test_write_timeseries_of_devices_of_which_one_has_an_index_raises(gpu_index: int, path: Path) -> None:
+    samples: list[dict[str, Any]] = []
+    for second in range(3):
+        samples += [
+            {"timestamp": second, "power_w": 100.0, "gpu_index": gpu_index},
+            {"timestamp": second, "power_w": 300.0},
+        ]
+    with pytest.raises(
+        ValueError, match="sample 1 expects a gpu_index, as sample 0 of the same timestamp has"
+    ):
+        write_timeseries_parquet(samples, path, gpu_index=gpu_index)
+    # Without a conflict, the parameter is the GPU of those without one.
+    trace = read_timeseries(write_timeseries_parquet(samples, path, gpu_index=gpu_index + 1))
+    assert trace.energy_per_gpu_j == {gpu_index: 200.0, gpu_index + 1: 600.0}
+
+
 def test_write_timeseries_of_several_equal_devices_without_index_raises(path: Path) -> None:
     samples = [{"timestamp": second, "power_w": 100.0} for second in range(11) for _ in range(8)]
     with pytest.raises(ValueError, match=r"several for 11 of 11 timestamps.*add the gpu_index"):

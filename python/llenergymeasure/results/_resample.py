@@ -72,9 +72,9 @@ def resample(samples: Iterable[object], gpu_index: int, extra: Iterable[str] = (
                 named(convert, value, f"{name} of sample {index}")
             raise
         gpu = get("gpu_index")
-        if gpu is None:
-            instants.add(time, index, row)
         gpus.append(gpu_index if gpu is None else named(gpu_number, gpu, f"gpu_index of sample {index}"))
+        if gpus[-1] == gpu_index:
+            instants.add(time, index, row, is_named=gpu is not None)
         times.append(time.microseconds)
         rows.append(row)
     _check_types(rows, fields.extra)
@@ -121,13 +121,17 @@ class _Instants:
         self._names = names
         self._first: dict[object, tuple[int, list[Any]]] = {}
         self._repeated: set[object] = set()
+        self._named: dict[object, tuple[int, _Row]] = {}
 
-    def add(self, time: Time, index: int, row: _Row) -> None:
-        """Add a sample.
+    def add(self, time: Time, index: int, row: _Row, *, is_named: bool) -> None:
+        """Add a sample without a GPU, or one that names the GPU which such samples belong to.
 
         Raises:
-            ValueError: Another sample has the same time and another value.
+            ValueError: Another sample without a GPU has the same time and another value.
         """
+        if is_named:
+            self._named.setdefault(time.exact, (index, row))
+            return
         earlier, known = self._first.setdefault(time.exact, (index, list(row)))
         if earlier == index:
             return
@@ -146,8 +150,15 @@ class _Instants:
         """Return a warning of samples that occur twice.
 
         Raises:
-            ValueError: Most of the times occur several times.
+            ValueError: Most of the times occur several times, or one occurs with and without a GPU.
         """
+        for time, (index, known) in self._first.items() if self._named else ():
+            other, row = self._named.get(time, (index, ()))
+            if any(None not in pair and pair[0] != pair[1] for pair in zip(known, row, strict=False)):
+                raise ValueError(
+                    f"sample {index} expects a gpu_index, as sample {other} of the same timestamp has, "
+                    f"got none and other values; {_ADD_INDEX}"
+                )
         repeated, total = len(self._repeated), len(self._first)
         if repeated > 1 and repeated > total / 2:
             raise ValueError(
