@@ -118,6 +118,12 @@ def bucket(request: pytest.FixtureRequest, open_location: Callable[[str], Locati
     yield from _opened(request, open_location)
 
 
+@pytest.fixture(params=SERVERS or ["moto"])
+def server(request: pytest.FixtureRequest, open_location: Callable[[str], Location]) -> Iterator[Location]:
+    """Return an empty bucket of a real server, for tests that take long."""
+    yield from _opened(request, open_location)
+
+
 @pytest.fixture
 def proxied() -> Iterator[Callable[[Location], tuple[Location, FaultyProxy]]]:
     """Return a function that puts a proxy before a location, and returns both."""

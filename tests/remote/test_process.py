@@ -49,9 +49,9 @@ print(sorted(one.total_tokens for one in store.load_all()))
     assert out == "[0, 1, 2]\n"
 
 
-def test_fork_during_saves_of_other_threads_succeeds(remote: Location) -> None:
+def test_fork_during_saves_of_other_threads_succeeds(server: Location) -> None:
     out = run(
-        remote,
+        server,
         """
 signal.alarm(120)
 # pydantic has a lock of its own, which a fork may leave held.

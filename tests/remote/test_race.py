@@ -48,10 +48,10 @@ def test_save_many_in_8_processes_keeps_every_result(
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("traces", [0, 1])
 def test_kill_at_every_request_of_a_save_leaves_a_result_or_a_leftover(
-    remote: Location, proxied: Proxied, savers: Callable[..., Ended], tmp_path: Path, traces: int, when: str
+    server: Location, proxied: Proxied, savers: Callable[..., Ended], tmp_path: Path, traces: int, when: str
 ) -> None:
     for at in range(1, 7):
-        location = remote.fresh()
+        location = server.fresh()
         seen, proxy = proxied(location)
         reports = tmp_path / uuid.uuid4().hex
         reports.mkdir()
