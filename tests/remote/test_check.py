@@ -13,23 +13,17 @@ import pytest
 from llenergymeasure import PersistenceError
 from llenergymeasure.results import _durability
 from support.doubles import Double
+from support.faulty_proxy import FaultyProxy, losses
 from support.locations import Location, double_location
 from support.program import run_llem
 from support.results import make_result
 
-from .conftest import REMOTES, needs_remote
+from .conftest import needs_remote
 
 pytestmark = needs_remote
 
 
-# moto checks a condition and carries it out in two steps without a lock: rarely, two savers win.
-ATOMIC = [name for name in REMOTES if name != "moto"]
-
-
-@pytest.fixture(params=ATOMIC)
-def atomic(request: pytest.FixtureRequest, open_location: Callable[[str], Location]) -> Location:
-    """Return an empty bucket of a server that lets one of several concurrent saves win."""
-    return open_location(request.param)
+Proxied = Callable[[Location], tuple[Location, FaultyProxy]]
 
 
 @pytest.fixture
@@ -53,17 +47,17 @@ def give_environment(monkeypatch: pytest.MonkeyPatch, location: Location) -> Non
 
 
 def test_check_good_store_passes_and_leaves_nothing(
-    atomic: Location, monkeypatch: pytest.MonkeyPatch
+    remote: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(_durability.QUIET, raising=False)
-    store = atomic.store()
+    store = remote.store()
     assert store.durability == "unknown"
     with pytest.warns(UserWarning, match="llem check"):
         path = store.save(make_result())
     check = store.check()
     assert (check.ok, check.winners, check.lacks, check.left) == (True, 1, {}, [])
     assert store.durability == "full"
-    assert list(atomic.files()) == [f"{path.parent.name}/result.json"]
+    assert list(remote.files()) == [f"{path.parent.name}/result.json"]
     assert store.verify().ok
 
 
@@ -80,6 +74,40 @@ def test_check_finds_store_that_lets_several_saves_win(dialect: str, conditions:
         assert "cannot hold" in str(check)
         assert store.durability != "full"
         assert location.files() == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "lacks"),
+    [("HEAD", {"HEAD"}), ("GET", {"GET"}), ("LIST", {"LIST"}), ("DELETE", {"DELETE"}), ("", set())],
+)
+def test_check_reports_requests_that_a_role_lacks(
+    double: Location, proxied: Proxied, kind: str, lacks: set[str]
+) -> None:
+    location, proxy = proxied(double)
+    if kind:
+        proxy.plan(rules=[{"fault": "denied", "kind": kind}])
+    check = location.store().check()
+    assert set(check.lacks) == lacks
+    assert check.is_atomic
+    assert check.ok == (kind != "HEAD")
+    assert bool(check.left) == bool(double.files()) == (kind == "DELETE")
+    assert len(check.left) == len(double.files())
+    if kind:
+        assert f"the role lacks {kind}" in str(check)
+
+
+def test_check_by_a_role_that_may_not_put_says_so(double: Location, proxied: Proxied) -> None:
+    location, proxy = proxied(double)
+    proxy.plan(rules=[{"fault": "denied", "kind": "PUT"}])
+    with pytest.raises(PersistenceError, match="do not have this permission"):
+        location.store().check()
+
+
+def test_check_through_a_network_that_loses_answers_passes(double: Location, proxied: Proxied) -> None:
+    location, proxy = proxied(double)
+    proxy.plan(seed=5, rates=losses(PUT=0.3), late=0.05)
+    check = location.store().check()
+    assert (check.overwrites, check.winners <= 1) == (False, True)
 
 
 def test_check_missing_bucket_says_so(double: Location) -> None:

@@ -12,7 +12,7 @@ from support.processes import run_code
 
 
 def test_import_package_loads_no_optional_and_no_cli_package() -> None:
-    heavy = ["typer", "rich", "click", "pyarrow", "pandas", "polars", "numpy", "duckdb"]
+    heavy = ["typer", "rich", "click", "platformdirs", "pyarrow", "pandas", "polars", "numpy", "duckdb"]
     code = f"import sys, llenergymeasure; print([name for name in {heavy} if name in sys.modules])"
     done = run_code(code, check=True)
     assert done.stdout.strip() == "[]"
