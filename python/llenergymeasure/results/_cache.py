@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,16 +55,8 @@ def usage() -> Usage:
     return Usage(directory(), len(sizes), sum(sizes))
 
 
-def clear() -> None:
-    """Remove the files of this user's cache, and the directories that they leave empty."""
-    for path in _files():
-        path.unlink(missing_ok=True)
-        if not any(path.parent.iterdir()):
-            shutil.rmtree(path.parent, ignore_errors=True)
-
-
 def prune(most: int) -> None:
-    """Remove the oldest files until the others have `most` bytes."""
+    """Remove the oldest files until the others have `most` bytes, and directories that are left empty."""
     files = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in _files())
     total = sum(size for _, size, _ in files)
     for _, size, path in files:
@@ -72,6 +64,8 @@ def prune(most: int) -> None:
             break
         path.unlink(missing_ok=True)
         total -= size
+        with suppress(OSError):  # other files are left
+            path.parent.rmdir()
 
 
 def _files() -> list[Path]:

@@ -38,11 +38,7 @@ def cache(
     Exit status: 0 shown; 2 wrong usage.
     """
     if prune is not None:
-        most = _to_bytes(prune)
-        if most:
-            _cache.prune(most)
-        else:
-            _cache.clear()
+        _cache.prune(_to_bytes(prune))
     used = _cache.usage()
     if as_json:
         OUT.write(to_json({"directory": str(used.directory), "files": used.files, "bytes": used.bytes}))
