@@ -163,15 +163,20 @@ def seaweedfs(scratch: Path) -> Iterator[Server]:
     ports = {name: free_port() for name in ("master", "volume", "filer", "s3.port")}
     ports["s3.port"] = server.port
     flags = [f"-{name}{'' if '.' in name else '.port'}={port}" for name, port in ports.items()]
-    grpc = [f"-{name.partition('.')[0]}.port.grpc={free_port()}" for name in ports]
+    grpc = {name.partition(".")[0]: free_port() for name in ports}
+    flags += [f"-{name}.port.grpc={port}" for name, port in grpc.items()]
     command = [
         *(weed, "-logtostderr=true", "server", f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}"),
-        *("-filer", "-s3", f"-s3.config={scratch / 's3.json'}", "-s3.port.iceberg=0"),
-        *("-volume.max=100", "-master.volumeSizeLimitMB=64", *flags, *grpc),
+        *("-filer", "-s3", f"-s3.config={scratch / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+        *("-volume.max=100", "-master.volumeSizeLimitMB=64", *flags),
     ]
     with running(command, log) as process:
         wait_for(process, log, responds(server))
         yield server
+    # It is killed, and so leaves its Unix sockets.
+    for port in (*ports.values(), *grpc.values()):
+        for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+            path.unlink()
 
 
 @contextmanager
