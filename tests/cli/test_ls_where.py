@@ -123,7 +123,7 @@ def test_ls_where_selects_rows(llem: Run, expressions: list[str], found: str) ->
         (["--where", "energy>much"], "total_energy_j expects a number, got 'much'"),
         (["--where", "has_timeseries=yes"], "has_timeseries expects true, false or null, got 'yes'"),
         (["--where", "when>yesterday"], "start_time expects a time in ISO 8601, got 'yesterday'"),
-        (["--where", "warnings=1"], "measurement_warnings holds lists"),
+        (["--where", "warnings=many"], "measurement_warnings holds lists"),
         (["--where", "energy~1"], "~ expects a column of text, got total_energy_j"),
         (["--sort", "colour"], "there is no column 'colour'"),
         (["--columns", "model,modle"], "there is no column 'modle'; there is model"),

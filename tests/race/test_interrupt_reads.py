@@ -41,8 +41,8 @@ def at(number, frame):
     seen.append(reads)
     raise KeyboardInterrupt
 signal.signal(signal.SIGALRM, at)
-signal.setitimer(signal.ITIMER_REAL, delay)
 try:
+    signal.setitimer(signal.ITIMER_REAL, delay)
     while True:  # until the signal
         reads = True
         verbs[verb]()

@@ -211,6 +211,12 @@ def test_scan_where_searches_texts_and_lists_of_texts(put: Put, tmp_path: Path) 
     assert paths("warnings", "~", "THROTTLED") == ["a"]
     assert paths("measurement_warnings", "==", []) == ["b"]
     assert paths("measurement_warnings", "!=", []) == ["a"]
+    # A table prints the number of texts.
+    for operator, count, expected in (
+        *(("==", 2, ["a"]), ("!=", Typed("2"), ["b"]), ("==", Typed("-"), ["b"]), (">", Typed("1"), ["a"])),
+        *(("<", 1, ["b"]), ("in", [0, 2], ["a", "b"]), ("not in", [0], ["a"]), ("==", Typed("0"), ["b"])),
+    ):
+        assert paths("warnings", operator, count) == expected, (operator, count)
     assert paths("config.tags", "~", "fast") == ["b"]
     assert paths("model", "~", "ORG/") == ["b"]
     for column in ("energy", "has_timeseries", "when"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llenergymeasure._format import plural
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.options import check_directory, is_url
-from llenergymeasure.cli.query.values import setting_of
+from llenergymeasure.cli.query.values import settings_of
 from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.cli.terminal.progress import Bar, progress_bar
 from llenergymeasure.cli.terminal.stream import ERR
@@ -134,7 +134,7 @@ class Reading:
     def batches(self) -> Iterator[dict[str, list[Any]]]:
         """Read the rows, as lists by the full name of a column; a slow read shows a progress bar.
 
-        The values of a key of mixed kinds have their own types, and a non-finite float is a float.
+        The values of a key of mixed kinds have their own types; among numbers, a non-finite float is a float.
 
         Raises:
             UsageError: No result has a key, or the value of a condition is of another type than its column.
@@ -147,7 +147,7 @@ class Reading:
                 self._json_names.update(batch.schema.json_names)
                 for name in batch.schema.json_names:
                     if name.startswith(f"{CONFIG}."):
-                        columns[name] = [value and setting_of(value) for value in columns[name]]
+                        columns[name] = settings_of(columns[name])
                 yield columns
 
     def has_other_kinds(self, name: str) -> bool:

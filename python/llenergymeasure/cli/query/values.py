@@ -24,10 +24,15 @@ def value_of(text: str) -> Any:  # noqa: ANN401 - any JSON value
     return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < _MOST_DIGITS else digits)
 
 
-def setting_of(text: str) -> Any:  # noqa: ANN401
-    """Return the value of a JSON text under a key of mixed kinds, where the name of a float is that float."""
-    value = value_of(text)
-    return float(value) if value in _NAMES else value
+def settings_of(texts: Iterable[str | None]) -> list[Any]:
+    """Return the values of JSON texts under a key of mixed kinds.
+
+    As conditions have it, the name of a float is that float where there are numbers, and else a text.
+    """
+    values = [text and value_of(text) for text in texts]
+    if not any(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        return values
+    return [float(value) if value in _NAMES else value for value in values]
 
 
 def format_settings(values: Iterable[object], *, is_part: bool = False) -> list[str]:

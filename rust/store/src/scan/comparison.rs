@@ -221,6 +221,8 @@ fn compare(cell: &Cell<'_>, operand: &Operand) -> Option<Ordering> {
         (Cell::Float(left) | Cell::NotFinite(left, _), Operand::Int(right)) => {
             compare_mixed(*right, *left).map(Ordering::reverse)
         }
+        // Of texts: `Condition::check` lets no other list be compared with a number.
+        (Cell::List(items), Operand::Int(count)) => i128::try_from(items.len()).ok().map(|n| n.cmp(count)),
         (Cell::Int(left), Operand::Span(from, to)) => Some(if left < from {
             Ordering::Less
         } else if left < to {

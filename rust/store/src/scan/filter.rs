@@ -95,6 +95,12 @@ impl Condition {
                 return Err(PlanError::NotScalar { column: column.shown().to_owned(), is_searchable: false });
             }
         };
+        if column.field_type == FieldType::Texts
+            && !column.listed
+            && let Some(count) = count_of(*comparison, operand)
+        {
+            return Ok(Test::new(*comparison, count));
+        }
         if is_list
             && !matches!((comparison, operand), (Comparison::Equal | Comparison::NotEqual, Operand::List(_)))
         {
@@ -199,6 +205,18 @@ impl Condition {
             }
             _ => None,
         }
+    }
+}
+
+/// Return an operand that compares with the number of texts, as tables print a list of them.
+fn count_of(comparison: Comparison, operand: &Operand) -> Option<Operand> {
+    match operand {
+        Operand::Int(_) if !comparison.takes_list() => Some(operand.clone()),
+        Operand::Text(text) if text == ABSENT => Some(Operand::Int(0)),
+        Operand::List(operands) if comparison.takes_list() && !operands.is_empty() => {
+            operands.iter().all(|operand| matches!(operand, Operand::Int(_))).then(|| operand.clone())
+        }
+        _ => None,
     }
 }
 
