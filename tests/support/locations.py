@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,7 +139,12 @@ class S3Location(Location):
             Bucket=self.bucket, Prefix=f"{PREFIX}/"
         )
         keys = [one["Key"] for page in pages for one in page.get("Contents", [])]
-        return {key.removeprefix(f"{PREFIX}/"): self._read(key) for key in keys}
+        # Ceph takes 40 ms to answer a request, and so many of them at once.
+        with ThreadPoolExecutor(32) as pool:
+            return {
+                key.removeprefix(f"{PREFIX}/"): data
+                for key, data in zip(keys, pool.map(self._read, keys), strict=True)
+            }
 
     def _read(self, key: str) -> bytes:
         data: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()

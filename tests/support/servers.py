@@ -40,14 +40,17 @@ class Server:
         return f"http://{HOST}:{self.port}"
 
     @cache  # noqa: B019 - a client takes long to make, and there are few servers
-    def client(self) -> Any:
-        """Return a client of botocore, which is not the client under test; threads may share it."""
+    def client(self, attempts: int = 3) -> Any:
+        """Return a client of botocore, which is not the client under test; threads may share it.
+
+        A server closes connections that are idle, which is one failed attempt.
+        """
         import botocore.session
         from botocore.config import Config
 
         config = Config(
             s3={"addressing_style": "path"},
-            retries={"total_max_attempts": 1},
+            retries={"total_max_attempts": attempts, "mode": "standard"},
             max_pool_connections=64,
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
