@@ -94,7 +94,7 @@ clean: ## remove everything that was built
 test-python: .make/test-env ## the tests of `make test` that run the wheel (ARGS="-k name")
 	$(PYTEST_TEST) -n 2 --dist worksteal tests/unit tests/cli $(ARGS)
 	$(PYTEST_TEST) -n 2 --dist worksteal tests/race $(ARGS)
-	$(PYTEST_TEST) -n 2 --dist loadfile tests/remote $(ARGS)
+	$(PYTEST_TEST) -n 2 --dist worksteal tests/remote $(ARGS)
 
 test-remote: .make/test-env .make/remote-packages ## the tests of object stores, on SeaweedFS and Ceph
 	LLEM_REMOTE=seaweedfs,ceph $(PYTEST_TEST) tests/remote $(ARGS)

@@ -19,6 +19,8 @@ HEAD = """
 import json, os, signal, sys, threading, time, warnings
 from llenergymeasure import ResultStore, SaveInterrupted
 from support.invariants import numbered_result, numbered_trace
+# A shell starts its background jobs with this signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 job = json.loads(sys.argv[1])
 store = ResultStore(job["root"], **({"options": job["options"]} if job["options"] else {}))
 """
