@@ -36,7 +36,7 @@ pub(crate) use found::FoundRecord;
 pub(crate) use tree::Tree;
 pub(crate) use turn::Turn;
 
-use queue::{Progress, Queue, Work, units};
+use queue::{Progress, Queue, Work, WorkUnit};
 use unit::UnitVisit;
 
 /// Bytes after which a chunk of records should end.
@@ -141,7 +141,9 @@ impl<V: Visit> Walk<V> {
                 links.add(Path::new(&link.name), link.leads);
                 visit.skip(&mut first, Path::new(&link.name), link.leads);
             }
-            waiting.extend(units(&Arc::from(Path::new("")), listed.names));
+            if !listed.names.is_empty() {
+                waiting.push_back(Progress::Waiting(Work::Visit(WorkUnit::new(Path::new(""), listed.names))));
+            }
         }
         if !visit.is_empty(&first) {
             waiting.push_front(Progress::Done(first));
@@ -305,7 +307,7 @@ impl<V: Visit> Shared<V> {
         let first = match work {
             Work::Plan => PathBuf::new(),
             Work::Visit(unit) => {
-                unit.names.first().map_or(unit.place.to_path_buf(), |name| unit.place.join(name))
+                unit.names.front().map_or(unit.place.to_path_buf(), |name| unit.place.join(name))
             }
         };
         let cause = io::Error::other("an internal error stopped the reading from here on; please report it");

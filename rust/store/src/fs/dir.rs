@@ -4,8 +4,11 @@
 //! name that is swapped for a symlink in the middle of a save changes nothing; elsewhere it is a path. The
 //! two differ in this module alone.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
+
+use crate::interrupt::{Interrupt, Pace};
 
 #[cfg(all(target_os = "linux", not(feature = "plain-dir")))]
 mod linux;
@@ -68,11 +71,56 @@ pub enum Leads {
     Nowhere,
 }
 
-impl Subdirectories {
-    fn sort(&mut self) {
-        self.names.sort_unstable();
-        self.links.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+impl Dir {
+    /// List all entries, hidden ones too, in the order of their names' bytes.
+    pub fn entries(&self, interrupt: Interrupt<'_>) -> io::Result<Vec<(OsString, EntryKind)>> {
+        let mut entries = Vec::new();
+        self.each_entry(interrupt, |name, kind| entries.push((name.to_owned(), kind)))?;
+        entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        Ok(entries)
     }
+}
+
+impl Subdirectories {
+    fn sort(&mut self, pace: &mut Pace<'_>) -> io::Result<()> {
+        self.names = sorted(std::mem::take(&mut self.names), pace)?;
+        self.links.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(())
+    }
+}
+
+/// Names that are sorted, or merged, between two looks at the clock.
+const RUN: usize = 4096;
+
+/// Sort names; fail with `Interrupted` once the caller has cancelled, which the standard sort cannot.
+fn sorted<T: Ord>(mut names: Vec<T>, pace: &mut Pace<'_>) -> io::Result<Vec<T>> {
+    let mut runs = VecDeque::new();
+    while !names.is_empty() {
+        pace.check_io()?;
+        let mut run = names.split_off(names.len().saturating_sub(RUN));
+        run.sort_unstable();
+        runs.push_back(run);
+    }
+    while runs.len() > 1 {
+        if let (Some(one), Some(other)) = (runs.pop_front(), runs.pop_front()) {
+            runs.push_back(merged(one, other, pace)?);
+        }
+    }
+    Ok(runs.pop_front().unwrap_or_default())
+}
+
+fn merged<T: Ord>(one: Vec<T>, other: Vec<T>, pace: &mut Pace<'_>) -> io::Result<Vec<T>> {
+    let mut both = Vec::with_capacity(one.len() + other.len());
+    let (mut one, mut other) = (one.into_iter().peekable(), other.into_iter().peekable());
+    while let (Some(first), Some(second)) = (one.peek(), other.peek()) {
+        if both.len() % RUN == 0 {
+            pace.check_io()?;
+        }
+        both.extend(if first <= second { one.next() } else { other.next() });
+    }
+    both.extend(one);
+    both.extend(other);
+    Ok(both)
 }
 
 /// Return the error of a symlink to a file that does not exist.
@@ -113,7 +161,6 @@ mod no_file_system {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interrupt::Interrupt;
     use std::fs;
     use std::io::{ErrorKind, Write};
 
@@ -179,6 +226,25 @@ mod tests {
         fs::write(temp.path().join(".a"), "").unwrap();
         let expected = [(".a".into(), EntryKind::File), ("b".into(), EntryKind::Directory)];
         assert_eq!(dir.entries(Interrupt::NEVER).unwrap(), expected);
+    }
+
+    #[test]
+    fn sorted_orders_names_of_many_runs() {
+        for count in [0, 1, RUN, RUN + 1, 5 * RUN + 3] {
+            let names: Vec<usize> = (0..count).map(|n| n * 7919 % count).collect();
+            let mut expected = names.clone();
+            expected.sort_unstable();
+            assert_eq!(sorted(names, &mut Pace::new(Interrupt::NEVER)).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn sorted_stops_once_the_caller_has_cancelled() {
+        let names: Vec<usize> = (0..2 * RUN).rev().collect();
+        let mut pace = Pace::new(Interrupt::new(&|_| true));
+        assert!(pace.check_io().is_ok());
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        assert_eq!(sorted(names, &mut pace).unwrap_err().kind(), ErrorKind::Interrupted);
     }
 
     #[test]

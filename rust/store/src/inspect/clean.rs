@@ -71,7 +71,7 @@ pub struct CleanOptions {
 /// The root cannot be read; [`Error::Interrupted`](crate::Error::Interrupted) between two leftovers, once the
 /// caller has cancelled.
 pub fn clean(root: &Path, options: CleanOptions, interrupt: Interrupt<'_>) -> Result<Vec<Leftover>> {
-    let mut inspection = Inspection::of_leftovers(root)?;
+    let mut inspection = Inspection::of_leftovers(root, interrupt)?;
     let mut found = Vec::new();
     while let Some(batch) = inspection.next(interrupt)? {
         found.extend(

@@ -1,5 +1,6 @@
 //! The contents of a directory without a record.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 
@@ -16,46 +17,47 @@ pub(crate) struct Contents {
     /// There is a `timeseries.parquet`.
     pub sidecar: bool,
     /// Temporary files of a save.
-    pub temps: Vec<OsString>,
+    pub temps: BTreeSet<OsString>,
     /// The trash of cleans.
-    pub trash: Vec<OsString>,
-    directories: Vec<OsString>,
-    /// Entries that no save creates.
-    others: Vec<OsString>,
+    pub trash: BTreeSet<OsString>,
+    /// The first of the other directories, which may be a million.
+    directory: Option<OsString>,
+    /// The first of the entries that no save creates.
+    other: Option<OsString>,
 }
 
 impl Contents {
     /// List a directory.
     pub fn of(dir: &impl Place) -> io::Result<Self> {
-        Ok(Self::from_entries(dir.entries()?))
+        let mut contents = Self::default();
+        dir.entries()?.iter().for_each(|(name, kind)| contents.add(name, *kind));
+        Ok(contents)
     }
 
-    /// Sort the entries of a directory.
-    pub fn from_entries(entries: Vec<(OsString, EntryKind)>) -> Self {
-        let mut contents = Self::default();
-        for (name, kind) in entries {
-            match (name.to_str(), kind) {
-                (Some(RECORD), _) => contents.record = true,
-                (Some(SIDECAR), EntryKind::File) => contents.sidecar = true,
-                (Some(save::TEMP | sidecar::TEMP), EntryKind::File) => contents.temps.push(name),
-                (Some(text), EntryKind::Directory) if text.starts_with(TRASH) => contents.trash.push(name),
-                (_, EntryKind::Directory) => contents.directories.push(name),
-                _ => contents.others.push(name),
+    /// Sort an entry of the directory; entries come in any order.
+    pub fn add(&mut self, name: &OsStr, kind: EntryKind) {
+        match (name.to_str(), kind) {
+            (Some(RECORD), _) => self.record = true,
+            (Some(SIDECAR), EntryKind::File) => self.sidecar = true,
+            (Some(save::TEMP | sidecar::TEMP), EntryKind::File) => _ = self.temps.insert(name.to_owned()),
+            (Some(text), EntryKind::Directory) if text.starts_with(TRASH) => {
+                self.trash.insert(name.to_owned());
             }
+            (_, EntryKind::Directory) => keep_first(&mut self.directory, name),
+            _ => keep_first(&mut self.other, name),
         }
-        contents
     }
 
     /// Describe the directory as a leftover; `None` where it is not one.
     pub fn leftover(&self, name: &OsStr) -> Option<String> {
-        if self.record || !self.directories.is_empty() || !self.trash.is_empty() {
+        if self.record || self.directory.is_some() || !self.trash.is_empty() {
             return None;
         }
         let is_given = name.to_str().is_some_and(name::is_given);
         let left = match (self.temps.is_empty(), self.sidecar) {
             (false, _) => "temporary files of a save, and no record",
             (true, true) if is_given => "a power trace, and no record",
-            (true, false) if is_given && self.others.is_empty() => "an empty directory",
+            (true, false) if is_given && self.other.is_none() => "an empty directory",
             _ => return None,
         };
         Some(match self.unknown() {
@@ -66,13 +68,13 @@ impl Contents {
 
     /// Return an entry that no save creates.
     pub fn unknown(&self) -> Option<&OsStr> {
-        let mut unknown = self.others.iter().chain(&self.directories).chain(&self.trash);
+        let mut unknown = self.other.iter().chain(&self.directory).chain(&self.trash);
         unknown.next().map(OsString::as_os_str)
     }
 
     /// Describe the contents.
     pub fn describe(&self) -> String {
-        let first = self.others.iter().chain(&self.temps).chain(&self.directories).next();
+        let first = self.other.iter().chain(&self.temps).chain(&self.directory).next();
         match first {
             Some(first) => format!("no result, but {}", first.display()),
             None if self.sidecar => "no result, but a power trace".to_owned(),
@@ -92,5 +94,11 @@ impl Contents {
             }
         }
         Ok(newest)
+    }
+}
+
+fn keep_first(first: &mut Option<OsString>, name: &OsStr) {
+    if first.as_deref().is_none_or(|first| name < first) {
+        *first = Some(name.to_owned());
     }
 }

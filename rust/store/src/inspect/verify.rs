@@ -147,8 +147,8 @@ impl Inspection {
     }
 
     /// Begin to look for leftovers, without reading records.
-    pub(super) fn of_leftovers(root: &Path) -> Result<Self> {
-        Self::begin(&Store::at(root), None, Interrupt::NEVER)
+    pub(super) fn of_leftovers(root: &Path, interrupt: Interrupt<'_>) -> Result<Self> {
+        Self::begin(&Store::at(root), None, interrupt)
     }
 
     fn begin(
@@ -286,8 +286,8 @@ impl Visit for Inspect {
     fn search(&self, chunk: &mut Chunk, root: &Dir, directory: &Path, interrupt: Interrupt<'_>) {
         // The walk reports a directory that cannot be listed.
         let Ok(dir) = root.open_dir_below(directory) else { return };
-        let Ok(entries) = dir.entries(interrupt) else { return };
-        let contents = Contents::from_entries(entries);
+        let mut contents = Contents::default();
+        let Ok(()) = dir.each_entry(interrupt, |name, kind| contents.add(name, kind)) else { return };
         chunk.look_at(directory, &contents);
         for trash in &contents.trash {
             let stranded = dir.open_dir(trash).is_ok_and(|trash| holds_record(&trash));
@@ -308,9 +308,10 @@ impl Visit for Inspect {
     }
 
     fn meet(&self, chunk: &mut Chunk, FoundDirectory { place, files, directories }: FoundDirectory) {
-        let files = files.into_iter().map(|name| (name.into(), EntryKind::File));
-        let directories = directories.into_iter().map(|name| (name.into(), EntryKind::Directory));
-        chunk.look_at(&place, &Contents::from_entries(files.chain(directories).collect()));
+        let mut contents = Contents::default();
+        files.iter().for_each(|name| contents.add(name.as_ref(), EntryKind::File));
+        directories.iter().for_each(|name| contents.add(name.as_ref(), EntryKind::Directory));
+        chunk.look_at(&place, &contents);
     }
 
     fn skip(&self, chunk: &mut Chunk, link: &Path, leads: Leads) {

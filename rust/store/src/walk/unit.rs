@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::queue::{Progress, UNIT, WorkUnit, units};
+use super::queue::{Progress, UNIT, Work, WorkUnit};
 use super::{FoundRecord, Shared, Turn, Visit};
 use crate::RECORD;
 use crate::error::{Error, Step};
@@ -45,7 +45,7 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
 
     /// Visit the directories of a unit.
     pub fn run(mut self, unit: &WorkUnit) -> Vec<Progress<V::Chunk>> {
-        self.enter_all(&unit.place, &unit.names);
+        self.enter_all(&unit.place, unit.names.iter());
         self.end_chunk();
         self.outcome
     }
@@ -53,24 +53,26 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
     /// Visit directories of one directory, up to the first chunk that is full; the others become units.
     ///
     /// The caller should receive a chunk before the next begins: a visit may wait for the memory of the first.
-    fn enter_all(&mut self, place: &Path, names: &[OsString]) {
+    fn enter_all<'n>(&mut self, place: &Path, mut names: impl Iterator<Item = &'n OsString>) {
         let visit = &self.shared.visit;
-        for (index, name) in names.iter().enumerate() {
+        while let Some(name) = names.next() {
             self.enter(place.join(name));
             if visit.is_full(&self.chunk) {
                 self.end_chunk();
             }
             if !self.outcome.is_empty() || self.interrupt.is_cancelled() {
-                self.postpone(place, names[index + 1..].to_vec());
+                self.postpone(place, names.cloned().collect());
                 break;
             }
         }
     }
 
-    /// Make units of directories that are not visited yet.
+    /// Queue directories that are not visited yet.
     fn postpone(&mut self, place: &Path, names: Vec<OsString>) {
         self.end_chunk();
-        self.outcome.extend(units(&place.into(), names));
+        if !names.is_empty() {
+            self.outcome.push(Progress::Waiting(Work::Visit(WorkUnit::new(place, names))));
+        }
     }
 
     /// Visit a directory: a result, or a directory of directories.
@@ -106,7 +108,7 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
             Ok(names) if is_root || names.len() > UNIT || self.names + names.len() > BUDGET => {
                 self.postpone(&place, names);
             }
-            Ok(names) => self.enter_all(&place, &names),
+            Ok(names) => self.enter_all(&place, names.iter()),
             // It was removed, or renamed by a clean, after the listing; or the caller has left.
             Err(error) if is_gone(&error) || error.kind() == ErrorKind::Interrupted => {}
             Err(error) if is_link(&error) => self.skip(&place, Leads::Directory),

@@ -122,14 +122,17 @@ impl Dir {
                 found.links.push(Link { name, leads });
             }
         }
-        found.sort();
+        found.sort(&mut pace)?;
         Ok(found)
     }
 
-    /// List all entries, hidden ones too; fail with `Interrupted` once the caller has cancelled. They are in order.
-    pub fn entries(&self, interrupt: Interrupt<'_>) -> io::Result<Vec<(OsString, EntryKind)>> {
+    /// Visit all entries, hidden ones too, in any order; fail with `Interrupted` once the caller has cancelled.
+    pub fn each_entry(
+        &self,
+        interrupt: Interrupt<'_>,
+        mut visit: impl FnMut(&OsStr, EntryKind),
+    ) -> io::Result<()> {
         let mut pace = Pace::new(interrupt);
-        let mut entries = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             pace.check_io()?;
             let entry = entry?;
@@ -138,10 +141,9 @@ impl Dir {
                 kind if kind.is_dir() => EntryKind::Directory,
                 _ => EntryKind::Other,
             };
-            entries.push((entry.file_name(), kind));
+            visit(&entry.file_name(), kind);
         }
-        entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        Ok(entries)
+        Ok(())
     }
 
     /// A directory at any depth below this one; a symlink is refused as the last name, unless this directory is

@@ -1,6 +1,6 @@
 //! A directory held open: every call is relative to its descriptor.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -158,16 +158,19 @@ impl Dir {
                 _ => {}
             }
         }
-        found.sort();
+        found.sort(&mut pace)?;
         Ok(found)
     }
 
-    /// List all entries, hidden ones too; fail with `Interrupted` once the caller has cancelled. They are in the order of their names' bytes.
-    pub fn entries(&self, interrupt: Interrupt<'_>) -> io::Result<Vec<(OsString, EntryKind)>> {
+    /// Visit all entries, hidden ones too, in any order; fail with `Interrupted` once the caller has cancelled.
+    pub fn each_entry(
+        &self,
+        interrupt: Interrupt<'_>,
+        mut visit: impl FnMut(&OsStr, EntryKind),
+    ) -> io::Result<()> {
         let mut pace = Pace::new(interrupt);
         // A new descriptor: the position of a listing is shared by all users of one.
         let fd = self.open_below(Path::new(""), OPEN_DIR)?;
-        let mut entries = Vec::new();
         for entry in rustix::fs::Dir::new(fd)? {
             pace.check_io()?;
             let entry = entry?;
@@ -188,10 +191,9 @@ impl Dir {
                 FileType::Directory => EntryKind::Directory,
                 _ => EntryKind::Other,
             };
-            entries.push((name.to_owned(), kind));
+            visit(name, kind);
         }
-        entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        Ok(entries)
+        Ok(())
     }
 
     /// Open a directory at any depth below this one; a symlink is refused unless this directory is
