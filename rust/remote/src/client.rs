@@ -22,6 +22,8 @@ use crate::fault::{self, Effect};
 use crate::http::{Answered, noted};
 use crate::pace::{Pace, delay};
 
+pub use list::Page;
+
 /// The name of the metadata that holds the number of a save: letters only, since Ceph changes `_`, and Azure forbids `-`.
 const SAVE_ID: &str = "llemsaveid";
 /// The time that a request may take, besides that for its bytes.

@@ -1,5 +1,7 @@
 //! Reading: a listing, and the records in its order, fetched ahead of the caller.
 
+mod listing;
+mod order;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +29,9 @@ use crate::client::{Client, Found};
 use crate::fault::plain;
 use crate::runtime::{self, block_on};
 
+use listing::{Directories, HELD};
+use order::Directory;
+
 /// Requests in flight.
 const REQUESTS: usize = 64;
 /// Kibibytes of records that are fetched ahead of the caller.
@@ -41,26 +46,42 @@ type Files = BTreeMap<String, Found>;
 
 /// The results of a listing, with their records.
 pub struct Listed {
-    received: Receiver<Met>,
+    received: Receiver<Result<Ahead>>,
     task: JoinHandle<()>,
     cache: Option<Arc<Cache>>,
 }
 
+/// A directory, and its part of what is fetched ahead.
+type Ahead = (Met, Option<OwnedSemaphorePermit>);
+
 impl Listed {
-    /// List the objects of a root, and begin to fetch the records.
+    /// Begin to list the objects of a root, and to fetch the records.
+    ///
+    /// # Errors
+    ///
+    /// The root cannot be listed.
     pub fn begin(client: &Client, cache: Option<Arc<Cache>>, interrupt: Interrupt<'_>) -> Result<Self> {
-        let listing = {
-            let client = client.clone();
-            async move { client.list("").await }
-        };
-        let directories = directories(block_on(listing, interrupt)?);
+        Self::over(Directories::begin(client, HELD, interrupt)?, client, cache)
+    }
+
+    fn over(directories: Directories, client: &Client, cache: Option<Arc<Cache>>) -> Result<Self> {
         let (sender, received) = mpsc::channel();
         let (client, kept) = (client.clone(), cache.clone());
         let task = runtime::handle()?.spawn(async move {
             let room = Arc::new(Semaphore::new(AHEAD));
-            let mut met = stream::iter(directories)
-                .map(|(place, found)| meet(&client, kept.as_deref(), &room, place, found))
+            let listed = stream::try_unfold(directories, |mut directories| async {
+                Ok(directories.next().await?.map(|found| (found, directories)))
+            });
+            let met = listed
+                .map(|found| async {
+                    let (place, found) = match found {
+                        Ok(found) => found,
+                        Err(error) => return Some(Err(error)),
+                    };
+                    meet(&client, kept.as_deref(), &room, place, found).await.map(Ok)
+                })
                 .buffered(REQUESTS);
+            let mut met = std::pin::pin!(met);
             while let Some(met) = met.next().await {
                 // The caller may have left.
                 if met.is_some_and(|met| sender.send(met).is_err()) {
@@ -76,7 +97,7 @@ impl Records for Listed {
     fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<Met>> {
         loop {
             match self.received.recv_timeout(LOOK) {
-                Ok(met) => return Ok(Some(met)),
+                Ok(met) => return met.map(|(met, _)| Some(met)),
                 Err(RecvTimeoutError::Timeout) => interrupt.check()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
             }
@@ -93,46 +114,6 @@ impl Drop for Listed {
     }
 }
 
-/// A directory of a listing.
-#[derive(Debug, Default)]
-struct Directory {
-    files: Files,
-    directories: Vec<String>,
-}
-
-/// Return the directories of a listing that a walk enters, in the order of the components of their paths.
-///
-/// It does not enter directories with a dot at the beginning of their names, nor those in a result other than the root.
-fn directories(objects: BTreeMap<String, Found>) -> Vec<(String, Directory)> {
-    let mut all: BTreeMap<Vec<String>, Directory> = BTreeMap::from([(Vec::new(), Directory::default())]);
-    for (key, found) in objects {
-        let mut names: Vec<String> = key.split('/').map(str::to_owned).collect();
-        let Some(file) = names.pop().filter(|file| !file.is_empty()) else { continue };
-        for depth in 0..names.len() {
-            let above = all.entry(names[..depth].to_vec()).or_default();
-            // The names come in the order of the keys, in which those of one directory are together.
-            if above.directories.last() != Some(&names[depth]) {
-                above.directories.push(names[depth].clone());
-            }
-        }
-        all.entry(names).or_default().files.insert(file, found);
-    }
-    let mut kept: Vec<(String, Directory)> = Vec::with_capacity(all.len());
-    let mut result: Option<Vec<String>> = None;
-    for (names, directory) in all {
-        let is_hidden = names.iter().any(|name| name.starts_with('.'));
-        let is_inside = result.as_ref().is_some_and(|result| names.starts_with(result));
-        if is_hidden || is_inside {
-            continue;
-        }
-        if !names.is_empty() && directory.files.contains_key(RECORD) {
-            result = Some(names.clone());
-        }
-        kept.push((names.join("/"), directory));
-    }
-    kept
-}
-
 /// Fetch the record of a directory, if it has one; `None` where it was removed after the listing.
 async fn meet(
     client: &Client,
@@ -140,19 +121,20 @@ async fn meet(
     room: &Arc<Semaphore>,
     place: String,
     found: Directory,
-) -> Option<Met> {
-    let Directory { files, mut directories } = found;
+) -> Option<Ahead> {
+    let Directory { files, directories } = found;
+    // The semaphore is never closed.
+    let kibibytes = |count: u32| async move { room.clone().acquire_many_owned(count).await.ok() };
     let Some(record) = files.get(RECORD).cloned() else {
-        directories.dedup();
         let files = files.into_keys().collect();
-        return Some(Met::Directory(FoundDirectory { place: place.into(), files, directories }));
+        let found = FoundDirectory { place: place.into(), files, directories };
+        return Some((Met::Directory(found), kibibytes(1).await));
     };
     let mut entry =
         Fetched { client: client.clone(), place: place.into(), record, files, bytes: None, room: None };
     if entry.record.size <= LARGEST_AHEAD {
-        let kibibytes = u32::try_from(entry.record.size >> 10).unwrap_or(u32::MAX).saturating_add(1);
-        // The semaphore is never closed.
-        entry.room = room.clone().acquire_many_owned(kibibytes).await.ok();
+        let size = u32::try_from(entry.record.size >> 10).unwrap_or(u32::MAX).saturating_add(1);
+        entry.room = kibibytes(size).await;
         let key = entry.key_of(RECORD);
         // The whole key, since other roots of the bucket may show the same object.
         let whole = client.whole_key(&key);
@@ -166,11 +148,12 @@ async fn meet(
                     entry.bytes = Some(bytes);
                 }
                 Ok(None) => return None,
-                Err(error) => return Some(Met::Failed(error)),
+                Err(error) => return Some((Met::Failed(error), kibibytes(1).await)),
             }
         }
     }
-    Some(Met::Result(Box::new(entry)))
+    let waits = if entry.room.is_none() { kibibytes(1).await } else { None };
+    Some((Met::Result(Box::new(entry)), waits))
 }
 
 /// A result of a listing.

@@ -88,9 +88,10 @@ pub enum Met {
 pub struct FoundDirectory {
     /// The directory, relative to the root.
     pub place: PathBuf,
-    /// The names of the files in it.
+    /// The names of the files in it. The reader of a listing may meet a large directory of directories before all of
+    /// its names are known: then it has the first ones.
     pub files: Vec<String>,
-    /// The names of the directories in it.
+    /// The names of the directories in it, or the first ones.
     pub directories: Vec<String>,
 }
 

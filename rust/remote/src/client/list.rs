@@ -2,42 +2,87 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::TryStreamExt;
+use futures_util::future::join;
+use futures_util::{StreamExt, TryStreamExt};
 use llem_store::{Result, Step};
 use object_store::path::Path as Key;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{ANSWER, Client, Found, PATIENCE};
 use crate::http::noted;
 use crate::pace::delay;
+use crate::runtime;
+
+/// Pages of a listing that wait for their reader.
+const PAGES: usize = 4;
+/// Objects of a page, at most.
+const PAGE: usize = 1000;
+
+/// Objects of a listing, by their keys below the root.
+pub type Page = Vec<(String, Found)>;
 
 impl Client {
-    /// List the objects below a key of the root, by their keys below the root. An answer that breaks off is asked again
-    /// from its last key.
+    /// List the objects below a key of the root.
     pub async fn list(&self, below: &str) -> Result<BTreeMap<String, Found>> {
+        let (sender, mut pages) = mpsc::channel(PAGES);
+        let collect = async {
+            let mut found = BTreeMap::new();
+            while let Some(page) = pages.recv().await {
+                found.extend(page);
+            }
+            found
+        };
+        let (listed, found) = join(self.list_to(below, sender), collect).await;
+        listed.map(|()| found)
+    }
+
+    /// Begin to list the objects below the root on the runtime's thread.
+    pub fn start_list(&self) -> Result<(Receiver<Page>, JoinHandle<Result<()>>)> {
+        let (sender, pages) = mpsc::channel(PAGES);
+        let client = self.clone();
+        let task = runtime::handle()?.spawn(async move { client.list_to("", sender).await });
+        Ok((pages, task))
+    }
+
+    /// Send the objects below a key of the root, in the order of the store, until nobody receives them. An answer that
+    /// breaks off is asked again from its last key.
+    async fn list_to(&self, below: &str, sender: Sender<Page>) -> Result<()> {
         let base = self.key("")?;
         let prefix = self.key(below)?;
-        let mut found = BTreeMap::new();
         let mut last: Option<Key> = None;
         let (mut progressed, mut attempt, mut is_renewed) = (Instant::now(), 0, false);
         loop {
             self.pace.wait().await;
-            let before = found.len();
+            let before = last.clone();
             let listing = async {
                 let listed = Some(&prefix).filter(|prefix| !prefix.as_ref().is_empty());
-                let mut pages = match &last {
+                let pages = match &last {
                     Some(last) => self.store.list_with_offset(listed, last),
                     None => self.store.list(listed),
                 };
-                // The time between two objects: that for one page.
-                while let Some(meta) =
-                    timeout(ANSWER, pages.try_next()).await.map_err(|_| None)?.map_err(Some)?
-                {
-                    let own = meta.location.as_ref().strip_prefix(base.as_ref());
-                    if let Some(own) = own.map(|own| own.trim_start_matches('/')) {
-                        found.insert(own.to_owned(), Found::from(&meta));
+                let mut pages = pages.ready_chunks(PAGE);
+                // The time for one page.
+                while let Some(page) = timeout(ANSWER, pages.next()).await.map_err(|_| None)? {
+                    let mut found = Page::with_capacity(page.len());
+                    let mut failure = None;
+                    for meta in page {
+                        match meta {
+                            Ok(meta) => {
+                                let own = meta.location.as_ref().strip_prefix(base.as_ref());
+                                if let Some(own) = own.map(|own| own.trim_start_matches('/')) {
+                                    found.push((own.to_owned(), Found::from(&meta)));
+                                }
+                                last = Some(meta.location);
+                            }
+                            Err(error) => failure = Some(error),
+                        }
                     }
-                    last = Some(meta.location);
+                    if sender.send(found).await.is_err() {
+                        break;
+                    }
+                    failure.map_or(Ok(()), |error| Err(Some(error)))?;
                 }
                 Ok::<_, Option<object_store::Error>>(())
             };
@@ -50,12 +95,12 @@ impl Client {
             let error = match listed {
                 Ok(()) => {
                     self.pace.succeed();
-                    return Ok(found);
+                    return Ok(());
                 }
                 Err(None) => self.late(Step::Scan, below),
                 Err(Some(error)) => self.failed(Step::Scan, below, &answered, &error)?,
             };
-            if found.len() > before {
+            if last != before {
                 (progressed, attempt) = (Instant::now(), 0);
             }
             attempt += 1;
@@ -65,6 +110,14 @@ impl Client {
             }
             sleep(pause).await;
         }
+    }
+
+    /// Return `true` where there is an object in a directory.
+    pub async fn has_directory(&self, below: &str) -> Result<bool> {
+        let prefix = self.key(below)?;
+        let look = || async { self.store.list(Some(&prefix)).try_next().await };
+        let found = self.again(Step::Scan, below, ANSWER, look).await?;
+        Ok(found.flatten().is_some())
     }
 
     /// Return the names in the root that begin with a base name.

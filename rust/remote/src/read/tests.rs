@@ -5,30 +5,6 @@ use object_store::{ObjectStoreExt, PutPayload};
 use super::*;
 use crate::faulty::{Faults, Faulty};
 
-fn found() -> Found {
-    Found { size: 1, etag: None, modified: 0 }
-}
-
-#[test]
-fn directories_come_in_the_order_of_components_without_those_of_results() {
-    let keys = [
-        "a-b/result.json",
-        "a/result.json",
-        "a/below/result.json",
-        "a/timeseries.parquet",
-        "b/c/result.json",
-        "b/notes.txt",
-        ".hidden/x/result.json",
-        "d/timeseries.parquet",
-        "top.txt",
-    ];
-    let listed = directories(keys.map(|key| (key.to_owned(), found())).into());
-    let places: Vec<_> = listed.iter().map(|(place, _)| place.as_str()).collect();
-    assert_eq!(places, ["", "a", "a-b", "b", "b/c", "d"]);
-    assert_eq!(listed[0].1.directories, [".hidden", "a-b", "a", "b", "d"]);
-    assert_eq!(listed[1].1.files.keys().collect::<Vec<_>>(), ["result.json", "timeseries.parquet"]);
-}
-
 /// Put objects below a root of a store, and return a client of the root.
 fn filled(store: &Arc<Faulty>, objects: &[(String, Vec<u8>)]) -> Client {
     let (inner, objects) = (store.inner.clone(), objects.to_vec());
@@ -44,7 +20,10 @@ fn filled(store: &Arc<Faulty>, objects: &[(String, Vec<u8>)]) -> Client {
 
 /// Return the directories and records of a listing.
 fn read_all(client: &Client) -> Vec<(String, String)> {
-    let mut listed = Listed::begin(client, None, Interrupt::NEVER).unwrap();
+    read_to_end(Listed::begin(client, None, Interrupt::NEVER).unwrap())
+}
+
+fn read_to_end(mut listed: Listed) -> Vec<(String, String)> {
     let mut all = Vec::new();
     while let Some(met) = listed.next(Interrupt::NEVER).unwrap() {
         match met {
@@ -71,6 +50,19 @@ fn list_through_faults_returns_each_record_once_in_order() {
     let client = filled(&store, &objects);
     assert_eq!(read_all(&client), records);
     assert_eq!(store.counts.all()[2], 1);
+}
+
+#[test]
+fn list_that_is_released_while_it_arrives_returns_each_record_once_in_order() {
+    let store = Faulty::new(Faults { gets: 10, ..Faults::default() });
+    let names = (0..3000).map(|n| format!("gpt2-{}/x_vllm_2026-02-18T14-{n:04}", n / 1000));
+    let records: Vec<_> = names.map(|name| (name, "{}".to_owned())).collect();
+    let objects: Vec<_> =
+        records.iter().map(|(name, _)| (format!("{name}/{RECORD}"), b"{}".into())).collect();
+    let client = filled(&store, &objects);
+    let directories = Directories::begin(&client, 500, Interrupt::NEVER).unwrap();
+    assert_eq!(read_to_end(Listed::over(directories, &client, None).unwrap()), records);
+    assert!(store.counts.all()[2] > 1);
 }
 
 #[test]
