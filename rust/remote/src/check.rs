@@ -3,6 +3,9 @@
 //! A store that looks for an object and then creates it refuses a second PUT, and still lets several of many concurrent
 //! PUTs win. Only a race finds that.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -13,8 +13,8 @@ use object_store::client::HttpErrorKind;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    Attributes, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 use crate::http::{Answered, note};
@@ -28,10 +28,25 @@ pub struct Faults {
     pub gets: u64,
     /// It ignores the conditions of PUTs.
     pub overwrites: bool,
+    /// It looks for an object, and creates it some time later.
+    pub races: bool,
+    /// It drops the metadata of objects.
+    pub drops_metadata: bool,
+    /// It refuses requests of these kinds.
+    pub refuses: Refused,
     /// It refuses PUTs of sidecars.
     pub refuses_sidecars: bool,
     /// No request reaches it.
     pub is_unreachable: bool,
+}
+
+/// The kinds of requests that a role may not send.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Refused {
+    pub heads: bool,
+    pub gets: bool,
+    pub lists: bool,
+    pub deletes: bool,
 }
 
 /// Requests by their kinds.
@@ -100,8 +115,15 @@ impl ObjectStore for Faulty {
         if refuses_sidecars && key.filename() == Some(llem_store::SIDECAR) {
             return answered(StatusCode::FORBIDDEN);
         }
-        let mode = if overwrites { PutMode::Overwrite } else { PutMode::Create };
-        let (inner, key, options) = (self.inner.clone(), key.clone(), PutOptions { mode, ..options });
+        let mut mode = if overwrites { PutMode::Overwrite } else { PutMode::Create };
+        if self.faults.races && self.inner.head(key).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            mode = PutMode::Overwrite;
+        }
+        let attributes =
+            if self.faults.drops_metadata { Attributes::new() } else { options.attributes.clone() };
+        let options = PutOptions { mode, attributes, ..options };
+        let (inner, key) = (self.inner.clone(), key.clone());
         if self.dice() >= puts {
             return inner.put_opts(&key, payload, options).await;
         }
@@ -137,6 +159,10 @@ impl ObjectStore for Faulty {
         if self.faults.is_unreachable {
             return silent(HttpErrorKind::Connect);
         }
+        let Refused { heads, gets, .. } = self.faults.refuses;
+        if if options.head { heads } else { gets } {
+            return answered(StatusCode::FORBIDDEN);
+        }
         if self.dice() < self.faults.gets {
             return silent(HttpErrorKind::Interrupted);
         }
@@ -145,11 +171,17 @@ impl ObjectStore for Faulty {
 
     fn delete_stream(&self, keys: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         self.counts.deletes.fetch_add(1, Ordering::Relaxed);
+        if self.faults.refuses.deletes {
+            return keys.then(|_| async { answered(StatusCode::FORBIDDEN) }).boxed();
+        }
         self.inner.delete_stream(keys)
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         self.counts.lists.fetch_add(1, Ordering::Relaxed);
+        if self.faults.refuses.lists {
+            return futures_util::stream::once(async { answered(StatusCode::FORBIDDEN) }).boxed();
+        }
         // The real stores list in the order of the keys.
         let listed = self.inner.list(prefix);
         futures_util::stream::once(async move {

@@ -1,5 +1,8 @@
 //! Single objects: their sizes and tags, and their bytes.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use llem_store::{Interrupt, Result, Step};
