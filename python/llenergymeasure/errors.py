@@ -154,12 +154,13 @@ class PersistenceError(LLEMError, OSError):
         code = codes.errorcode.get(self.errno or 0, "no code")
         if self.url is not None:
             answer = (("HTTP", self.status), ("request", self.request_id))
-            code = ", ".join(f"{what} {value}" for what, value in answer if value is not None) or code
+            named = "" if self.errno == codes.EIO else code  # no code of the system says more
+            code = ", ".join(f"{what} {value}" for what, value in answer if value is not None) or named
         where = f" {self.filename!r}" if self.filename is not None else ""
         action = (_ACTIONS if self.url is None else _ACTIONS | _REQUESTS).get(self.step, self.step)
         outcome = self._outcome
-        text = f"cannot {action}{where}: {self.strerror} [{code}]" + (f"; {outcome}" if outcome else "")
-        return escape(text)
+        text = f"cannot {action}{where}: {self.strerror}" + (f" [{code}]" if code else "")
+        return escape(text + (f"; {outcome}" if outcome else ""))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the public class, since the subclass for the code exists in this process only."""

@@ -162,7 +162,7 @@ def seaweedfs(scratch: Path) -> Iterator[Server]:
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
     (scratch / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    # Its gRPC ports are these plus 10000 unless set.
+    # Its gRPC ports are these plus 10000 unless set. Each bucket takes seven volumes.
     ports = {name: free_port() for name in ("master", "volume", "filer", "s3.port")}
     ports["s3.port"] = server.port
     flags = [f"-{name}{'' if '.' in name else '.port'}={port}" for name, port in ports.items()]
@@ -171,7 +171,7 @@ def seaweedfs(scratch: Path) -> Iterator[Server]:
     command = [
         *(weed, "-logtostderr=true", "server", f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}"),
         *("-filer", "-s3", f"-s3.config={scratch / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
-        *("-volume.max=100", "-master.volumeSizeLimitMB=64", *flags),
+        *("-volume.max=5000", "-master.volumeSizeLimitMB=64", *flags),
     ]
     with running(command, log) as process:
         wait_for(process, log, responds(server))

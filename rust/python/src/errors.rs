@@ -24,13 +24,26 @@ mod classes {
 /// POSIX's codes, for errors that have no code of their own.
 const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
-const ETIMEDOUT: i32 = 110;
+const ETIMEDOUT: i32 = of_network(110, 60);
+const ECONNREFUSED: i32 = of_network(111, 61);
+const ECONNABORTED: i32 = of_network(103, 53);
 const EINVAL: i32 = 22;
 const EIO: i32 = 5;
 const EEXIST: i32 = 17;
 const EISDIR: i32 = 21;
 const EFBIG: i32 = 27;
 const ENOMEM: i32 = 12;
+
+/// Return a code of the network: each system has its own; those of Windows are BSD's plus 10000.
+const fn of_network(linux: i32, bsd: i32) -> i32 {
+    if cfg!(windows) {
+        bsd + 10_000
+    } else if cfg!(target_os = "linux") {
+        linux
+    } else {
+        bsd
+    }
+}
 
 /// An error with a Python exception of its own.
 pub trait IntoPython {
@@ -173,6 +186,8 @@ fn errno_of(kind: io::ErrorKind) -> i32 {
         io::ErrorKind::OutOfMemory => ENOMEM,
         io::ErrorKind::PermissionDenied => EACCES,
         io::ErrorKind::TimedOut => ETIMEDOUT,
+        io::ErrorKind::ConnectionRefused => ECONNREFUSED,
+        io::ErrorKind::ConnectionAborted => ECONNABORTED,
         _ => EIO,
     }
 }

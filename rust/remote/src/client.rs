@@ -255,8 +255,7 @@ impl Client {
 
     /// Return the time in which a request is sent again: a store that never answered may not exist.
     pub fn patience(&self, error: &Error, usual: Duration) -> Duration {
-        let is_unreachable = error.is_io(std::io::ErrorKind::NotConnected) && !self.pace.has_answered();
-        if is_unreachable { FIRST_CONTACT } else { usual }
+        if fault::is_unreachable(error) && !self.pace.has_answered() { FIRST_CONTACT } else { usual }
     }
 
     /// Send a request that changes nothing, or that may be repeated, until it has an answer; `None` for "not found".

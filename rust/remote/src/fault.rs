@@ -7,7 +7,7 @@ use http::StatusCode;
 use llem_store::{Error, Step};
 use object_store::client::HttpErrorKind;
 
-use crate::http::Answered;
+use crate::http::{Answered, Obstacle};
 
 /// The beginning of the error of a credential provider.
 pub const PROVIDER_FAILED: &str = "credential_provider failed: ";
@@ -63,11 +63,13 @@ fn is(answered: &Answered, codes: &[&str]) -> bool {
 /// Return the error of a failed request; `said` is the library's text, for a failure before the request.
 pub fn error(step: Step, url: PathBuf, answered: &Answered, said: &str) -> Error {
     let (kind, reason) = explain(answered, said);
+    // The answer of a service for credentials is not one of the store.
+    let of_store = Some(answered).filter(|answered| !is_credential_host(&answered.host));
     Error::Remote {
         step,
         url,
-        status: answered.status.map(|status| status.as_u16()),
-        request_id: answered.request_id.clone(),
+        status: of_store.and_then(|answered| answered.status).map(|status| status.as_u16()),
+        request_id: of_store.and_then(|answered| answered.request_id.clone()),
         kind,
         reason,
     }
@@ -84,17 +86,14 @@ fn explain(answered: &Answered, said: &str) -> (ErrorKind, String) {
     if let Some((_, reason)) = said.split_once(PROVIDER_FAILED) {
         return (ErrorKind::PermissionDenied, format!("{PROVIDER_FAILED}{}", shortened(reason)));
     }
-    if CREDENTIAL_HOSTS.contains(&host.as_str()) || is_about_credentials(answered, said) {
+    if is_credential_host(host) || is_about_credentials(answered, said) {
         let text = "no credentials were found; set them in the environment (AWS_ACCESS_KEY_ID, ...), or pass options \
                     or credential_provider";
         return (ErrorKind::PermissionDenied, text.into());
     }
     let Some(status) = answered.status else {
         return match answered.failure {
-            Some(HttpErrorKind::Connect) => (
-                ErrorKind::NotConnected,
-                format!("no connection to {host}; check the endpoint and the network"),
-            ),
+            Some(HttpErrorKind::Connect) => unreachable(host, answered.obstacle.as_ref()),
             Some(HttpErrorKind::Timeout) => (ErrorKind::TimedOut, format!("{host} did not answer in time")),
             Some(_) => {
                 (ErrorKind::ConnectionAborted, format!("{host} closed the connection without an answer"))
@@ -112,8 +111,14 @@ fn explain(answered: &Answered, said: &str) -> (ErrorKind, String) {
             ErrorKind::PermissionDenied,
             "the clock of this machine differs too much from that of the store; set it".into(),
         ),
-        ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "AuthenticationFailed", _)
-        | (_, StatusCode::UNAUTHORIZED) => (
+        ("InvalidAccessKeyId", _) => (
+            ErrorKind::PermissionDenied,
+            "the store does not know the access key; check it, and the endpoint".into(),
+        ),
+        ("SignatureDoesNotMatch", _) => {
+            (ErrorKind::PermissionDenied, "the secret does not fit the access key; check both".into())
+        }
+        ("InvalidToken" | "AuthenticationFailed", _) | (_, StatusCode::UNAUTHORIZED) => (
             ErrorKind::PermissionDenied,
             format!(
                 "the store does not accept the credentials ({}); check the key and its secret",
@@ -148,6 +153,39 @@ fn explain(answered: &Answered, said: &str) -> (ErrorKind, String) {
             (kind, format!("the store answered {}{separator}{message}", named(code, status)))
         }
     }
+}
+
+/// Return the kind and the reason of a failed connection.
+fn unreachable(host: &str, obstacle: Option<&Obstacle>) -> (ErrorKind, String) {
+    match obstacle {
+        Some(Obstacle::Refused) => (
+            ErrorKind::ConnectionRefused,
+            format!("the connection to {host} was refused; start the service, or check the endpoint"),
+        ),
+        Some(Obstacle::NoAddress) => (
+            ErrorKind::NotConnected,
+            format!("the host {host} was not found; check the endpoint and the network"),
+        ),
+        Some(Obstacle::Tls(said)) => (
+            ErrorKind::NotConnected,
+            format!(
+                "no TLS connection to {host} ({}); check the certificate, or http:// in the endpoint",
+                shortened(said)
+            ),
+        ),
+        None => {
+            (ErrorKind::NotConnected, format!("no connection to {host}; check the endpoint and the network"))
+        }
+    }
+}
+
+/// Return `true` for the error of a store that no connection reached.
+pub fn is_unreachable(error: &Error) -> bool {
+    [ErrorKind::NotConnected, ErrorKind::ConnectionRefused].iter().any(|kind| error.is_io(*kind))
+}
+
+fn is_credential_host(host: &str) -> bool {
+    CREDENTIAL_HOSTS.contains(&host.split(':').next().unwrap_or_default())
 }
 
 /// Return `true` where the library could not get credentials.
@@ -191,8 +229,8 @@ mod tests {
         for (status, code, remedy) in [
             (400, "ExpiredToken", "renew them"),
             (403, "RequestTimeTooSkewed", "clock"),
-            (403, "InvalidAccessKeyId", "check the key"),
-            (403, "SignatureDoesNotMatch", "check the key"),
+            (403, "InvalidAccessKeyId", "check it"),
+            (403, "SignatureDoesNotMatch", "check both"),
             (404, "NoSuchBucket", "create it"),
             (301, "PermanentRedirect", "AWS_REGION"),
             (400, "AuthorizationHeaderMalformed", "AWS_REGION"),
@@ -203,7 +241,26 @@ mod tests {
             let (_, reason) = explain(&answered(status, code), "");
             assert!(reason.contains(remedy) && reason.lines().count() == 1, "{code}: {reason}");
         }
+        for (obstacle, remedy) in [
+            (Some(Obstacle::Refused), "start the service"),
+            (Some(Obstacle::NoAddress), "not found"),
+            (Some(Obstacle::Tls("invalid".into())), "(invalid); check the certificate"),
+            (None, "check the endpoint"),
+        ] {
+            let failure = Some(HttpErrorKind::Connect);
+            let answered = Answered { failure, obstacle, host: "h:1".into(), ..Answered::default() };
+            let (_, reason) = explain(&answered, "");
+            assert!(reason.contains(remedy) && reason.contains("h:1"), "{reason}");
+        }
         let (_, reason) = explain(&Answered::default(), "Generic: credential_provider failed: KeyError");
         assert_eq!(reason, "credential_provider failed: KeyError");
+    }
+
+    #[test]
+    fn error_of_a_credential_service_has_no_status_of_the_store() {
+        let answered = Answered { host: "169.254.169.254:80".into(), ..answered(403, "") };
+        let error = error(Step::Commit, "s3://b".into(), &answered, "");
+        assert!(matches!(&error, Error::Remote { status: None, .. }), "{error:?}");
+        assert!(error.to_string().contains("no credentials were found"), "{error}");
     }
 }

@@ -4,6 +4,8 @@
 //! (`a//b`) makes its listing fail.
 
 use std::cell::RefCell;
+use std::error::Error;
+use std::io;
 use std::sync::Once;
 
 use async_trait::async_trait;
@@ -24,7 +26,9 @@ pub struct Answered {
     pub status: Option<StatusCode>,
     /// The kind of the failure, where no answer came.
     pub failure: Option<HttpErrorKind>,
-    /// The host that was asked: the store, or the service of this machine that gives credentials.
+    /// The obstacle to a connection, where none was made.
+    pub obstacle: Option<Obstacle>,
+    /// The host that was asked, with its port: the store, or the service of this machine that gives credentials.
     pub host: String,
     /// The number of the request.
     pub request_id: Option<String>,
@@ -34,6 +38,45 @@ pub struct Answered {
     pub code: Option<String>,
     /// The service's sentence.
     pub message: Option<String>,
+}
+
+/// The obstacle to a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Nothing listens at the port.
+    Refused,
+    /// The name of the host has no address.
+    NoAddress,
+    /// The handshake of TLS failed, with this error.
+    Tls(String),
+}
+
+impl Obstacle {
+    /// Return the obstacle in the causes of an error.
+    fn of(error: &HttpError) -> Option<Self> {
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<rustls::Error>() {
+                return Some(Self::Tls(error.to_string()));
+            }
+            if error.downcast_ref::<io::Error>().is_some_and(is_refused) {
+                return Some(Self::Refused);
+            }
+            // The type of this error is private.
+            if error.to_string().starts_with("dns error") {
+                return Some(Self::NoAddress);
+            }
+            cause = error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref)
+                .map_or_else(|| error.source(), |inner| Some(inner));
+        }
+        None
+    }
+}
+
+fn is_refused(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionRefused
 }
 
 tokio::task_local! {
@@ -75,11 +118,12 @@ struct Service(HttpClient);
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let is_list = is_list(&request);
-        let host = request.uri().host().unwrap_or_default().to_owned();
+        let host = request.uri().authority().map(|host| host.as_str().to_owned()).unwrap_or_default();
         let response = match self.0.execute(request).await {
             Ok(response) => response,
             Err(error) => {
-                note(Answered { failure: Some(error.kind()), host, ..Answered::default() });
+                let (failure, obstacle) = (Some(error.kind()), Obstacle::of(&error));
+                note(Answered { failure, obstacle, host, ..Answered::default() });
                 return Err(error);
             }
         };
@@ -99,7 +143,7 @@ impl HttpService for Service {
         let body = body.bytes().await.unwrap_or_default();
         let text = String::from_utf8_lossy(&body);
         let (code, message) = (element(&text, "Code"), element(&text, "Message"));
-        note(Answered { status, failure: None, host, request_id, date, code, message });
+        note(Answered { status, host, request_id, date, code, message, ..Answered::default() });
         Ok(HttpResponse::from_parts(head, HttpResponseBody::from(body)))
     }
 }
