@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from llenergymeasure import ExperimentResult
@@ -28,7 +29,7 @@ def load_by_id(root: Path) -> dict[str, ExperimentResult]:
     return {result.experiment_id: result for result in loaded}
 
 
-def assert_holds_exactly(root: Path, paths: list[Path], results: list[ExperimentResult]) -> None:
+def assert_holds_exactly(root: Path, paths: Sequence[Path], results: list[ExperimentResult]) -> None:
     """Check that each result is complete at its path, in its own directory, next to nothing else."""
     assert len(paths) == len(results)
     assert len({path.parent for path in paths}) == len(paths)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ def test_save_many_leaves_no_thread_and_no_descriptor(tmp_path: Path) -> None:
 
 def test_save_many_in_several_threads_saves_all(tmp_path: Path) -> None:
     results = make_results(60)
-    saved: dict[int, list[Path]] = {}
+    saved: dict[int, Sequence[Path]] = {}
 
     def save(n: int) -> None:
         saved[n] = ResultStore(tmp_path).save_many(results)
@@ -172,7 +172,9 @@ def test_save_many_allows_saves_inside_its_generator(tmp_path: Path) -> None:
             yield result
 
     paths = store.save_many(nested())
-    assert_holds_exactly(tmp_path, paths + others, results + [result for result in results for _ in range(2)])
+    assert_holds_exactly(
+        tmp_path, [*paths, *others], results + [result for result in results for _ in range(2)]
+    )
 
 
 @pytest.mark.parametrize("limit", [1, 2, 16])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ def save_results(
     timeseries_sources: Iterable[TimeseriesSource | None] | None = None,
     durable: bool = True,
     progress: Progress | None = None,
-) -> list[ResultPath]:
+) -> Sequence[ResultPath]:
     """Save many results to new directories in `output_dir`; see `ResultStore.save_many`."""
     return ResultStore(absolute(output_dir, "output_dir")).save_many(
         results, timeseries_sources=timeseries_sources, durable=durable, progress=progress

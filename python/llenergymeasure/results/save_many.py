@@ -6,8 +6,8 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sized
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
 from llenergymeasure._warnings import warn
@@ -16,6 +16,7 @@ from llenergymeasure.errors import BulkSaveError, PersistenceError, SaveInterrup
 from llenergymeasure.results._encode import Encoded, encode
 from llenergymeasure.results._lost_trace import ADVICE, lost_trace
 from llenergymeasure.results._paths import Place, handle, local_source, to_path
+from llenergymeasure.results._saved_paths import SavedPaths
 
 if TYPE_CHECKING:
     from llenergymeasure.results.types import Progress
@@ -44,7 +45,7 @@ def save_many(  # noqa: PLR0913 - the parameters of the method
     durable: bool,
     progress: Progress | None,
     flush_method: str | None,
-) -> list[ResultPath]:
+) -> Sequence[ResultPath]:
     """Save results to one directory; see `ResultStore.save_many`."""
     total = len(results) if isinstance(results, Sized) else None
     pairs = _pairs(results, timeseries_sources, total)
@@ -59,7 +60,7 @@ def save_pairs(  # noqa: PLR0913 - as save_many
     durable: bool,
     progress: Progress | None,
     flush_method: str | None,
-) -> list[ResultPath]:
+) -> Sequence[ResultPath]:
     """Save pairs of a result and the source of its power trace; see `ResultStore.save_many`."""
     run = _Run(root, total, durable=durable, progress=progress, flush_method=flush_method)
     try:
@@ -97,9 +98,11 @@ class _Run:
         self._progress = progress
         self._reported = 0
         self._submitted = 0
-        self._outcomes: dict[int, Any] = {}
-        """A path, as `str` at first, or the error."""
-        self._converted = 0
+        self._outcomes: dict[int, str | Exception] = {}
+        """Outcomes that wait for an earlier one: the paths and the errors."""
+        self._saved = SavedPaths(root)
+        """The outcomes of the first results, in order; empty for an error."""
+        self._failed: dict[int, Exception] = {}
         self._missing: list[int] = []
         self._notes: list[tuple[int, str]] = []
         self._lost: list[int] = []
@@ -142,24 +145,32 @@ class _Run:
             self._progress = None
         self._bulk.close()
         while self._collect(_POLL):
-            self._convert_paths()
+            pass
         self._bulk.join()
 
     def _collect(self, seconds: float) -> bool:
         more = self._bulk.collect(self._outcomes, self._missing, self._notes, seconds)
-        if self._progress is not None and len(self._outcomes) > self._reported:
-            self._reported = len(self._outcomes)
-            self._progress(self._reported, self._total)
+        self._pack()
+        done = len(self._saved) + len(self._outcomes)
+        if self._progress is not None and done > self._reported:
+            self._reported = done
+            self._progress(done, self._total)
         return more
 
-    def _convert_paths(self) -> None:
-        """Convert strings to paths while waiting, in order, up to the first missing outcome."""
-        outcomes, index = self._outcomes, self._converted
-        while isinstance(outcome := outcomes.get(index), (str, Exception)):
+    def _pack(self) -> None:
+        """Move outcomes to where they take little memory, in order, up to the first missing one.
+
+        A signal may raise between two steps: then an outcome is in both places, and counts once.
+        """
+        outcomes, index = self._outcomes, len(self._saved)
+        while (outcome := outcomes.get(index)) is not None:
             if isinstance(outcome, str):
-                outcomes[index] = to_path(self._root, outcome)
+                self._saved.add(outcome)
+            else:
+                self._failed[index] = outcome
+                self._saved.add("")
+            del outcomes[index]
             index += 1
-        self._converted = index
 
     def interrupted(self) -> SaveInterrupted:
         """Cancel, and return the error with the state of each result."""
@@ -180,7 +191,9 @@ class _Run:
         self._collect(0.0)
         saved, failed = self._split()
         unconfirmed = {
-            index: to_path(self._root, path) for index, path in in_place if index not in self._outcomes
+            index: to_path(self._root, path)
+            for index, path in in_place
+            if index not in saved and index not in failed
         }
         for index, error in list(failed.items()):
             if isinstance(error, PersistenceError) and error.committed is None:
@@ -189,18 +202,15 @@ class _Run:
                 del failed[index]
         return SaveInterrupted(saved, failed, unconfirmed)
 
-    def paths(self) -> list[ResultPath]:
+    def paths(self) -> Sequence[ResultPath]:
         """Return the paths of the results in order, or raise their errors."""
-        if len(self._outcomes) != self._submitted or any(
-            isinstance(outcome, Exception) for outcome in self._outcomes.values()
-        ):
+        if len(self._saved) != self._submitted or self._failed:
             saved, failed = self._split()
             with contextlib.suppress(UserWarning):
                 self._warn_of_missing()
             raise BulkSaveError(saved, failed)
-        self._convert_paths()
         self._warn_of_missing()
-        return [self._outcomes[index] for index in range(self._submitted)]
+        return self._saved
 
     def summary(self) -> str:
         """Return a sentence on the outcomes of the submitted results."""
@@ -210,12 +220,13 @@ class _Run:
         return f"before that, {len(saved)} results were saved"
 
     def _split(self) -> tuple[dict[int, ResultPath], dict[int, Exception]]:
+        outcomes = dict(enumerate(self._saved.texts())) | self._failed | self._outcomes
         saved: dict[int, ResultPath] = {}
         failed: dict[int, Exception] = {}
-        for index, outcome in sorted(self._outcomes.items()):
+        for index, outcome in sorted(outcomes.items()):
             if isinstance(outcome, Exception):
                 failed[index] = outcome
-            else:
+            elif outcome:
                 saved[index] = to_path(self._root, outcome)
         return saved, failed
 

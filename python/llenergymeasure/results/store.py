@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -204,11 +204,11 @@ class ResultStore(StoreReader):
         timeseries_sources: Iterable[TimeseriesSource | None] | None = None,
         durable: bool = True,
         progress: Progress | None = None,
-    ) -> list[ResultPath]:
+    ) -> Sequence[ResultPath]:
         """Save many results as `save` does, with shared flushes (group commit).
 
         Each result is atomic, but the results together are not a transaction: a failed result does not stop
-        the others. Memory holds only the results in flight.
+        the others. Memory holds only the results in flight, and about 70 bytes for each path.
 
         Args:
             results: Any iterable; a generator may exceed memory.
@@ -220,7 +220,8 @@ class ResultStore(StoreReader):
                 is raised after the submitted results are saved.
 
         Returns:
-            The absolute paths of the `result.json` files, in the order of `results`.
+            The absolute paths of the `result.json` files, in the order of `results`; `list(paths)` makes a
+            list of them.
 
         Raises:
             BulkSaveError: Some results failed; the others are saved.
