@@ -261,6 +261,18 @@ class Table:
     def __len__(self) -> int: ...
 
 @final
+class Part:
+    """Results of one listing, which a scan reads without another listing. It can be pickled."""
+
+    def __new__(cls, encoded: bytes) -> Part: ...
+    def places(self) -> list[Path]:
+        """Return the directories of the results, relative to the root."""
+
+    def __len__(self) -> int: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class Scan:
     """A scan of the results of a tree."""
 
@@ -277,12 +289,25 @@ class Scan:
         strict: bool,
         max_bytes: int,
         infer: bool = True,
-        follow_links: bool = False,
         full_names: bool = False,
+        follow_links: bool = False,
+        types: Sequence[tuple[str, str]] = ...,
+        head: int | None = None,
+        part: Part | None = None,
+        known: str | None = None,
     ) -> Scan: ...
     @property
     def schema(self) -> Schema | None:
         """The columns; None until the results are read, if the types depend on them."""
+
+    def resolve(self, *, progress: Callable[[int], object] | None = None) -> str:
+        """Return what scans of parts need to know of the whole tree; read as much of it as that takes."""
+
+    def divide(self, parts: int | None, most: int, by: str) -> tuple[list[Part], _Links]:
+        """List the results, and divide them into parts of equal weights; return the skipped links, too.
+
+        Without a number of parts, each has so many results at most.
+        """
 
     def read(self, *, progress: Callable[[int], object] | None = None) -> Reader: ...
 

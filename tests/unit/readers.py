@@ -70,7 +70,7 @@ def of_all(store: ResultStore) -> dict[str, Callable[[], object]]:
 
 def rows(scan: Scan) -> dict[str, Any]:
     output = scan.to_pydict()
-    root = Path(str(scan._root))  # the errors have absolute paths
+    root = Path(str(scan.root))  # the errors have absolute paths
     errors = {str(path.relative_to(root)): str(error) for path, error in scan.errors.items()}
     return {"path": sorted(set(output["path"])), "rows": len(output["path"]), "errors": errors}
 

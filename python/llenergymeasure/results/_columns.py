@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
@@ -24,6 +24,7 @@ __all__ = [
     "SHORT_NAMES",
     "all_columns",
     "check_names",
+    "check_types",
     "find_columns",
     "kind_of",
 ]
@@ -141,6 +142,23 @@ def check_names(names: str | Iterable[str], parameter: str = "columns") -> list[
             raise TypeError(f"{parameter} expects strings, got {type(name).__name__}")
     # A lone surrogate is in no name, and the extension accepts only Unicode.
     return list(dict.fromkeys(name.encode(errors="backslashreplace").decode() for name in listed))
+
+
+def check_types(schema: object) -> tuple[tuple[str, str], ...]:
+    """Return the types of keys of the configuration, as pairs.
+
+    Raises:
+        TypeError: `schema` is not a mapping of strings.
+    """
+    if schema is None:
+        return ()
+    if not isinstance(schema, Mapping):
+        raise TypeError(f"schema expects a mapping of names to types, got {type(schema).__name__}")
+    for name, kind in schema.items():
+        if not isinstance(kind, str):
+            got = type(kind).__name__
+            raise TypeError(f"schema expects the name of a type for {name!r}, such as 'int64', got {got}")
+    return tuple(zip(check_names(schema, "schema"), schema.values(), strict=True))
 
 
 def kind_of(name: str) -> str | None:

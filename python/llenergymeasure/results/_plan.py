@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
@@ -17,7 +18,7 @@ from llenergymeasure.results.types import ConfigForm, OnBadFile, check_policy
 if TYPE_CHECKING:
     from llenergymeasure.results.types import Condition, Progress
 
-__all__ = ["BATCH_SIZE", "completed", "scan_results", "scan_traces"]
+__all__ = ["BATCH_SIZE", "ResultsPlan", "TracesPlan", "completed", "scan_results", "scan_traces"]
 
 BATCH_SIZE = 4096
 _TRACE_COLUMNS = (
@@ -34,6 +35,106 @@ _TRACE_COLUMNS = (
 )
 
 
+@dataclass(frozen=True)
+class ResultsPlan:
+    """A scan of results, as plain values."""
+
+    root: Place
+    columns: tuple[str, ...]
+    where: tuple[_conditions.Checked, ...]
+    config: ConfigForm = "columns"
+    optional: tuple[str, ...] = ()
+    types: tuple[tuple[str, str], ...] = ()
+    on_error: OnBadFile = "raise"
+    batch_size: int = BATCH_SIZE
+    infer: bool = True
+    full_names: bool = False
+    max_record_bytes: int | None = None
+    follow_links: bool = False
+    head: int | None = None
+    """The number of rows after which the reading stops."""
+    part: _store.Part | None = None
+    """The results of the root that are read; None is all."""
+    known: str | None = None
+    """The types and the meanings of operands that a scan of the whole tree found."""
+
+    def compile(self) -> _store.Scan:
+        """Plan the scan.
+
+        Raises:
+            ValueError: A column does not exist, or a condition does not fit its column.
+        """
+        return _store.Scan(
+            handle(self.root),
+            _columns.RECORD_SCHEMA(),
+            self.columns,
+            self.where,
+            config=self.config,
+            optional=self.optional,
+            types=self.types,
+            batch_size=self.batch_size,
+            strict=self.on_error == "raise",
+            max_bytes=max_bytes(self.max_record_bytes),
+            infer=self.infer,
+            follow_links=self.follow_links,
+            full_names=self.full_names,
+            head=self.head,
+            part=self.part,
+            known=self.known,
+        )
+
+    def is_listing(self) -> bool:
+        """Return whether every record that a listing shows is a row."""
+        return not self.where and not self.columns_that_drop_rows() and self.on_error == "raise"
+
+    def columns_that_drop_rows(self) -> tuple[str, ...]:
+        """Return the columns of given types: a record with another value is no row."""
+        return tuple(name for name, _ in self.types)
+
+    def extent(self) -> str:
+        """Describe the rows of the scan, for its `repr`."""
+        parts = [] if self.part is None else [f", {len(self.part)} results of it"]
+        parts += [f", where {name} {operator} {value!r}" for name, operator, value, _ in self.where]
+        return "".join([*parts, "" if self.head is None else f", the first {self.head} rows"])
+
+
+@dataclass(frozen=True)
+class TracesPlan:
+    """A scan of power traces, as plain values."""
+
+    root: Place
+    columns: tuple[str, ...]
+    of_records: tuple[_conditions.Checked, ...]
+    of_traces: tuple[_conditions.Checked, ...]
+    on_error: OnBadFile = "raise"
+    max_record_bytes: int | None = None
+    max_trace_bytes: int | None = None
+    follow_links: bool = False
+
+    def compile(self) -> _store.Traces:
+        """Plan the scan.
+
+        Raises:
+            ValueError: A condition does not fit its column.
+        """
+        return _store.Traces(
+            handle(self.root),
+            _columns.RECORD_SCHEMA(),
+            self.columns,
+            self.of_records,
+            self.of_traces,
+            strict=self.on_error == "raise",
+            max_bytes=max_bytes(self.max_record_bytes),
+            max_trace_bytes=max_trace_bytes(self.max_trace_bytes),
+            follow_links=self.follow_links,
+        )
+
+    def extent(self) -> str:
+        """Describe the rows of the scan, for its `repr`."""
+        where = [*self.of_records, *self.of_traces]
+        return ", power traces" + "".join(f", where {name} {op} {value!r}" for name, op, value, _ in where)
+
+
 def scan_results(  # noqa: PLR0913 - the parameters of the method
     root: Place,
     columns: Iterable[str] | None,
@@ -44,6 +145,7 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
     optional: Iterable[str] = (),
+    schema: Mapping[str, str] | None = None,
     infer: bool = True,
     full_names: bool = False,
     limit: int | None = None,
@@ -58,21 +160,22 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
     if batch_size < 1:
         raise ValueError(f"batch_size expects at least 1, got {batch_size}")
     check_policy("config", config, ConfigForm)
-    scan = _store.Scan(
-        handle(root),
-        _columns.RECORD_SCHEMA(),
-        _columns.all_columns() if columns is None else _columns.check_names(columns),
-        [_conditions.checked(condition) for condition in _conditions.listed(where)],
+    check_policy("on_error", on_error, OnBadFile)
+    plan = ResultsPlan(
+        root,
+        tuple(_columns.all_columns() if columns is None else _columns.check_names(columns)),
+        tuple(_conditions.checked(condition) for condition in _conditions.listed(where)),
         config=config,
-        optional=_columns.check_names(optional, "optional"),
+        optional=tuple(_columns.check_names(optional, "optional")),
+        types=_columns.check_types(schema),
+        on_error=on_error,
         batch_size=min(batch_size, sys.maxsize),
-        strict=_is_strict(on_error),
-        max_bytes=max_bytes(limit),
         infer=infer,
-        follow_links=follow_links,
         full_names=full_names,
+        max_record_bytes=limit,
+        follow_links=follow_links,
     )
-    return Scan(root, scan, on_error, progress, warns_of_links=warns_of_links)
+    return Scan(plan, progress, warns_of_links=warns_of_links)
 
 
 def scan_traces(  # noqa: PLR0913 - the parameters of the method
@@ -87,6 +190,7 @@ def scan_traces(  # noqa: PLR0913 - the parameters of the method
     follow_links: bool = False,
 ) -> Scan:
     """Return a scan of power traces; see `ResultStore.scan_timeseries`."""
+    check_policy("on_error", on_error, OnBadFile)
     names = list(_TRACE_COLUMNS if columns is None else _columns.check_names(columns))
     of_records: list[_conditions.Checked] = []
     of_traces: list[_conditions.Checked] = []
@@ -94,19 +198,17 @@ def scan_traces(  # noqa: PLR0913 - the parameters of the method
         name = condition[0] if isinstance(condition, (tuple, list)) and condition else None
         is_of_trace = isinstance(name, str) and _is_of_trace(name, names)
         (of_traces if is_of_trace else of_records).append(_conditions.checked(condition))
-    record, strict, most = _columns.RECORD_SCHEMA(), _is_strict(on_error), max_bytes(limit)
-    scan = _store.Traces(
-        handle(root),
-        record,
-        names,
-        of_records,
-        of_traces,
-        strict=strict,
-        max_bytes=most,
-        max_trace_bytes=max_trace_bytes(trace_limit),
+    plan = TracesPlan(
+        root,
+        tuple(names),
+        tuple(of_records),
+        tuple(of_traces),
+        on_error=on_error,
+        max_record_bytes=limit,
+        max_trace_bytes=trace_limit,
         follow_links=follow_links,
     )
-    return Scan(root, scan, on_error, progress)
+    return Scan(plan, progress)
 
 
 def completed(root: Place, *, limit: int | None = None, follow_links: bool = False) -> set[str]:
@@ -129,8 +231,3 @@ def _is_of_trace(name: str, names: list[str]) -> bool:
         or name.startswith((f"{_columns.CONFIG}.", "config."))
     )
     return name in names or not of_record
-
-
-def _is_strict(on_error: OnBadFile) -> bool:
-    check_policy("on_error", on_error, OnBadFile)
-    return on_error == "raise"

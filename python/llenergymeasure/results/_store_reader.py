@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -105,6 +105,7 @@ class StoreReader:
         where: Iterable[Condition] | None = None,
         config: ConfigForm = "columns",
         optional: Iterable[str] = (),
+        schema: Mapping[str, str] | None = None,
         on_error: OnBadFile = "raise",
         batch_size: int = BATCH_SIZE,
         progress: Progress | None = None,
@@ -137,6 +138,10 @@ class StoreReader:
             optional: Keys of `effective_config`, such as `config.KEY`, that no result needs to have; their
                 columns are then null, and they are among the columns of the whole configuration. Any other
                 key that no result has is an error, unless the store is empty.
+            schema: The types of keys of `effective_config`, such as `{"config.batch_size": "int64"}`: `bool`,
+                `int64`, `uint64`, `double`, `string`, `list<int64>`, `list<double>`, `list<string>`, or
+                `json` for JSON strings. The records are not read for these types, no result needs to have the
+                keys, and a record with a value of another type is an invalid file.
             on_error: The policy for an invalid file: `"raise"` its error, `"skip"` it and warn once with the
                 count, or `"collect"` its error in `Scan.errors`.
             batch_size: The most rows of a batch.
@@ -153,6 +158,7 @@ class StoreReader:
             where=where,
             config=config,
             optional=optional,
+            schema=schema,
             on_error=on_error,
             batch_size=batch_size,
             progress=progress,

@@ -3,43 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from importlib import import_module
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llenergymeasure import _store
-from llenergymeasure._escape import escape
 from llenergymeasure._store import Batch, Schema
 from llenergymeasure._warnings import warn
 from llenergymeasure.errors import LLEMError
-from llenergymeasure.results import _sql
 from llenergymeasure.results._links import warn_of_links
-from llenergymeasure.results._paths import Place, local_path, to_path
+from llenergymeasure.results._paths import to_path
+from llenergymeasure.results._tables import EXPORT_ENDINGS, Tables
+from llenergymeasure.results.types import PartitionBy, check_policy
 
 if TYPE_CHECKING:
-    import duckdb
-    import pandas as pd
-    import polars as pl
-    import pyarrow as pa
-
-    from llenergymeasure.results.types import OnBadFile, Progress
+    from llenergymeasure.results._plan import ResultsPlan, TracesPlan
+    from llenergymeasure.results.types import Progress
     from llenergymeasure.types import ResultPath
 
 __all__ = ["EXPORT_ENDINGS", "Batch", "Scan", "Schema", "warn_of_skipped"]
 
-EXPORT_ENDINGS = (".parquet", ".csv", ".arrow", ".feather", ".ipc", ".jsonl", ".ndjson")
-_PANDAS_TYPES = {
-    "float": "float32",
-    "double": "float64",
-    "string": "string",
-    "timestamp[us]": "datetime64[us]",
-    "timestamp[us, tz=UTC]": "datetime64[us, UTC]",
-}
-_PANDAS_NULLABLE = {"bool": "boolean", "int32": "Int32", "int64": "Int64", "uint64": "UInt64"}
+_PARTITION = 4096
+"""The most results of a partition, where the caller gives no number of partitions."""
+_SHOWN = 20
+"""The most columns that `repr` shows."""
 
 
-class Scan:
+class Scan(Tables):
     """A lazy table over a directory of results.
 
     Each use reads the tree again. Arrow libraries accept a scan: `pyarrow.table(scan)`,
@@ -75,6 +66,9 @@ class Scan:
     - Inference reads the whole tree at the first use of the schema, and the columns stay the same after that.
     - A table has at most 10 000 keys. `ResultStore.scan(config=...)` avoids the limit and the inference.
 
+    A scan can be pickled, and compared: two scans are equal if they read the same rows of the same store. It
+    can be divided into `partitions` for other processes.
+
     Attributes:
         errors: The error of each invalid file at the last reading, by its path. A file is invalid if it is
             empty, truncated, not JSON, of another schema line or unreadable, or if any of its fields is
@@ -83,31 +77,129 @@ class Scan:
 
     def __init__(
         self,
-        root: Place,
-        scan: _store.Scan | _store.Traces,
-        on_error: OnBadFile,
-        progress: Progress | None,
+        plan: ResultsPlan | TracesPlan,
+        progress: Progress | None = None,
         *,
         warns_of_links: bool = True,
     ) -> None:
         """Create a scan; see `ResultStore.scan`."""
-        self._root = root
-        self._scan = scan
-        self._on_error = on_error
+        self._plan = plan
+        self._scan: _store.Scan | _store.Traces = plan.compile()
         self._progress = progress
         self._warns_of_links = warns_of_links
         self.errors: dict[ResultPath, LLEMError] = {}
         self._beyond: list[UserWarning] = []
 
     def __repr__(self) -> str:
-        """Return the class and the root."""
-        return f"<Scan of {str(self._root)!r}>"
+        """Return the root and the columns, with their types where no record must be read for them."""
+        known = self._scan.schema
+        if known is None:
+            columns = list(self._plan.columns)
+        else:
+            columns = [f"{name}: {kind}" for name, kind in zip(known.names, known.types, strict=True)]
+        more = len(columns) - _SHOWN
+        lines = [f"<Scan of {str(self._plan.root)!r}{self._plan.extent()}", *columns[:_SHOWN]]
+        return "\n  ".join([*lines, *([f"... {more} more columns"] if more > 0 else [])]) + ">"
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other reads the same rows and columns of the same store."""
+        return self._plan == other._plan if isinstance(other, Scan) else NotImplemented
+
+    def __hash__(self) -> int:
+        """Hash the root and the columns."""
+        return hash((str(self._plan.root), self._plan.columns))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the plan of the scan, without `progress` and the errors of the last reading."""
+        return _unpickled, (self._plan, self._warns_of_links)
+
+    @property
+    def root(self) -> ResultPath:
+        """The root of the store: a `Path`, or a `StorePath` in an object store."""
+        root = self._plan.root
+        return Path(root) if isinstance(root, str) else root
 
     @property
     def schema(self) -> Schema:
         """The columns and their types, with `__arrow_c_schema__`."""
         known = self._scan.schema
         return known if known is not None else self._read().schema
+
+    def partitions(self, n: int | None = None, *, by: PartitionBy = "count") -> list[Scan]:
+        """Divide the scan into scans that together read each result once, in the order of the paths.
+
+        The store is listed once, here. Each partition reads its own results and nothing else; results that
+        are saved later are in no partition, and one that is removed is absent. All have the same columns and
+        select the same rows as this scan: if its columns or conditions need the values of the configuration,
+        they are read here, once (give their types as `schema` to avoid that).
+
+        A partition can be pickled and sent to another process or host that reaches the root under the same
+        path. The pickle has about 50 bytes per result, or 100 in an object store.
+
+        Args:
+            n: The number of partitions; fewer if there are fewer results, and at least one. None is as many
+                as have 4096 results each.
+            by: The weight of a result: `"count"` for partitions of equal numbers of results, or `"bytes"` for
+                equal sums of the sizes of their records, which costs a call per result on a file system.
+
+        Raises:
+            ValueError: `n` is less than 1, or the scan is one of the first rows.
+            TypeError: The scan is one of power traces.
+            PersistenceError: The store cannot be listed.
+
+        Warns:
+            UserWarning: Symlinks to directories were not followed.
+        """
+        check_policy("by", by, PartitionBy)
+        if n is not None and n < 1:
+            raise ValueError(f"n expects at least 1, got {n}")
+        scan, plan = self._of_results("partitions")
+        if plan.head is not None:
+            raise ValueError("expected a scan of all rows, got one of the first; call partitions before head")
+        parts, links = scan.divide(n, _PARTITION, by)
+        # After the listing, so that the types are those of every listed result.
+        known = scan.resolve(progress=self._report())
+        if self._warns_of_links:
+            warn_of_links(plan.root, links)
+        plans = [replace(plan, part=part, known=known) for part in parts]
+        return [Scan(plan, warns_of_links=False) for plan in plans]
+
+    def count(self) -> int:
+        """Return the number of rows.
+
+        A listing suffices if the scan has no condition and raises the error of an invalid file (`on_error`):
+        then every record counts, and none is read. Otherwise the records are read, without their columns.
+        """
+        scan, plan = self._of_results("count")
+        if plan.is_listing():
+            count = sum(map(len, self._listed(scan)))
+        else:
+            count = sum(map(len, self._narrowed(plan.columns_that_drop_rows())))
+        return count if plan.head is None else min(count, plan.head)
+
+    def names(self) -> list[str]:
+        """Return the paths of the rows' results, relative to the store, as the column `path` has them.
+
+        A listing suffices as for `count`.
+        """
+        scan, plan = self._of_results("names")
+        if not plan.is_listing():
+            names: list[str] = self._narrowed(("path", *plan.columns_that_drop_rows())).to_pydict()["path"]
+            return names
+        return [os.fspath(place) for part in self._listed(scan) for place in part.places()][: plan.head]
+
+    def head(self, n: int = 5) -> Scan:
+        """Return a scan of the first rows, which stops reading after them.
+
+        Raises:
+            ValueError: `n` is negative.
+            TypeError: The scan is one of power traces.
+        """
+        if n < 0:
+            raise ValueError(f"n expects at least 0, got {n}")
+        _, plan = self._of_results("head")
+        least = n if plan.head is None else min(n, plan.head)
+        return Scan(replace(plan, head=least), self._progress, warns_of_links=self._warns_of_links)
 
     def __iter__(self) -> Iterator[Batch]:
         """Read the rows in batches."""
@@ -135,147 +227,35 @@ class Scan:
         """Export the schema."""
         return self.schema.__arrow_c_schema__()
 
-    def to_pydict(self) -> dict[str, list[Any]]:
-        """Read all rows into a list per column: times are `datetime`, lists are lists."""
-        columns: dict[str, list[Any]] = {}
-        for batch in self:
-            for name, values in batch.to_pydict().items():
-                columns.setdefault(name, []).extend(values)
-        return columns or {name: [] for name in self.schema.names}
-
-    def to_arrow(self) -> pa.Table:
-        """Read all rows into a pyarrow table.
+    def _of_results(self, verb: str) -> tuple[_store.Scan, ResultsPlan]:
+        """Return the scan and the plan of a scan of results.
 
         Raises:
-            ImportError: pyarrow is not installed.
+            TypeError: It is one of power traces.
         """
-        pyarrow = _load("pyarrow", "to_arrow")
-        table: pa.Table = pyarrow.table(self._table())
-        return table
+        if isinstance(self._scan, _store.Traces):
+            got = "got one of power traces; use ResultStore.scan"
+            raise TypeError(f"{verb} expects a scan of results, {got}")
+        plan: Any = self._plan
+        return self._scan, plan
 
-    def to_polars(self) -> pl.DataFrame:
-        """Read all rows into a polars frame.
+    def _narrowed(self, columns: tuple[str, ...]) -> Scan:
+        """Return a scan of the same rows with other columns."""
+        _, plan = self._of_results("columns")
+        return Scan(replace(plan, columns=columns), self._progress, warns_of_links=self._warns_of_links)
 
-        Raises:
-            ImportError: polars is not installed.
-        """
-        polars = _load("polars", "to_polars")
-        frame: pl.DataFrame = polars.DataFrame(self._table())
-        return frame
+    def _listed(self, scan: _store.Scan) -> list[_store.Part]:
+        parts, links = scan.divide(1, _PARTITION, "count")
+        if self._warns_of_links:
+            warn_of_links(self._plan.root, links)
+        return parts
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Read all rows into a pandas frame.
-
-        Integers and booleans with nulls have pandas' nullable types, so that integers stay integers.
-
-        Raises:
-            ImportError: pandas is not installed.
-        """
-        pandas = _load("pandas", "to_pandas")
-        batches = list(self)
-        schema = self.schema
-        columns: dict[str, list[Any]] = {name: [] for name in schema.names}
-        for batch in batches:
-            for name, values in batch.to_pydict().items():
-                columns[name] += values
-        series = {
-            name: pandas.Series(values, dtype=_pandas_type(kind, values))
-            for (name, values), kind in zip(columns.items(), schema.types, strict=True)
-        }
-        frame: pd.DataFrame = pandas.DataFrame(series, index=range(sum(map(len, batches))))
-        return frame
-
-    def export(self, path: str | os.PathLike[str], *, excel: bool = False) -> int:
-        """Write the table to a file, durably and atomically; replace a file of the same name.
-
-        A table without rows replaces no file.
-
-        The ending selects the format. Rows are written while they are read, so the table may exceed memory.
-
-        - `.parquet` (with zstd) and `.arrow`, `.feather`, `.ipc` (the file format of Arrow IPC) keep all
-          types.
-        - `.csv` has a header. A null is an empty cell, and an empty string is `""`. Times are ISO 8601, lists
-          are JSON, and non-finite floats are `NaN`, `Infinity`, `-Infinity`.
-        - `.jsonl` and `.ndjson` have an object per row with the names of the columns as keys, nulls included.
-          Lists are arrays, times are ISO 8601, and non-finite floats are the strings `"NaN"`, `"Infinity"`,
-          `"-Infinity"`.
-
-        Args:
-            path: The file.
-            excel: For CSV that a spreadsheet opens: write an apostrophe before a text that begins with `=`,
-                `+`, `-`, `@`, a tab or a line break, so that it is not evaluated as a formula. Numbers stay
-                numbers. A program that reads the file gets the apostrophe, too.
-
-        Returns:
-            The number of rows.
-
-        Raises:
-            ValueError: The ending is unknown, or the file is the power trace of a result; `excel` without an
-                ending of `.csv`; or there is no column.
-            PersistenceError: The file could not be written, and the old one is unchanged; or (`committed`)
-                the new file is in place and its flush failed.
-
-        Warns:
-            UserWarning: There are no rows, and the file that exists is unchanged.
-        """
-        rows, is_written = self.write_file(path, excel=excel)
-        if not is_written:
-            warn(f"nothing to export: the table has no rows; {os.fsdecode(path)} is unchanged")
-        return rows
-
-    def write_file(self, path: str | os.PathLike[str], *, excel: bool = False) -> tuple[int, bool]:
-        """Write the table as `export` does; return the number of rows, and False if an old file is kept."""
-        target = os.path.abspath(local_path(path))  # noqa: PTH100
-        ending = os.path.splitext(target)[1].lower()  # noqa: PTH122
-        if ending not in EXPORT_ENDINGS:
-            given = escape(os.fsdecode(path))
-            raise ValueError(f"path expects an ending of {', '.join(EXPORT_ENDINGS)}, got {given}")
-        folder, name = os.path.split(target)
-        if name == _store.SIDECAR and os.path.lexists(os.path.join(folder, _store.RECORD)):  # noqa: PTH118
-            text = "path expects a new file, got {}, the power trace of a result; rename it"
-            raise ValueError(text.format(escape(os.fsdecode(path))))
-        if excel and ending != ".csv":
-            raise ValueError(f"excel expects a path that ends in .csv, got {escape(os.fsdecode(path))}")
-        reader = self._begin()
-        if not len(reader.schema):
-            raise ValueError("expected a table with columns, got none; name the columns to export")
-        rows, is_written, invalid = reader.export(target, excel=excel)
-        self._note(invalid)
-        self._warn(reader)
-        return rows, is_written
-
-    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """Run a DuckDB query on the table `results`; quote a column with a dot in its name.
-
-            scan.sql('select backend, sum(total_energy_j) from results group by backend')
-
-        A name in quotes stands for the column of exactly that name. DuckDB itself ignores case: a result with
-        several columns that differ only in case has them as `"effective_config.tp (2)"`.
-
-        Raises:
-            ImportError: duckdb is not installed.
-            ValueError: A name in quotes fits several columns, and is written as none of them.
-        """
-        module = _load("duckdb", "sql")
-        connection = module.connect()
-        table = self._table()
-        distinct = _sql.distinct_names(self.schema.names)
-        if all(name == unique for name, unique in distinct.items()):
-            connection.register("results", table)
-            relation: duckdb.DuckDBPyRelation = connection.sql(query)
-            return relation
-        connection.register("results", table.renamed(list(distinct.values())))
-        return _sql.with_own_names(connection.sql(_sql.with_distinct_names(query, distinct)), distinct)
-
-    def _table(self) -> _store.Table:
-        batches = list(self)
-        return _store.Table(self.schema, batches)
+    def _report(self) -> Callable[[int], object] | None:
+        progress = self._progress
+        return None if progress is None else lambda done: progress(done, None)
 
     def _read(self) -> _store.Reader:
-        progress = self._progress
-        return self._scan.read(
-            progress=None if progress is None else lambda done: progress(done, None),
-        )
+        return self._scan.read(progress=self._report())
 
     def _begin(self) -> _store.Reader:
         reader = self._read()
@@ -287,16 +267,20 @@ class Scan:
             if isinstance(error, UserWarning):
                 self._beyond.append(error)
             else:
-                self.errors[to_path(self._root, path)] = error
+                self.errors[to_path(self._plan.root, path)] = error
 
     def _warn(self, reader: _store.Reader) -> None:
         if self._beyond:
             more = len(self._beyond) - 1
             warn(f"{self._beyond[0]}{f' ({more} more results have such an integer)' if more else ''}")
-        if self._on_error == "skip":
+        if self._plan.on_error == "skip":
             warn_of_skipped(list(self.errors.values()))
         if self._warns_of_links:
-            warn_of_links(self._root, reader.links)
+            warn_of_links(self._plan.root, reader.links)
+
+
+def _unpickled(plan: ResultsPlan | TracesPlan, warns_of_links: bool) -> Scan:  # noqa: FBT001 - of a pickle
+    return Scan(plan, warns_of_links=warns_of_links)
 
 
 def warn_of_skipped(errors: list[LLEMError]) -> None:
@@ -304,17 +288,3 @@ def warn_of_skipped(errors: list[LLEMError]) -> None:
     if errors:
         were = "file was" if len(errors) == 1 else "files were"
         warn(f"{len(errors)} {were} skipped; the first: {errors[0]}")
-
-
-def _pandas_type(kind: str, values: list[Any]) -> str:
-    """Return the pandas type of a column, from the name of its Arrow type and its nulls."""
-    if kind in _PANDAS_NULLABLE:
-        return _PANDAS_NULLABLE[kind] if None in values else kind
-    return _PANDAS_TYPES.get(kind, "object")
-
-
-def _load(package: str, method: str) -> Any:  # noqa: ANN401 - a module
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise ImportError(f"Scan.{method} needs {package}: pip install {package}", name=package) from error

@@ -40,6 +40,7 @@ __all__ = [
     "OnError",
     "OnUnreadable",
     "OnUnsaved",
+    "PartitionBy",
     "Progress",
     "ResultPath",
     "TimeseriesSource",
@@ -58,6 +59,9 @@ ConfigForm: TypeAlias = Literal["columns", "json", "none"]
 
 OnBadFile: TypeAlias = Literal["raise", "skip", "collect"]
 """A scan's policy for an invalid file."""
+
+PartitionBy: TypeAlias = Literal["count", "bytes"]
+"""The weight of a result in a partition of a scan: one, or the bytes of its record."""
 
 OnUnreadable: TypeAlias = Literal["raise", "skip"]
 """The policy of `iter_results` and `load_all` for an invalid file."""

@@ -14,6 +14,7 @@ mod interrupt;
 mod load;
 mod location;
 mod owned;
+mod part;
 mod reader;
 #[cfg(feature = "remote")]
 mod remote;
@@ -40,6 +41,8 @@ mod _store {
     use crate::inspect::{Inspection, clean};
     #[pymodule_export]
     use crate::load::{RecordCheck, missing_sidecar, read, sidecar_path};
+    #[pymodule_export]
+    use crate::part::Part;
     #[pymodule_export]
     use crate::reader::Reader;
     #[cfg(feature = "remote")]

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use llem_store::Wanted;
 use llem_store::load::Limit;
 use llem_store::scan::{
-    self, Comparison, Condition, ConfigForm, Operand, PlanError, RecordSchema, ScanOptions, Source,
+    self, Comparison, Condition, ConfigForm, Known, Operand, PlanError, RecordSchema, ScanOptions, Source,
     TraceScan, TraceScanOptions,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -15,7 +16,8 @@ use crate::arrow::Schema;
 use crate::errors::{IntoPython, escaped, is_ours, value_error};
 use crate::interrupt::{run, run_with_progress};
 use crate::location::Location;
-use crate::reader::{Batches, Reader};
+use crate::part::{Part, to_weight};
+use crate::reader::{Batches, PyLinks, Reader, to_links};
 
 /// A scan of a tree of results.
 #[pyclass(frozen, module = "llenergymeasure._store")]
@@ -27,7 +29,8 @@ impl Scan {
     /// `max_bytes` limits the size of a record.
     #[new]
     #[pyo3(signature = (root, record, columns, conditions, *, config, optional, batch_size, strict, max_bytes,
-                        infer=true, full_names=false, follow_links=false))]
+                        infer=true, full_names=false, follow_links=false, types=Vec::new(), head=None, part=None,
+                        known=None))]
     #[allow(
         clippy::too_many_arguments,
         clippy::fn_params_excessive_bools,
@@ -47,7 +50,12 @@ impl Scan {
         infer: bool,
         full_names: bool,
         follow_links: bool,
+        types: Vec<(String, String)>,
+        head: Option<usize>,
+        part: Option<PyRef<'_, Part>>,
+        known: Option<&str>,
     ) -> PyResult<Self> {
+        let wanted = Part::wanted(part.as_deref());
         let options = ScanOptions {
             columns,
             config: to_form(config)?,
@@ -59,8 +67,12 @@ impl Scan {
             stop_at_error: strict,
             limit: Limit(max_bytes),
             follow_links,
+            types,
+            head,
+            wanted: wanted.clone(),
+            known: known.and_then(Known::from_json),
         };
-        let tree = Source { storage: root.storage, schema: schema_of(record)?, follow_links };
+        let tree = Source { storage: root.storage, schema: schema_of(record)?, follow_links, wanted };
         let scan = scan::Scan::new(tree.storage.clone(), &tree.schema, options);
         scan.map(Self).map_err(|error| plan_error(py, error, &tree, Limit(max_bytes)))
     }
@@ -69,6 +81,29 @@ impl Scan {
     #[getter]
     fn schema(&self) -> Option<Schema> {
         self.0.schema().map(Schema)
+    }
+
+    /// Return what the scans of parts need to know of the whole tree; read as much of it as that takes.
+    #[pyo3(signature = (*, progress=None))]
+    fn resolve(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<String> {
+        let known = run_with_progress(py, progress.as_ref(), |interrupt| self.0.resolve(interrupt))?;
+        Ok(known.to_json())
+    }
+
+    /// List the results, and divide them into parts of equal weights, or of so many results at most; return the skipped
+    /// links, too.
+    fn divide(
+        &self,
+        py: Python<'_>,
+        parts: Option<usize>,
+        most: usize,
+        by: &str,
+    ) -> PyResult<(Vec<Part>, PyLinks)> {
+        let weight = to_weight(by)?;
+        let listed = run(py, |interrupt| self.0.list(weight, interrupt))?;
+        let parts = parts.unwrap_or_else(|| listed.part.len().div_ceil(most.max(1)));
+        let parts = py.detach(|| Part::split(&listed, parts));
+        Ok((parts, to_links(listed.links)))
     }
 
     /// Begin to read; call `progress` with the number of results read.
@@ -111,7 +146,8 @@ impl Traces {
             follow_links,
             max_trace_bytes,
         };
-        let tree = Source { storage: root.storage, schema: schema_of(record)?, follow_links };
+        let wanted = Wanted::Records;
+        let tree = Source { storage: root.storage, schema: schema_of(record)?, follow_links, wanted };
         let scan = TraceScan::new(tree.storage.clone(), &tree.schema, options);
         scan.map(Self).map_err(|error| plan_error(py, error, &tree, Limit(max_bytes)))
     }

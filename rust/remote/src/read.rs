@@ -1,6 +1,7 @@
 //! Reading: a listing, and the records in its order, fetched ahead of the caller.
 
 mod listing;
+mod note;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -13,23 +14,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream;
+use futures_util::{Stream, StreamExt};
 use llem_store::load::Limit;
 use llem_store::{
     Entry, Error, FoundDirectory, Interrupt, Met, ParquetSource, RECORD, ReadAt, Records, Result, SIDECAR,
-    Step,
+    Step, Wanted,
 };
 use object_store::GetRange;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::cache::Cache;
-use crate::client::{Client, Found};
+use crate::client::{Client, Found, key_of};
 use crate::fault::plain;
 use crate::runtime::{self, block_on};
 
 use listing::{Directories, HELD};
+use note::{note, noted};
 use order::Directory;
 
 /// Requests in flight.
@@ -55,30 +57,43 @@ pub struct Listed {
 type Ahead = (Met, Option<OwnedSemaphorePermit>);
 
 impl Listed {
-    /// Begin to list the objects of a root, and to fetch the records.
+    /// Begin to list the objects of a root unless they are those of a part, and to fetch the records that are wanted.
     ///
     /// # Errors
     ///
     /// The root cannot be listed.
-    pub fn begin(client: &Client, cache: Option<Arc<Cache>>, interrupt: Interrupt<'_>) -> Result<Self> {
-        Self::over(Directories::begin(client, HELD, interrupt)?, client, cache)
+    pub fn begin(
+        client: &Client,
+        cache: Option<Arc<Cache>>,
+        wanted: &Wanted,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self> {
+        if let Wanted::Part(part) = wanted {
+            let results: Vec<_> =
+                part.iter().filter_map(|(place, note)| Some((key_of(&place)?, noted(note)?))).collect();
+            return Self::over(stream::iter(results.into_iter().map(Ok)), client, cache, true);
+        }
+        let fetches = !matches!(wanted, Wanted::Names);
+        Self::over(in_order(Directories::begin(client, HELD, interrupt)?), client, cache, fetches)
     }
 
-    fn over(directories: Directories, client: &Client, cache: Option<Arc<Cache>>) -> Result<Self> {
+    fn over(
+        listed: impl Stream<Item = Result<(String, Directory)>> + Send + 'static,
+        client: &Client,
+        cache: Option<Arc<Cache>>,
+        fetches: bool,
+    ) -> Result<Self> {
         let (sender, received) = mpsc::channel();
         let (client, kept) = (client.clone(), cache.clone());
         let task = runtime::handle()?.spawn(async move {
             let room = Arc::new(Semaphore::new(AHEAD));
-            let listed = stream::try_unfold(directories, |mut directories| async {
-                Ok(directories.next().await?.map(|found| (found, directories)))
-            });
             let met = listed
                 .map(|found| async {
                     let (place, found) = match found {
                         Ok(found) => found,
                         Err(error) => return Some(Err(error)),
                     };
-                    meet(&client, kept.as_deref(), &room, place, found).await.map(Ok)
+                    meet(&client, kept.as_deref(), &room, place, found, fetches).await.map(Ok)
                 })
                 .buffered(REQUESTS);
             let mut met = std::pin::pin!(met);
@@ -114,6 +129,13 @@ impl Drop for Listed {
     }
 }
 
+/// Return the directories of a listing.
+fn in_order(directories: Directories) -> impl Stream<Item = Result<(String, Directory)>> + Send {
+    stream::try_unfold(directories, |mut directories| async {
+        Ok(directories.next().await?.map(|found| (found, directories)))
+    })
+}
+
 /// Fetch the record of a directory, if it has one; `None` where it was removed after the listing.
 async fn meet(
     client: &Client,
@@ -121,6 +143,7 @@ async fn meet(
     room: &Arc<Semaphore>,
     place: String,
     found: Directory,
+    fetches: bool,
 ) -> Option<Ahead> {
     let Directory { files, directories } = found;
     // The semaphore is never closed.
@@ -132,7 +155,7 @@ async fn meet(
     };
     let mut entry =
         Fetched { client: client.clone(), place: place.into(), record, files, bytes: None, room: None };
-    if entry.record.size <= LARGEST_AHEAD {
+    if fetches && entry.record.size <= LARGEST_AHEAD {
         let size = u32::try_from(entry.record.size >> 10).unwrap_or(u32::MAX).saturating_add(1);
         entry.room = kibibytes(size).await;
         let key = entry.key_of(RECORD);
@@ -223,6 +246,14 @@ impl Entry for Fetched {
         buffer.try_reserve_exact(bytes.len()).map_err(|_| remote(Step::Read, url(), &no_memory))?;
         buffer.extend_from_slice(&bytes);
         Ok(self.record.modified)
+    }
+
+    fn size(&self) -> Result<u64> {
+        Ok(self.record.size)
+    }
+
+    fn note(&self) -> Vec<u8> {
+        note(&self.files)
     }
 
     fn has_file(&self, name: &str) -> bool {

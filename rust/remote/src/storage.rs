@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use llem_store::inspect::clean::{CleanOptions, Leftover};
 use llem_store::save::{NewResult, SaveOptions, Saved};
-use llem_store::{Entry, Interrupt, Listing, ParquetSource, RECORD, Result, Storage};
+use llem_store::{Entry, Interrupt, Listing, ParquetSource, RECORD, Result, Storage, Wanted};
 
 use crate::cache::{Cache, CacheOptions};
 use crate::check::{Report, check};
@@ -217,8 +217,8 @@ impl Storage for ObjectStorage {
         save(&self.client(), &self.shared.memory, result, interrupt)
     }
 
-    fn list(&self, interrupt: Interrupt<'_>) -> Result<Listing> {
-        Ok(Listing::Stream(Box::new(Listed::begin(&self.client(), self.cache(), interrupt)?)))
+    fn list(&self, wanted: &Wanted, interrupt: Interrupt<'_>) -> Result<Listing> {
+        Ok(Listing::Stream(Box::new(Listed::begin(&self.client(), self.cache(), wanted, interrupt)?)))
     }
 
     fn find(&self, place: &Path, interrupt: Interrupt<'_>) -> Result<Box<dyn Entry>> {

@@ -42,6 +42,7 @@ pub mod links;
 pub mod load;
 pub mod name;
 mod parquet;
+pub mod part;
 pub mod save;
 pub mod scan;
 mod sidecar;
@@ -55,7 +56,7 @@ pub use error::{Error, Result, Step};
 pub use fs::durable::{Durability, replace as replace_file};
 pub use interrupt::Interrupt;
 pub use parquet::{ParquetSource, ReadAt};
-pub use storage::{Entry, FoundDirectory, Listing, Met, Records, Storage};
+pub use storage::{Entry, FoundDirectory, Listing, Met, Records, Storage, Wanted};
 pub use store::Store;
 
 /// The record's file name inside a result's directory.

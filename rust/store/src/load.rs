@@ -128,6 +128,10 @@ impl Entry for OpenRecord {
         read.and_then(|()| modified_micros(&self.metadata)).at(Step::Read, || self.path.clone())
     }
 
+    fn size(&self) -> Result<u64> {
+        Ok(self.metadata.len())
+    }
+
     fn has_file(&self, name: &str) -> bool {
         self.path_of(name).is_file()
     }

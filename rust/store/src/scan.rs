@@ -20,6 +20,7 @@ mod inference;
 mod json_type;
 mod keys;
 mod kinds;
+mod known;
 mod lookup;
 mod names;
 mod operand;
@@ -49,6 +50,7 @@ pub use documents::{Document, Documents};
 pub use error::{PlanError, RecordError, RecordErrorKind, ScanError};
 pub use filter::Condition;
 pub use keys::quoted_key;
+pub use known::Known;
 pub use lookup::Source;
 pub use operand::Operand;
 pub use plan::ConfigForm;
@@ -59,7 +61,8 @@ pub use traces::{TraceReader, TraceScan, TraceScanOptions};
 
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
-use crate::storage::Storage;
+use crate::part::{Listed, Weight};
+use crate::storage::{Storage, Wanted};
 use crate::walk::Tree;
 use column::ColumnSource;
 use inference::SchemaInference;
@@ -87,6 +90,9 @@ pub struct ScanOptions {
     pub full_names: bool,
     /// Keys of the configuration that no result needs to have; another key that no result has is an error.
     pub optional: Vec<String>,
+    /// The types of keys of the configuration: `bool`, `int64`, `uint64`, `double`, `string`, `list<...>`, `json`. They
+    /// are not inferred, a record with another value is an error, and no result needs to have the key.
+    pub types: Vec<(String, String)>,
     /// The conditions that every row satisfies.
     pub conditions: Vec<Condition>,
     /// Maximum rows of a batch.
@@ -100,6 +106,12 @@ pub struct ScanOptions {
     pub limit: Limit,
     /// Follow symbolic links to directories, and enter each directory once.
     pub follow_links: bool,
+    /// The number of rows after which the reading stops.
+    pub head: Option<usize>,
+    /// The results to read, as [`Scan::list`] returns them.
+    pub wanted: Wanted,
+    /// What a scan of the whole tree found, as [`Scan::resolve`] returns it.
+    pub known: Option<Known>,
 }
 
 impl Default for ScanOptions {
@@ -109,12 +121,16 @@ impl Default for ScanOptions {
             config: ConfigForm::default(),
             full_names: false,
             optional: Vec::new(),
+            types: Vec::new(),
             conditions: Vec::new(),
             batch_size: 4096,
             infer_types: true,
             stop_at_error: false,
             limit: Limit::USUAL,
             follow_links: false,
+            head: None,
+            wanted: Wanted::Records,
+            known: None,
         }
     }
 }
@@ -160,6 +176,8 @@ pub struct Scan {
     batch_size: usize,
     infer_types: bool,
     stop_at_error: bool,
+    head: Option<usize>,
+    known: Option<Known>,
     /// The columns, once they are known: they stay the same for every reader.
     table: Mutex<Option<Arc<Table>>>,
 }
@@ -189,17 +207,23 @@ impl Scan {
             config,
             full_names,
             optional,
+            types,
             conditions,
             batch_size,
             infer_types,
             stop_at_error,
             limit,
             follow_links,
+            head,
+            wanted,
+            known,
         } = options;
         let columns = schema.find_named(&columns, full_names)?;
-        let plan = Arc::new(Plan::of(schema, columns, config, conditions, &optional, limit)?);
-        let tree = Source { storage, schema: schema.clone(), follow_links };
-        Ok(Self { tree, plan, batch_size, infer_types, stop_at_error, table: Mutex::new(None) })
+        let plan = Arc::new(Plan::of(schema, columns, config, conditions, &optional, &types, limit)?);
+        let tree = Source { storage, schema: schema.clone(), follow_links, wanted };
+        let table = known.as_ref().map(|known| Arc::new(Table::new(&plan, known.types_of(&plan.keys))));
+        let table = Mutex::new(table);
+        Ok(Self { tree, plan, batch_size, infer_types, stop_at_error, head, known, table })
     }
 
     /// Return the columns; `None` if they depend on records that no reader has read yet.
@@ -210,11 +234,80 @@ impl Scan {
 
     fn known_table(&self) -> Option<Arc<Table>> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let needs_inference = self.infer_types && self.plan.columns.iter().any(column::Column::is_config);
-        if table.is_none() && !needs_inference {
+        if table.is_none() && !self.needs_inference() {
             *table = Some(Arc::new(Table::new(&self.plan, ConfigTypes::texts(&self.plan.keys))));
         }
         table.clone()
+    }
+
+    fn needs_inference(&self) -> bool {
+        let keys = &self.plan.keys;
+        let is_declared = |index: &usize| keys.declared_type(&keys.paths[*index]).is_some();
+        let needs = |column: &column::Column| {
+            column.is_config() && !column.source.key().as_ref().is_some_and(is_declared)
+        };
+        self.infer_types && self.plan.columns.iter().any(needs)
+    }
+
+    fn watch(&self) -> Result<Arc<Watch>, ScanError> {
+        Ok(Arc::new(match &self.known {
+            Some(known) => Watch::knowing(&self.plan, known)?,
+            None => Watch::new(&self.plan),
+        }))
+    }
+
+    /// Return the results that the scan reads, by a listing that reads no record.
+    ///
+    /// # Errors
+    ///
+    /// The root cannot be listed; the caller cancels.
+    pub fn list(&self, weight: Weight, interrupt: Interrupt<'_>) -> Result<Listed, ScanError> {
+        let Source { storage, follow_links, wanted, .. } = &self.tree;
+        let wanted = match wanted {
+            Wanted::Part(part) if weight == Weight::Count => return Ok(Listed::again(part)),
+            Wanted::Part(_) => wanted,
+            Wanted::Records | Wanted::Names => &Wanted::Names,
+        };
+        Ok(Listed::of(storage, wanted, weight, *follow_links, interrupt)?)
+    }
+
+    /// Read as much of the tree as the types of columns and the meanings of operands need, and return both.
+    ///
+    /// Scans of the parts of the tree that know them have the same columns, and select the same rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scan::read`].
+    pub fn resolve(&self, interrupt: Interrupt<'_>) -> Result<Known, ScanError> {
+        let (plan, mut known) = (&self.plan, self.known.clone().unwrap_or_default());
+        let mut watch = self.watch()?;
+        let mut is_first = true;
+        loop {
+            let table = self.known_table();
+            let mut ahead = Ahead { kept: None, ..Ahead::default() };
+            if table.is_none() || !watch.is_settled() {
+                let types = table.as_ref().map(|table| table.types.clone());
+                let visitor = RecordVisitor { plan: plan.clone(), types, watch: watch.clone() };
+                let mut tree = self.tree.open(visitor, interrupt)?;
+                self.look_ahead(&mut tree, &watch, table.is_none(), &mut ahead, interrupt)?;
+                if is_first && let Some(decided) = self.tree.decide(plan, &watch, interrupt)? {
+                    watch.write(plan, &mut known);
+                    (watch, is_first) = (Arc::new(decided), false);
+                    continue;
+                }
+            }
+            if is_first {
+                watch.write(plan, &mut known);
+            }
+            let table = match table {
+                Some(table) => table,
+                None => self.set_table(ahead.inference)?.0,
+            };
+            let types = table.types.requested.iter().copied();
+            known.requested = plan.keys.paths.iter().cloned().zip(types).collect();
+            known.found.clone_from(&table.types.found);
+            return Ok(known);
+        }
     }
 
     /// Begin to read; first read as much of the tree as the types of columns, the names of keys and the meanings of
@@ -225,7 +318,7 @@ impl Scan {
     /// The root cannot be read; the caller cancels; a record cannot be read, and the options stop at the first; no
     /// record has a key, or a value of the kind that a condition compares with.
     pub fn read(&self, interrupt: Interrupt<'_>) -> Result<Reader, ScanError> {
-        let mut watch = Arc::new(Watch::new(&self.plan));
+        let mut watch = self.watch()?;
         loop {
             match self.begin(&watch, interrupt)? {
                 Begun::Reader(reader) => return Ok(*reader),
@@ -268,6 +361,7 @@ impl Scan {
             kept: kept.unwrap_or_default(),
             batch_size: self.batch_size,
             stop_at_error: self.stop_at_error,
+            missing: self.head.unwrap_or(usize::MAX),
             reported: records,
             records: 0,
             pending: Pending::default(),

@@ -5,12 +5,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::inspect::clean::{CleanOptions, Leftover};
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
 use crate::parquet::ParquetSource;
+use crate::part::Part;
 use crate::save::{NewResult, SaveOptions, Saved};
 
 /// A place where results are stored.
@@ -31,7 +33,7 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// The root cannot be listed.
-    fn list(&self, interrupt: Interrupt<'_>) -> Result<Listing>;
+    fn list(&self, wanted: &Wanted, interrupt: Interrupt<'_>) -> Result<Listing>;
 
     /// Find one result by its directory, relative to the root.
     ///
@@ -53,6 +55,18 @@ pub trait Storage: fmt::Debug + Send + Sync {
     ///
     /// The root cannot be listed.
     fn clean(&self, options: CleanOptions, interrupt: Interrupt<'_>) -> Result<Vec<Leftover>>;
+}
+
+/// The results that a reader wants.
+#[derive(Debug, Clone, Default)]
+pub enum Wanted {
+    /// All, and most of their records.
+    #[default]
+    Records,
+    /// All, and few of their records: a location fetches none ahead.
+    Names,
+    /// Those of an earlier listing, and their records.
+    Part(Arc<Part>),
 }
 
 /// The results of a storage.
@@ -109,6 +123,18 @@ pub trait Entry {
     ///
     /// It cannot be read.
     fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<i64>;
+
+    /// Return the bytes of the record.
+    ///
+    /// # Errors
+    ///
+    /// The file system does not tell.
+    fn size(&self) -> Result<u64>;
+
+    /// Return what the location must know to read the result of a [`Part`] without a question.
+    fn note(&self) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// Return `true` where a regular file of a name lies next to the record.
     fn has_file(&self, name: &str) -> bool;

@@ -15,7 +15,7 @@ use crate::parquet::ParquetSource;
 use crate::save::{NewResult, SaveOptions, Saved, save};
 use crate::scan::{PlanError, RecordSchema, Scan, ScanOptions};
 use crate::sidecar::open_for_reading;
-use crate::storage::{Entry, Listing, Storage};
+use crate::storage::{Entry, Listing, Storage, Wanted};
 
 /// A directory of results.
 ///
@@ -157,7 +157,7 @@ impl Storage for Store {
         save(&self.root, result, options, interrupt)
     }
 
-    fn list(&self, _: Interrupt<'_>) -> Result<Listing> {
+    fn list(&self, _: &Wanted, _: Interrupt<'_>) -> Result<Listing> {
         Ok(Listing::Directory(self.root.clone()))
     }
 

@@ -31,12 +31,13 @@ use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::{Dir, Leads};
 use crate::interrupt::Interrupt;
 use crate::links::{LinkLog, LinkPlan};
+use crate::part::Part;
 use crate::storage::{Entry, FoundDirectory};
 pub(crate) use found::FoundRecord;
 pub(crate) use tree::Tree;
 pub(crate) use turn::Turn;
 
-use queue::{Progress, Queue, Work, WorkUnit};
+use queue::{Progress, Queue, Work, WorkUnit, units_of};
 use unit::UnitVisit;
 
 /// Bytes after which a chunk of records should end.
@@ -87,6 +88,8 @@ pub(crate) trait Visit: Send + Sync + 'static {
 struct Shared<V: Visit> {
     visit: Arc<V>,
     root: Dir,
+    /// The units are results of an earlier listing: no directory is searched.
+    is_part: bool,
     links: Arc<LinkLog>,
     /// Empty until the plan is made, and where links are not followed.
     plan: OnceLock<LinkPlan>,
@@ -118,20 +121,11 @@ impl<V: Visit> Walk<V> {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(Error::Interrupted),
             listed => listed.at(Step::Scan, || root.to_owned())?,
         };
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
         let dir = if follow_links { dir.following() } else { dir };
         let mut first = visit.begin();
         visit.search(&mut first, &dir, Path::new(""), interrupt);
         interrupt.check()?;
-        match dir.open_file(Path::new(RECORD)) {
-            Ok(Some(record)) => {
-                let found = FoundRecord { root: &dir, place: Path::new(""), record };
-                visit.visit(&mut first, &found, Turn::only(interrupt));
-                interrupt.check()?;
-            }
-            Ok(None) => {}
-            Err(error) => visit.fail(&mut first, Error::io(Step::Read, root.join(RECORD), error)),
-        }
+        visit_root(&dir, &*visit, &mut first, interrupt)?;
         let links = Arc::new(LinkLog::default());
         let mut waiting = VecDeque::new();
         if follow_links {
@@ -145,15 +139,48 @@ impl<V: Visit> Walk<V> {
                 waiting.push_back(Progress::Waiting(Work::Visit(WorkUnit::new(Path::new(""), listed.names))));
             }
         }
+        Ok(Self::start(dir, visit, first, waiting, links, false))
+    }
+
+    /// Begin to visit the results of a part, and list nothing.
+    pub fn open_part(
+        root: &Path,
+        part: &Part,
+        visit: Arc<V>,
+        follow_links: bool,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self> {
+        let dir = Dir::open(root).at(Step::Scan, || root.to_owned())?;
+        let dir = if follow_links { dir.following() } else { dir };
+        let mut first = visit.begin();
+        let mut places = part.iter().map(|(place, _)| place).peekable();
+        if places.next_if(|place| place.as_os_str().is_empty()).is_some() {
+            visit_root(&dir, &*visit, &mut first, interrupt)?;
+        }
+        let waiting = units_of(places).collect();
+        Ok(Self::start(dir, visit, first, waiting, Arc::default(), true))
+    }
+
+    /// Start the threads that visit units, behind the chunk of the root.
+    fn start(
+        dir: Dir,
+        visit: Arc<V>,
+        first: V::Chunk,
+        mut waiting: VecDeque<Progress<V::Chunk>>,
+        links: Arc<LinkLog>,
+        is_part: bool,
+    ) -> Self {
         if !visit.is_empty(&first) {
             waiting.push_front(Progress::Done(first));
         }
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
         let wanted = if waiting.is_empty() { 0 } else { affordable(threads).max(1) };
         let queue = Mutex::new(Queue { units: waiting, taken: 0 });
         let ahead = part(threads * AHEAD, AHEAD_BYTES);
         let shared = Arc::new(Shared {
             visit,
             root: dir,
+            is_part,
             links,
             plan: OnceLock::new(),
             ahead,
@@ -173,7 +200,7 @@ impl<V: Visit> Walk<V> {
                 Err(_) => break,
             }
         }
-        Ok(tree)
+        tree
     }
 
     /// Return the root.
@@ -216,6 +243,20 @@ impl<V: Visit> Walk<V> {
             queue = self.shared.lock();
         }
     }
+}
+
+/// Visit the root, if it is a result.
+fn visit_root<V: Visit>(dir: &Dir, visit: &V, chunk: &mut V::Chunk, interrupt: Interrupt<'_>) -> Result<()> {
+    match dir.open_file(Path::new(RECORD)) {
+        Ok(Some(record)) => {
+            let found = FoundRecord { root: dir, place: Path::new(""), record };
+            visit.visit(chunk, &found, Turn::only(interrupt));
+            interrupt.check()?;
+        }
+        Ok(None) => {}
+        Err(error) => visit.fail(chunk, Error::io(Step::Read, dir.path().join(RECORD), error)),
+    }
+    Ok(())
 }
 
 impl<V: Visit> Drop for Walk<V> {

@@ -20,7 +20,7 @@ fn filled(store: &Arc<Faulty>, objects: &[(String, Vec<u8>)]) -> Client {
 
 /// Return the directories and records of a listing.
 fn read_all(client: &Client) -> Vec<(String, String)> {
-    read_to_end(Listed::begin(client, None, Interrupt::NEVER).unwrap())
+    read_to_end(Listed::begin(client, None, &Wanted::Records, Interrupt::NEVER).unwrap())
 }
 
 fn read_to_end(mut listed: Listed) -> Vec<(String, String)> {
@@ -61,7 +61,7 @@ fn list_that_is_released_while_it_arrives_returns_each_record_once_in_order() {
         records.iter().map(|(name, _)| (format!("{name}/{RECORD}"), b"{}".into())).collect();
     let client = filled(&store, &objects);
     let directories = Directories::begin(&client, 500, Interrupt::NEVER).unwrap();
-    assert_eq!(read_to_end(Listed::over(directories, &client, None).unwrap()), records);
+    assert_eq!(read_to_end(Listed::over(in_order(directories), &client, None, true).unwrap()), records);
     assert!(store.counts.all()[2] > 1);
 }
 
@@ -83,7 +83,7 @@ fn list_of_store_that_never_answered_fails() {
 fn list_cancelled_stops() {
     let store = Faulty::new(Faults { gets: 100, ..Faults::default() });
     let client = filled(&store, &[(format!("a/{RECORD}"), b"{}".to_vec())]);
-    let mut listed = Listed::begin(&client, None, Interrupt::NEVER).unwrap();
+    let mut listed = Listed::begin(&client, None, &Wanted::Records, Interrupt::NEVER).unwrap();
     assert!(matches!(listed.next(Interrupt::NEVER), Ok(Some(Met::Directory(_)))));
     let error = listed.next(Interrupt::new(&|_| true)).err().unwrap();
     assert!(matches!(error, Error::Interrupted));

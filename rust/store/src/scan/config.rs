@@ -168,21 +168,29 @@ impl ConfigColumns {
 
     /// Return the reason why parsed values do not fit the known types.
     pub fn misfit(&self, values: &[(usize, &str)]) -> Option<String> {
-        let types = self.types.as_ref()?;
+        if self.types.is_none() && self.keys.declared.is_empty() {
+            return None;
+        }
         let requested = self.keys.paths.len();
-        let known = |column: usize| match column.checked_sub(requested) {
-            None => types.requested.get(column).copied(),
-            Some(found) => types.found.get(found).map(|(_, types)| *types),
+        let path_of = |column: usize| match column.checked_sub(requested) {
+            None => self.keys.paths.get(column),
+            Some(found) => self.paths.get(found),
+        };
+        let known = |column: usize| match (&self.types, column.checked_sub(requested)) {
+            (None, _) => self.keys.declared_type(path_of(column)?),
+            (Some(types), None) => types.requested.get(column).copied(),
+            (Some(types), Some(found)) => types.found.get(found).map(|(_, types)| *types),
         };
         let (column, value) = values.iter().find(|(column, value)| {
             *value != "null" && known(*column).is_some_and(|types| !types.admits(value))
         })?;
-        let path = self.keys.paths.get(*column).or_else(|| self.paths.get(column - requested))?;
-        Some(format!(
-            "effective_config.{} is {}, which does not fit the values when the scan first read the tree; scan again",
-            name_of(path),
-            excerpt(value)
-        ))
+        let path = path_of(*column)?;
+        let expected = match self.keys.declared_type(path) {
+            Some(_) => "the type that was given for it; give another type, or none",
+            None => "the values when the scan first read the tree; scan again",
+        };
+        let (name, value) = (name_of(path), excerpt(value));
+        Some(format!("effective_config.{name} is {value}, which does not fit {expected}"))
     }
 
     /// Add the values of a row.

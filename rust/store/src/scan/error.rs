@@ -44,6 +44,16 @@ pub enum PlanError {
     /// A name that is declared as optional is not one of a key.
     #[error("there is no column '{0}'; write config.{0} to declare a key of the configuration")]
     NotAKey(String),
+    /// A type that the caller gave has an unknown name, or is not that of a key.
+    #[error(
+        "{column} expects a type bool, int64, uint64, double, string, list<int64>, list<double>, list<string> or json, got {got:?}"
+    )]
+    UnknownType {
+        /// The column.
+        column: String,
+        /// The name.
+        got: String,
+    },
     /// A column of the configuration has an invalid name.
     #[error(
         "{0:?} is not the name of a key; join keys with dots, and quote a key that has a dot, a comma or an operator"

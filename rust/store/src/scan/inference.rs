@@ -60,11 +60,22 @@ impl SchemaInference {
             *types != JsonTypes::default() || !parents.contains(path.as_slice())
         };
         let mut found: Vec<_> = self.found.iter().filter(is_column).cloned().collect();
+        let declared = |path: &[String], types: &mut JsonTypes| {
+            if let Some(declared) = keys.declared_type(path) {
+                *types = declared;
+            }
+        };
+        for (path, types) in keys.paths.iter().zip(&mut self.requested) {
+            declared(path, types);
+        }
         for path in keys.optional.iter().filter(|_| keys.all) {
             let is_there = parents.contains(path.as_slice()) || found.iter().any(|(other, _)| other == path);
             if !is_there {
                 found.push((path.clone(), JsonTypes::default()));
             }
+        }
+        for (path, types) in &mut found {
+            declared(path, types);
         }
         Ok(ConfigTypes { requested: self.requested, found })
     }

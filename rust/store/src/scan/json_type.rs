@@ -61,6 +61,37 @@ impl JsonTypes {
         Self { scalars: Self::OTHER, ..Self::default() }
     }
 
+    /// Return the set of the values that a column of a named type holds; `None` for an unknown name.
+    pub fn named(name: &str) -> Option<Self> {
+        let scalars = |name: &str| {
+            Some(match name {
+                "bool" => Self::BOOL,
+                "int64" => Self::INT | Self::NEGATIVE | Self::INEXACT,
+                "uint64" => Self::INT | Self::UNSIGNED | Self::INEXACT,
+                "double" | "float64" => Self::INT | Self::NEGATIVE | Self::FLOAT | Self::NOT_FINITE,
+                "string" => Self::TEXT,
+                _ => return None,
+            })
+        };
+        let item = name.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>'));
+        if name == "json" {
+            return Some(Self::any());
+        }
+        match item.map(|item| item.trim_start_matches("item: ")) {
+            None => Some(Self { scalars: scalars(name)?, ..Self::default() }),
+            Some("bool" | "uint64") => None,
+            Some(item) => Some(Self { items: scalars(item)?, lists: true, scalars: 0 }),
+        }
+    }
+
+    pub fn bits(self) -> (u16, u16, bool) {
+        (self.scalars, self.items, self.lists)
+    }
+
+    pub fn from_bits((scalars, items, lists): (u16, u16, bool)) -> Self {
+        Self { scalars, items, lists }
+    }
+
     /// Return the column type that holds all of them.
     pub fn column_type(self) -> ColumnType {
         match (self.lists, self.scalars) {

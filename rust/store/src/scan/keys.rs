@@ -15,6 +15,8 @@ pub(super) struct ConfigKeys {
     pub names: Vec<String>,
     /// Paths that no result needs to have.
     pub optional: Vec<Vec<String>>,
+    /// The types of paths that the caller gave; they are optional, too.
+    pub declared: Vec<(Vec<String>, JsonTypes)>,
 }
 
 impl ConfigKeys {
@@ -32,6 +34,11 @@ impl ConfigKeys {
         }))
     }
 
+    /// Return the type of a path that the caller gave.
+    pub fn declared_type(&self, path: &[String]) -> Option<JsonTypes> {
+        self.declared.iter().find(|(other, _)| other == path).map(|(_, types)| *types)
+    }
+
     pub fn is_empty(&self) -> bool {
         !self.all && self.paths.is_empty()
     }
@@ -45,9 +52,10 @@ pub(super) struct ConfigTypes {
 }
 
 impl ConfigTypes {
-    /// Return types that hold the JSON texts of any values of the requested keys.
+    /// Return types that hold the JSON texts of any values of the requested keys, or the types that the caller gave.
     pub fn texts(keys: &ConfigKeys) -> Self {
-        Self { requested: vec![JsonTypes::any(); keys.paths.len()], found: Vec::new() }
+        let declared = |path: &Vec<String>| keys.declared_type(path).unwrap_or_else(JsonTypes::any);
+        Self { requested: keys.paths.iter().map(declared).collect(), found: Vec::new() }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{PlanError, RecordSchema, ScanError};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
-use crate::storage::Storage;
+use crate::storage::{Storage, Wanted};
 use crate::walk::{Tree, Visit};
 
 /// A tree of records of a schema.
@@ -25,11 +25,13 @@ pub struct Source {
     pub schema: RecordSchema,
     /// Follow symbolic links to directories.
     pub follow_links: bool,
+    /// The results of the tree that are read.
+    pub wanted: Wanted,
 }
 
 impl Source {
     pub(super) fn open<V: Visit>(&self, visitor: V, interrupt: Interrupt<'_>) -> Result<Tree<V>, Error> {
-        Tree::open(&self.storage, Arc::new(visitor), self.follow_links, interrupt)
+        Tree::of(&self.storage, &self.wanted, Arc::new(visitor), self.follow_links, interrupt)
     }
 
     /// Return the watch with other tests, if the values that it met give an operand another meaning.

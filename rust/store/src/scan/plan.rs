@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::column::{CONFIG, Column, ColumnSource};
 use super::error::PlanError;
 use super::filter::{Condition, Filter};
+use super::json_type::JsonTypes;
 use super::keys::ConfigKeys;
 use super::names::{Named, config_key};
 use super::schema::{FieldLimits, FieldSchema, FieldType, RecordSchema, path_of};
@@ -110,7 +111,7 @@ impl Plan {
         conditions: Vec<Condition>,
         limit: Limit,
     ) -> Result<Self, PlanError> {
-        Self::of(schema, schema.find_named(columns, false)?, config, conditions, &[], limit)
+        Self::of(schema, schema.find_named(columns, false)?, config, conditions, &[], &[], limit)
     }
 
     /// Resolve the names of conditions and of optional keys, for named columns; see [`Self::new`].
@@ -120,6 +121,7 @@ impl Plan {
         config: ConfigForm,
         conditions: Vec<Condition>,
         optional: &[String],
+        types: &[(String, String)],
         limit: Limit,
     ) -> Result<Self, PlanError> {
         // The columns of the keys have one name each, however often the configuration is named.
@@ -163,6 +165,12 @@ impl Plan {
             columns.iter().map(|named| planner.column(named)).collect::<Result<Vec<Column>, _>>()?;
         for name in optional {
             planner.keys.optional.extend(schema.declared_key(name)?);
+        }
+        for (name, named_type) in types {
+            let unknown = || PlanError::UnknownType { column: name.clone(), got: named_type.clone() };
+            let path = schema.declared_key(name)?.ok_or_else(|| PlanError::NotAKey(name.clone()))?;
+            planner.keys.optional.push(path.clone());
+            planner.keys.declared.push((path, JsonTypes::named(named_type).ok_or_else(unknown)?));
         }
         let mut sources =
             columns.iter().map(|column| &column.source).chain(filters.iter().map(|filter| &filter.source));

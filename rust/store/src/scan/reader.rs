@@ -25,6 +25,8 @@ pub struct Reader {
     pub(super) kept: VecDeque<RowChunk>,
     pub(super) batch_size: usize,
     pub(super) stop_at_error: bool,
+    /// The rows that the scan may still return.
+    pub(super) missing: usize,
     /// Number of records that schema inference has reported.
     pub(super) reported: u64,
     pub(super) records: u64,
@@ -59,7 +61,11 @@ impl Reader {
     ///
     /// As [`Scan::read`](super::Scan::read).
     pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<ScanBatch>, ScanError> {
-        while self.pending.rows < self.batch_size && self.pending.bytes <= CHUNK_BYTES {
+        let wanted = self.batch_size.min(self.missing);
+        if wanted == 0 {
+            return Ok(None);
+        }
+        while self.pending.rows < wanted && self.pending.bytes <= CHUNK_BYTES {
             let chunk = match self.kept.pop_front() {
                 Some(chunk) => Some(chunk),
                 None => self.tree.next(interrupt.at(self.records.max(self.reported)))?,
@@ -85,7 +91,7 @@ impl Reader {
         address_space::check((self.pending.bytes as u64).saturating_mul(2))
             .at(Step::Read, || self.tree.root().to_owned())?;
         let Pending { chunks, rows, bytes, errors } = &mut self.pending;
-        let (mut taken, mut missing) = (Vec::new(), self.batch_size);
+        let (mut taken, mut missing) = (Vec::new(), self.batch_size.min(self.missing));
         while let Some(chunk) = chunks.pop_front() {
             if chunk.num_rows() > missing {
                 chunks.push_front(chunk.slice(missing, chunk.num_rows() - missing));
@@ -102,6 +108,7 @@ impl Reader {
         if chunks.is_empty() {
             *bytes = 0;
         }
+        self.missing -= taken.iter().map(RecordBatch::num_rows).sum::<usize>();
         let rows = match taken.len() {
             1 => taken.swap_remove(0),
             _ => arrow_select::concat::concat_batches(&self.table.schema, &taken)?,

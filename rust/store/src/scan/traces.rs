@@ -19,7 +19,7 @@ use crate::error::{At, Step};
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::load::Limit;
-use crate::storage::Storage;
+use crate::storage::{Storage, Wanted};
 use crate::timeseries::{MAX_BYTES, TraceMemory, schema};
 use crate::walk::{CHUNK_BYTES, Tree};
 
@@ -140,7 +140,7 @@ impl TraceScan {
             Ok((name, condition.check(&column)?.test))
         });
         let filters = filters.collect::<Result<_, PlanError>>()?;
-        let tree = Source { storage, schema: schema.clone(), follow_links };
+        let tree = Source { storage, schema: schema.clone(), follow_links, wanted: Wanted::Records };
         let (plan, table) = (Arc::new(plan), Mutex::new(None));
         Ok(Self { tree, plan, columns, filters, stop_at_error, max_trace_bytes, table })
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use super::comparison::Test;
 use super::error::PlanError;
 use super::kinds::Kinds;
+use super::known::Known;
 use super::plan::Plan;
 use super::row::Row;
 
@@ -37,6 +38,36 @@ impl Watch {
         };
         watch.settle(plan);
         watch
+    }
+
+    /// Begin a reading with the kinds of values that the same conditions have met in the whole tree.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::decide`].
+    pub fn knowing(plan: &Plan, known: &Known) -> Result<Self, PlanError> {
+        let watch = Self::new(plan);
+        if known.shown.len() != plan.filters.len() {
+            // They were noted until they sufficed for other conditions.
+            return Ok(watch);
+        }
+        for (path, kinds) in plan.keys.paths.iter().zip(&watch.keys) {
+            let found = known.kinds.iter().find(|(other, _)| other == path);
+            kinds.store(found.map_or(0, |(_, bits)| *bits), Ordering::Relaxed);
+        }
+        for (shown, is_shown) in watch.shown.iter().zip(&known.shown) {
+            shown.store(*is_shown, Ordering::Relaxed);
+        }
+        let decided = watch.decide(plan)?;
+        watch.is_settled.store(true, Ordering::Relaxed);
+        Ok(decided.unwrap_or(watch))
+    }
+
+    /// Note the kinds that were met, for the scans of parts of the tree.
+    pub fn write(&self, plan: &Plan, known: &mut Known) {
+        let kinds = self.keys.iter().map(|kinds| kinds.load(Ordering::Relaxed));
+        known.kinds = plan.keys.paths.iter().cloned().zip(kinds).collect();
+        known.shown = self.shown.iter().map(|shown| shown.load(Ordering::Relaxed)).collect();
     }
 
     /// Return a watch that notes nothing more.

@@ -37,6 +37,11 @@ impl Entry for FoundRecord<'_> {
         read.at(Step::Read, || self.path_of(RECORD))
     }
 
+    fn size(&self) -> Result<u64> {
+        let metadata = self.record.metadata().at(Step::Read, || self.path_of(RECORD))?;
+        Ok(metadata.len())
+    }
+
     fn has_file(&self, name: &str) -> bool {
         self.root.has_file(&self.place.join(name))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Maximum names of a unit that a thread takes.
@@ -75,6 +75,20 @@ impl<C> Queue<C> {
             }
         }
     }
+}
+
+/// Divide the directories of results into units: neighbours in one directory.
+pub(super) fn units_of<C>(places: impl Iterator<Item = PathBuf>) -> impl Iterator<Item = Progress<C>> {
+    let above_of = |place: &PathBuf| place.parent().map(Path::to_owned).unwrap_or_default();
+    let mut places = places.peekable();
+    std::iter::from_fn(move || {
+        let above = above_of(places.peek()?);
+        let mut names = Vec::new();
+        while let Some(place) = places.next_if(|place| above_of(place) == above) {
+            names.extend(place.file_name().map(OsString::from));
+        }
+        Some(Progress::Waiting(Work::Visit(WorkUnit::new(&above, names))))
+    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{Turn, Visit, Walk};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
-use crate::storage::{Listing, Met, Records, Storage};
+use crate::storage::{Listing, Met, Records, Storage, Wanted};
 
 /// A visit of all results of a storage location; it stops when dropped.
 pub(crate) enum Tree<V: Visit> {
@@ -34,8 +34,22 @@ impl<V: Visit> Tree<V> {
         follow_links: bool,
         interrupt: Interrupt<'_>,
     ) -> Result<Self> {
-        Ok(match storage.list(interrupt)? {
-            Listing::Directory(root) => Self::Directory(Walk::open(&root, visit, follow_links, interrupt)?),
+        Self::of(storage, &Wanted::Records, visit, follow_links, interrupt)
+    }
+
+    /// Begin to visit the results that are wanted; see [`Self::open`].
+    pub fn of(
+        storage: &Arc<dyn Storage>,
+        wanted: &Wanted,
+        visit: Arc<V>,
+        follow_links: bool,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self> {
+        Ok(match storage.list(wanted, interrupt)? {
+            Listing::Directory(root) => Self::Directory(match wanted {
+                Wanted::Part(part) => Walk::open_part(&root, part, visit, follow_links, interrupt)?,
+                Wanted::Records | Wanted::Names => Walk::open(&root, visit, follow_links, interrupt)?,
+            }),
             Listing::Stream(records) => Self::Stream(Stream {
                 storage: storage.clone(),
                 visit,

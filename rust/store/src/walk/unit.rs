@@ -89,6 +89,7 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
                 let turn = Turn::new(self.interrupt, &is_first);
                 visit.visit(&mut self.chunk, &FoundRecord { root, place: &place, record: file }, turn);
             }
+            Ok(None) if self.shared.is_part => self.report_unlisted(&place),
             Ok(None) => {
                 visit.search(&mut self.chunk, root, &place, self.interrupt);
                 self.list(place, false);
@@ -97,6 +98,16 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
             Err(error) if error.kind() == ErrorKind::NotADirectory => {}
             Err(error) if is_link(&error) && is_replaced(root, &place) => self.skip(&place, Leads::Directory),
             Err(error) => visit.fail(&mut self.chunk, Error::io(Step::Read, root.path().join(record), error)),
+        }
+    }
+
+    /// Report a directory that could not be listed; a result that was removed after the listing is no error.
+    fn report_unlisted(&mut self, place: &Path) {
+        let Shared { visit, root, .. } = self.shared;
+        match root.subdirectories(place, self.interrupt) {
+            Err(error) if is_gone(&error) || error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => visit.fail(&mut self.chunk, Error::io(Step::Scan, root.path().join(place), error)),
+            Ok(_) => {}
         }
     }
 

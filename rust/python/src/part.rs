@@ -1,0 +1,66 @@
+//! Parts of a tree, which Python passes to other processes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use llem_store::Wanted;
+use llem_store::part::{self, Listed, Weight};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple, PyType};
+
+/// Results of one listing, which a scan reads without another listing.
+#[pyclass(frozen, eq, hash, module = "llenergymeasure._store")]
+#[derive(PartialEq, Eq, Hash)]
+pub struct Part(Arc<part::Part>);
+
+#[pymethods]
+impl Part {
+    #[new]
+    fn new(encoded: &[u8]) -> PyResult<Self> {
+        let part = part::Part::from_bytes(encoded);
+        part.map(|part| Self(Arc::new(part))).ok_or_else(|| {
+            PyValueError::new_err("expected the bytes of a part of a tree; pickle the part again")
+        })
+    }
+
+    /// Return the directories of the results, relative to the root.
+    fn places(&self) -> Vec<PathBuf> {
+        self.0.iter().map(|(place, _)| place).collect()
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Part of {} results>", self.0.len())
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> (Bound<'py, PyType>, Bound<'py, PyTuple>) {
+        let bytes = PyBytes::new(py, self.0.as_bytes());
+        let arguments = PyTuple::new(py, [bytes]).unwrap_or_else(|_| PyTuple::empty(py));
+        (py.get_type::<Self>(), arguments)
+    }
+}
+
+impl Part {
+    /// Return the results that a scan reads: those of a part, or all.
+    pub fn wanted(part: Option<&Self>) -> Wanted {
+        part.map_or(Wanted::Records, |part| Wanted::Part(part.0.clone()))
+    }
+
+    /// Divide a listing into parts.
+    pub fn split(listed: &Listed, parts: usize) -> Vec<Self> {
+        listed.split(parts).into_iter().map(|part| Self(Arc::new(part))).collect()
+    }
+}
+
+/// Return the weight of a name.
+pub fn to_weight(by: &str) -> PyResult<Weight> {
+    match by {
+        "count" => Ok(Weight::Count),
+        "bytes" => Ok(Weight::Bytes),
+        other => Err(PyValueError::new_err(format!("by expects \"count\" or \"bytes\", got {other:?}"))),
+    }
+}
