@@ -7,6 +7,7 @@ import math
 import struct
 import types
 import typing
+import unicodedata
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from llenergymeasure import ExperimentResult, ResultStore
+from llenergymeasure._store import quoted_key
 
 pytestmark = pytest.mark.published
 
@@ -65,6 +67,8 @@ def plain_row(model: type[BaseModel], values: dict[str, Any] | None, above: str 
 
 
 def quoted(key: str) -> str:
+    if any(unicodedata.category(mark) == "Cn" for mark in key):
+        return quoted_key(key)  # a newer Unicode than Python's has this character
     special = set('.",=!<>~')
     if key and key.strip() == key and key.isprintable() and not special & set(key):
         return key
