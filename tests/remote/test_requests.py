@@ -77,6 +77,19 @@ def test_16_savers_of_one_name_need_at_most_three_puts_each(
     assert proxy.counts()["PUT"] <= 3 * 192 + 16
 
 
+def test_partitions_list_once_and_get_each_record_once(remote: Location, proxied: Proxied) -> None:
+    seen, proxy = proxied(remote)
+    store = seen.store(cache=False)
+    store.save_many(map(numbered_result, range(30)))
+    proxy.clear()
+    parts = store.scan(["path", "backend"]).partitions(4)
+    assert store.scan().count() == 30
+    assert proxy.counts() == {"LIST": 2}
+    proxy.clear()
+    assert sum(len(part.to_pydict()["path"]) for part in parts) == 30
+    assert proxy.counts() == {"GET": 30}
+
+
 def test_scan_sends_one_get_per_record_and_no_head(remote: Location, proxied: Proxied) -> None:
     remote.store().save_many(map(numbered_result, range(30)))
     seen, proxy = proxied(remote)

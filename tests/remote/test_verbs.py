@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
 import warnings
 from datetime import timedelta
@@ -111,6 +112,23 @@ def test_read_verbs_agree_on_what_is_there(location: Location) -> None:
     some = store.scan(["total_tokens"], where=[("total_tokens", ">=", 20)]).to_pydict()
     assert sorted(some["total_tokens"]) == expected[20:]
     assert "30 results" in repr(store)
+
+
+def test_partitions_read_each_result_once_in_another_process(location: Location) -> None:
+    store = location.store()
+    store.save_many(map(numbered_result, range(5)))
+    store.save(numbered_result(5), numbered_trace(5))
+    scan = store.scan(["path", "experiment_id", "has_timeseries", "config"])
+    parts = scan.partitions(3, by="bytes")
+    program = "import pickle, sys; print([part.to_pydict() for part in pickle.load(sys.stdin.buffer)])"
+    ended = run_code(program, input=pickle.dumps(parts), text=False, check=True)
+    printed: Any = ended.stdout  # bytes
+    read = ast.literal_eval(printed.decode())
+    joined = {name: [value for part in read for value in part[name]] for name in read[0]}
+    assert len(read) == 3
+    assert joined == scan.to_pydict()
+    assert sum(joined["has_timeseries"]) == 1
+    assert (scan.count(), scan.names()) == (6, joined["path"])
 
 
 def test_completed_and_missing_compare_configurations(location: Location) -> None:

@@ -287,7 +287,8 @@ impl Scan {
             let mut ahead = Ahead { kept: None, ..Ahead::default() };
             if table.is_none() || !watch.is_settled() {
                 let types = table.as_ref().map(|table| table.types.clone());
-                let visitor = RecordVisitor { plan: plan.clone(), types, watch: watch.clone() };
+                let is_head = table.is_some();
+                let visitor = RecordVisitor { plan: plan.clone(), types, watch: watch.clone(), is_head };
                 let mut tree = self.tree.open(visitor, interrupt)?;
                 self.look_ahead(&mut tree, &watch, table.is_none(), &mut ahead, interrupt)?;
                 if is_first && let Some(decided) = self.tree.decide(plan, &watch, interrupt)? {
@@ -330,7 +331,9 @@ impl Scan {
     fn begin(&self, watch: &Arc<Watch>, interrupt: Interrupt<'_>) -> Result<Begun, ScanError> {
         let plan = &self.plan;
         let open = |types| {
-            self.tree.open(RecordVisitor { plan: plan.clone(), types, watch: watch.clone() }, interrupt)
+            let is_head = self.head.is_some();
+            let visitor = RecordVisitor { plan: plan.clone(), types, watch: watch.clone(), is_head };
+            self.tree.open(visitor, interrupt)
         };
         let known = self.known_table();
         // The threads of an open tree may settle the watch before the next line.

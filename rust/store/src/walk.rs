@@ -20,7 +20,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -78,6 +78,11 @@ pub(crate) trait Visit: Send + Sync + 'static {
     /// Add the error of a result or directory that cannot be opened.
     fn fail(&self, chunk: &mut Self::Chunk, error: Error);
 
+    /// Return whether the caller may soon stop: the walk begins with one unit, and doubles the units ahead of the caller.
+    fn may_stop(&self) -> bool {
+        false
+    }
+
     /// Return whether the next result begins another chunk.
     fn is_full(&self, chunk: &Self::Chunk) -> bool;
 
@@ -93,7 +98,10 @@ struct Shared<V: Visit> {
     links: Arc<LinkLog>,
     /// Empty until the plan is made, and where links are not followed.
     plan: OnceLock<LinkPlan>,
+    /// Maximum units ahead of the caller.
     ahead: usize,
+    /// The same, while the walk still begins.
+    begun: AtomicUsize,
     is_limited: bool,
     /// There was no address space for a record.
     exhausted: OnceLock<io::Error>,
@@ -177,6 +185,7 @@ impl<V: Visit> Walk<V> {
         let wanted = if waiting.is_empty() { 0 } else { affordable(threads).max(1) };
         let queue = Mutex::new(Queue { units: waiting, taken: 0 });
         let ahead = part(threads * AHEAD, AHEAD_BYTES);
+        let begun = AtomicUsize::new(if visit.may_stop() { 1 } else { ahead });
         let shared = Arc::new(Shared {
             visit,
             root: dir,
@@ -184,6 +193,7 @@ impl<V: Visit> Walk<V> {
             links,
             plan: OnceLock::new(),
             ahead,
+            begun,
             is_limited: address_space::is_limited(),
             exhausted: OnceLock::new(),
             closed: AtomicBool::new(false),
@@ -228,7 +238,7 @@ impl<V: Visit> Walk<V> {
             match queue.units.pop_front() {
                 None => return Ok(None),
                 Some(Progress::Done(chunk)) => {
-                    self.shared.work.notify_one();
+                    self.shared.widen();
                     return Ok(Some(chunk));
                 }
                 Some(other) => queue.units.push_front(other),
@@ -278,6 +288,18 @@ impl<V: Visit> Shared<V> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Let the threads visit another unit, or twice as many while the walk begins.
+    fn widen(&self) {
+        let begun = self.begun.load(Ordering::Relaxed);
+        if begun < self.ahead {
+            // Only the caller's thread writes it, under the lock of the queue.
+            self.begun.store((2 * begun).min(self.ahead), Ordering::Relaxed);
+            self.work.notify_all();
+        } else {
+            self.work.notify_one();
+        }
+    }
+
     /// Return `true` where the caller waits for a unit.
     fn is_first(&self, id: u64) -> bool {
         matches!(self.lock().units.front(), Some(Progress::Taken(first)) if *first == id)
@@ -292,7 +314,7 @@ impl<V: Visit> Shared<V> {
                 self.work.notify_all();
                 return;
             }
-            let Some((work, id)) = queue.take(self.ahead) else {
+            let Some((work, id)) = queue.take(self.begun.load(Ordering::Relaxed)) else {
                 queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };

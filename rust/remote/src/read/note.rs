@@ -1,4 +1,4 @@
-//! What a listing tells of the objects of a result, in a few bytes: a reader of the result asks nothing again.
+//! The objects of a result as a listing shows them, in a few bytes, so that no reader lists them again.
 
 use llem_store::{RECORD, SIDECAR};
 

@@ -309,8 +309,12 @@ impl Visit for Inspect {
 
     fn meet(&self, chunk: &mut Chunk, FoundDirectory { place, files, directories }: FoundDirectory) {
         let mut contents = Contents::default();
-        files.iter().for_each(|name| contents.add(name.as_ref(), EntryKind::File));
-        directories.iter().for_each(|name| contents.add(name.as_ref(), EntryKind::Directory));
+        for name in files {
+            contents.add(name.as_ref(), EntryKind::File);
+        }
+        for name in directories {
+            contents.add(name.as_ref(), EntryKind::Directory);
+        }
         chunk.look_at(&place, &contents);
     }
 

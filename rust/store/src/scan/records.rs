@@ -31,6 +31,8 @@ pub(super) struct RecordVisitor {
     pub plan: Arc<Plan>,
     pub types: Option<Arc<ConfigTypes>>,
     pub watch: Arc<Watch>,
+    /// The reader needs the first rows only.
+    pub is_head: bool,
 }
 
 /// The number of records that a chunk has read, and their errors.
@@ -121,6 +123,10 @@ impl Visit for RecordVisitor {
             log.errors.push(RecordError { path, size: 0, kind: RecordErrorKind::Beyond(column.into()) });
         }
         chunk.log = log;
+    }
+
+    fn may_stop(&self) -> bool {
+        self.is_head
     }
 
     fn fail(&self, chunk: &mut RowChunk, error: Error) {
