@@ -46,7 +46,7 @@ impl Client {
         Ok((pages, task))
     }
 
-    /// Send the objects below a key of the root, in the order of the store, until nobody receives them. An answer that
+    /// Send the objects below a key of the root, in the order of the store, until no task receives them. An answer that
     /// breaks off is asked again from its last key.
     async fn list_to(&self, below: &str, sender: Sender<Page>) -> Result<()> {
         let base = self.key("")?;
