@@ -255,6 +255,7 @@ def test_value_of_another_type_than_given_is_an_invalid_file(root: Path) -> None
         assert [path.parent.name for path in scan.errors] == ["r1", "r2"]
         assert scan.count() == 2
         assert scan.names() == ["r0", "r3"]
+    assert store.scan(["backend"], schema={"config.a": "int64"}).count() == 4
 
 
 @pytest.mark.parametrize(

@@ -85,11 +85,14 @@ class ResultsPlan:
 
     def is_listing(self) -> bool:
         """Return whether every record that a listing shows is a row."""
-        return not self.where and not self.columns_that_drop_rows() and self.on_error == "raise"
+        return not self.where and not self.types and self.on_error == "raise"
 
-    def columns_that_drop_rows(self) -> tuple[str, ...]:
-        """Return the columns of given types: a record with another value is no row."""
-        return tuple(name for name, _ in self.types)
+    def columns_that_decide(self) -> tuple[str, ...]:
+        """Return the columns without which other records would be rows.
+
+        A record whose value does not fit the given type of a column is none, nor is one whose path is not UTF-8.
+        """
+        return self.columns if self.types else tuple(name for name in self.columns if name == _columns.PATH)
 
     def extent(self) -> str:
         """Describe the rows of the scan, for its `repr`."""

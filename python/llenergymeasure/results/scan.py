@@ -174,7 +174,7 @@ class Scan(Tables):
         if plan.is_listing():
             count = sum(map(len, self._listed(scan)))
         else:
-            count = sum(map(len, self._narrowed(plan.columns_that_drop_rows())))
+            count = sum(map(len, self._narrowed(plan.columns_that_decide())))
         return count if plan.head is None else min(count, plan.head)
 
     def names(self) -> list[str]:
@@ -184,7 +184,8 @@ class Scan(Tables):
         """
         scan, plan = self._of_results("names")
         if not plan.is_listing():
-            names: list[str] = self._narrowed(("path", *plan.columns_that_drop_rows())).to_pydict()["path"]
+            columns = dict.fromkeys(["path", *plan.columns_that_decide()])
+            names: list[str] = self._narrowed(tuple(columns)).to_pydict()["path"]
             return names
         return [os.fspath(place) for part in self._listed(scan) for place in part.places()][: plan.head]
 
