@@ -90,7 +90,8 @@ class ResultsPlan:
     def columns_that_decide(self) -> tuple[str, ...]:
         """Return the columns without which other records would be rows.
 
-        A record whose value does not fit the given type of a column is none, nor is one whose path is not UTF-8.
+        A record whose value does not fit the given type of a column is no row, nor is one whose path is not
+        UTF-8.
         """
         return self.columns if self.types else tuple(name for name in self.columns if name == _columns.PATH)
 

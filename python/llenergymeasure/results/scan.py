@@ -66,8 +66,8 @@ class Scan(Tables):
     - Inference reads the whole tree at the first use of the schema, and the columns stay the same after that.
     - A table has at most 10 000 keys. `ResultStore.scan(config=...)` avoids the limit and the inference.
 
-    `print(scan)` shows the columns. A scan can be pickled, and compared: two scans are equal if they read the same rows of the same store. It
-    can be divided into `partitions` for other processes.
+    `print(scan)` shows the columns. A scan can be pickled, and compared: two scans are equal if they read the
+    same rows of the same store. It can be divided into `partitions` for other processes.
 
     Attributes:
         errors: The error of each invalid file at the last reading, by its path. A file is invalid if it is
