@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
@@ -95,6 +95,11 @@ class ResultsPlan:
         """
         return self.columns if self.types else tuple(name for name in self.columns if name == _columns.PATH)
 
+    def derived(self, columns: Iterable[str], where: Iterable[Condition]) -> ResultsPlan:
+        """Return a plan of other columns of this one's table, with more conditions."""
+        checked = map(_conditions.checked, where)
+        return replace(self, columns=tuple(columns), where=(*self.where, *checked), full_names=False)
+
     def extent(self) -> str:
         """Describe the rows of the scan, for its `repr`."""
         parts = [] if self.part is None else [f", {len(self.part)} results of it"]
@@ -132,6 +137,16 @@ class TracesPlan:
             max_trace_bytes=max_trace_bytes(self.max_trace_bytes),
             follow_links=self.follow_links,
         )
+
+    def derived(self, columns: Iterable[str], where: Iterable[Condition]) -> TracesPlan:
+        """Return a plan of other columns of this one's table.
+
+        Raises:
+            ValueError: There are conditions.
+        """
+        if list(where):
+            raise ValueError("expected no condition on power traces; pass it to ResultStore.scan_timeseries")
+        return replace(self, columns=tuple(columns))
 
     def extent(self) -> str:
         """Describe the rows of the scan, for its `repr`."""

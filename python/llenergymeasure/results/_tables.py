@@ -71,7 +71,7 @@ class Tables(ABC):
         Raises:
             ImportError: pyarrow is not installed.
         """
-        pyarrow = _load("pyarrow", "to_arrow")
+        pyarrow = load_package("pyarrow", "to_arrow")
         table: pa.Table = pyarrow.table(self._table())
         return table
 
@@ -81,7 +81,7 @@ class Tables(ABC):
         Raises:
             ImportError: polars is not installed.
         """
-        polars = _load("polars", "to_polars")
+        polars = load_package("polars", "to_polars")
         frame: pl.DataFrame = polars.DataFrame(self._table())
         return frame
 
@@ -93,7 +93,7 @@ class Tables(ABC):
         Raises:
             ImportError: pandas is not installed.
         """
-        pandas = _load("pandas", "to_pandas")
+        pandas = load_package("pandas", "to_pandas")
         batches = list(self)
         schema = self.schema
         columns: dict[str, list[Any]] = {name: [] for name in schema.names}
@@ -178,7 +178,7 @@ class Tables(ABC):
             ImportError: duckdb is not installed.
             ValueError: A name in quotes fits several columns, and is written as none of them.
         """
-        module = _load("duckdb", "sql")
+        module = load_package("duckdb", "sql")
         connection = module.connect()
         table = self._table()
         distinct = _sql.distinct_names(self.schema.names)
@@ -201,7 +201,12 @@ def _pandas_type(kind: str, values: list[Any]) -> str:
     return _PANDAS_TYPES.get(kind, "object")
 
 
-def _load(package: str, method: str) -> Any:  # noqa: ANN401 - a module
+def load_package(package: str, method: str) -> Any:  # noqa: ANN401 - a module
+    """Return a package that a method of a scan needs.
+
+    Raises:
+        ImportError: It is not installed.
+    """
     try:
         return import_module(package)
     except ImportError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,14 @@ from llenergymeasure._warnings import warn
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._paths import to_path
-from llenergymeasure.results._tables import EXPORT_ENDINGS, Tables
+from llenergymeasure.results._tables import EXPORT_ENDINGS, Tables, load_package
 from llenergymeasure.results.types import PartitionBy, check_policy
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from llenergymeasure.results._plan import ResultsPlan, TracesPlan
-    from llenergymeasure.results.types import Progress
+    from llenergymeasure.results.types import Condition, Progress
     from llenergymeasure.types import ResultPath
 
 __all__ = ["EXPORT_ENDINGS", "Batch", "Scan", "Schema", "warn_of_skipped"]
@@ -200,7 +202,51 @@ class Scan(Tables):
             raise ValueError(f"n expects at least 0, got {n}")
         _, plan = self._of_results("head")
         least = n if plan.head is None else min(n, plan.head)
-        return Scan(replace(plan, head=least), self._progress, warns_of_links=self._warns_of_links)
+        return self._of(replace(plan, head=least))
+
+    def lazy(self) -> pl.LazyFrame:
+        """Return a polars lazy frame that reads the tree when it is collected, in batches.
+
+            store.scan().lazy().filter(pl.col("backend") == "vllm").select("path", "total_energy_j").collect()
+
+        The scan reads only the columns of the query. It evaluates the parts of the query's predicate that its
+        conditions express, and polars evaluates the whole predicate on the rows that are left: comparisons of
+        a column of numbers, texts, times or booleans with a value, `is_in`, `is_between`, `is_null`,
+        `is_not_null`, `starts_with`, `ends_with` and `contains(literal=True)`, joined by `&`. A limit before
+        any filter stops the reading.
+
+        The types of columns are found at the first use and stay the same. A lazy frame that is pickled or
+        serialised takes them with it. `errors` has the invalid files of the last reading, in this process.
+
+        Raises:
+            ImportError: polars is not installed.
+        """
+        load_package("polars", "lazy")
+        from llenergymeasure.results._lazy import lazy_frame  # noqa: PLC0415 - needs polars
+
+        return lazy_frame(self)
+
+    @property
+    def is_of_results(self) -> bool:
+        """True for a scan of results, and False for one of power traces."""
+        return isinstance(self._scan, _store.Scan)
+
+    def resolved(self) -> Scan:
+        """Return the same scan with the types that its columns have: no scan derived from it infers them."""
+        if not self.is_of_results:
+            return self
+        scan, plan = self._of_results("resolved")
+        return self._of(replace(plan, known=scan.resolve(progress=self._report())))
+
+    def derived(
+        self, columns: Iterable[str], where: Iterable[Condition] = (), head: int | None = None
+    ) -> Scan:
+        """Return a scan of other columns of this one, and of the rows that meet more conditions.
+
+        `head` is ignored for power traces.
+        """
+        plan = self._plan.derived(columns, where)
+        return self._of(plan) if head is None or not self.is_of_results else self._of(plan).head(head)
 
     def __iter__(self) -> Iterator[Batch]:
         """Read the rows in batches."""
@@ -243,7 +289,11 @@ class Scan(Tables):
     def _narrowed(self, columns: tuple[str, ...]) -> Scan:
         """Return a scan of the same rows with other columns."""
         _, plan = self._of_results("columns")
-        return Scan(replace(plan, columns=columns), self._progress, warns_of_links=self._warns_of_links)
+        return self._of(replace(plan, columns=columns))
+
+    def _of(self, plan: ResultsPlan | TracesPlan) -> Scan:
+        """Return a scan of another plan."""
+        return Scan(plan, self._progress, warns_of_links=self._warns_of_links)
 
     def _listed(self, scan: _store.Scan) -> list[_store.Part]:
         parts, links = scan.divide(1, _PARTITION, "count")
