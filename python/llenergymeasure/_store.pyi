@@ -174,6 +174,7 @@ class Bulk:
         *,
         source: _Source | None = None,
         record_with_sidecar: bytes | None = None,
+        suffix: int | None = None,
         in_flight: dict[int, Any] | None = None,
         entry: object = None,
         patient: bool = False,

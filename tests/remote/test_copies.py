@@ -29,6 +29,20 @@ def fill(location: Location) -> ResultStore:
     return store
 
 
+def use_bucket(bucket: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the variables by which a command finds a bucket."""
+    for option, value in (bucket.options or {}).items():
+        monkeypatch.setenv({"endpoint": "AWS_ENDPOINT_URL"}.get(option, f"AWS_{option.upper()}"), value)
+
+
+def save_in_turn(location: Location, traces: list[Any]) -> ResultStore:
+    """Save a result with each trace, under suffixes in turn."""
+    store = location.store()
+    for result, trace in zip(make_results(len(traces)), traces, strict=True):
+        store.save(result, trace)
+    return store
+
+
 def contents(location: Location) -> list[tuple[bytes, bytes | None]]:
     """Return the bytes of each record, with those of its sidecar."""
     files = location.files()
@@ -133,8 +147,7 @@ def test_compare_finds_other_bytes_of_the_same_length(bucket: Location, tmp_path
 def test_llem_push_and_pull_print_what_was_copied(
     bucket: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for option, value in (bucket.options or {}).items():
-        monkeypatch.setenv({"endpoint": "AWS_ENDPOINT_URL"}.get(option, f"AWS_{option.upper()}"), value)
+    use_bucket(bucket, monkeypatch)
     local, back = LocalLocation(tmp_path / "results"), LocalLocation(tmp_path / "back")
     fill(local)
     planned = run_llem("push", local.root, bucket.root, "--dry-run")
@@ -156,8 +169,7 @@ def test_llem_push_and_pull_print_what_was_copied(
 def test_llem_push_reports_faults_without_traceback(
     bucket: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for option, value in (bucket.options or {}).items():
-        monkeypatch.setenv({"endpoint": "AWS_ENDPOINT_URL"}.get(option, f"AWS_{option.upper()}"), value)
+    use_bucket(bucket, monkeypatch)
     local = LocalLocation(tmp_path / "results")
     fill(local)
     local.put("broken/result.json", b"{")
@@ -177,3 +189,67 @@ def test_llem_push_reports_faults_without_traceback(
     ):
         wrong = run_llem(*arguments)
         assert (wrong.status, wrong.out) == (2, ""), arguments
+
+
+def test_llem_push_interrupted_prints_what_was_copied_skipped_and_renamed(
+    bucket: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_bucket(bucket, monkeypatch)
+    local = LocalLocation(tmp_path / "results")
+    store = save_in_turn(local, [None, None, make_trace(), make_trace()])
+    first = next(iter(store)).path.parent.name
+    assert run_llem("push", local.root, bucket.root, "--where", f"path={first}").status == 0
+    compare = _compare.compare
+
+    def interrupt(copies: Any) -> Any:
+        del copies
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(copying, "compare", interrupt)
+    stopped = run_llem("push", local.root, bucket.root)
+    assert stopped.status == 130
+    assert stopped.out.count("skipped     ") == 1
+    assert stopped.out.count(" -> ") == 3
+    assert stopped.out.count("renamed     ") == 2
+    assert "Interrupted: 3 copied, 1 skipped (2 renamed) in " in stopped.err
+    monkeypatch.setattr(copying, "compare", compare)
+    again = json.loads(run_llem("push", local.root, bucket.root, "--json").out)
+    assert (again["copied"], len(again["skipped"]), again["interrupted"]) == ([], 4, False)
+
+
+def test_llem_push_interrupted_before_an_answer_prints_what_is_in_flight(
+    bucket: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_bucket(bucket, monkeypatch)
+    local = LocalLocation(tmp_path / "results")
+    fill(local)
+    read = copying.Copier._read
+
+    def interrupt(self: copying.Copier, directory: Any, record: Any, limit: int) -> Any:
+        if str(directory).endswith("_3"):
+            raise KeyboardInterrupt
+        return read(self, directory, record, limit)
+
+    monkeypatch.setattr(copying.Copier, "_read", interrupt)
+    stopped = json.loads(run_llem("push", local.root, bucket.root, "--json").out)
+    assert (stopped["ok"], stopped["interrupted"]) == (False, True)
+    started = len(stopped["copied"]) + len(stopped["unconfirmed"])
+    assert started <= 3
+    assert len(bucket.records()) <= started
+
+
+def test_copy_from_directory_keeps_suffixes_whose_parity_fits(bucket: Location, tmp_path: Path) -> None:
+    local = LocalLocation(tmp_path / "results")
+    traces = [None, make_trace(), None, make_trace(), make_trace(), None]
+    source = save_in_turn(local, traces)
+    copied = bucket.store().copy_from(source)
+    given = {path.parent.name: copy.parent.name for path, copy in copied.copied.items()}
+    base = min(given, key=len)
+    assert {name for name, new in given.items() if name == new} == {
+        base,
+        f"{base}_1",
+        f"{base}_2",
+        f"{base}_3",
+    }
+    assert {given[f"{base}_4"], given[f"{base}_5"]} == {f"{base}_7", f"{base}_6"}
+    assert set(copied.renamed.values()) == {f"{base}_7", f"{base}_6"}

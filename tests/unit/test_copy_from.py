@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from copy import copy as copy_of
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llenergymeasure import ExperimentResult, ResultStore
+from llenergymeasure import ExperimentResult, ResultStore, _store
 from llenergymeasure.errors import PersistenceError, ResultCorruptError, SaveInterrupted, SidecarError
 from llenergymeasure.results import copying as copying_module
+from llenergymeasure.results._copy_names import PushedNames
+from llenergymeasure.results._encode import Encoded
 from llenergymeasure.results.copying import INSIDE, SAME, SAME_WITHOUT_TRACE
 from support.program import run_llem
 from support.results import make_results, make_trace, record_text
@@ -221,6 +224,9 @@ def test_copy_from_interrupted_says_what_is_done_and_can_be_repeated(
     monkeypatch.setattr(copying_module.Copier, "_read", interrupt)
     with pytest.raises(SaveInterrupted) as caught:
         target.copy_from(source)
+    assert isinstance(caught.value, copying_module.CopyInterrupted)
+    assert caught.value.copying.copied == caught.value.saved
+    assert copy_of(caught.value).copying.copied == caught.value.saved
     done = {**caught.value.saved, **caught.value.unconfirmed}
     for path, copy in done.items():
         assert path.is_relative_to(source.root)
@@ -288,3 +294,22 @@ def test_llem_save_directory_with_where_copies_the_selected(source: ResultStore,
     done = run_llem("save", file, *save[1:], "experiment_id=two")
     assert (done.status, "--where selects results of a directory" in done.err) == (2, True), done
     assert set(contents(target)) == {"two"}
+
+
+def choose_all(chooser: PushedNames, results: list[tuple[str, bool]]) -> list[int | None]:
+    """Return the suffixes of results by their names, with true for those with a power trace."""
+    encoded = [(Encoded(_store.given_base(name) or "now", b"", None), name) for name, _ in results]
+    chosen = [chooser.choose(*pair, has_trace) for pair, (_, has_trace) in zip(encoded, results, strict=True)]
+    assert [one.name for one in chosen] == [one.name for one, _ in encoded]
+    return [one.suffix for one in chosen]
+
+
+def test_pushed_names_keep_each_suffix_whose_parity_fits(tmp_path: Path) -> None:
+    names = [NAME, *(f"{NAME}_{n}" for n in (1, 2, 3, 5))]
+    for name in (*names, "other"):
+        (tmp_path / name).mkdir()
+    results = [(NAME, True), (names[1], True), (names[2], False), (names[3], False), (names[4], True)]
+    assert choose_all(PushedNames(tmp_path), results) == [7, 1, 2, 4, 5]
+    twice = [(names[2], False), (names[2], False), ("other", True)]
+    assert choose_all(PushedNames(tmp_path), twice) == [2, 4, None]
+    assert choose_all(PushedNames(tmp_path / "absent"), results) == [1, 3, 2, 0, 5]

@@ -11,11 +11,19 @@ from llenergymeasure.results._memory import as_memory_error
 
 
 class Encoded(NamedTuple):
-    """A result to save: the directory's name, the record, and the record that names a sidecar, or None."""
+    """A result to save.
+
+    Attributes:
+        name: The directory's name.
+        record: The record.
+        with_sidecar: The record that names a sidecar, or None.
+        suffix: The suffix of the name to try first in an object store, or None.
+    """
 
     name: str
     record: bytes
     with_sidecar: bytes | None
+    suffix: int | None = None
 
 
 def encode(result: ExperimentResult | Encoded, *, sidecar: bool) -> Encoded:

@@ -29,7 +29,7 @@ def save_record(
     root = absolute(output_dir, "output_dir")
     place = str(root) if isinstance(root, Path) else root
     source = local_source(source)
-    name, record, with_sidecar = encode(result, sidecar=source is not None)
+    name, record, with_sidecar, _ = encode(result, sidecar=source is not None)
     name, sidecar_found, notes = _store.save(
         handle(place),
         name,

@@ -73,7 +73,7 @@ class Submissions:
         # The writer's thread makes the room: a callback that submits must not wait for it.
         waits_for_room = threading.current_thread() is not self._thread
         try:
-            name, record, with_sidecar = encode(result, sidecar=source is not None)
+            name, record, with_sidecar, _ = encode(result, sidecar=source is not None)
         except Exception as error:  # noqa: BLE001 - the future has the error
             # A traceback keeps the writer and the caller's frames alive.
             self._bulk.refuse(

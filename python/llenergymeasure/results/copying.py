@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -17,6 +16,7 @@ from llenergymeasure._warnings import warn
 from llenergymeasure.errors import BulkSaveError, LLEMError, SaveInterrupted
 from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._compare import Copy, compare
+from llenergymeasure.results._copy_names import PulledNames, PushedNames
 from llenergymeasure.results._encode import Encoded, directory_name, naming_sidecar
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._load import Faults, parse_record, read_record, sidecar_fault
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from llenergymeasure.results.types import Condition, Progress
     from llenergymeasure.types import ResultPath
 
-__all__ = ["Copier", "Copying", "Found", "Skipped", "Unreadable", "copy_results"]
+__all__ = ["Copier", "CopyInterrupted", "Copying", "Found", "Skipped", "Unreadable", "copy_results"]
 
 INSIDE: Final = "it is in this store"
 SAME: Final = "this store has the same record"
@@ -64,6 +64,12 @@ class Copying:
         """True if no result failed."""
         return not self.failed
 
+    def note_copied(self, copied: dict[ResultPath, ResultPath]) -> None:
+        """Add copies, and the new names of those whose name has changed."""
+        self.copied.update(copied)
+        given = {path: copy.parent.name for path, copy in copied.items()}
+        self.renamed.update({path: name for path, name in given.items() if name != path.parent.name})
+
     def __repr__(self) -> str:
         """Return the counts and the root."""
         return f"<Copying to {str(self.root)!r}: {self}>"
@@ -76,6 +82,20 @@ class Copying:
             *(f"{count:,} {what}" for count, what in counts if count),
         ]
         return ", ".join(parts)
+
+
+class CopyInterrupted(SaveInterrupted):
+    """A `SaveInterrupted` of a copy.
+
+    Attributes:
+        copying: What was copied, renamed and skipped, and what failed, until then.
+    """
+
+    def __init__(self, copying: Copying, unconfirmed: dict[ResultPath, ResultPath]) -> None:
+        """Store the outcome so far, and the copies without an answer."""
+        super().__init__(copying.copied, copying.failed, unconfirmed)
+        self.args = (copying, unconfirmed)
+        self.copying = copying
 
 
 class Found(NamedTuple):
@@ -103,30 +123,6 @@ class Unreadable(NamedTuple):
 
     path: ResultPath
     error: Exception
-
-
-class Names:
-    """The names of directories in a root, to which a copy from an object store adds those of its results.
-
-    Suffixes have gaps in an object store. A name is kept where it is free, so that another pull changes none.
-    """
-
-    def __init__(self, root: ResultPath) -> None:
-        """Read the names that are taken."""
-        self._taken: set[str] = set()
-        with suppress(OSError):  # the save reports it
-            self._taken.update(os.listdir(root))  # noqa: PTH208 - names, not paths
-        self._next: Counter[str] = Counter()
-
-    def kept(self, found: Found) -> Encoded:
-        """Return a result under its own name, or under the next free one."""
-        base, name = found.encoded.name, found.path.parent.name
-        name = name if _store.given_base(name) == base else base
-        while name in self._taken:
-            self._next[base] += 1
-            name = f"{base}_{self._next[base]}"
-        self._taken.add(name)
-        return found.encoded._replace(name=name)
 
 
 class Copier:
@@ -260,8 +256,7 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
     paths: list[ResultPath] = []
     sidecars: list[Place | None] = []
 
-    is_pull = isinstance(target._root, str) and not isinstance(source._root, str)  # noqa: SLF001 - not for users
-    names = Names(target.root) if is_pull else None
+    choose = _choice_of_names(target, source)
 
     def pairs() -> Iterator[tuple[Encoded, Place | None]]:
         for found in copier.find(source, where):
@@ -274,7 +269,10 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
             else:
                 paths.append(found.path)
                 sidecars.append(found.sidecar)
-                yield (found.encoded if names is None else names.kept(found)), found.sidecar
+                yield (
+                    choose(found.encoded, found.path.parent.name, found.sidecar is not None),
+                    found.sidecar,
+                )
 
     try:
         saved = dict(
@@ -293,13 +291,11 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
         saved = error.saved
         copying.failed.update({paths[index]: failure for index, failure in error.failed.items()})
     except SaveInterrupted as interrupt:
-        named = [
-            {paths[index]: outcome for index, outcome in outcomes.items()}
-            for outcomes in (interrupt.saved, interrupt.unconfirmed)
-        ]
-        failed = {paths[index]: failure for index, failure in interrupt.failed.items()}
-        raise SaveInterrupted(named[0], copying.failed | failed, named[1]) from interrupt
-    copying.copied.update({paths[index]: path for index, path in saved.items()})
+        copying.failed.update({paths[index]: failure for index, failure in interrupt.failed.items()})
+        copying.note_copied({paths[index]: copy for index, copy in interrupt.saved.items()})
+        unconfirmed = {paths[index]: copy for index, copy in interrupt.unconfirmed.items()}
+        raise CopyInterrupted(copying, unconfirmed) from interrupt
+    copying.note_copied({paths[index]: path for index, path in saved.items()})
     _compare_traces(
         copying,
         [
@@ -308,8 +304,6 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
             if (trace := sidecars[index]) is not None
         ],
     )
-    given = {path: copy.parent.name for path, copy in copying.copied.items() if not dry_run}
-    copying.renamed.update({path: name for path, name in given.items() if name != path.parent.name})
     copier.missing.warn()
     if copying.failed:
         path, first = next(iter(copying.failed.items()))
@@ -320,12 +314,23 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
     return copying
 
 
+def _choice_of_names(target: ResultStore, source: ResultStore) -> Callable[[Encoded, str, bool], Encoded]:
+    """Return the function that chooses names, from a result, its name, and true if it has a power trace."""
+    is_local, is_from_local = (isinstance(store._root, str) for store in (target, source))  # noqa: SLF001
+    if not is_local:
+        return PushedNames(source.root).choose
+    if not is_from_local:
+        return PulledNames(target.root).choose
+    return lambda encoded, _name, _with_sidecar: encoded
+
+
 def _compare_traces(copying: Copying, copies: list[Copy]) -> None:
     """Move each copy whose power trace differs from its source to the failures."""
     try:
         differing = compare(copies)
     except KeyboardInterrupt as interrupt:
-        raise SaveInterrupted(copying.copied, copying.failed, {}) from interrupt
+        raise CopyInterrupted(copying, {}) from interrupt
     copying.failed.update(differing)
     for path in differing:
         del copying.copied[path]
+        copying.renamed.pop(path, None)

@@ -121,7 +121,7 @@ class _Run:
         if lost_trace(result, source) is not None:
             self._lost.append(index)
         try:
-            name, record, with_sidecar = encode(result, sidecar=source is not None)
+            name, record, with_sidecar, suffix = encode(result, sidecar=source is not None)
         except Exception as error:  # noqa: BLE001 - any error fails this result only
             self._outcomes[index] = error.with_traceback(None)  # a traceback keeps the caller's frames alive
             return
@@ -132,6 +132,7 @@ class _Run:
                 record,
                 source=local_source(source),
                 record_with_sidecar=with_sidecar,
+                suffix=suffix,
             )
         except PersistenceError as error:  # no room for it
             self._outcomes[index] = error

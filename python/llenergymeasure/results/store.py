@@ -258,9 +258,10 @@ class ResultStore(StoreReader):
 
         A record keeps its values; one that a save wrote keeps its bytes. A sidecar is copied as by `save`,
         and is called `timeseries.parquet`. A directory whose name a save gave keeps that name, with `_1`,
-        `_2`, ... if it is taken; from an object store to a directory, it keeps its own suffix, too. Each copy
-        is atomic, and copies share their flushes as in `save_many`. From or to an object store, each copied
-        sidecar is compared with its source: its length, and its MD5 where a service reports that.
+        `_2`, ... if it is taken; from or to an object store, it keeps its own suffix, too, where it can: there,
+        suffixes are odd for results with a power trace, and even for the others. Each copy is atomic, and
+        copies share their flushes as in `save_many`. From or to an object store, each copied sidecar is
+        compared with its source: its length, and its MD5 where a service reports that.
 
         A result is skipped if it is in this store's own tree, or if this store has the same record. So a copy
         can be repeated, and finishes what an interrupted one left.
@@ -278,7 +279,8 @@ class ResultStore(StoreReader):
 
         Raises:
             PersistenceError: The root of the other store cannot be read.
-            SaveInterrupted: Ctrl-C, with the state of each result, by the path of its source.
+            CopyInterrupted: Ctrl-C, a `SaveInterrupted` with the state of each result, by the path of its
+                source, and `copying`: what was copied, renamed, skipped and failed until then.
             ValueError: A condition does not fit its column.
 
         Warns:

@@ -67,7 +67,7 @@ impl Bulk {
 
     /// Submit a result and put `entry` into `in_flight` under its ticket, both or neither: a signal handler runs before
     /// or after, not between. Return true where `collect` has outcomes.
-    #[pyo3(signature = (ticket, name, record, *, source=None, record_with_sidecar=None, in_flight=None,
+    #[pyo3(signature = (ticket, name, record, *, source=None, record_with_sidecar=None, suffix=None, in_flight=None,
                         entry=None, patient=false))]
     #[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
     fn submit(
@@ -78,6 +78,7 @@ impl Bulk {
         record: &[u8],
         source: Option<&Bound<'_, PyAny>>,
         record_with_sidecar: Option<&[u8]>,
+        suffix: Option<u64>,
         in_flight: Option<&Bound<'_, PyDict>>,
         entry: Option<&Bound<'_, PyAny>>,
         patient: bool,
@@ -88,7 +89,7 @@ impl Bulk {
         let with_sidecar = record_with_sidecar.unwrap_or(record);
         let sidecar =
             source.map(|source| NewSidecar { source, record: with_sidecar.to_vec().into(), memory });
-        let result = NewResult { name: name.into(), record: record.to_vec().into(), sidecar };
+        let result = NewResult { name: name.into(), record: record.to_vec().into(), sidecar, suffix };
         let patience = if patient { Patience::UntilSettled } else { Patience::UntilFinished };
         if let Some(in_flight) = in_flight {
             in_flight.set_item(ticket, entry)?;

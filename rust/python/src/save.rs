@@ -54,7 +54,7 @@ pub fn save(
     let with_sidecar = record_with_sidecar.as_deref().unwrap_or(&record).into();
     let sidecar = source.map(|source| NewSidecar { source, record: with_sidecar, memory: 0 });
     let durability = if durable { Durability::Durable } else { Durability::Relaxed };
-    let result = NewResult { name: name.into(), record: (&*record).into(), sidecar };
+    let result = NewResult { name: name.into(), record: (&*record).into(), sidecar, suffix: None };
     let options = SaveOptions { durability };
     let Saved { path, sidecar } = run(py, |interrupt| root.storage.save(result, options, interrupt))?;
     let (sidecar_found, notes) = match sidecar {

@@ -12,6 +12,8 @@
 //!    second copy. At the deadline, the outcome is unknown.
 //! 4. The next name is a random step away, in a range that doubles, so that savers of one name fall out of step.
 //! 5. Trees that were copied do not follow the parity rule: a LIST precedes the first save with a sidecar.
+//! 6. A copy asks for the suffix of its source, where its parity fits. Where that name is taken, the save goes on as if
+//!    it had not asked.
 //!
 //! The tests search all states of two and three savers, with crashes, lost answers and late requests, and refute a
 //! protocol that lacks any of these rules.
@@ -71,6 +73,9 @@ pub struct Machine<R: Rules = Protocol> {
     /// A sidecar is to be saved, and has not failed.
     with_sidecar: bool,
     even: u64,
+    /// The suffix after one that was asked for.
+    first: u64,
+    wished: Option<u64>,
     suffix: u64,
     range: u64,
     /// A PUT of the present key may have had its effect, or may have it later.
@@ -106,18 +111,21 @@ impl<R: Rules> Machine<R> {
     /// Begin to save a result.
     #[must_use]
     pub fn new(id: SaveId, with_sidecar: bool, start: Start) -> Self {
-        let (stage, suffix) = match (with_sidecar, start.odd) {
+        let (stage, first) = match (with_sidecar, start.odd) {
             (false, _) => (Stage::Put(Part::Record), start.even),
             (true, None) if R::LIST_FIRST => (Stage::List, 1),
             (true, odd) => (Stage::Put(first_part::<R>()), odd.unwrap_or(1)),
         };
+        let first = if R::PARITY { first } else { start.even };
         Self {
             id,
             rules: PhantomData,
             stage,
             with_sidecar,
             even: start.even,
-            suffix: if R::PARITY { suffix } else { start.even },
+            first,
+            wished: start.wished,
+            suffix: start.wished.unwrap_or(first),
             range: FIRST_RANGE,
             in_doubt: false,
             in_flight: false,
@@ -167,7 +175,7 @@ impl<R: Rules> Machine<R> {
     pub fn next(&mut self) -> Option<Request> {
         let (suffix, with_sidecar) = (self.suffix, self.with_sidecar);
         Some(match self.stage {
-            Stage::List => Request::List,
+            Stage::List => Request::List { wished: self.wished },
             Stage::Put(part) => {
                 self.in_flight = true;
                 Request::Put { suffix, part, with_sidecar }
@@ -226,16 +234,21 @@ impl<R: Rules> Machine<R> {
             self.orphan = Some(self.suffix);
         }
         self.with_sidecar = false;
+        self.wished = None;
         self.range = FIRST_RANGE;
         self.go_to(if R::PARITY { self.even } else { self.suffix + 1 });
     }
 
     fn listed(&mut self, answer: Answer) {
         match answer {
-            Answer::Listed(largest) => {
+            Answer::Listed { largest, wished_is_bare } => {
                 if R::PARITY {
-                    self.suffix = largest.map_or(1, |largest| largest.saturating_add(2));
+                    self.first = largest.map_or(1, |largest| largest.saturating_add(2));
                 }
+                if wished_is_bare {
+                    self.wished = None;
+                }
+                self.suffix = self.wished.unwrap_or(self.first);
                 self.stage = Stage::Put(first_part::<R>());
             }
             Answer::Refused => self.give_up_sidecar(),
@@ -333,6 +346,9 @@ impl<R: Rules> Machine<R> {
     }
 
     fn step(&mut self, random: u64) {
+        if self.wished.take().is_some() {
+            return self.go_to(self.first);
+        }
         let step = 1 + random % self.range;
         self.range = (self.range * 2).min(LAST_RANGE);
         self.go_to(self.suffix.saturating_add(if R::PARITY { 2 * step } else { step }));

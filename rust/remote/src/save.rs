@@ -70,7 +70,7 @@ pub fn save(
     result: NewResult<'_>,
     interrupt: Interrupt<'_>,
 ) -> Result<Saved> {
-    let NewResult { name, record, sidecar } = result;
+    let NewResult { name, record, sidecar, suffix } = result;
     let (mut objects, mut found) = (
         Objects {
             base: name.into_owned(),
@@ -96,7 +96,7 @@ pub fn save(
     interrupt.check()?;
     let base = objects.base.clone();
     let id = random_id();
-    let start = memory.take(&client.url, &base, with_sidecar);
+    let start = memory.take(&client.url, &base, with_sidecar, suffix);
     let machine = Machine::<Protocol>::new(id, with_sidecar, start);
     let (driven, shared) = (client.clone(), memory.clone());
     let drive = |cancelled| drive(driven, shared, machine, objects, cancelled);
@@ -259,8 +259,8 @@ async fn send(
     id: SaveId,
 ) -> (Answer, Option<Error>) {
     match request {
-        Request::List => match list(client, memory, &objects.base).await {
-            Ok(largest) => (Answer::Listed(largest), None),
+        Request::List { wished } => match list(client, memory, &objects.base, wished).await {
+            Ok(listed) => (listed, None),
             Err(error) => (Answer::Refused, Some(error)),
         },
         Request::Put { suffix, part, with_sidecar } => {
@@ -291,18 +291,18 @@ async fn send(
     }
 }
 
-/// Return the largest odd suffix of a name that this save may not take; list the names once in a process.
-async fn list(client: &Client, memory: &Memory, base: &str) -> Result<Option<u64>> {
+/// Find the odd suffixes of a name that this save may not take; list the names once in a process.
+async fn list(client: &Client, memory: &Memory, base: &str, wished: Option<u64>) -> Result<Answer> {
     let _turn = client.turns.list.lock().await;
-    let mut odd = memory.take(&client.url, base, true).odd;
-    if odd.is_none() {
+    let mut start = memory.take(&client.url, base, true, wished);
+    if start.odd.is_none() {
         let names = client.names(base).await?;
-        let suffixes = names.iter().filter_map(|name| suffix_of(base, name));
-        let largest = suffixes.filter(|suffix| !suffix.is_multiple_of(2)).max();
-        memory.note_listed(&client.url, base, largest);
-        odd = memory.take(&client.url, base, true).odd;
+        let suffixes = names.iter().filter_map(|(name, has)| Some((suffix_of(base, name)?, *has)));
+        memory.note_listed(&client.url, base, suffixes.filter(|(suffix, _)| !suffix.is_multiple_of(2)));
+        start = memory.take(&client.url, base, true, wished);
     }
-    Ok(odd.and_then(|odd| odd.checked_sub(2)))
+    let largest = start.odd.and_then(|odd| odd.checked_sub(2));
+    Ok(Answer::Listed { largest, wished_is_bare: start.wished.is_none() })
 }
 
 /// Look for the record of a save whose outcome was unknown; return `true` where it is in place.

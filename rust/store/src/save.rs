@@ -38,12 +38,14 @@ pub struct NewResult<'a> {
     pub record: Cow<'a, [u8]>,
     /// The power trace, if the result has one.
     pub sidecar: Option<NewSidecar<'a>>,
+    /// The suffix to try first, on an object store where its parity fits; a directory takes the next one that is free.
+    pub suffix: Option<u64>,
 }
 
 impl<'a> NewResult<'a> {
     /// Describe a result without a sidecar.
     pub fn new(name: impl Into<Cow<'a, str>>, record: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { name: name.into(), record: record.into(), sidecar: None }
+        Self { name: name.into(), record: record.into(), sidecar: None, suffix: None }
     }
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -15,8 +15,7 @@ from llenergymeasure.cli.terminal.input import first_of
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.progress import progress_bar
 from llenergymeasure.cli.terminal.stream import ERR, OUT
-from llenergymeasure.errors import SaveInterrupted
-from llenergymeasure.results.copying import Copying
+from llenergymeasure.results.copying import Copying, CopyInterrupted
 from llenergymeasure.results.store import ResultStore
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def copy_store(  # noqa: PLR0913 - the options of two commands
     """Copy the results of one root to another, print the outcome, and return the exit status."""
     began = time.perf_counter()
     source, store = ResultStore(origin, follow_links=follow_links), ResultStore(target)
-    is_interrupted = False
+    unconfirmed: dict[ResultPath, ResultPath] | None = None
     with progress_bar("Copying", None, wanted=not quiet, rate=True, done="copied") as bar:
         seen = 0
 
@@ -59,20 +58,25 @@ def copy_store(  # noqa: PLR0913 - the options of two commands
             with usage_errors():
                 chosen = conditions(origin, where)
                 copying = store.copy_from(source, where=chosen, dry_run=dry_run, progress=note)
-        except SaveInterrupted as interrupt:
-            is_interrupted = True
-            copied: Any = {**interrupt.saved, **interrupt.unconfirmed}
-            copying = Copying(store.root, copied=copied, failed=dict(interrupt.failed))
+        except CopyInterrupted as interrupt:
+            copying, unconfirmed = interrupt.copying, interrupt.unconfirmed
     seconds = time.perf_counter() - began
     if as_json:
-        OUT.write(to_json(_as_json(copying, origin, target, seconds, is_interrupted=is_interrupted)))
-    _print(copying, target, seconds, is_interrupted=is_interrupted, listed=not (as_json or quiet))
-    if is_interrupted:
+        OUT.write(to_json(_as_json(copying, origin, target, seconds, unconfirmed)))
+    _print(copying, target, seconds, unconfirmed, listed=not (as_json or quiet))
+    if unconfirmed is not None:
         return 130
     return 0 if copying.ok else 1
 
 
-def _print(copying: Copying, target: str, seconds: float, *, is_interrupted: bool, listed: bool) -> None:
+def _print(
+    copying: Copying,
+    target: str,
+    seconds: float,
+    unconfirmed: dict[ResultPath, ResultPath] | None,
+    *,
+    listed: bool,
+) -> None:
     if listed:
         labels = ("would copy", "would copy") if copying.dry_run else ("copied", "renamed")
         for path, copy in copying.copied.items():
@@ -80,12 +84,15 @@ def _print(copying: Copying, target: str, seconds: float, *, is_interrupted: boo
             OUT.write(f"{label:<10}  {_shown(path)}" + ("\n" if copying.dry_run else f" -> {_shown(copy)}\n"))
         for path, reason in copying.skipped.items():
             OUT.write(f"{'skipped':<10}  {_shown(path)}: {printable(reason)}\n")
+        for path, copy in (unconfirmed or {}).items():
+            OUT.write(f"{'in flight':<10}  {_shown(path)} -> {_shown(copy)}\n")
     for path, error in copying.failed.items():
         ERR.report(f"{_shown(path)}: {printable(_reason(error))}")
     renamed = f" ({len(copying.renamed):,} renamed)" if copying.renamed else ""
     summary = f"{copying}{renamed} in {human_seconds(seconds)}, to {printable(target)}\n"
-    if is_interrupted:
-        ERR.write(f"Interrupted: {summary}")
+    if unconfirmed is not None:
+        in_flight = f"{len(unconfirmed):,} in flight may be there; " if unconfirmed else ""
+        ERR.write(f"Interrupted: {in_flight}{summary}")
     elif listed:
         OUT.write(summary if copying.copied or copying.skipped or copying.failed else "No results to copy.\n")
 
@@ -101,20 +108,25 @@ def _reason(error: Exception) -> str:
 
 
 def _as_json(
-    copying: Copying, origin: str, target: str, seconds: float, *, is_interrupted: bool
+    copying: Copying,
+    origin: str,
+    target: str,
+    seconds: float,
+    unconfirmed: dict[ResultPath, ResultPath] | None,
 ) -> dict[str, object]:
     return {
         "from": origin,
         "to": target,
-        "ok": copying.ok and not is_interrupted,
+        "ok": copying.ok and unconfirmed is None,
         "dry_run": copying.dry_run,
-        "interrupted": is_interrupted,
+        "interrupted": unconfirmed is not None,
         "copied": [
             {"path": str(path), "copy": None if copying.dry_run else str(copy)}
             for path, copy in copying.copied.items()
         ],
         "renamed": {str(path): name for path, name in copying.renamed.items()},
         "skipped": [{"path": str(path), "reason": reason} for path, reason in copying.skipped.items()],
+        "unconfirmed": [{"path": str(path), "copy": str(copy)} for path, copy in (unconfirmed or {}).items()],
         "failed": [{"path": str(path), "error": _reason(error)} for path, error in copying.failed.items()],
         "seconds": seconds,
     }

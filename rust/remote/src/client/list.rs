@@ -1,10 +1,10 @@
 //! Listings: of all objects below a key, and of the names that begin with a base.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures_util::future::join;
 use futures_util::{StreamExt, TryStreamExt};
-use llem_store::{Result, Step};
+use llem_store::{Result, SIDECAR, Step};
 use object_store::path::Path as Key;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
@@ -120,21 +120,22 @@ impl Client {
         Ok(found.flatten().is_some())
     }
 
-    /// Return the names in the root that begin with a base name.
-    pub async fn names(&self, base: &str) -> Result<BTreeSet<String>> {
+    /// Return the names in the root that begin with a base name, with `true` for those that have a sidecar.
+    pub async fn names(&self, base: &str) -> Result<BTreeMap<String, bool>> {
         let (root, offset) = (self.key("")?, self.key(base)?);
         let listed = Some(&root).filter(|root| !root.as_ref().is_empty());
         let collect = || async {
-            let mut names = BTreeSet::new();
+            let mut names = BTreeMap::new();
             let mut pages = self.store.list_with_offset(listed, &offset);
             // The names come in the order of their bytes: those with the base are together.
             while let Some(meta) = pages.try_next().await? {
                 let own = meta.location.as_ref().strip_prefix(root.as_ref()).unwrap_or_default();
-                let name = own.trim_start_matches('/').split('/').next().unwrap_or_default();
+                let own = own.trim_start_matches('/');
+                let (name, file) = own.split_once('/').unwrap_or((own, ""));
                 if !name.starts_with(base) {
                     break;
                 }
-                names.insert(name.to_owned());
+                *names.entry(name.to_owned()).or_default() |= file == SIDECAR;
             }
             Ok(names)
         };

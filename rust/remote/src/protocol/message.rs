@@ -16,7 +16,10 @@ pub enum Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Request {
     /// List the names that begin with the base name.
-    List,
+    List {
+        /// The suffix that the save asks for.
+        wished: Option<u64>,
+    },
     /// Create an object, if its key is free.
     Put {
         /// The suffix of the name.
@@ -59,8 +62,13 @@ pub enum Answer {
     Owner(Option<SaveId>),
     /// There is no such object.
     Absent,
-    /// The largest odd suffix among the listed names.
-    Listed(Option<u64>),
+    /// The names were listed.
+    Listed {
+        /// The largest odd suffix among them.
+        largest: Option<u64>,
+        /// The name that the save asks for has a record without a sidecar.
+        wished_is_bare: bool,
+    },
 }
 
 /// The end of a save.
@@ -96,4 +104,6 @@ pub struct Start {
     pub even: u64,
     /// For a sidecar; `None` before the names were listed.
     pub odd: Option<u64>,
+    /// One to try first: odd for a sidecar, and even without one.
+    pub wished: Option<u64>,
 }

@@ -127,9 +127,11 @@ impl Search {
 
     fn take_effect(&self, objects: &mut Objects, id: SaveId, request: Request) -> Answer {
         match request {
-            Request::List => {
+            Request::List { wished } => {
                 let odd = objects.keys().map(|(suffix, _)| *suffix).filter(|suffix| suffix % 2 == 1);
-                Answer::Listed(odd.max())
+                let has = |part| wished.is_some_and(|suffix| objects.contains_key(&(suffix, part)));
+                let wished_is_bare = has(Part::Record) && !has(Part::Sidecar);
+                Answer::Listed { largest: odd.max(), wished_is_bare }
             }
             Request::Put { suffix, part, with_sidecar } => {
                 if self.store == Store::Correct && objects.contains_key(&(suffix, part)) {
@@ -204,12 +206,17 @@ fn check<R: Rules>(state: &State<R>) -> Result<(), &'static str> {
 
 /// Savers with and without sidecars, to each of which a number of faults may happen.
 fn savers<R: Rules>(sidecars: &[bool], faults: u8, objects: Objects) -> State<R> {
-    let saver = |(index, with_sidecar): (usize, &bool)| Saver {
-        machine: Machine::new(index as SaveId, *with_sidecar, Start::default()),
-        is_alive: true,
-        faults,
+    let starts: Vec<_> = sidecars.iter().map(|with_sidecar| (*with_sidecar, None)).collect();
+    wishing(&starts, faults, objects)
+}
+
+/// Savers with and without sidecars, and the suffixes that they ask for.
+fn wishing<R: Rules>(savers: &[(bool, Option<u64>)], faults: u8, objects: Objects) -> State<R> {
+    let saver = |(index, (with_sidecar, wished)): (usize, &(bool, Option<u64>))| {
+        let start = Start { wished: *wished, ..Start::default() };
+        Saver { machine: Machine::new(index as SaveId, *with_sidecar, start), is_alive: true, faults }
     };
-    State { objects, savers: sidecars.iter().enumerate().map(saver).collect(), late: Vec::new() }
+    State { objects, savers: savers.iter().enumerate().map(saver).collect(), late: Vec::new() }
 }
 
 /// A tree that was copied: the results of another machine, with suffixes in turn.
@@ -241,6 +248,28 @@ fn search_two_savers_next_to_copied_tree_finds_no_violation() {
         let states = search::<Protocol>(&sidecars, 1, copied()).unwrap();
         println!("{sidecars:?}: {states} states");
     }
+}
+
+#[test]
+fn search_savers_that_ask_for_suffixes_finds_no_violation() {
+    let search = Search { store: Store::Correct, most_states: usize::MAX };
+    for (savers, objects) in [
+        ([(true, Some(1)), (true, Some(1))], copied()),
+        ([(true, Some(3)), (true, None)], copied()),
+        ([(true, Some(3)), (false, Some(2))], copied()),
+        ([(true, Some(1)), (true, Some(1))], Objects::new()),
+        ([(false, Some(2)), (false, None)], Objects::new()),
+    ] {
+        let states = search.run(wishing::<Protocol>(&savers, 1, objects)).unwrap();
+        println!("{savers:?}: {states} states");
+    }
+}
+
+#[test]
+fn search_saver_that_asks_for_a_suffix_without_list_finds_foreign_sidecar() {
+    let search = Search { store: Store::Correct, most_states: usize::MAX };
+    let violation = search.run(wishing::<NeverLists>(&[(true, Some(1))], 0, copied())).unwrap_err();
+    assert!(violation.starts_with("a record is next to another save's sidecar"), "{violation}");
 }
 
 #[test]
@@ -357,7 +386,10 @@ fn save_alone_sends_one_put_or_two_and_a_list() {
     for (with_sidecar, start, expected) in [
         (false, Start::default(), vec!["Put"]),
         (true, Start::default(), vec!["List", "Put", "Put"]),
-        (true, Start { even: 0, odd: Some(5) }, vec!["Put", "Put"]),
+        (true, Start { odd: Some(5), ..Start::default() }, vec!["Put", "Put"]),
+        (false, Start { wished: Some(6), ..Start::default() }, vec!["Put"]),
+        (true, Start { wished: Some(7), ..Start::default() }, vec!["List", "Put", "Put"]),
+        (true, Start { odd: Some(5), wished: Some(3), ..Start::default() }, vec!["Put", "Put"]),
     ] {
         let search = Search { store: Store::Correct, most_states: 0 };
         let (mut machine, mut objects) = (Machine::<Protocol>::new(7, with_sidecar, start), Objects::new());
@@ -368,7 +400,8 @@ fn save_alone_sends_one_put_or_two_and_a_list() {
         }
         assert_eq!(sent.len(), expected.len());
         assert!(sent.iter().zip(expected).all(|(sent, expected)| sent.starts_with(expected)), "{sent:?}");
-        let suffix = if with_sidecar { start.odd.unwrap_or(1) } else { 0 };
+        let first = if with_sidecar { start.odd.unwrap_or(1) } else { 0 };
+        let suffix = start.wished.unwrap_or(first);
         assert_eq!(machine.outcome(), Some(Outcome::Saved { suffix, with_sidecar }));
     }
 }

@@ -1,6 +1,6 @@
 //! What a process knows from its saves: names that are taken, and the conditions of the store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,8 +12,16 @@ const MAX_NAMES: usize = 4096;
 /// What a process knows of a bucket from its saves.
 #[derive(Debug, Default)]
 pub struct Memory {
-    names: Mutex<HashMap<(String, String), Start>>,
+    names: Mutex<HashMap<(String, String), Taken>>,
     conditions: AtomicU8,
+}
+
+/// What is known of the suffixes of a name.
+#[derive(Debug, Default)]
+struct Taken {
+    next: Start,
+    /// The odd suffixes that a listing showed with a record and no sidecar.
+    bare: BTreeSet<u64>,
 }
 
 /// What is known of a store's conditions.
@@ -44,7 +52,7 @@ impl Memory {
         self.conditions.store(conditions as u8, Ordering::Relaxed);
     }
 
-    pub fn with_start<T>(&self, root: &str, base: &str, work: impl FnOnce(&mut Start) -> T) -> T {
+    fn with<T>(&self, root: &str, base: &str, work: impl FnOnce(&mut Taken) -> T) -> T {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (root.to_owned(), base.to_owned());
         if names.len() >= MAX_NAMES && !names.contains_key(&name) {
@@ -53,29 +61,39 @@ impl Memory {
         work(names.entry(name).or_default())
     }
 
-    /// Return the next suffixes of a name; the other saves of this process get others.
-    pub fn take(&self, root: &str, base: &str, with_sidecar: bool) -> Start {
-        self.with_start(root, base, |start| {
-            let taken = *start;
-            if with_sidecar {
-                start.odd = start.odd.map(|odd| odd.saturating_add(2));
-            } else {
-                start.even = start.even.saturating_add(2);
+    /// Return the next suffixes of a name; the other saves of this process get others. The wished one is kept where its
+    /// parity fits, and no record is there without a sidecar.
+    pub fn take(&self, root: &str, base: &str, with_sidecar: bool, wished: Option<u64>) -> Start {
+        self.with(root, base, |Taken { next: start, bare }| {
+            let fits = |wished: &u64| wished.is_multiple_of(2) != with_sidecar && !bare.contains(wished);
+            let taken = Start { wished: wished.filter(fits), ..*start };
+            match (taken.wished, with_sidecar) {
+                (Some(_), _) => {}
+                (None, true) => start.odd = start.odd.map(|odd| odd.saturating_add(2)),
+                (None, false) => start.even = start.even.saturating_add(2),
             }
             taken
         })
     }
 
-    /// Note the largest odd suffix of a listing.
-    pub fn note_listed(&self, root: &str, base: &str, largest: Option<u64>) {
-        let next = largest.map_or(1, |largest| largest.saturating_add(2));
-        self.with_start(root, base, |start| start.odd = Some(start.odd.unwrap_or(1).max(next)));
+    /// Note the odd suffixes of a listing, with `true` for those that have a sidecar.
+    pub fn note_listed(&self, root: &str, base: &str, odd: impl Iterator<Item = (u64, bool)>) {
+        self.with(root, base, |Taken { next: start, bare }| {
+            let mut next = start.odd.unwrap_or(1);
+            for (suffix, has_sidecar) in odd {
+                next = next.max(suffix.saturating_add(2));
+                if !has_sidecar {
+                    bare.insert(suffix);
+                }
+            }
+            start.odd = Some(next);
+        });
     }
 
     /// Note that a suffix is taken.
     pub fn note_taken(&self, root: &str, base: &str, suffix: u64) {
         let next = suffix.saturating_add(2);
-        self.with_start(root, base, |start| match &mut start.odd {
+        self.with(root, base, |Taken { next: start, .. }| match &mut start.odd {
             _ if suffix.is_multiple_of(2) => start.even = start.even.max(next),
             Some(odd) => *odd = (*odd).max(next),
             None => {}

@@ -24,7 +24,7 @@ fn result(with_sidecar: bool) -> NewResult<'static> {
         record: record("\"timeseries.parquet\"").into(),
         memory: 0,
     });
-    NewResult { name: BASE.into(), record: record("null").into(), sidecar }
+    NewResult { name: BASE.into(), record: record("null").into(), sidecar, suffix: None }
 }
 
 /// Return the number of the save of each object, by its key.
@@ -132,6 +132,28 @@ fn save_next_to_copied_tree_does_not_touch_it() {
     let owners = owners(&store);
     assert!(!owners.contains_key(&format!("root/{BASE}_1/{SIDECAR}")), "{owners:?}");
     save(&client, &memory, result(false), Interrupt::NEVER).unwrap();
+}
+
+#[test]
+fn save_with_wished_suffix_keeps_it_where_parity_fits_and_the_name_is_free() {
+    let store = Faulty::new(Faults::default());
+    for name in [format!("{BASE}_3/{RECORD}"), format!("{BASE}_6/{RECORD}"), format!("{BASE}_9/{SIDECAR}")] {
+        put(&store, &format!("root/{name}"));
+    }
+    let (client, memory) = (client(&store), Arc::default());
+    let save = |suffix, with_sidecar| {
+        let result = NewResult { suffix: Some(suffix), ..result(with_sidecar) };
+        let saved = save(&client, &memory, result, Interrupt::NEVER).unwrap();
+        let name = saved.path.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        suffix_of(BASE, &name).unwrap()
+    };
+    assert_eq!((save(21, true), save(17, true), save(18, false)), (21, 17, 18));
+    // A record without a sidecar has the first, and a sidecar the second.
+    assert_eq!((save(3, true), save(9, true)), (23, 25));
+    assert_eq!(save(6, false), 20);
+    // The parity does not fit.
+    assert_eq!((save(2, true) % 2, save(1, false) % 2), (1, 0));
+    assert!(!owners(&store).contains_key(&format!("root/{BASE}_3/{SIDECAR}")));
 }
 
 #[test]
