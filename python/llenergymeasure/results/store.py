@@ -258,7 +258,7 @@ class ResultStore(StoreReader):
 
         A record keeps its values; one that a save wrote keeps its bytes. A sidecar is copied as by `save`,
         and is called `timeseries.parquet`. A directory whose name a save gave keeps that name, with `_1`,
-        `_2`, ... if it is taken; from or to an object store, it keeps its own suffix, too, where it can: there,
+        `_2`, ... if it is taken; from or to an object store, it keeps its own suffix where it can: there,
         suffixes are odd for results with a power trace, and even for the others. Each copy is atomic, and
         copies share their flushes as in `save_many`. From or to an object store, each copied sidecar is
         compared with its source: its length, and its MD5 where a service reports that.
