@@ -2,13 +2,12 @@
 
 mod columns;
 mod encode;
+mod file;
 
 use std::fmt;
-use std::fs::{File, FileTimes, Metadata};
-use std::io::{self, BufWriter, ErrorKind, Read, Seek, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use arrow_array::RecordBatchReader;
 use parquet::errors::ParquetError;
@@ -16,9 +15,10 @@ use parquet::file::reader::Length;
 
 use self::columns::{WritableColumns, not_a_trace};
 pub(crate) use self::encode::{Counted, encode, encode_error, parquet_writer};
+pub(crate) use self::file::{SourceFile, open_for_reading};
 use crate::SIDECAR;
 use crate::error::{At, Error, Result, Step};
-use crate::fs::dir::{Dir, leads_to_nothing};
+use crate::fs::dir::Dir;
 use crate::fs::durable::PendingFile;
 use crate::interrupt::Interrupt;
 use crate::parquet::ParquetSource;
@@ -27,9 +27,6 @@ use crate::unwind::catch_panic;
 
 pub(crate) const TEMP: &str = ".timeseries.parquet.tmp";
 const COPY_BUFFER: usize = 1 << 20;
-/// Bytes copied between two checks for a cancelled caller.
-const COPY_BYTES: u64 = 4 << 20;
-
 /// The source of a sidecar.
 pub enum Source {
     /// A Parquet file, copied byte for byte.
@@ -64,17 +61,6 @@ pub enum Checked {
     Arrow(Box<dyn RecordBatchReader + Send>),
     /// A file in another location with a Parquet footer that can be read, and what is wrong with it as a power trace.
     Object(ParquetSource, PathBuf, Vec<String>),
-}
-
-/// An open Parquet file, as it was when it was checked.
-#[derive(Debug)]
-pub struct SourceFile {
-    file: Arc<File>,
-    path: PathBuf,
-    size: u64,
-    modified: Option<SystemTime>,
-    /// What is wrong with it as a power trace.
-    notes: Vec<String>,
 }
 
 /// Check a source; return `None` where the file does not exist.
@@ -197,101 +183,6 @@ pub fn publish(pending: PendingFile) -> Result<()> {
     pending.publish(SIDECAR.as_ref())
 }
 
-impl SourceFile {
-    fn open(path: PathBuf) -> Result<Option<Self>> {
-        let file = match open_for_reading(&path) {
-            Ok(file) => file,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(Error::io(Step::ReadSource, path, error)),
-        };
-        let metadata = file.metadata().at(Step::ReadSource, || path.clone())?;
-        if !metadata.is_file() {
-            return Err(Error::NotAFile { path });
-        }
-        let (size, modified) = (metadata.len(), modified(&metadata));
-        let file = Arc::new(file);
-        let notes = notes_of(&ParquetSource::File(file.clone(), size), &path)?;
-        Ok(Some(Self { file, path, size, modified, notes }))
-    }
-
-    /// Read the whole file.
-    fn read_into(&self, bytes: &mut Vec<u8>, interrupt: Interrupt<'_>) -> Result<()> {
-        let source = ParquetSource::File(self.file.clone(), self.size);
-        copy_object(&source, &self.path, bytes, interrupt)?;
-        self.check_unchanged()
-    }
-
-    fn check_unchanged(&self) -> Result<()> {
-        let metadata = self.file.metadata().at(Step::ReadSource, || self.path.clone())?;
-        if (metadata.len(), modified(&metadata)) == (self.size, self.modified) {
-            return Ok(());
-        }
-        Err(Error::SourceChanged { path: self.path.clone() })
-    }
-
-    /// Copy the file, sharing its blocks where the file system can, and keep its modification time.
-    fn copy_into(&mut self, pending: &mut PendingFile, interrupt: Interrupt<'_>) -> Result<u64> {
-        let temp = pending.path();
-        let target = pending.file()?;
-        if !reflink(&self.file, target) {
-            (&*self.file).rewind().at(Step::ReadSource, || self.path.clone())?;
-            loop {
-                interrupt.check()?;
-                // On Linux this is `copy_file_range`, and from the offset reached, `sendfile` or read and write.
-                match io::copy(&mut (&*self.file).take(COPY_BYTES), target) {
-                    Ok(0) => break,
-                    Ok(_) => {}
-                    // A signal interrupted `copy`: both files are at the offset reached.
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => return Err(Error::io(Step::Write, temp, error)),
-                }
-            }
-        }
-        self.check_unchanged()?;
-        if let Some(modified) = self.modified {
-            let times = FileTimes::new().set_modified(modified);
-            target.set_times(times).at(Step::Write, || temp.clone())?;
-        }
-        Ok(self.size)
-    }
-}
-
-fn modified(metadata: &Metadata) -> Option<SystemTime> {
-    metadata.modified().ok()
-}
-
-/// Open a file, also through a symlink; do not block on a FIFO.
-pub(crate) fn open_for_reading(path: &Path) -> io::Result<File> {
-    open(path).map_err(|error| {
-        let is_dangling = error.kind() == ErrorKind::NotFound && path.is_symlink();
-        if is_dangling { leads_to_nothing() } else { error }
-    })
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    #[cfg(unix)]
-    {
-        use rustix::fs::{Mode, OFlags};
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        Ok(rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?.into())
-    }
-    #[cfg(not(unix))]
-    File::open(path)
-}
-
-/// Share the source's blocks with the target; return `false` where the file system cannot.
-#[cfg(target_os = "linux")]
-fn reflink(source: &File, target: &File) -> bool {
-    rustix::fs::ioctl_ficlone(target, source).is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn reflink(_source: &File, _target: &File) -> bool {
-    false
-}
-
 /// Write record batches as Parquet; return the length of the file.
 fn encode_into(
     reader: Box<dyn RecordBatchReader + Send>,
@@ -306,136 +197,4 @@ fn encode_into(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::timeseries::Columns;
-    use arrow_array::{RecordBatch, RecordBatchIterator};
-    use arrow_schema::ArrowError;
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    use parquet::basic::Compression;
-    use parquet::errors::ParquetError;
-    use std::fs;
-
-    fn trace(seconds: u32) -> RecordBatch {
-        let rows = seconds as usize;
-        let columns = Columns {
-            timestamp_s: (0..seconds).map(f64::from).collect(),
-            gpu_index: vec![0; rows],
-            power_w: vec![Some(250.5); rows],
-            temperature_c: vec![None; rows],
-            memory_used_mb: vec![None; rows],
-            memory_total_mb: vec![Some(81920.0); rows],
-            sm_utilisation_pct: vec![None; rows],
-            throttle_reasons: vec![Some(1 << 40); rows],
-        };
-        columns.try_into().unwrap()
-    }
-
-    fn stream(batches: Vec<Result<RecordBatch, ArrowError>>) -> Source {
-        Source::Arrow(Box::new(RecordBatchIterator::new(batches, crate::timeseries::schema())))
-    }
-
-    fn write_into(path: &Path, source: Source) -> Result<()> {
-        let dir = Arc::new(Dir::open(path).unwrap());
-        publish(write(&dir, &mut check(source)?, Interrupt::NEVER)?.0)
-    }
-
-    fn parquet_file(path: &Path) -> PathBuf {
-        fs::create_dir(path).unwrap();
-        write_into(path, stream(vec![Ok(trace(600))])).unwrap();
-        path.join(SIDECAR)
-    }
-
-    fn reason(bytes: &[u8]) -> String {
-        let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().join("x.parquet");
-        fs::write(&path, bytes).unwrap();
-        check(Source::File(path)).err().unwrap().to_string()
-    }
-
-    #[test]
-    fn write_arrow_stream_reads_back_from_parquet() {
-        let temp = tempfile::tempdir().unwrap();
-        write_into(temp.path(), stream(vec![Ok(trace(3)), Ok(trace(2))])).unwrap();
-        let file = File::open(temp.path().join(SIDECAR)).unwrap();
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-        let codec = builder.metadata().row_group(0).column(0).compression();
-        assert!(matches!(codec, Compression::ZSTD(_)));
-        let rows: usize = builder.build().unwrap().map(|batch| batch.unwrap().num_rows()).sum();
-        assert_eq!(rows, 5);
-    }
-
-    #[test]
-    fn write_file_keeps_bytes_and_modification_time() {
-        let temp = tempfile::tempdir().unwrap();
-        let source = parquet_file(&temp.path().join("source"));
-        let then = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
-        let times = FileTimes::new().set_modified(then);
-        File::options().write(true).open(&source).unwrap().set_times(times).unwrap();
-        write_into(temp.path(), Source::File(source.clone())).unwrap();
-        let copy = temp.path().join(SIDECAR);
-        assert_eq!(fs::read(&copy).unwrap(), fs::read(&source).unwrap());
-        assert_eq!(fs::metadata(&copy).unwrap().modified().unwrap(), then);
-    }
-
-    #[test]
-    fn check_invalid_parquet_names_the_fault() {
-        assert!(reason(b"").contains("(0 bytes): the file is empty"));
-        assert!(reason(b"PAR1").contains("too short"));
-        assert!(reason(b"timestamp_s,power_w\n").contains("does not begin with"));
-        assert!(reason(b"PAR1 and then the disk was full").contains("truncated"));
-        assert!(reason(b"PAR1\xff\xff\xff\x7fPAR1").contains("footer cannot be read"));
-        assert!(reason(b"PAR1\0\0\0\0\x04\0\0\0PAR1").contains("footer cannot be read"));
-    }
-
-    #[test]
-    fn check_missing_source_returns_none() {
-        let temp = tempfile::tempdir().unwrap();
-        assert!(check(Source::File(temp.path().join("absent"))).unwrap().is_none());
-    }
-
-    #[test]
-    fn check_directory_returns_error() {
-        let temp = tempfile::tempdir().unwrap();
-        let error = check(Source::File(temp.path().to_owned())).err().unwrap();
-        assert!(matches!(error, Error::NotAFile { .. }), "{error}");
-    }
-
-    #[test]
-    fn write_changed_source_fails() {
-        let temp = tempfile::tempdir().unwrap();
-        let source = parquet_file(&temp.path().join("source"));
-        let mut checked = check(Source::File(source.clone())).unwrap();
-        File::options().append(true).open(&source).unwrap().write_all(b"more").unwrap();
-        let dir = Arc::new(Dir::open(temp.path()).unwrap());
-        let error = write(&dir, &mut checked, Interrupt::NEVER).unwrap_err();
-        assert!(matches!(error, Error::SourceChanged { .. }), "{error}");
-        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn write_broken_stream_leaves_nothing() {
-        let temp = tempfile::tempdir().unwrap();
-        let broken = Err(ArrowError::ComputeError("the sensor went away".into()));
-        let error = write_into(temp.path(), stream(vec![Ok(trace(3)), broken])).unwrap_err();
-        assert!(error.to_string().contains("the sensor went away"), "{error}");
-        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn write_cancelled_leaves_nothing() {
-        let temp = tempfile::tempdir().unwrap();
-        let mut checked = check(stream(vec![Ok(trace(3))])).unwrap();
-        let dir = Arc::new(Dir::open(temp.path()).unwrap());
-        let error = write(&dir, &mut checked, Interrupt::new(&|_| true)).unwrap_err();
-        assert!(matches!(error, Error::Interrupted));
-        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn encode_error_full_disk_keeps_its_code() {
-        let full = ParquetError::from(io::Error::from_raw_os_error(28));
-        assert_eq!(encode_error(Path::new("/x"), &full).raw_os_error(), Some(28));
-    }
-}
+mod tests;
