@@ -9,6 +9,7 @@
 //! caller. A thread searches a directory without a result at once if it is small, and splits a large one into units
 //! of its own, so that no unit takes long or grows large.
 
+mod crew;
 mod found;
 mod queue;
 mod tree;
@@ -20,13 +21,13 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::RECORD;
-use crate::address_space::{self, affordable, part};
+use crate::address_space;
 use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::{Dir, Leads};
 use crate::interrupt::Interrupt;
@@ -42,14 +43,8 @@ use unit::UnitVisit;
 
 /// Bytes after which a chunk of records should end.
 pub(crate) const CHUNK_BYTES: usize = 8 << 20;
-/// Maximum units for each thread ahead of the caller.
-const AHEAD: usize = 6;
-/// Bytes of a limited address space for each unit ahead.
-const AHEAD_BYTES: u64 = 4 * CHUNK_BYTES as u64;
 /// How many times a record is in memory at once: as bytes, as values, in a batch, as Python's bytes.
 const RECORD_COPIES: u64 = 4;
-/// Maximum threads: more do not help to read from a warm cache.
-const THREADS: usize = 8;
 /// Time between two checks of a waiting caller for its interrupt.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -98,10 +93,6 @@ struct Shared<V: Visit> {
     links: Arc<LinkLog>,
     /// Empty until the plan is made, and where links are not followed.
     plan: OnceLock<LinkPlan>,
-    /// Maximum units ahead of the caller.
-    ahead: usize,
-    /// The same, while the walk still begins.
-    begun: AtomicUsize,
     is_limited: bool,
     /// There was no address space for a record.
     exhausted: OnceLock<io::Error>,
@@ -112,12 +103,13 @@ struct Shared<V: Visit> {
     work: Condvar,
     /// Notified when a unit is done.
     done: Condvar,
+    /// Locked after the queue.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// A walk over a directory; it stops when dropped.
 pub(crate) struct Walk<V: Visit> {
     shared: Arc<Shared<V>>,
-    threads: Vec<JoinHandle<()>>,
 }
 
 impl<V: Visit> Walk<V> {
@@ -181,36 +173,25 @@ impl<V: Visit> Walk<V> {
         if !visit.is_empty(&first) {
             waiting.push_front(Progress::Done(first));
         }
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
-        let wanted = if waiting.is_empty() { 0 } else { affordable(threads).max(1) };
-        let queue = Mutex::new(Queue { units: waiting, taken: 0 });
-        let ahead = part(threads * AHEAD, AHEAD_BYTES);
-        let begun = AtomicUsize::new(if visit.may_stop() { 1 } else { ahead });
+        let wanted = if waiting.is_empty() { 0 } else { address_space::affordable(crew::usual()).max(1) };
+        let begun = if visit.may_stop() { 1 } else { usize::MAX };
+        let queue = Mutex::new(Queue::new(waiting, begun));
         let shared = Arc::new(Shared {
             visit,
             root: dir,
             is_part,
             links,
             plan: OnceLock::new(),
-            ahead,
-            begun,
             is_limited: address_space::is_limited(),
             exhausted: OnceLock::new(),
             closed: AtomicBool::new(false),
             queue,
             work: Condvar::new(),
             done: Condvar::new(),
+            threads: Mutex::default(),
         });
-        let mut tree = Self { shared, threads: Vec::new() };
-        for n in 0..wanted {
-            let worker = tree.shared.clone();
-            match thread::Builder::new().name(format!("llem-scan-{n}")).spawn(move || worker.serve()) {
-                Ok(thread) => tree.threads.push(thread),
-                // The threads that started do the work, or the caller where none did.
-                Err(_) => break,
-            }
-        }
-        tree
+        shared.hire(&mut shared.lock(), wanted);
+        Self { shared }
     }
 
     /// Return the root.
@@ -238,12 +219,16 @@ impl<V: Visit> Walk<V> {
             match queue.units.pop_front() {
                 None => return Ok(None),
                 Some(Progress::Done(chunk)) => {
-                    self.shared.widen();
+                    if queue.widen() {
+                        self.shared.work.notify_all();
+                    } else {
+                        self.shared.work.notify_one();
+                    }
                     return Ok(Some(chunk));
                 }
                 Some(other) => queue.units.push_front(other),
             }
-            if self.threads.is_empty() {
+            if queue.threads == 0 {
                 drop(queue);
                 self.shared.serve_here(interrupt)?;
             } else {
@@ -276,7 +261,8 @@ impl<V: Visit> Drop for Walk<V> {
         self.shared.closed.store(true, Ordering::Relaxed);
         drop(queue);
         self.shared.work.notify_all();
-        for thread in self.threads.drain(..) {
+        // No thread starts another one any more.
+        for thread in std::mem::take(&mut *self.shared.lock_threads()) {
             // A panic was already reported as an error.
             let _ = thread.join();
         }
@@ -288,16 +274,8 @@ impl<V: Visit> Shared<V> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Let the threads visit another unit, or twice as many while the walk begins.
-    fn widen(&self) {
-        let begun = self.begun.load(Ordering::Relaxed);
-        if begun < self.ahead {
-            // Only the caller's thread writes it, under the lock of the queue.
-            self.begun.store((2 * begun).min(self.ahead), Ordering::Relaxed);
-            self.work.notify_all();
-        } else {
-            self.work.notify_one();
-        }
+    fn lock_threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Return `true` where the caller waits for a unit.
@@ -306,7 +284,7 @@ impl<V: Visit> Shared<V> {
     }
 
     /// Visit units until none is left.
-    fn serve(&self) {
+    fn serve(self: &Arc<Self>) {
         let mut queue = self.lock();
         loop {
             if self.closed.load(Ordering::Relaxed) || queue.units.is_empty() {
@@ -314,22 +292,27 @@ impl<V: Visit> Shared<V> {
                 self.work.notify_all();
                 return;
             }
-            let Some((work, id)) = queue.take(self.begun.load(Ordering::Relaxed)) else {
+            let Some((work, id)) = queue.take() else {
                 queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             drop(queue);
+            let watch = crew::Watch::begin();
             let outcome = self.perform(&work, id, Interrupt::new(&|_| self.closed.load(Ordering::Relaxed)));
+            let is_slow = watch.is_slow(work.names());
             queue = self.lock();
             queue.put(id, outcome);
             self.done.notify_all();
             self.work.notify_all();
+            if !self.closed.load(Ordering::Relaxed) && !self.adapt(&mut queue, is_slow) {
+                return;
+            }
         }
     }
 
     /// Visit the next unit in the thread of the caller.
     fn serve_here(&self, interrupt: Interrupt<'_>) -> Result<()> {
-        let taken = self.lock().take(1);
+        let taken = self.lock().take();
         let Some((work, id)) = taken else { return Ok(()) };
         let is_cancelled = |_| self.closed.load(Ordering::Relaxed) || interrupt.is_cancelled();
         let outcome = self.perform(&work, id, Interrupt::new(&is_cancelled));

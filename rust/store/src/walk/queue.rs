@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Maximum names of a unit that a thread takes.
+use super::crew::{SLOW_UNIT, ahead};
+
+/// Maximum names of a unit on a disk that answers at once.
 pub(super) const UNIT: usize = 64;
 
 /// Names of one directory, relative to the root: those of a unit, or all that wait.
@@ -20,9 +22,9 @@ impl WorkUnit {
     }
 
     /// Cut off the first names, where there are more than a unit has.
-    fn cut(&mut self) -> Option<Self> {
-        let is_long = self.names.len() > UNIT;
-        is_long.then(|| Self { place: self.place.clone(), names: self.names.drain(..UNIT).collect() })
+    fn cut(&mut self, most: usize) -> Option<Self> {
+        let is_long = self.names.len() > most;
+        is_long.then(|| Self { place: self.place.clone(), names: self.names.drain(..most).collect() })
     }
 }
 
@@ -41,20 +43,59 @@ pub(super) enum Progress<C> {
     Done(C),
 }
 
+impl<C> Progress<C> {
+    fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting(_))
+    }
+}
+
+impl Work {
+    /// Return the number of names.
+    pub fn names(&self) -> usize {
+        match self {
+            Self::Plan => 1,
+            Self::Visit(unit) => unit.names.len(),
+        }
+    }
+}
+
 pub(super) struct Queue<C> {
     pub units: VecDeque<Progress<C>>,
-    pub taken: u64,
+    taken: u64,
+    /// The threads that take units.
+    pub threads: usize,
+    /// How many units threads may visit ahead of the caller.
+    pub ahead: usize,
+    /// The same, while a walk whose caller may stop soon still begins.
+    pub begun: usize,
+    /// Maximum names of a unit that a thread takes.
+    pub unit: usize,
 }
 
 impl<C> Queue<C> {
+    pub fn new(units: VecDeque<Progress<C>>, begun: usize) -> Self {
+        Self { units, taken: 0, threads: 0, ahead: 1, begun, unit: SLOW_UNIT }
+    }
+
+    /// Let the threads visit twice as many units while the walk begins; return `true` where that lets them go on.
+    pub fn widen(&mut self) -> bool {
+        let begins = self.begun < self.ahead;
+        self.begun = self.begun.saturating_mul(2);
+        begins
+    }
+
+    /// Return `true` where another thread finds a unit to visit.
+    pub fn has_work(&self) -> bool {
+        self.units.iter().take(ahead(self.threads + 1).min(self.begun)).any(Progress::is_waiting)
+    }
+
     /// Take the first waiting unit that is not too far ahead of the caller.
-    pub fn take(&mut self, ahead: usize) -> Option<(Work, u64)> {
-        let is_waiting = |unit: &Progress<C>| matches!(unit, Progress::Waiting(_));
-        let index = self.units.iter().take(ahead).position(is_waiting)?;
+    pub fn take(&mut self) -> Option<(Work, u64)> {
+        let index = self.units.iter().take(self.ahead.min(self.begun)).position(Progress::is_waiting)?;
         self.taken += 1;
         let unit = self.units.get_mut(index)?;
         if let Progress::Waiting(Work::Visit(names)) = unit
-            && let Some(first) = names.cut()
+            && let Some(first) = names.cut(self.unit)
         {
             self.units.insert(index, Progress::Taken(self.taken));
             return Some((Work::Visit(first), self.taken));
@@ -98,7 +139,7 @@ mod tests {
     fn queue(names: usize) -> Queue<()> {
         let names = (0..names).map(|n| OsString::from(n.to_string())).collect();
         let unit = Progress::Waiting(Work::Visit(WorkUnit::new(Path::new("a"), names)));
-        Queue { units: [unit].into(), taken: 0 }
+        Queue { unit: UNIT, ahead: 8, ..Queue::new([unit].into(), usize::MAX) }
     }
 
     fn first(work: &Work) -> &str {
@@ -111,7 +152,7 @@ mod tests {
     #[test]
     fn take_cuts_the_names_of_a_directory_into_units() {
         let mut queue = queue(2 * UNIT + 1);
-        let taken: Vec<_> = (0..4).map_while(|_| queue.take(8)).collect();
+        let taken: Vec<_> = (0..4).map_while(|_| queue.take()).collect();
         let expected = [0, UNIT, 2 * UNIT].map(|n| n.to_string());
         assert_eq!(taken.iter().map(|(work, _)| first(work)).collect::<Vec<_>>(), expected);
         assert!(queue.units.iter().all(|unit| matches!(unit, Progress::Taken(_))));
@@ -120,19 +161,20 @@ mod tests {
     #[test]
     fn take_far_ahead_of_the_caller_returns_none() {
         let mut queue = queue(9 * UNIT);
-        assert_eq!((0..9).map_while(|_| queue.take(4)).count(), 4);
+        queue.ahead = 4;
+        assert_eq!((0..9).map_while(|_| queue.take()).count(), 4);
         assert_eq!(queue.units.len(), 5);
     }
 
     #[test]
     fn put_keeps_the_order_of_the_tree() {
         let mut queue = queue(3 * UNIT);
-        let ids: Vec<u64> = (0..3).map_while(|_| queue.take(8)).map(|(_, id)| id).collect();
+        let ids: Vec<u64> = (0..3).map_while(|_| queue.take()).map(|(_, id)| id).collect();
         let below = WorkUnit::new(Path::new("a/0"), vec!["x".into(), "y".into()]);
         queue.put(ids[1], vec![Progress::Done(()), Progress::Waiting(Work::Visit(below))]);
         queue.put(ids[0], Vec::new());
         assert!(matches!(queue.units[0], Progress::Done(())));
-        assert_eq!(first(&queue.take(8).unwrap().0), "x");
+        assert_eq!(first(&queue.take().unwrap().0), "x");
         assert!(matches!(queue.units[2], Progress::Taken(id) if id == ids[2]));
     }
 }
