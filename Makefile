@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # The time for each fuzz target.
 SECONDS ?= 15
+# The time for which a reader of `make soak` reads next to savers, on each server.
+SOAK ?= 3600
 PIP := -m pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find rust python Cargo.toml Cargo.lock pyproject.toml README.md LICENSE -type f \
 	-not -path '*/__pycache__/*' -not -name '*.so')
@@ -15,14 +17,16 @@ DEV := .venv-dev/bin
 CARGO_TEST := cargo test --locked --profile fast --package llem-store --package llem-remote --package llem-python
 PYTEST_TEST := LLEM_TEST_INSTALLED=1 .venv-test/bin/python -m pytest
 PYTEST_FULL := LLEM_TEST_INSTALLED=1 LLEM_TEST_OPTIONAL=1 .venv-full/bin/python -m pytest
+S3S := $(CURDIR)/.make/s3s/bin
 FUZZ := .make/cargo-fuzz/bin/cargo-fuzz
+SHORT := verbs or bad or credentials or parity or cut_off
 GROUPS := build test remote lint optional
 LOCK := $(DEV)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate \
 	--no-emit-index-url
 STEP := $(MAKE) --no-print-directory
 
 .PHONY: help demo test extra test-all dev check lint format pictures lock wheel test-python test-crates \
-	test-remote test-unit lint-rust lint-python build-crates build-fuzz fuzz-short crash-short crash fuzz \
+	test-remote soak test-unit lint-rust lint-python build-crates build-fuzz fuzz-short crash-short crash fuzz \
 	bench bench-bulk bench-scan bench-scale bench-peers clean
 
 help:
@@ -51,6 +55,7 @@ extra: ## run what `make test` leaves out, on the published wheel: crashes, opti
 	@$(STEP) --jobs=2 .make/full-env lint build-fuzz
 	@echo "step 2 of 4: run the tests of optional packages, and those that put many values through the extension"
 	$(PYTEST_FULL) -n 2 --dist worksteal -m "optional or published" tests/unit tests/cli
+	LLEM_REMOTE=seaweedfs $(PYTEST_FULL) -n 2 --dist worksteal tests/remote -k "$(SHORT)"
 	@echo "step 3 of 4: run the crash tests, and fuzz (an input that this finds by chance does not fail the change)"
 	@$(STEP) --jobs=2 crash-short fuzz-short
 	@echo "step 4 of 4: run a short bench"
@@ -96,8 +101,13 @@ test-python: .make/test-env ## the tests of `make test` that run the wheel (ARGS
 	$(PYTEST_TEST) -n 2 --dist worksteal tests/race $(ARGS)
 	$(PYTEST_TEST) -n 2 --dist worksteal tests/remote $(ARGS)
 
-test-remote: .make/test-env .make/remote-packages ## the tests of object stores, on SeaweedFS and Ceph
-	LLEM_REMOTE=seaweedfs,ceph $(PYTEST_TEST) tests/remote $(ARGS)
+test-remote: .make/test-env .make/remote-packages .make/s3s-fs ## the tests of object stores, on SeaweedFS and Ceph
+	PATH=$(S3S):$$PATH LLEM_REMOTE=seaweedfs,ceph $(PYTEST_TEST) tests/remote $(ARGS)
+
+soak: .make/test-env .make/remote-packages ## thousands of saves on moto, SeaweedFS and Ceph, and an hour of reads (SOAK=600)
+	LLEM_SOAK=$(SOAK) LLEM_REMOTE=moto,seaweedfs,ceph $(PYTEST_TEST) -rP tests/remote/test_soak.py \
+		tests/remote/test_hosts.py tests/remote/test_race.py tests/remote/test_requests.py tests/remote/test_faults.py \
+		-k "reader or cut_off or 16_processes or 16_savers or savers_through_losses" $(ARGS)
 
 test-crates: ## the tests of the crates
 	$(CARGO_TEST)
@@ -177,7 +187,7 @@ build-crates:
 # pip installs the dependencies while cargo compiles.
 .make/demo-packages: PACKAGES := run
 .make/test-packages: PACKAGES := run test
-.make/full-packages: PACKAGES := run test optional
+.make/full-packages: PACKAGES := run test optional remote
 .make/demo-packages .make/test-packages .make/full-packages: .make/%-packages: $(wildcard requirements/*.txt)
 	@mkdir -p .make
 	rm -rf .venv-$*
@@ -191,6 +201,11 @@ build-crates:
 
 .make/remote-packages: .make/test-packages
 	.venv-test/bin/python $(PIP) --requirement requirements/remote.txt
+	@touch $@
+
+# A server that checks conditions without atomicity.
+.make/s3s-fs:
+	cargo install --quiet --locked --root .make/s3s --version 0.14.1 --features binary s3s-fs
 	@touch $@
 
 .make/full-env: .make/full-packages .make/dist-wheel

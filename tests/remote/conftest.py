@@ -48,8 +48,26 @@ DEFAULT_JOB: dict[str, Any] = {
     "stamp": STAMP,
     "settle": 1.0,
     "wait": False,
+    "seconds": 0.0,
+    "pause": 0.0,
 }
+SOAK = float(os.environ.get("LLEM_SOAK") or 0)
+"""The seconds of a reader next to savers in `make soak`, where many more results are saved; 0 otherwise."""
+SLOW = {"seaweedfs": 50}
+"""The most saves of each process where a name that many want takes seconds."""
 needs_remote = pytest.mark.skipif(not HAS_REMOTE, reason=NO_REMOTE)
+
+
+def count(location: Location, short: int, long: int) -> int:
+    """Return how many results each process saves."""
+    return min(long, SLOW.get(location.name, long)) if SOAK else short
+
+
+def give_environment(monkeypatch: pytest.MonkeyPatch, location: Location) -> None:
+    """Set the variables of the environment that name a server with the protocol of S3."""
+    for option, value in (location.options or {}).items():
+        name = {"endpoint": "AWS_ENDPOINT_URL"}.get(option, f"AWS_{option.upper()}")
+        monkeypatch.setenv(name, value)
 
 
 def missing(name: str) -> str:
@@ -143,7 +161,7 @@ def savers(tmp_path: Path) -> Callable[..., Ended]:
     def savers(location: Location, **job: Any) -> Ended:
         reports = tmp_path / f"reports-{uuid.uuid4().hex[:8]}"
         reports.mkdir()
-        run = run_script(WORKER, json.dumps(DEFAULT_JOB | location.job() | job), reports, timeout=1500)
+        run = run_script(WORKER, json.dumps(DEFAULT_JOB | location.job() | job), reports, timeout=1500 + SOAK)
         assert (run.returncode, run.stderr) == (0, ""), run.stderr[-3000:]
         return Ended.read(reports)
 

@@ -24,10 +24,14 @@ def open_store(job: dict[str, Any]) -> ResultStore:
 
 
 def save_each(store: ResultStore, numbers: list[int], job: dict[str, Any]) -> dict[str, Any]:
-    """Save results one by one, and ask at the end for those whose outcome is not known."""
+    """Save results one by one, for some seconds if the job says so; ask at the end for unknown outcomes."""
     report: dict[str, Any] = {"saved": [], "failed": [], "unknown": []}
     unknown: list[tuple[int, PersistenceError]] = []
+    end = time.monotonic() + job["seconds"]
     for number in numbers:
+        if job["seconds"] and time.monotonic() > end:
+            break
+        time.sleep(job["pause"])
         is_with_trace = has_trace(number, job)
         try:
             path = store.save(numbered_result(number), numbered_trace(number) if is_with_trace else None)
@@ -82,7 +86,10 @@ def main(job: dict[str, Any], reports: Path) -> None:
         work(0, start, job, reports)
         return
     start = os.pipe()
-    children = [fork(work, n, start, job, reports, seconds=1200) for n in range(job["processes"])]
+    children = [
+        fork(work, n, start, job, reports, seconds=1200 + int(job["seconds"]))
+        for n in range(job["processes"])
+    ]
     os.close(start[0])
     os.close(start[1])
     for child in children:

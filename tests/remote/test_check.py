@@ -18,7 +18,7 @@ from support.locations import Location, double_location
 from support.program import run_llem
 from support.results import make_result
 
-from .conftest import needs_remote
+from .conftest import give_environment, needs_remote
 
 pytestmark = needs_remote
 
@@ -37,13 +37,6 @@ def _state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(_durability, "_checked", set())
     monkeypatch.setattr(_durability, "_warned", set())
-
-
-def give_environment(monkeypatch: pytest.MonkeyPatch, location: Location) -> None:
-    """Set the variables of the environment that name a server with the protocol of S3."""
-    for option, value in (location.options or {}).items():
-        name = {"endpoint": "AWS_ENDPOINT_URL"}.get(option, f"AWS_{option.upper()}")
-        monkeypatch.setenv(name, value)
 
 
 def test_check_good_store_passes_and_leaves_nothing(

@@ -17,7 +17,7 @@ from support.locations import LocalLocation, Location
 from support.program import run_llem
 from support.results import make_results, make_trace
 
-from .conftest import needs_remote
+from .conftest import give_environment, needs_remote
 
 pytestmark = needs_remote
 
@@ -27,12 +27,6 @@ def fill(location: Location) -> ResultStore:
     store = location.store()
     store.save_many(make_results(4), timeseries_sources=[None, None, make_trace(), make_trace()])
     return store
-
-
-def use_bucket(bucket: Location, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the variables by which a command finds a bucket."""
-    for option, value in (bucket.options or {}).items():
-        monkeypatch.setenv({"endpoint": "AWS_ENDPOINT_URL"}.get(option, f"AWS_{option.upper()}"), value)
 
 
 def save_in_turn(location: Location, traces: list[Any]) -> ResultStore:
@@ -147,7 +141,7 @@ def test_compare_finds_other_bytes_of_the_same_length(bucket: Location, tmp_path
 def test_llem_push_and_pull_print_what_was_copied(
     bucket: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_bucket(bucket, monkeypatch)
+    give_environment(monkeypatch, bucket)
     local, back = LocalLocation(tmp_path / "results"), LocalLocation(tmp_path / "back")
     fill(local)
     planned = run_llem("push", local.root, bucket.root, "--dry-run")
@@ -169,7 +163,7 @@ def test_llem_push_and_pull_print_what_was_copied(
 def test_llem_push_reports_faults_without_traceback(
     bucket: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_bucket(bucket, monkeypatch)
+    give_environment(monkeypatch, bucket)
     local = LocalLocation(tmp_path / "results")
     fill(local)
     local.put("broken/result.json", b"{")
@@ -194,7 +188,7 @@ def test_llem_push_reports_faults_without_traceback(
 def test_llem_push_interrupted_prints_what_was_copied_skipped_and_renamed(
     bucket: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_bucket(bucket, monkeypatch)
+    give_environment(monkeypatch, bucket)
     local = LocalLocation(tmp_path / "results")
     store = save_in_turn(local, [None, None, make_trace(), make_trace()])
     first = next(iter(store)).path.parent.name
@@ -220,7 +214,7 @@ def test_llem_push_interrupted_prints_what_was_copied_skipped_and_renamed(
 def test_llem_push_interrupted_before_an_answer_prints_what_is_in_flight(
     bucket: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_bucket(bucket, monkeypatch)
+    give_environment(monkeypatch, bucket)
     local = LocalLocation(tmp_path / "results")
     fill(local)
     read = copying.Copier._read

@@ -16,7 +16,7 @@ from support.invariants import Ended, check_invariants, numbered_result, numbere
 from support.locations import DoubleLocation, Location
 from support.loopback import HOST
 
-from .conftest import SERVERS
+from .conftest import SERVERS, SOAK, count
 
 Proxied = Callable[[Location], tuple[Location, FaultyProxy]]
 BAD = losses(PUT=0.4, GET=0.1, LIST=0.1, HEAD=0.1)
@@ -28,15 +28,18 @@ def test_savers_through_losses_keep_every_invariant(
 ) -> None:
     seen, proxy = proxied(remote)
     proxy.plan(seed=3, rates=BAD, late=0.2)
-    saves = 25 if SERVERS else 8 if remote.name == "s3" else 4
-    ended = savers(seen, processes=4, saves=saves, traces=3, bulk=bulk)
+    processes, saves = 16 if SOAK else 4, count(remote, 8 if remote.name == "s3" else 4, 625)
+    ended = savers(seen, processes=processes, saves=saves, traces=3, bulk=bulk)
     proxy.settle()
     assert ended.failed == []
     found = check_invariants(remote, ended)
     assert len(found) >= len(ended.saved)
-    assert len(ended.saved) + len(ended.unknown) == 4 * saves
-    lost = [one for one in proxy.requests("PUT") if one["fault"]]
+    assert len(ended.saved) + len(ended.unknown) == processes * saves
+    puts = proxy.requests("PUT")
+    lost = [one for one in puts if one["fault"]]
     assert len(lost) > saves
+    print(f"{len(ended.saved)} saved, {len(ended.unknown)} unknown, {len(found)} records")  # noqa: T201
+    print(f"{len(lost)} of {len(puts)} PUTs had a fault")  # noqa: T201
     verification = remote.store().verify(deep=True)
     assert verification.damaged == []
 

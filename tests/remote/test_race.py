@@ -18,19 +18,17 @@ from support.invariants import Ended, check_invariants
 from support.locations import Location
 from support.processes import HANG
 
-from .conftest import DEFAULT_JOB, SERVERS, WORKER
+from .conftest import DEFAULT_JOB, WORKER, count
 
 Proxied = Callable[[Location], tuple[Location, FaultyProxy]]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forked")
-SAVES = {"ceph": 1000, "seaweedfs": 50}
-"""The saves of each of 16 processes on a server of `make test-remote`."""
 
 
 @pytest.mark.parametrize("traces", [0, 1, 2])
 def test_save_in_16_processes_keeps_every_result(
     location: Location, savers: Callable[..., Ended], traces: int
 ) -> None:
-    saves = SAVES.get(location.name, 10) // (1 if traces == 0 else 5) or 2
+    saves = count(location, 2 if traces else 10, 200 if traces else 1000)
     ended = savers(location, processes=16, saves=saves, traces=traces)
     assert (ended.failed, ended.unknown) == ([], {})
     assert len(check_invariants(location, ended)) == len(ended.saved) == 16 * saves
@@ -91,7 +89,3 @@ def test_suffixes_of_saves_without_and_with_sidecar_differ_in_parity(
         name = path.split("/")[-2]
         suffix = int(name.rpartition("_")[2]) if not name.endswith("14-30") else 0
         assert suffix % 2 == is_with_trace, name
-
-
-def test_no_server_is_forgotten() -> None:
-    assert set(SAVES) >= set(SERVERS) - {"moto"}

@@ -194,6 +194,7 @@ class _Proxy(Service):
             "fault": fault,
             "status": None,
             "at": time.time(),
+            "peer": writer.get_extra_info("peername")[0],
         }
         self._log.append(entry)
         is_last = plan.kill_pid != 0 and self._number == plan.kill_at
@@ -272,8 +273,9 @@ def refuse(fault: str, path: str) -> Response:
 class FaultyProxy(Program):
     """A proxy in front of a server on this machine; without a plan, it counts and changes nothing."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__("faulty_proxy", str(port))
+    def __init__(self, port: int, host: str = HOST) -> None:
+        super().__init__("faulty_proxy", str(port), host)
+        self.host = host
 
     def plan(self, **plan: Any) -> None:
         """Set the fields of a `Plan`, and count requests from one again; `rules` are dictionaries."""
@@ -302,4 +304,4 @@ class FaultyProxy(Program):
 
 
 if __name__ == "__main__":
-    run(_Proxy(int(sys.argv[1])))
+    run(_Proxy(int(sys.argv[1])), sys.argv[2])

@@ -45,11 +45,15 @@ class Ended:
         ended = cls()
         for file in sorted(reports.glob("*.json")):
             report: dict[str, Any] = json.loads(file.read_text())
-            for number, path, is_with_trace in report["saved"]:
-                ended.saved[number] = (path, is_with_trace)
-            ended.failed += [tuple(one) for one in report["failed"]]
-            ended.unknown |= dict(report["unknown"])
+            saved = {number: (path, is_with_trace) for number, path, is_with_trace in report["saved"]}
+            ended.add(cls(saved, [tuple(one) for one in report["failed"]], dict(report["unknown"])))
         return ended
+
+    def add(self, other: Ended) -> None:
+        """Add the reports of other savers."""
+        self.saved |= other.saved
+        self.failed += other.failed
+        self.unknown |= other.unknown
 
 
 def first_watt(data: bytes) -> int:

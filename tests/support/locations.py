@@ -29,6 +29,7 @@ class Location(ABC):
     name: str
     root: str
     is_remote = True
+    host = HOST
     port = 0
 
     @property
@@ -121,23 +122,21 @@ class S3Location(Location):
         self.name = server.name
         self.port = server.port
         self._server = server
-        self._client = server.client()
+        self.client = server.client()
         self.bucket = server.new_bucket()
         self.root = f"s3://{self.bucket}/{PREFIX}"
 
     @property
     def options(self) -> dict[str, str]:
         return {
-            "endpoint": f"http://{HOST}:{self.port}",
+            "endpoint": f"http://{self.host}:{self.port}",
             "access_key_id": KEY,
             "secret_access_key": SECRET,
             "region": self._server.region,
         }
 
     def files(self) -> dict[str, bytes]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=f"{PREFIX}/"
-        )
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{PREFIX}/")
         keys = [one["Key"] for page in pages for one in page.get("Contents", [])]
         # Ceph takes 40 ms to answer a request, and so many of them at once.
         with ThreadPoolExecutor(32) as pool:
@@ -147,14 +146,18 @@ class S3Location(Location):
             }
 
     def _read(self, key: str) -> bytes:
-        data: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        data: bytes = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         return data
 
+    def key(self, name: str) -> str:
+        """Return the key of a file in the bucket."""
+        return f"{PREFIX}/{name}"
+
     def put(self, name: str, data: bytes) -> None:
-        self._client.put_object(Bucket=self.bucket, Key=f"{PREFIX}/{name}", Body=data)
+        self.client.put_object(Bucket=self.bucket, Key=self.key(name), Body=data)
 
     def remove(self, name: str) -> None:
-        self._client.delete_object(Bucket=self.bucket, Key=f"{PREFIX}/{name}")
+        self.client.delete_object(Bucket=self.bucket, Key=self.key(name))
 
     def fresh(self) -> Location:
         return S3Location(self._server)
@@ -180,7 +183,7 @@ class DoubleLocation(Location):
 
     @property
     def options(self) -> dict[str, str]:
-        endpoint = f"http://{HOST}:{self.port}"
+        endpoint = f"http://{self.host}:{self.port}"
         if self.name == "gcs":
             return {"base_url": endpoint, "bearer_token": "test"}
         if self.name == "azure":
@@ -222,7 +225,7 @@ class DoubleLocation(Location):
 def _through(location: S3Location | DoubleLocation, proxy: Any) -> Location:
     seen: Location = location.__class__.__new__(location.__class__)
     seen.__dict__.update(location.__dict__)
-    seen.port = proxy.port
+    seen.host, seen.port = proxy.host, proxy.port
     return seen
 
 

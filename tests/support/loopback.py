@@ -46,16 +46,16 @@ class Service(ABC):
             writer.close()
 
 
-def run(service: Service) -> None:
+def run(service: Service, host: str = HOST) -> None:
     """Serve until the standard input ends."""
-    asyncio.run(_run(service))
+    asyncio.run(_run(service, host))
 
 
-async def _run(service: Service) -> None:
+async def _run(service: Service, host: str) -> None:
     loop = asyncio.get_running_loop()
     commands = asyncio.StreamReader(limit=LINE_LIMIT)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-    server = await asyncio.start_server(service.serve, HOST, 0, limit=LINE_LIMIT, backlog=1024)
+    server = await asyncio.start_server(service.serve, host, 0, limit=LINE_LIMIT, backlog=1024)
     _say(server.sockets[0].getsockname()[1])
     while line := await commands.readline():
         _say(service.do(**json.loads(line)))
@@ -71,6 +71,8 @@ def _say(value: object) -> None:
 class Program:
     """A program under way, and the way to steer it."""
 
+    host = HOST
+
     def __init__(self, module: str, *arguments: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", f"support.{module}", *arguments],
@@ -84,7 +86,7 @@ class Program:
     @property
     def endpoint(self) -> str:
         """The URL of the program."""
-        return f"http://{HOST}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def do(self, command: str, **arguments: Any) -> Any:
         """Send a command, and return its answer."""
