@@ -19,6 +19,7 @@ PYTEST_TEST := LLEM_TEST_INSTALLED=1 .venv-test/bin/python -m pytest
 PYTEST_FULL := LLEM_TEST_INSTALLED=1 LLEM_TEST_OPTIONAL=1 .venv-full/bin/python -m pytest
 S3S := $(CURDIR)/.make/s3s/bin
 FUZZ := .make/cargo-fuzz/bin/cargo-fuzz
+# The tests of a real object store that `make extra` runs, by names.
 SHORT := verbs or bad or credentials or parity or cut_off
 GROUPS := build test remote lint optional
 LOCK := $(DEV)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header --no-annotate \
