@@ -267,4 +267,5 @@ _ACTIONS = {
     "scan": "read the directory of results",
     "start": "start a thread for the saves in",
     "start_reading": "start a thread to read the results in",
+    "append": "append to the Delta table",
 }

@@ -27,13 +27,21 @@ pytestmark = pytest.mark.filterwarnings("default")  # of the engines themselves
 @pytest.mark.parametrize("query", FIXED.values(), ids=FIXED)
 @pytest.mark.parametrize("name", OTHERS)
 def test_answer_fixed_query_equals_pandas(name: str, query: Query, scan: Scan, normal: Normal) -> None:
-    expected = normal(ENGINES["pandas"].answer(scan, query))
-    assert normal(ENGINES[name].answer(scan, query)) == expected
+    check(name, query, scan, normal)
 
 
 @pytest.mark.parametrize("name", OTHERS)
 @settings(max_examples=40, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(query=queries())
 def test_answer_generated_query_equals_pandas(name: str, query: Query, scan: Scan, normal: Normal) -> None:
+    check(name, query, scan, normal)
+
+
+def check(name: str, query: Query, scan: Scan, normal: Normal) -> None:
+    engine: Any = ENGINES[name]
+    if hasattr(engine, "refuses") and engine.refuses(query):
+        with pytest.raises(ValueError, match="expected columns that differ in more than case"):
+            engine.answer(scan, query)
+        return
     expected = normal(ENGINES["pandas"].answer(scan, query))
-    assert normal(ENGINES[name].answer(scan, query)) == expected
+    assert normal(engine.answer(scan, query)) == expected

@@ -261,8 +261,9 @@ CONSUMERS: dict[str, Callable[[Scan], Any]] = {
     "to_polars": Scan.to_polars,
     "to_pandas": Scan.to_pandas,
     "sql": lambda scan: scan.sql("select count(*) from results").fetchall(),
+    "lazy": lambda scan: scan.lazy().collect(),
 }
-OWN = ("pydict", "to_arrow", "to_polars", "to_pandas", "sql")
+OWN = ("pydict", "to_arrow", "to_polars", "to_pandas", "lazy")
 
 
 @pytest.mark.parametrize("how", CONSUMERS)

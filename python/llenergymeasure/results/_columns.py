@@ -21,6 +21,7 @@ __all__ = [
     "PATH",
     "RECORD_CHECK",
     "RECORD_SCHEMA",
+    "RECORD_SHA256",
     "SHORT_NAMES",
     "all_columns",
     "check_names",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 PATH, CONFIG = "path", "effective_config"
+RECORD_SHA256 = "record_sha256"
+"""The sha256 of a record's bytes, which no table has unless it is asked for."""
 
 SHORT_NAMES = {
     "model": "effective_config.model",
@@ -115,7 +118,7 @@ def _known() -> dict[str, tuple[str, bool]]:
 
 def all_columns() -> list[str]:
     """Return the columns of a full table; `effective_config` stands for all of its keys."""
-    return [name for name, (_, listed) in _known().items() if not listed]
+    return [name for name, (_, listed) in _known().items() if not listed and name != RECORD_SHA256]
 
 
 def find_columns(names: Iterable[str]) -> list[str]:

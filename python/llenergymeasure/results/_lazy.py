@@ -58,7 +58,9 @@ class _Source:
         derived = scan.derived(tuple(names), conditions, n_rows)
         try:
             for batch in derived:
-                frame = pl.DataFrame(batch)
+                # A scan of power traces has no first rows. The limit comes before the predicate.
+                frame = pl.DataFrame(batch).head(len(batch) if n_rows is None else n_rows)
+                n_rows = None if n_rows is None else n_rows - len(frame)
                 if predicate is not None:
                     frame = frame.filter(predicate)
                 yield pl.DataFrame([frame.get_column(name) for name in columns])

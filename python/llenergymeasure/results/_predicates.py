@@ -10,7 +10,8 @@ building it again from its parts.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import permutations
 from typing import Any, Literal, TypeAlias, get_args
 
 import polars as pl
@@ -25,6 +26,8 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_WITH_NAN = {">": "not <=", ">=": "not <"}
+"""The operators for floats, where NaN is greater than all numbers."""
 _TRUE = True
 Columns: TypeAlias = Mapping[str, pl.DataType]
 _Closed = Literal["both", "left", "right", "none"]
@@ -40,18 +43,13 @@ def implied(predicate: pl.Expr, columns: Columns) -> list[Condition]:
     while pending:
         expr = pending.pop()
         parts = expr.meta.pop()
-        if _is(expr, lambda *of: of[0] & of[1], *parts):
+        if any(expr.meta.eq(left & right) for left, right in _orders(parts, 2)):
             pending += parts
         elif (chosen := _otherwise(expr, parts)) is not None:
             pending.append(chosen)
         else:
             found += _conditions(expr, parts, columns)
     return found
-
-
-def _is(expr: pl.Expr, build: Callable[..., Any], *parts: pl.Expr, count: int = 2) -> bool:
-    """Return whether an expression is what its parts build."""
-    return len(parts) == count and expr.meta.eq(build(*parts))
 
 
 def _otherwise(expr: pl.Expr, parts: list[pl.Expr]) -> pl.Expr | None:
@@ -62,11 +60,9 @@ def _otherwise(expr: pl.Expr, parts: list[pl.Expr]) -> pl.Expr | None:
     return None
 
 
-def _orders(parts: list[pl.Expr], count: int) -> Iterator[list[pl.Expr]]:
-    """Return the parts from the first and from the last; versions of polars differ in the order."""
-    if len(parts) == count:
-        yield parts
-        yield parts[::-1]
+def _orders(parts: list[pl.Expr], count: int) -> Iterable[tuple[pl.Expr, ...]]:
+    """Return the parts in any order, since polars documents none."""
+    return permutations(parts) if len(parts) == count else ()
 
 
 def _conditions(expr: pl.Expr, parts: list[pl.Expr], columns: Columns) -> Iterator[Condition]:
@@ -128,8 +124,8 @@ def _fitting(part: pl.Expr, name: str, value: Any, columns: Columns) -> Iterator
     items = value if name == "in" else [value]
     if len(items) > _MOST_ITEMS or not all(_fits(dtype, name, item) for item in items):
         return
-    if dtype.is_float() and name in (">", ">="):
-        return  # NaN is greater than all numbers, and no condition selects both
+    if dtype.is_float():
+        name = _WITH_NAN.get(name, name)
     # Its type lists the operators, and `name` is one of them.
     condition: Any = (column, name, value)
     yield condition

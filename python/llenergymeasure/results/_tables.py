@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from llenergymeasure import _store
@@ -167,9 +169,14 @@ class Tables(ABC):
         return rows, is_written
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """Run a DuckDB query on the table `results`; quote a column with a dot in its name.
+        """Return a DuckDB query on the table `results`; quote a column with a dot in its name.
 
             scan.sql('select backend, sum(total_energy_j) from results group by backend')
+
+        With polars and pyarrow installed, the relation reads the tree when it is executed, and only what it
+        needs: the columns of the query, and the rows that meet its comparisons of a column with a value,
+        `in`, `is null` and `is not null`. It keeps a limit to itself, and `>` and `>=` of floats, since NaN
+        is greater than all numbers for DuckDB. Otherwise this method reads the whole table into memory.
 
         A name in quotes stands for the column of exactly that name. DuckDB itself ignores case: a result with
         several columns that differ only in case has them as `"effective_config.tp (2)"`.
@@ -178,16 +185,17 @@ class Tables(ABC):
             ImportError: duckdb is not installed.
             ValueError: A name in quotes fits several columns, and is written as none of them.
         """
-        module = load_package("duckdb", "sql")
-        connection = module.connect()
-        table = self._table()
+        connection = load_package("duckdb", "sql").connect()
         distinct = _sql.distinct_names(self.schema.names)
+        connection.register("results", self._sql_table(distinct))
         if all(name == unique for name, unique in distinct.items()):
-            connection.register("results", table)
             relation: duckdb.DuckDBPyRelation = connection.sql(query)
             return relation
-        connection.register("results", table.renamed(list(distinct.values())))
         return _sql.with_own_names(connection.sql(_sql.with_distinct_names(query, distinct)), distinct)
+
+    def _sql_table(self, names: dict[str, str]) -> Any:  # noqa: ANN401 - of any library that DuckDB reads
+        """Return the table for DuckDB, with other names of columns."""
+        return self._table().renamed(list(names.values()))
 
     def _table(self) -> _store.Table:
         batches = list(self)
@@ -199,6 +207,11 @@ def _pandas_type(kind: str, values: list[Any]) -> str:
     if kind in _PANDAS_NULLABLE:
         return _PANDAS_NULLABLE[kind] if None in values else kind
     return _PANDAS_TYPES.get(kind, "object")
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a package can be imported."""
+    return sys.modules.get(package, ...) is not None and find_spec(package) is not None
 
 
 def load_package(package: str, method: str) -> Any:  # noqa: ANN401 - a module

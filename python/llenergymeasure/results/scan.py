@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llenergymeasure import _store
 from llenergymeasure._store import Batch, Schema
@@ -14,7 +14,7 @@ from llenergymeasure._warnings import warn
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._paths import to_path
-from llenergymeasure.results._tables import EXPORT_ENDINGS, Tables, load_package
+from llenergymeasure.results._tables import EXPORT_ENDINGS, Tables, is_installed, load_package
 from llenergymeasure.results.types import PartitionBy, check_policy
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from llenergymeasure.results._plan import ResultsPlan, TracesPlan
     from llenergymeasure.results.types import Condition, Progress
-    from llenergymeasure.types import ResultPath
+    from llenergymeasure.types import ResultPath, RootArgument
 
 __all__ = ["EXPORT_ENDINGS", "Batch", "Scan", "Schema", "warn_of_skipped"]
 
@@ -225,6 +225,49 @@ class Scan(Tables):
         from llenergymeasure.results._lazy import lazy_frame  # noqa: PLC0415 - needs polars
 
         return lazy_frame(self)
+
+    def to_delta(self, table: RootArgument, *, mode: Literal["append"] = "append") -> int:
+        """Append to a table of Delta Lake the rows that it does not have yet, and return their number.
+
+        A row is in the table if one with the same `path` and `record_sha256` is; the scan gets both columns.
+        Each row is appended once, although several processes publish at the same time or are killed: a call
+        is one commit, or none. A record that changed is another row; no row is removed.
+
+        The table is created if it does not exist. New columns are added to it, and a column keeps its type:
+        integers become floats where the table has floats, and any other type is an error (`schema` of
+        `ResultStore.scan` fixes the types of the configuration). Delta has no unsigned integers: `uint64` is
+        `decimal(20, 0)`. Names of columns must differ in more than case.
+
+        Memory holds 16 bytes, and what a set needs, for each row of the table.
+
+        Args:
+            table: The path of a directory, or the URL of an object store (`s3://`, `gs://`, `az://`); a
+                `StorePath` has options and credentials. A URL takes those of this scan's store.
+            mode: `"append"`; there is no other.
+
+        Raises:
+            ImportError: deltalake or pyarrow is not installed.
+            ValueError: A column does not fit the table.
+            PersistenceError: The table cannot be read or written. Nothing was appended, or all of it: call
+                again.
+            LLEMError: A record is invalid, as for any reading.
+        """
+        if mode != "append":
+            raise ValueError(f"mode expects 'append', got {mode!r}")
+        self._of_results("to_delta")
+        for package in ("pyarrow", "deltalake"):
+            load_package(package, "to_delta")
+        from llenergymeasure.results._delta import append  # noqa: PLC0415 - needs both
+
+        return append(self, table)
+
+    def _sql_table(self, names: dict[str, str]) -> Any:  # noqa: ANN401 - as of `Tables`
+        # DuckDB reads a lazy frame through pyarrow, and pushes columns and filters down to it.
+        if not all(map(is_installed, ("polars", "pyarrow"))):
+            return super()._sql_table(names)
+        changed = {name: unique for name, unique in names.items() if name != unique}
+        frame = self.lazy()
+        return frame.rename(changed) if changed else frame
 
     @property
     def is_of_results(self) -> bool:

@@ -48,7 +48,12 @@ __all__ = [
     "check_policy",
 ]
 
-Condition: TypeAlias = "tuple[str, Literal['==', '!=', '<', '<=', '>', '>=', '~', 'in', 'not in'], object]"
+Operator: TypeAlias = Literal[
+    "==", "!=", "<", "<=", ">", ">=", "~", "in", "not in", "not <", "not <=", "not >", "not >="
+]
+"""The operator of a condition; one that begins with `not` selects all rows that the other does not."""
+
+Condition: TypeAlias = "tuple[str, Operator, object]"
 """A column, an operator and a value."""
 
 Progress: TypeAlias = "Callable[[int, int | None], object]"

@@ -235,12 +235,16 @@ fn to_comparison(operator: &str) -> PyResult<Comparison> {
         "<=" => Comparison::LessOrEqual,
         ">" => Comparison::Greater,
         ">=" => Comparison::GreaterOrEqual,
+        "not <" => Comparison::NotLess,
+        "not <=" => Comparison::NotLessOrEqual,
+        "not >" => Comparison::NotGreater,
+        "not >=" => Comparison::NotGreaterOrEqual,
         "in" => Comparison::In,
         "not in" => Comparison::NotIn,
         "~" => Comparison::Contains,
         other => {
             return Err(PyValueError::new_err(format!(
-                "expected an operator ==, !=, <, <=, >, >=, ~, 'in' or 'not in', got {other:?}"
+                "expected an operator ==, !=, <, <=, >, >=, ~ or 'in', or 'not' and one of <, <=, >, >=, in, got {other:?}"
             )));
         }
     })

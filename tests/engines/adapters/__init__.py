@@ -17,7 +17,11 @@ class Engine(Protocol):
     packages: tuple[str, ...]
 
     def answer(self, scan: Scan, query: Query) -> Rows:
-        """Return the rows of a query, in any order, as Python values."""
+        """Return the rows of a query, in any order, as Python values.
+
+        An engine that cannot have a query's columns has a method `refuses` that says so, and raises a
+        `ValueError`.
+        """
 
 
 def _adapters() -> dict[str, Engine]:

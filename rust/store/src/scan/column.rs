@@ -16,6 +16,8 @@ pub(super) const PATH: &str = "path";
 pub(super) const HAS_TIMESERIES: &str = "has_timeseries";
 /// The column of the record's modification time.
 pub(super) const SAVED_AT: &str = "saved_at";
+/// The column of the sha256 of the record's bytes, in hex digits. No table has it unless it is asked for.
+pub(super) const RECORD_SHA256: &str = "record_sha256";
 /// The suffix of the column of instants that belongs to a column of times.
 pub(super) const UTC: &str = ".utc";
 
@@ -25,6 +27,7 @@ pub(super) enum ColumnSource {
     Path,
     HasTimeseries,
     SavedAt,
+    RecordSha256,
     /// A field, by the index of its value in a row; in a schema, by the index of its column.
     Field(usize),
     /// The instant of a time, by the same index.

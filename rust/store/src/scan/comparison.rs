@@ -2,7 +2,7 @@
 //!
 //! `==` selects the rows that show a value and `!=` all others, null included: NaN equals NaN, and null equals null. A
 //! value of another kind is unequal. The order compares numbers with numbers, texts with texts and times with times;
-//! null and NaN have no order.
+//! null and NaN have no order. The negation of an order selects all other rows, as `!=` does.
 //!
 //! A record holds a non-finite float by its name. It is a number, or a text in a column of texts without numbers
 //! ([`Kinds::names_are_texts`](super::kinds::Kinds::names_are_texts)); its name and its number equal it in any column.
@@ -33,6 +33,14 @@ pub enum Comparison {
     Greater,
     /// `>=`
     GreaterOrEqual,
+    /// All rows that are not less: also null, NaN, and values of another kind.
+    NotLess,
+    /// All rows that are not less or equal.
+    NotLessOrEqual,
+    /// All rows that are not greater.
+    NotGreater,
+    /// All rows that are not greater or equal.
+    NotGreaterOrEqual,
     /// Equal to an item of a list.
     In,
     /// Not equal to any item of a list.
@@ -44,6 +52,27 @@ pub enum Comparison {
 impl Comparison {
     pub(super) fn takes_list(self) -> bool {
         matches!(self, Self::In | Self::NotIn)
+    }
+
+    /// Return the comparison whose negation this is.
+    fn negated(self) -> Option<Self> {
+        match self {
+            Self::NotLess => Some(Self::Less),
+            Self::NotLessOrEqual => Some(Self::LessOrEqual),
+            Self::NotGreater => Some(Self::Greater),
+            Self::NotGreaterOrEqual => Some(Self::GreaterOrEqual),
+            _ => None,
+        }
+    }
+
+    /// Return whether values in this order satisfy `<`, `<=`, `>` or `>=`.
+    fn admits(self, order: Option<Ordering>) -> bool {
+        match (self, order) {
+            (Self::Less, Some(Ordering::Less)) | (Self::Greater, Some(Ordering::Greater)) => true,
+            (Self::LessOrEqual, Some(order)) => order != Ordering::Greater,
+            (Self::GreaterOrEqual, Some(order)) => order != Ordering::Less,
+            _ => false,
+        }
     }
 
     pub(super) fn is_equality(self) -> bool {
@@ -131,14 +160,10 @@ impl Test {
             (Comparison::Contains, Operand::Text(part)) => {
                 contains(cell, &folded(part), self.names_are_texts)
             }
-            (comparison, operand) => match (comparison, self.order(cell, operand)) {
-                (Comparison::Less, Some(Ordering::Less)) | (Comparison::Greater, Some(Ordering::Greater)) => {
-                    true
-                }
-                (Comparison::LessOrEqual, Some(order)) => order != Ordering::Greater,
-                (Comparison::GreaterOrEqual, Some(order)) => order != Ordering::Less,
-                _ => false,
-            },
+            (comparison, operand) => {
+                let order = self.order(cell, operand);
+                comparison.negated().map_or_else(|| comparison.admits(order), |other| !other.admits(order))
+            }
         }
     }
 

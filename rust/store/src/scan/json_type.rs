@@ -9,6 +9,7 @@ use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray,
 use arrow_schema::DataType;
 
 use super::column::list_of;
+use super::kinds::Kinds;
 use crate::json::text::{items, minify, text_of};
 
 /// The JSON types that occur among values, as sets of bits.
@@ -82,6 +83,26 @@ impl JsonTypes {
             Some("bool" | "uint64") => None,
             Some(item) => Some(Self { items: scalars(item)?, lists: true, scalars: 0 }),
         }
+    }
+
+    /// Return the kinds of values that may be among these types.
+    pub fn kinds(self) -> Kinds {
+        let has = |types: u16, scalars: u16, kind: Kinds| {
+            if scalars & types != 0 { kind } else { Kinds::default() }
+        };
+        let number = Self::INT | Self::UNSIGNED | Self::NEGATIVE | Self::INEXACT | Self::FLOAT;
+        let kinds = has(Self::BOOL, self.scalars, Kinds::BOOL)
+            .and(has(number, self.scalars, Kinds::NUMBER))
+            .and(has(Self::NOT_FINITE, self.scalars, Kinds::NOT_FINITE))
+            // A column of texts also takes the names of non-finite floats.
+            .and(has(Self::TEXT, self.scalars, Kinds::TEXT.and(Kinds::NOT_FINITE)))
+            .and(has(
+                Self::OTHER,
+                self.scalars,
+                Kinds::NUMBER.and(Kinds::LIST).and(Kinds::TEXTS).and(Kinds::OBJECT),
+            ));
+        let list = if self.lists { Kinds::LIST } else { Kinds::default() };
+        kinds.and(list).and(has(Self::TEXT, self.items, Kinds::TEXTS))
     }
 
     pub fn bits(self) -> (u16, u16, bool) {

@@ -3,8 +3,9 @@
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::json_type::JsonTypes;
+use super::json_type::{ColumnType, JsonTypes};
 use super::keys::{ConfigKeys, ConfigTypes};
+use super::kinds::Kinds;
 
 /// The types of the columns of the configuration, and the kinds of values that decide the meanings of operands.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -50,6 +51,20 @@ impl Known {
             kinds: Vec::deserialize(value.get("kinds")?).ok()?,
             shown: Vec::deserialize(value.get("shown")?).ok()?,
         })
+    }
+
+    /// Return the kinds of values that may be under a key: those that were met until they sufficed for the conditions,
+    /// and those of its column's type. A column of JSON texts admits all kinds, so that its type adds none.
+    pub(super) fn kinds_of(&self, path: &Vec<String>) -> Kinds {
+        let met = self.kinds.iter().find(|(other, _)| other == path);
+        let met = Kinds::from_bits(met.map_or(0, |(_, bits)| *bits));
+        let typed = self.requested.iter().chain(&self.found).find(|(other, _)| other == path);
+        match typed {
+            Some((_, types)) if met == Kinds::default() || types.column_type() != ColumnType::Json => {
+                met.and(types.kinds())
+            }
+            _ => met,
+        }
     }
 
     /// Return the types of the columns of a scan that has some of the columns, or all.

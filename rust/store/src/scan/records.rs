@@ -156,6 +156,11 @@ impl RowChunk {
                 ColumnSource::Path => target.push(&FieldValue::Text(row.path.as_ref().into())),
                 ColumnSource::HasTimeseries => target.push(&FieldValue::Bool(row.has_timeseries())),
                 ColumnSource::SavedAt => target.push(&time(row.saved_at())),
+                ColumnSource::RecordSha256 => {
+                    let digits = row.sha256();
+                    self.bytes += digits.len();
+                    target.push(&FieldValue::Text(digits.into()));
+                }
                 ColumnSource::Instant(index) => target.push(&time(row.instant(*index))),
                 ColumnSource::Field(index) => {
                     let value = row.values.get(*index).unwrap_or(&FieldValue::Null);

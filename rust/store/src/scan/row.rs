@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::io;
 
+use sha2::{Digest as _, Sha256};
+
 use super::column::ColumnSource;
 use super::comparison::Cell;
 use super::config::{ConfigColumns, ConfigValues};
@@ -35,6 +37,7 @@ pub(super) struct Row<'r> {
     /// The first field whose integer has more than 64 bits; its value is null.
     pub beyond: Option<Box<str>>,
     file: RecordFile<'r>,
+    bytes: &'r [u8],
     has_timeseries: Option<bool>,
 }
 
@@ -58,7 +61,8 @@ impl<'r> Row<'r> {
             record::read(bytes, plan, interrupt).map_err(RecordErrorKind::Fault)?;
         let path = if place.as_os_str().is_empty() { ".".into() } else { place.to_string_lossy() };
         let (keys, has_timeseries) = (Vec::new(), None);
-        let mut row = Self { values, config: keys, config_text: config, path, beyond, file, has_timeseries };
+        let mut row =
+            Self { values, config: keys, config_text: config, path, beyond, file, bytes, has_timeseries };
         row.complete_timeseries(plan);
         let satisfies = |row: &mut Self, on_keys: bool| {
             plan.filters.iter().zip(&watch.tests).all(|(filter, test)| {
@@ -115,6 +119,12 @@ impl<'r> Row<'r> {
         Some(self.file.saved_at).filter(|micros| TIMES.contains(micros))
     }
 
+    /// Return the sha256 of the record's bytes, in hex digits.
+    pub fn sha256(&self) -> String {
+        let digest = <[u8; 32]>::from(Sha256::digest(self.bytes));
+        digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect()
+    }
+
     pub fn instant(&self, index: usize) -> Option<i64> {
         self.values.get(index).and_then(FieldValue::instant)
     }
@@ -126,6 +136,7 @@ impl<'r> Row<'r> {
             ColumnSource::Path => Cell::Text(Cow::Borrowed(&self.path)),
             ColumnSource::HasTimeseries => Cell::Bool(self.has_timeseries()),
             ColumnSource::SavedAt => integer(self.saved_at()),
+            ColumnSource::RecordSha256 => Cell::Text(self.sha256().into()),
             ColumnSource::Instant(index) => integer(self.instant(*index)),
             ColumnSource::Field(index) => self.values.get(*index).map_or(Cell::Null, Cell::of_field),
             ColumnSource::ConfigKey(column) => {
@@ -140,4 +151,8 @@ impl<'r> Row<'r> {
     pub fn shows(&mut self, source: &ColumnSource, text: &str) -> bool {
         matches!(self.cell(source), Cell::Text(value) if value == text)
     }
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from_digit(value.into(), 16).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
-use super::column::{Column, ColumnSource, HAS_TIMESERIES, PATH, SAVED_AT, UTC};
+use super::column::{Column, ColumnSource, HAS_TIMESERIES, PATH, RECORD_SHA256, SAVED_AT, UTC};
 
 const VERSION: &str = "schema_version";
 /// Maximum fields of an object: a bit each records which of them occurred.
@@ -132,6 +132,7 @@ impl RecordSchema {
         add_columns(&mut columns, &fields, "", false, false);
         columns.push(Column::scalar(HAS_TIMESERIES, ColumnSource::HasTimeseries, FieldType::Bool, false));
         columns.push(Column::scalar(SAVED_AT, ColumnSource::SavedAt, FieldType::Time, true));
+        columns.push(Column::scalar(RECORD_SHA256, ColumnSource::RecordSha256, FieldType::Text, false));
         Ok(Self { fields, columns, version, aliases })
     }
 }

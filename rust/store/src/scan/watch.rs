@@ -40,20 +40,20 @@ impl Watch {
         watch
     }
 
-    /// Begin a reading with the kinds of values that the same conditions have met in the whole tree.
+    /// Begin a reading with the kinds of values that the same conditions have met in the whole tree. More conditions
+    /// may follow them; typed operands of those have no meaning that the whole tree would decide.
     ///
     /// # Errors
     ///
     /// As [`Self::decide`].
     pub fn knowing(plan: &Plan, known: &Known) -> Result<Self, PlanError> {
         let watch = Self::new(plan);
-        if known.shown.len() != plan.filters.len() {
-            // They were noted until they sufficed for other conditions.
+        let more = plan.filters.get(known.shown.len()..);
+        if more.is_none_or(|more| more.iter().any(|filter| filter.typed.is_some())) {
             return Ok(watch);
         }
         for (path, kinds) in plan.keys.paths.iter().zip(&watch.keys) {
-            let found = known.kinds.iter().find(|(other, _)| other == path);
-            kinds.store(found.map_or(0, |(_, bits)| *bits), Ordering::Relaxed);
+            kinds.store(known.kinds_of(path).bits(), Ordering::Relaxed);
         }
         for (shown, is_shown) in watch.shown.iter().zip(&known.shown) {
             shown.store(*is_shown, Ordering::Relaxed);

@@ -30,6 +30,23 @@ fn compare_integer_with_float_is_exact() {
 }
 
 #[test]
+fn compare_negated_order_selects_all_other_values() {
+    let cells =
+        [Cell::Null, Cell::Float(f64::NAN), Cell::Int(1), Cell::Int(2), Cell::Int(3), Cell::Text("2".into())];
+    for (comparison, negated) in [
+        (Comparison::Less, Comparison::NotLess),
+        (Comparison::LessOrEqual, Comparison::NotLessOrEqual),
+        (Comparison::Greater, Comparison::NotGreater),
+        (Comparison::GreaterOrEqual, Comparison::NotGreaterOrEqual),
+    ] {
+        for cell in &cells {
+            let is_one = holds(cell, comparison, Operand::Int(2));
+            assert_ne!(is_one, holds(cell, negated, Operand::Int(2)), "{comparison:?} {cell:?}");
+        }
+    }
+}
+
+#[test]
 fn compare_nan_equals_nan_and_has_no_order() {
     let nan = || Operand::Float(f64::NAN);
     assert!(holds(&Cell::Float(f64::NAN), Comparison::Equal, nan()));
