@@ -103,7 +103,7 @@ test-python: .make/test-env ## the tests of `make test` that run the wheel (ARGS
 	$(PYTEST_TEST) -n 2 --dist worksteal tests/remote $(ARGS)
 
 test-remote: .make/test-env .make/remote-packages .make/s3s-fs ## the tests of object stores, on SeaweedFS and Ceph
-	PATH=$(S3S):$$PATH LLEM_REMOTE=seaweedfs,ceph $(PYTEST_TEST) tests/remote $(ARGS)
+	PATH="$(S3S):$$PATH" LLEM_REMOTE=seaweedfs,ceph $(PYTEST_TEST) tests/remote $(ARGS)
 
 soak: .make/test-env .make/remote-packages ## thousands of saves on moto, SeaweedFS and Ceph, and an hour of reads (SOAK=600)
 	LLEM_SOAK=$(SOAK) LLEM_REMOTE=moto,seaweedfs,ceph $(PYTEST_TEST) -rP tests/remote/test_soak.py \
