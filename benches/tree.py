@@ -27,6 +27,8 @@ __all__ = ["NAME", "make_results", "make_tree"]
 NAME = "meta-llama-llama-3.1-8b_vllm_2026-02-18T14-30"
 """The name of each result, without its suffix: one that a save gave."""
 _SHAPES = 16
+_IN_A_ROW = 250
+"""Results of one machine, with the same packages, before those of another."""
 _SPREAD = 0.35
 """The part by which sizes differ from the wanted one, at most."""
 _BLOCK = 5000
@@ -73,7 +75,7 @@ def _write(root: Path, count: int, per_directory: int | None, usual_bytes: int, 
 
 def _record(n: int, usual_bytes: int) -> bytes:
     """Return the record of one result."""
-    start, parts = _templates(usual_bytes)[n % _SHAPES]
+    start, parts = _templates(usual_bytes)[n // _IN_A_ROW % _SHAPES]
     values = (
         f"run-{n:07d}",
         f"{n * 0x9E3779B97F4A7C15 % (1 << 64):016x}",

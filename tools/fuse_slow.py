@@ -2,9 +2,9 @@
 
     python tools/fuse_slow.py SOURCE DIRECTORY --ms 1
 
-It serves a FUSE file system at DIRECTORY with the files of SOURCE. The kernel keeps no names, so that each open
-costs a call for each component of the path, one for the open and one for the read. It prints `ready` once it
-serves, or the reason why it cannot, and ends when DIRECTORY is unmounted.
+It serves a FUSE file system at DIRECTORY with the files of SOURCE. The kernel keeps no names, so that each
+open costs a call for each component of the path, one for the open and one for the read. It prints `ready`
+once it serves, or the reason why it cannot, and ends when DIRECTORY is unmounted.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ class SlowDirectory:
     def _read(self, path: str, body: bytes) -> bytes:
         offset, length = TRANSFER.unpack_from(body)
         with open(path, "rb") as file:  # noqa: PTH123 - one of many
-            return os.pread(file.fileno(), length, offset)
+            data: bytes = os.pread(file.fileno(), length, offset)
+            return data
 
     def _list(self, path: str, body: bytes) -> bytes:
         offset, length = TRANSFER.unpack_from(body)

@@ -304,6 +304,9 @@ class Scan:
     def resolve(self, *, progress: Callable[[int], object] | None = None) -> str:
         """Return what scans of parts need to know of the whole tree; read as much of it as that takes."""
 
+    def newest(self, count: int) -> tuple[Part, _Links]:
+        """List the results, and return the newest ones, the newest first; return the skipped links, too."""
+
     def divide(self, parts: int | None, most: int, by: str) -> tuple[list[Part], _Links]:
         """List the results, and divide them into parts of equal weights; return the skipped links, too.
 

@@ -288,3 +288,15 @@ def test_ls_real_results_lists_all(llem: Run, screen: Screen, data: Path) -> Non
     assert status == 0
     assert len(lines) == 565 + 2
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.usefixtures("three")
+def test_ls_newest_reads_only_the_last_saves(llem: Run, tmp_path: Path) -> None:
+    for name, seconds in {"a": 20, "b": 10, "c": 30}.items():
+        os.utime(tmp_path / "results" / name / "result.json", (seconds, seconds))
+    assert listed(llem("ls", "results", "--newest", "2", "--json")) == ["results/c", "results/a"]
+    (tmp_path / "results" / "b" / "result.json").write_text("no JSON")
+    os.utime(tmp_path / "results" / "b" / "result.json", (10, 10))
+    done = llem("ls", "results", "--newest", "2", "--sort", "path", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert listed(done) == ["results/a", "results/c"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -165,6 +166,25 @@ class Scan(Tables):
             warn_of_links(plan.root, links)
         plans = [replace(plan, part=part, known=known) for part in parts]
         return [Scan(plan, warns_of_links=False) for plan in plans]
+
+    def newest(self, n: int) -> Scan:
+        """Return a scan of the results that were saved last, the newest first.
+
+        The time is that of the record's file. The store is listed once, here, and no record is read.
+        Conditions select rows of these results.
+
+        Raises:
+            ValueError: `n` is negative.
+            TypeError: The scan is one of power traces.
+            PersistenceError: The store cannot be listed.
+        """
+        if n < 0:
+            raise ValueError(f"n expects at least 0, got {n}")
+        scan, plan = self._of_results("newest")
+        part, links = scan.newest(min(n, sys.maxsize))
+        if self._warns_of_links:
+            warn_of_links(plan.root, links)
+        return Scan(replace(plan, part=part), self._progress, warns_of_links=False)
 
     def count(self) -> int:
         """Return the number of rows.

@@ -50,6 +50,11 @@ impl Part {
         part.map_or(Wanted::Records, |part| Wanted::Part(part.0.clone()))
     }
 
+    /// Return the newest results of a listing.
+    pub fn newest(listed: &Listed, count: usize) -> Self {
+        Self(Arc::new(listed.newest(count)))
+    }
+
     /// Divide a listing into parts.
     pub fn split(listed: &Listed, parts: usize) -> Vec<Self> {
         listed.split(parts).into_iter().map(|part| Self(Arc::new(part))).collect()

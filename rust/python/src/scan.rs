@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use llem_store::Wanted;
 use llem_store::load::Limit;
+use llem_store::part::Weight;
 use llem_store::scan::{
     self, Comparison, Condition, ConfigForm, Known, Operand, PlanError, RecordSchema, ScanOptions, Source,
     TraceScan, TraceScanOptions,
@@ -104,6 +105,13 @@ impl Scan {
         let parts = parts.unwrap_or_else(|| listed.part.len().div_ceil(most.max(1)));
         let parts = py.detach(|| Part::split(&listed, parts));
         Ok((parts, to_links(listed.links)))
+    }
+
+    /// List the results, and return the newest ones, the newest first; return the skipped links, too.
+    fn newest(&self, py: Python<'_>, count: usize) -> PyResult<(Part, PyLinks)> {
+        let listed = run(py, |interrupt| self.0.list(Weight::Time, interrupt))?;
+        let part = py.detach(|| Part::newest(&listed, count));
+        Ok((part, to_links(listed.links)))
     }
 
     /// Begin to read; call `progress` with the number of results read.

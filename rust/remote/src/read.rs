@@ -252,6 +252,10 @@ impl Entry for Fetched {
         Ok(self.record.size)
     }
 
+    fn saved_at(&self) -> Result<i64> {
+        Ok(self.record.modified)
+    }
+
     fn note(&self) -> Vec<u8> {
         note(&self.files)
     }

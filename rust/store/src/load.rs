@@ -132,6 +132,10 @@ impl Entry for OpenRecord {
         Ok(self.metadata.len())
     }
 
+    fn saved_at(&self) -> Result<i64> {
+        modified_micros(&self.metadata).at(Step::Read, || self.path.clone())
+    }
+
     fn has_file(&self, name: &str) -> bool {
         self.path_of(name).is_file()
     }

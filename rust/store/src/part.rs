@@ -1,5 +1,7 @@
 //! Parts of a location: results of one listing, which a reader reads without another listing.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub enum Weight {
     Count,
     /// A result counts as the bytes of its record.
     Bytes,
+    /// A result counts as the time of its save, in microseconds since 1970: for [`Listed::newest`].
+    Time,
 }
 
 /// All results of a location.
@@ -83,6 +87,21 @@ impl Listed {
     /// Return the results of an earlier listing, without their sizes.
     pub(crate) fn again(part: &Part) -> Self {
         Self { part: part.clone(), weights: Vec::new(), links: SkippedLinks::default() }
+    }
+
+    /// Return the newest results, the newest first, of a listing by [`Weight::Time`].
+    #[must_use]
+    pub fn newest(&self, count: usize) -> Part {
+        let mut newest = BinaryHeap::new();
+        for (index, (place, note)) in self.part.raw().enumerate() {
+            newest.push(Reverse((self.weights.get(index).copied().unwrap_or(0), place, note)));
+            if newest.len() > count {
+                newest.pop();
+            }
+        }
+        let mut part = Part::default();
+        newest.into_sorted_vec().iter().for_each(|Reverse((_, place, note))| part.push(place, note));
+        part
     }
 
     /// Divide the results into at most so many parts of about equal weights, in their order. No part is empty, except
@@ -215,9 +234,13 @@ impl Visit for Names {
 
     fn visit(&self, chunk: &mut NamesChunk, entry: &dyn Entry, _: Turn<'_>) {
         chunk.part.push(entry.place().as_os_str().as_encoded_bytes(), &entry.note());
-        if self.weight == Weight::Bytes {
-            // The reader of the part meets the error.
-            chunk.weights.push(entry.size().unwrap_or(0));
+        // The reader of the part meets the error.
+        match self.weight {
+            Weight::Count => {}
+            Weight::Bytes => chunk.weights.push(entry.size().unwrap_or(0)),
+            Weight::Time => {
+                chunk.weights.push(entry.saved_at().map_or(0, |time| u64::try_from(time).unwrap_or(0)));
+            }
         }
     }
 
@@ -229,7 +252,7 @@ impl Visit for Names {
         });
         let place = place.unwrap_or(Path::new(""));
         chunk.part.push(place.as_os_str().as_encoded_bytes(), &[]);
-        if self.weight == Weight::Bytes {
+        if self.weight != Weight::Count {
             chunk.weights.push(0);
         }
     }
@@ -284,6 +307,19 @@ mod tests {
                 prop_assert_eq!(part.iter().count(), part.len());
             }
         }
+    }
+
+    #[test]
+    fn newest_returns_the_last_saves_in_reverse() {
+        let listed = listed(&[5, 9, 0, 7, 9]);
+        let names = |count| {
+            let newest = listed.newest(count);
+            newest.iter().map(|(place, _)| place.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(0), Vec::<String>::new());
+        assert_eq!(names(3), ["r4", "r1", "r3"]);
+        assert_eq!(names(9), ["r4", "r1", "r3", "r0", "r2"]);
+        assert_eq!(listed.newest(1).iter().next().unwrap().1, b"note");
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod record;
 mod records;
 mod row;
 mod schema;
+mod seen;
 mod table;
 mod trace_rows;
 mod traces;

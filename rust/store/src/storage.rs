@@ -131,6 +131,13 @@ pub trait Entry {
     /// The file system does not tell.
     fn size(&self) -> Result<u64>;
 
+    /// Return the time of the record's save, in microseconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// The file system does not tell.
+    fn saved_at(&self) -> Result<i64>;
+
     /// Return what the location must know to read the result of a [`Part`] without a question.
     fn note(&self) -> Vec<u8> {
         Vec::new()

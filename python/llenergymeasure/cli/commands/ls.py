@@ -45,6 +45,14 @@ def ls(
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", metavar="N", min=0, help="Show only the first N.")
     ] = None,
+    newest: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Read only the N results that were saved last, the newest first.",
+        ),
+    ] = None,
     follow_links: FollowLinks = False,
     as_json: Annotated[
         bool,
@@ -56,6 +64,8 @@ def ls(
     ] = False,
 ) -> int:
     """List the results of a directory, by path unless another order is given.
+
+    With --newest, conditions and --sort apply to the newest results only.
 
     A narrow terminal shows fewer columns, and drops the path first. Elsewhere
     the table is complete, and its numbers are plain, in J, s and tokens. An
@@ -71,6 +81,7 @@ def ls(
         where,
         optional=() if columns else ["model"],
         follow_links=follow_links,
+        newest=newest,
     )
     wanted = find_columns(asked)
     rows = _Rows(reading, directory)

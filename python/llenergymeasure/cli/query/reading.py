@@ -79,6 +79,7 @@ class Reading:
         config: ConfigForm = "columns",
         optional: Sequence[str] = (),
         follow_links: bool = False,
+        newest: int | None = None,
     ) -> None:
         """Select columns, by any of their names, of the results that meet the expressions.
 
@@ -89,6 +90,7 @@ class Reading:
             config: The form of `effective_config`, as for `ResultStore.scan`.
             optional: Keys of the configuration that no result needs to have.
             follow_links: Follow links to directories.
+            newest: Read only so many results: those that were saved last, the newest first.
 
         Raises:
             UsageError: The directory or a column does not exist, or an expression is invalid.
@@ -108,6 +110,8 @@ class Reading:
                 progress=lambda done, _: self._note(done),
                 full_names=True,
             )
+        if newest is not None:
+            self._scan = self._scan.newest(newest)
         self._began = time.monotonic()
         self._seen = 0
         self._bar: Bar | None = None

@@ -11,6 +11,7 @@ use super::json_type::JsonTypes;
 use super::keys::ConfigKeys;
 use super::names::{Named, config_key};
 use super::schema::{FieldLimits, FieldSchema, FieldType, RecordSchema, path_of};
+use super::seen::Seen;
 use crate::load::Limit;
 
 const VERSION: &str = "schema_version";
@@ -67,6 +68,8 @@ pub(super) struct FieldPlan {
     pub default: Option<Value>,
     /// The indexes of the values at or below the field.
     pub indexes: Vec<usize>,
+    /// The last list of texts that was only checked.
+    pub seen: Seen,
 }
 
 /// The plan of an object.
@@ -241,6 +244,7 @@ impl Planner<'_> {
                 nullable: field.nullable,
                 default: field.default.clone(),
                 indexes: (before..self.values.len()).collect(),
+                seen: Seen::default(),
             }
         });
         ObjectPlan { fields: fields.collect() }

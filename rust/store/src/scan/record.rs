@@ -220,7 +220,14 @@ impl<'de> Parser<'de> {
                 }
             }
             (FieldType::Floats, b'[') => self.list(field, &FieldType::Float, builds),
-            (FieldType::Texts, b'[') => self.list(field, &FieldType::Text, builds),
+            (FieldType::Texts, b'[') if !builds => {
+                if !field.seen.take(&mut self.cursor) {
+                    self.list(field, &FieldType::Text, false)?;
+                    field.seen.note(self.cursor.since(start));
+                }
+                Ok(FieldValue::Null)
+            }
+            (FieldType::Texts, b'[') => self.list(field, &FieldType::Text, true),
             (FieldType::Json, _) => {
                 self.cursor.skip(0).map_err(|reason| reason.within(&field.path))?;
                 Ok(match self.cursor.since(start) {

@@ -42,6 +42,11 @@ impl Entry for FoundRecord<'_> {
         Ok(metadata.len())
     }
 
+    fn saved_at(&self) -> Result<i64> {
+        let modified = self.record.metadata().and_then(|metadata| modified_micros(&metadata));
+        modified.at(Step::Read, || self.path_of(RECORD))
+    }
+
     fn has_file(&self, name: &str) -> bool {
         self.root.has_file(&self.place.join(name))
     }
