@@ -33,7 +33,7 @@ class Pandas:
 def answer_of_frame(frame: Any, query: Query) -> Rows:
     """Return the rows of a query on a frame with the columns of a scan."""
     for test in query.where:
-        frame = frame[_mask(frame[test.column], test)]
+        frame = frame[mask_of(frame[test.column], test)]
     if not query.aggregates:
         return list(zip(*(frame[name].tolist() for name in query.columns), strict=True))
     if not query.columns:
@@ -42,10 +42,11 @@ def answer_of_frame(frame: Any, query: Query) -> Rows:
     return [(*key, *(_aggregated(part, one) for one in query.aggregates)) for key, part in groups]
 
 
-def _mask(values: Any, test: Check) -> Any:
+def mask_of(values: Any, test: Check) -> Any:
+    """Return which values meet a test; a missing one meets none but `is null`."""
     if test.operator == "is null":
         return values.isna()
-    present = values.notna()
+    present = ~values.isna()  # Dask has no notna
     if test.operator == "is not null":
         return present
     if test.operator == "in":

@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterable
 
 from llenergymeasure.results._columns import CONFIG, SHORT_NAMES
+from llenergymeasure.results._expressions import QUOTED
 
-__all__ = ["COLUMN_HELP", "QUOTED", "head_of", "head_of_key", "split_names"]
-
-QUOTED = r'"(?:[^"\\]|\\.)*"'
-"""The pattern of a quoted key in a name."""
+__all__ = ["COLUMN_HELP", "head_of", "head_of_key", "split_names"]
 
 _HEADS = {column: name for name, column in SHORT_NAMES.items()}
 _LAST_KEY = re.compile(rf"{QUOTED}|[^.]+", re.DOTALL)

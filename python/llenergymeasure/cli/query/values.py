@@ -10,7 +10,7 @@ from typing import Any
 
 from llenergymeasure._escape import escape
 from llenergymeasure._format import ABSENT, format_value, printable
-from llenergymeasure.cli.query.where import has_second
+from llenergymeasure.results._expressions import has_second
 
 _MOST_DIGITS = 4000
 """Python converts no longer integer by default."""

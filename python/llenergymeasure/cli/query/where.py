@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from llenergymeasure.cli.query.columns import QUOTED
 from llenergymeasure.results._columns import PATH
 from llenergymeasure.results._conditions import Typed
+from llenergymeasure.results._expressions import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,15 +22,6 @@ WHERE_HELP = (
     "that = does not; null, None and - match an absent value; a value in quotes is a text."
 )
 """The help text of `--where`."""
-
-_NAME = rf'(?:{QUOTED}|[^=!<>~"])+?'
-_OPERATOR = r"==|!=|<=|>=|=|<|>|~"
-_EXPRESSION = re.compile(rf"\s*({_NAME})\s*({_OPERATOR})\s*(.*?)\s*", re.DOTALL)
-_SECOND = re.compile(
-    rf'(?:{QUOTED}|[^"])*?'
-    rf"(?:(?:\s+(and|or)\s+|\s*(&&|\|\|)\s*){_NAME}|\s*([,;&])\s*[A-Za-z_][\w./]*)\s*(?:{_OPERATOR})",
-    re.IGNORECASE,
-)
 
 
 def conditions(root: str, expressions: Iterable[str]) -> list[Condition]:
@@ -55,30 +45,13 @@ def _below(prefix: str, text: str) -> str:
     return text.removeprefix(prefix)
 
 
-def has_second(text: str) -> bool:
-    """Return whether a value without quotes seems to have a second condition in it."""
-    return _SECOND.match(text) is not None
-
-
 def _condition(root: str, expression: str) -> Condition:
-    match = _EXPRESSION.fullmatch(expression)
-    if match is None:
-        raise ValueError(
-            f"--where expects a column, one of = == != < <= > >= ~, and a value; got {expression!r}"
-        )
-    name, operator, text = match.groups()
-    second = _SECOND.match(text)
-    if second is not None:
-        word = next(filter(None, second.groups())).lower()
-        raise ValueError(
-            f"--where expects one condition, got {expression!r}; "
-            + (
-                "repeat --where for each, since all must hold"
-                if word not in ("or", "||")
-                else "run the command for each, since all conditions must hold"
-            )
-            + ", or put the value in quotes"
-        )
+    name, operator, text = parsed(
+        expression,
+        "--where",
+        repeat="repeat --where for each, since all must hold",
+        run="run the command for each, since all conditions must hold",
+    )
     if name == PATH:  # tables show it below the directory, the store without it
-        text = _below(os.path.join(root, ""), text)  # noqa: PTH118 - Path would normalise the text
-    return cast("Condition", (name, "==" if operator == "=" else operator, Typed(text)))
+        text = Typed(_below(os.path.join(root, ""), str(text)))  # noqa: PTH118 - Path would normalise the text
+    return name, operator, text
