@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
 /// The time between two questions whether the caller has cancelled.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(50);
 /// Attempts to take a lock that a fork may have left held.
 const ATTEMPTS: usize = 100;
 
