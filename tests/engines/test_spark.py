@@ -108,6 +108,7 @@ FILTERS = [
     "`effective_config.lr` < 0.5D",
     "`effective_config.lr` = double('NaN')",
     "`effective_config.lr` > 0.5D",
+    "`effective_config.lr` >= double('NaN')",
     "`effective_config.mixed` = '\"1\"'",
     "`effective_config.flag`",
     "`start_time` < timestamp_ntz'2026-02-18 12:00:00'",
@@ -139,7 +140,8 @@ def test_implied_conditions_leave_out_what_spark_compares_otherwise(tree: Result
 
     lr, model, batch = ("effective_config.lr",), ("effective_config.model",), ("effective_config.batch",)
     assert of(ds.LessThan(lr, 0.5)) == [("effective_config.lr", "<", 0.5)]
-    assert of(ds.GreaterThan(lr, 0.5)) == []  # Spark selects NaN
+    assert of(ds.GreaterThan(lr, 0.5)) == [("effective_config.lr", "not <=", 0.5)]  # Spark selects NaN
+    assert of(ds.GreaterThanOrEqual(lr, math.nan)) == []
     assert of(ds.LessThan(lr, math.nan)) == []
     assert of(ds.EqualTo(("effective_config.mixed",), "1")) == []  # the text of a JSON value
     assert of(ds.IsNull(batch)) == []  # an integer beyond 64 bits

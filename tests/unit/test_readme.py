@@ -33,6 +33,7 @@ OPTIONAL = {
     "to_pandas": "pandas",
     ".sql(": "duckdb",
     "polars": "polars",
+    "integrations.dask": "dask",
     "pyarrow": "pyarrow",
     "plot": "matplotlib",
 }

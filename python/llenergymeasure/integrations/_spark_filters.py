@@ -7,6 +7,7 @@ numbers; a condition with `>` never selects NaN, and `!=` selects null.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
@@ -33,6 +34,8 @@ _OPERATORS: Final[dict[type[spark.Filter], str]] = {
     spark.StringContains: "~",
 }
 _NEGATED: Final = {"==": "!=", "in": "not in"}
+_WITH_NAN: Final = {">": "not <=", ">=": "not <"}
+"""The conditions of floats that also select NaN, and null."""
 _EQUALITIES: Final = ("==", "!=", "in", "not in")
 _MOST_ITEMS: Final = 1000
 """The most items of a list in a condition, which is searched for each record."""
@@ -66,6 +69,8 @@ def _condition(one: Any, kinds: dict[str, str]) -> Condition | None:  # noqa: AN
         return None
     if not all(_fits(column, kinds[column], operator, value) for value in values):
         return None
+    if kinds[column] == "double":
+        operator = _WITH_NAN.get(operator, operator)
     condition: Any = (column, operator, values if is_list else values[0])
     found: Condition = condition
     return found
@@ -88,9 +93,8 @@ def _fits(column: str, kind: str, operator: str, value: Any) -> bool:  # noqa: A
     if kind in _INTEGERS:
         return isinstance(value, int)
     if kind == "double":
-        # A condition with > does not select NaN, and Spark does; nothing but NaN is >= NaN.
-        is_number = isinstance(value, float) and value == value  # noqa: PLR0124 - NaN
-        return isinstance(value, float) and (operator in _EQUALITIES or (operator[0] == "<" and is_number))
+        # NaN has an order in Spark only.
+        return isinstance(value, float) and (operator in _EQUALITIES or not math.isnan(value))
     if kind.startswith("timestamp") and isinstance(value, datetime):
         return kind_of(column) == ("instant" if value.tzinfo is not None else "time")
     return False
