@@ -402,10 +402,8 @@ fn begins(bytes: &[u8], start: &[u8]) -> bool {
 
 #[inline]
 fn eight(bytes: &[u8], at: usize) -> u64 {
-    match bytes.get(at..) {
-        Some(&[a, b, c, d, e, f, g, h, ..]) => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-        _ => 0,
-    }
+    let chunk = bytes.get(at..).and_then(<[u8]>::first_chunk);
+    chunk.map_or(0, |chunk| u64::from_le_bytes(*chunk))
 }
 
 /// Return the place of the first byte that is not plain in a string: a quote, a backslash or a control character.

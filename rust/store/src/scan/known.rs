@@ -58,8 +58,8 @@ impl Known {
     pub(super) fn kinds_of(&self, path: &Vec<String>) -> Kinds {
         let met = self.kinds.iter().find(|(other, _)| other == path);
         let met = Kinds::from_bits(met.map_or(0, |(_, bits)| *bits));
-        let typed = self.requested.iter().chain(&self.found).find(|(other, _)| other == path);
-        match typed {
+        let column = self.requested.iter().chain(&self.found).find(|(other, _)| other == path);
+        match column {
             Some((_, types)) if met == Kinds::default() || types.column_type() != ColumnType::Json => {
                 met.and(types.kinds())
             }
