@@ -1,0 +1,41 @@
+"""Read a tree of results with Ray Data: one task per partition of the scan."""
+
+import sys
+
+import pyarrow
+import ray
+
+from llenergymeasure import ResultStore
+
+
+class Results(ray.data.Datasource):
+    def __init__(self, scan):
+        super().__init__()
+        self.scan = scan
+
+    def estimate_inmemory_data_size(self):
+        return None
+
+    def get_read_tasks(self, parallelism, per_task_row_limit=None, data_context=None):
+        # The tree is listed once, here; each part has the same columns, and is read by a worker.
+        tasks = []
+        for part in self.scan.partitions(max(1, parallelism)):
+            metadata = ray.data.block.BlockMetadata(
+                num_rows=None, size_bytes=None, input_files=None, exec_stats=None
+            )
+            tasks.append(ray.data.ReadTask(lambda part=part: [pyarrow.table(part)], metadata))
+        return tasks
+
+
+def read_results(scan, **options):
+    """Return a dataset of the rows of a scan."""
+    return ray.data.read_datasource(Results(scan), **options)
+
+
+if __name__ == "__main__":
+    store = ResultStore(sys.argv[1])
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # Ray does not tell a datasource which columns and rows it needs: name them here.
+    scan = store.scan(["path", "total_energy_j"], where=[("backend", "==", "vllm")])
+    results = read_results(scan, override_num_blocks=4)
+    print(results.count(), "results of vllm,", results.sum("total_energy_j"), "J")
