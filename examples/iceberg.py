@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-import pyarrow
+import pyarrow as pa
 from pyiceberg.catalog.sql import SqlCatalog
 
 from llenergymeasure import ResultStore
@@ -13,12 +13,12 @@ KEY = ("path", "record_sha256")
 
 def publish(scan, catalog, name):
     """Append the rows of a scan whose record is not in a table; return their number."""
-    rows = pyarrow.table(scan)
+    rows = pa.table(scan)
     table = catalog.create_table_if_not_exists(name, schema=rows.schema)
     known = table.scan(selected_fields=KEY).to_arrow()
-    seen = set(zip(*(column.to_pylist() for column in known.columns)))
-    keys = zip(*(rows[name].to_pylist() for name in KEY))
-    rows = rows.filter(pyarrow.array([key not in seen for key in keys], pyarrow.bool_()))
+    seen = set(zip(*(column.to_pylist() for column in known.columns), strict=True))
+    keys = zip(*(rows[name].to_pylist() for name in KEY), strict=True)
+    rows = rows.filter(pa.array([key not in seen for key in keys], pa.bool_()))
     if rows.num_rows:
         # The catalog refuses the commit if another publisher has changed the table since it was read above.
         table.append(rows.select(table.schema().column_names))

@@ -2,7 +2,7 @@
 
 import sys
 
-import pyarrow
+import pyarrow as pa
 import ray
 
 from llenergymeasure import ResultStore
@@ -16,14 +16,14 @@ class Results(ray.data.Datasource):
     def estimate_inmemory_data_size(self):
         return None
 
-    def get_read_tasks(self, parallelism, per_task_row_limit=None, data_context=None):
+    def get_read_tasks(self, parallelism, *_args, **_options):
         # The tree is listed once, here; each part has the same columns, and is read by a worker.
         tasks = []
         for part in self.scan.partitions(max(1, parallelism)):
             metadata = ray.data.block.BlockMetadata(
                 num_rows=None, size_bytes=None, input_files=None, exec_stats=None
             )
-            tasks.append(ray.data.ReadTask(lambda part=part: [pyarrow.table(part)], metadata))
+            tasks.append(ray.data.ReadTask(lambda part=part: [pa.table(part)], metadata))
         return tasks
 
 
@@ -34,8 +34,9 @@ def read_results(scan, **options):
 
 if __name__ == "__main__":
     store = ResultStore(sys.argv[1])
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(log_to_driver=False, logging_level="ERROR")
     # Ray does not tell a datasource which columns and rows it needs: name them here.
     scan = store.scan(["path", "total_energy_j"], where=[("backend", "==", "vllm")])
-    results = read_results(scan, override_num_blocks=4)
-    print(results.count(), "results of vllm,", results.sum("total_energy_j"), "J")
+    results = read_results(scan, override_num_blocks=4).materialize()
+    energy = sum(batch["total_energy_j"].sum() for batch in results.iter_batches())
+    print(results.count(), "results of vllm,", energy, "J")

@@ -128,6 +128,20 @@ def test_lazy_frame_of_partitions_reads_each_row_once(scan: Scan) -> None:
     assert pl.concat(parts).filter(wanted).collect().equals(scan.lazy().filter(wanted).collect())
 
 
+def test_lazy_frame_of_partition_with_names_of_floats_orders_them_as_texts(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    for name in ("a", "NaN", "NaN"):
+        store.save(make_result(effective_config={"model": "m", "x": name}), durable=False)
+    scan = store.scan(["path", "effective_config.x"])
+    wanted = pl.col("effective_config.x") > "A"
+    found = [
+        part.lazy().filter(wanted).collect()["effective_config.x"].to_list() for part in scan.partitions(3)
+    ]
+    assert found == [["a"], ["NaN"], ["NaN"]]
+    equal = pl.col("effective_config.x") == "a"
+    assert [len(part.lazy().filter(equal).collect()) for part in scan.partitions(3)] == [1, 0, 0]
+
+
 def test_lazy_frame_of_power_traces_reads_their_samples(tmp_path: Path) -> None:
     store = ResultStore(tmp_path / "store")
     store.save(make_result(), make_trace(4), durable=False)
