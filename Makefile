@@ -55,7 +55,8 @@ extra: ## run what `make test` leaves out, on the published wheel: crashes, engi
 	@$(STEP) .make/zig
 	@$(STEP) --jobs=2 .make/full-env lint build-fuzz
 	@echo "step 2 of 4: run the tests of optional packages, and those that put many values through the extension"
-	$(PYTEST_FULL) -n 2 --dist worksteal -m "optional or published" tests/unit tests/cli tests/engines
+	$(PYTEST_FULL) -n 2 --dist worksteal -m "optional or published" tests/unit tests/cli
+	$(PYTEST_FULL) -n 2 --dist loadfile tests/engines
 	LLEM_REMOTE=seaweedfs $(PYTEST_FULL) -n 2 --dist worksteal tests/remote -k "$(SHORT)"
 	@echo "step 3 of 4: run the crash tests, and fuzz (an input that this finds by chance does not fail the change)"
 	@$(STEP) --jobs=2 crash-short fuzz-short
