@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from llenergymeasure import ResultStore
+from llenergymeasure import ResultStore, StorePath, _store
 from llenergymeasure.errors import PersistenceError, ResultCorruptError
 from llenergymeasure.results.scan import Scan
+from support import servers
+from support.locations import S3Location
 from support.optional import load, needs
 from support.results import make_result, make_results
 
@@ -130,8 +132,6 @@ def test_append_to_foreign_table_raises(store: ResultStore, tmp_path: Path) -> N
 
 
 def test_append_to_unreachable_bucket_hides_the_secret(store: ResultStore) -> None:
-    from llenergymeasure import StorePath
-
     options = {
         "endpoint": "http://127.0.0.1:9",
         "access_key_id": "id-of-user",
@@ -144,6 +144,20 @@ def test_append_to_unreachable_bucket_hides_the_secret(store: ResultStore) -> No
         store.scan(["path"]).to_delta(StorePath("s3://bucket/table", options=options))
     assert "very-secret-value" not in f"{raised.value!s} {raised.value!r}"
     assert raised.value.__suppress_context__
+
+
+@pytest.mark.skipif(not hasattr(_store, "ObjectStorage"), reason="this build has no object stores")
+def test_append_to_bucket_takes_the_options_of_the_store_or_the_path(tmp_path: Path) -> None:
+    with servers.moto(tmp_path) as server:
+        location = S3Location(server)
+        url = f"s3://{location.bucket}/table"
+        store = location.store()
+        store.save_many(make_results(3))
+        assert [store.scan(["experiment_id"]).to_delta(url) for _ in range(2)] == [3, 0]
+        local = ResultStore(tmp_path / "store")
+        local.save(make_result(experiment_id="local"), durable=False)
+        path = StorePath(url, options=location.options)
+        assert [local.scan(["experiment_id"]).to_delta(path) for _ in range(2)] == [1, 0]
 
 
 def start(root: Path, table: Path, times: int) -> subprocess.Popen[str]:
