@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llenergymeasure import ExperimentResult, ResultStore
@@ -97,6 +97,9 @@ def fill(root: Path, configs: list[dict[str, Any]], *, deep: bool = False) -> Re
     columns=st.lists(st.sampled_from(COLUMNS), unique=True, min_size=1) | st.none(),
     where=st.lists(st.sampled_from(CONDITIONS), max_size=2),
     deep=st.booleans(),
+)
+@example(
+    configs=[], n=None, by="count", columns=None, where=[("config.b", "in", [1, "auto", None])], deep=False
 )
 def test_partitions_together_equal_the_scan_row_for_row(
     configs: list[dict[str, Any]],

@@ -56,15 +56,10 @@ impl Known {
     /// Return the kinds of values that may be under a key: those that were met until they sufficed for the conditions,
     /// and those of its column's type. A column of JSON texts admits all kinds, so that its type adds none.
     pub(super) fn kinds_of(&self, path: &Vec<String>) -> Kinds {
-        let met = self.kinds.iter().find(|(other, _)| other == path);
-        let met = Kinds::from_bits(met.map_or(0, |(_, bits)| *bits));
+        let met = self.kinds.iter().find(|(other, _)| other == path).map(|(_, bits)| Kinds::from_bits(*bits));
         let column = self.requested.iter().chain(&self.found).find(|(other, _)| other == path);
-        match column {
-            Some((_, types)) if met == Kinds::default() || types.column_type() != ColumnType::Json => {
-                met.and(types.kinds())
-            }
-            _ => met,
-        }
+        let typed = column.filter(|(_, types)| met.is_none() || types.column_type() != ColumnType::Json);
+        met.unwrap_or_default().and(typed.map_or(Kinds::default(), |(_, types)| types.kinds()))
     }
 
     /// Return the types of the columns of a scan that has some of the columns, or all.

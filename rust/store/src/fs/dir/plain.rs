@@ -1,7 +1,7 @@
 //! A directory known by its path, for platforms without `openat`: the same promises to other savers, but a
 //! directory that is swapped for a symlink in mid-save is followed.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
