@@ -18,7 +18,7 @@ from support.results import make_results
 
 pytestmark = [needs("pyspark", "pyarrow"), pytest.mark.filterwarnings("default")]  # of Spark itself
 
-LEAKS = "Spark 4.1 to 4.3 keep the filters of the latest query for the whole frame"
+LEAKS = "Spark 4.3 keeps the filters of the latest query for the whole frame"
 
 
 def rows(frame: Any) -> list[tuple[Any, ...]]:

@@ -42,7 +42,7 @@ class ResultsSource(DataSource):  # type: ignore[misc] # unknown to mypy, as all
     Give conditions as `where`, so that the other results are not rows at all.
 
     Limits: `pushdown` lets Spark pass the source the filters that compare a column with values. The source
-    skips results that cannot meet them, and Spark applies them to the rest. Spark 4.1 to 4.3 keep the filters
+    skips results that cannot meet them, and Spark applies them to the rest. Spark 4.3 keeps the filters
     of the latest query for the whole frame, so that a second query of it, or a union of two, loses rows: load
     a frame for each query.
 

@@ -49,7 +49,7 @@ def ls(
         int | None,
         typer.Option(
             metavar="N",
-            min=0,
+            min=1,
             help="Read only the N results that were saved last, the newest first.",
         ),
     ] = None,
