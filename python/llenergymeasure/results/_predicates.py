@@ -133,12 +133,11 @@ def _fitting(part: pl.Expr, name: str, value: Any, columns: Columns) -> Iterator
 
 def _column(part: pl.Expr) -> str | None:
     """Return the name of the column that an expression is; DuckDB converts times to microseconds."""
-    if part.meta.is_column():
-        return part.meta.output_name()
-    inner = part.meta.pop()
+    inner = [] if part.meta.is_column() else part.meta.pop()
     if len(inner) == 1 and inner[0].meta.is_column() and part.meta.eq(inner[0].dt.cast_time_unit("us")):
-        return inner[0].meta.output_name()
-    return None
+        (part,) = inner
+    name: str | None = part.meta.output_name() if part.meta.is_column() else None
+    return name
 
 
 def _value(part: pl.Expr) -> tuple[Any] | None:
@@ -163,7 +162,8 @@ def _items(series: pl.Series) -> list[Any]:
     dtype = series.dtype
     if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns":
         raise ValueError("expected microseconds, got nanoseconds")
-    return series.to_list()
+    items: list[Any] = series.to_list()
+    return items
 
 
 def _fits(dtype: pl.DataType, name: str, value: Any) -> bool:  # noqa: ANN401, PLR0911 - a case per type

@@ -19,12 +19,15 @@ class Polars:
     def answer(self, scan: Scan, query: Query) -> Rows:
         """Return the rows of a query."""
         frame = scan.lazy().filter(*map(_predicate, query.where))
-        if not query.aggregates:
-            return frame.select(query.columns).collect().rows()
         each = [_aggregated(one).alias(str(number)) for number, one in enumerate(query.aggregates)]
-        if query.columns:
-            return frame.group_by(query.columns).agg(each).collect().rows()
-        return frame.select(each).collect().rows()
+        if not each:
+            frame = frame.select(query.columns)
+        elif query.columns:
+            frame = frame.group_by(query.columns).agg(each)
+        else:
+            frame = frame.select(each)
+        rows: Rows = frame.collect().rows()
+        return rows
 
 
 def _predicate(test: Check) -> Any:
