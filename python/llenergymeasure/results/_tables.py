@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from llenergymeasure import _store
@@ -211,7 +209,11 @@ def _pandas_type(kind: str, values: list[Any]) -> str:
 
 def is_installed(package: str) -> bool:
     """Return whether a package can be imported."""
-    return sys.modules.get(package, ...) is not None and find_spec(package) is not None
+    try:
+        import_module(package)
+    except ImportError:
+        return False
+    return True
 
 
 def load_package(package: str, method: str) -> Any:  # noqa: ANN401 - a module
