@@ -32,6 +32,7 @@ def test_saved_paths_of_any_number_equal_a_list(count: int) -> None:
     assert (len(paths), list(paths), repr(paths)) == (count, expected, repr(expected))
     assert pickle.loads(pickle.dumps(paths)) == paths  # noqa: S301 - our own bytes
     assert paths + expected == expected * 2
+    assert expected + paths == expected * 2
     assert paths[5:2000:7] == expected[5:2000:7]
     assert [paths[n] for n in range(-count, count, 97)] == [expected[n] for n in range(-count, count, 97)]
     with pytest.raises(IndexError):

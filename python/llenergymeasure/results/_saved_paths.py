@@ -86,6 +86,10 @@ class SavedPaths(Sequence["ResultPath"]):
         """Return a list of these paths and others."""
         return [*self, *other]
 
+    def __radd__(self, other: Iterable[ResultPath]) -> list[ResultPath]:
+        """Return a list of others and these paths."""
+        return [*other, *self]
+
     def __repr__(self) -> str:
         """Return the paths as a list shows them."""
         return repr(list(self))
