@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llenergymeasure import ExperimentResult, ResultStore
+from llenergymeasure.results._conditions import Typed
 from llenergymeasure.results.scan import Scan
 from llenergymeasure.results.types import Condition
 from support.results import make_result
@@ -189,6 +190,28 @@ def test_partitions_of_a_partition_divide_it(root: Path) -> None:
         first, _ = store.scan(["path", "config.a"]).partitions(2)
         parts = first.partitions(3, by=by)
         assert [part.to_pydict()["path"] for part in parts] == [["r0"], ["r1"], ["r2"]]
+
+
+@pytest.mark.parametrize("columns", [["path"], ["path", "config.a"], ["path", "effective_config"]])
+@pytest.mark.parametrize(
+    ("values", "condition", "expected"),
+    [
+        (["8", "9", "8"], ("config.a", "==", Typed("8")), ["r0", "r2"]),
+        (["8", 8, "x", 9], ("config.a", "==", Typed("8")), ["r1"]),
+        (["8", 8, "x", 9], ("config.a", "==", Typed('"8"')), ["r0"]),
+        (["NaN", "x", "y"], ("config.a", "~", "N"), ["r0"]),
+        (["NaN", "x", "NaN"], ("config.a", "<", "Z"), ["r0", "r2"]),
+    ],
+)
+def test_condition_selects_the_same_rows_whatever_reads_them(
+    root: Path, columns: list[str], values: list[Any], condition: Condition, expected: list[str]
+) -> None:
+    # The values of the whole tree decide what the operand means; a partition has some of them only.
+    scan = fill(root, [{"a": value} for value in values]).scan(columns, where=[condition])
+    parts = scan.partitions(3)
+    below = [small for part in parts for small in part.partitions(2)]
+    for scans in ([scan], [scan.resolved().resolved()], parts, below):
+        assert [path for one in scans for path in one.to_pydict()["path"]] == expected
 
 
 def test_partition_in_another_process_reads_its_rows(root: Path) -> None:

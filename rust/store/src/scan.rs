@@ -282,7 +282,6 @@ impl Scan {
     pub fn resolve(&self, interrupt: Interrupt<'_>) -> Result<Known, ScanError> {
         let (plan, mut known) = (&self.plan, self.known.clone().unwrap_or_default());
         let mut watch = self.watch()?;
-        let mut is_first = true;
         loop {
             let table = self.known_table();
             let mut ahead = Ahead { kept: None, ..Ahead::default() };
@@ -292,15 +291,12 @@ impl Scan {
                 let visitor = RecordVisitor { plan: plan.clone(), types, watch: watch.clone(), is_head };
                 let mut tree = self.tree.open(visitor, interrupt)?;
                 self.look_ahead(&mut tree, &watch, table.is_none(), &mut ahead, interrupt)?;
-                if is_first && let Some(decided) = self.tree.decide(plan, &watch, interrupt)? {
-                    watch.write(plan, &mut known);
-                    (watch, is_first) = (Arc::new(decided), false);
+                if let Some(decided) = self.tree.decide(plan, &watch, interrupt)? {
+                    watch = Arc::new(decided);
                     continue;
                 }
             }
-            if is_first {
-                watch.write(plan, &mut known);
-            }
+            watch.write(plan, &mut known);
             let table = match table {
                 Some(table) => table,
                 None => self.set_table(ahead.inference)?.0,

@@ -70,10 +70,16 @@ impl Watch {
         known.shown = self.shown.iter().map(|shown| shown.load(Ordering::Relaxed)).collect();
     }
 
-    /// Return a watch that notes nothing more.
-    fn settled(tests: Vec<Test>) -> Self {
-        let is_settled = AtomicBool::new(true);
-        Self { tests, keys: Vec::new(), shown: Vec::new(), is_used: AtomicBool::new(false), is_settled }
+    /// Return a watch with decided tests, which notes nothing more: the next decision has the same reasons.
+    fn settled(&self, tests: Vec<Test>) -> Self {
+        let copy = |flag: &AtomicBool| AtomicBool::new(flag.load(Ordering::Relaxed));
+        Self {
+            tests,
+            keys: self.keys.iter().map(|kinds| AtomicU16::new(kinds.load(Ordering::Relaxed))).collect(),
+            shown: self.shown.iter().map(copy).collect(),
+            is_used: copy(&self.is_used),
+            is_settled: AtomicBool::new(true),
+        }
     }
 
     pub fn is_settled(&self) -> bool {
@@ -146,6 +152,6 @@ impl Watch {
             plan.filters[index].decide(kinds, is_shown)
         });
         let tests = tests.collect::<Result<Vec<Test>, _>>()?;
-        Ok((tests != self.tests).then(|| Self::settled(tests)))
+        Ok((tests != self.tests).then(|| self.settled(tests)))
     }
 }
