@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["COLUMNS", "PEERS", "STEPS", "Step"]
 
-COLUMNS = [
+COLUMNS = (
     "experiment_id",
     "measurement_config_hash",
     "backend",
@@ -21,7 +21,7 @@ COLUMNS = [
     "avg_tokens_per_second",
     "energy_breakdown.adjusted_j",
     "start_time",
-]
+)
 LOADED = 2000
 """Results that `load_all` loads, at most."""
 SHOWN = 50

@@ -25,17 +25,8 @@ from rich.console import Console
 from llenergymeasure import ExperimentResult, ResultStore, _store
 from measure import Row, interleave, named, show
 from sample import make_result
+from scale_steps import COLUMNS
 
-COLUMNS = (
-    "experiment_id",
-    "measurement_config_hash",
-    "backend",
-    "total_tokens",
-    "total_energy_j",
-    "avg_tokens_per_second",
-    "energy_breakdown.adjusted_j",
-    "start_time",
-)
 THREADS = 2
 FEW = 1000
 LISTED = 1000

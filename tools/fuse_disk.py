@@ -57,6 +57,38 @@ LONGEST_REQUEST = 1 << 18
 DIRECTORY, DISK = 1, 2
 
 
+def mounted(name: str, directory: str, mode: str) -> int:
+    """Mount a FUSE file system, and return the descriptor of its requests."""
+    device = os.open("/dev/fuse", os.O_RDWR)
+    settings = f"fd={device},rootmode={mode},user_id={os.getuid()},group_id={os.getgid()}"
+    # Not the program `mount`, which may send requests that wait for this server.
+    mount = ctypes.CDLL(None, use_errno=True).mount
+    if mount(name.encode(), os.fsencode(directory), b"fuse", 0, settings.encode()):
+        _give_up(f"cannot mount a FUSE file system: {os.strerror(ctypes.get_errno())}")
+    return device
+
+
+def serve(device: int, answer: Callable[[int, int, bytes], bytes]) -> None:
+    """Answer requests until the file system is unmounted: by opcode, node and body."""
+    while True:
+        try:
+            request = os.read(device, LONGEST_REQUEST)
+        except FileNotFoundError:  # the kernel withdrew the request
+            continue
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return
+            raise
+        _, opcode, unique, node, *_ = REQUEST.unpack_from(request)
+        if opcode in NO_REPLY:
+            continue
+        try:
+            code, body = 0, answer(opcode, node, request[REQUEST.size :])
+        except OSError as error:
+            code, body = -(error.errno or errno.EIO), b""
+        os.write(device, REPLY.pack(REPLY.size + len(body), code, unique) + body)
+
+
 class FuseDisk:
     """A server of the kernel's requests for one directory and its file.
 
@@ -72,23 +104,7 @@ class FuseDisk:
 
     def serve(self) -> None:
         """Answer requests until the file system is unmounted."""
-        while True:
-            try:
-                request = os.read(self._device, LONGEST_REQUEST)
-            except FileNotFoundError:  # the kernel withdrew the request
-                continue
-            except OSError as error:
-                if error.errno == errno.ENODEV:
-                    return
-                raise
-            _, opcode, unique, node, *_ = REQUEST.unpack_from(request)
-            if opcode in NO_REPLY:
-                continue
-            try:
-                code, body = 0, self._answer(opcode, node, request[REQUEST.size :])
-            except OSError as error:
-                code, body = -(error.errno or errno.EIO), b""
-            os.write(self._device, REPLY.pack(REPLY.size + len(body), code, unique) + body)
+        serve(self._device, self._answer)
 
     def _answer(self, opcode: int, node: int, body: bytes) -> bytes:
         answers: dict[int, Callable[[int, bytes], bytes]] = {
@@ -167,12 +183,7 @@ def main() -> None:
     options = parser.parse_args()
     image = os.open(options.image, os.O_RDWR)
     log = None if options.log is None else os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    device = os.open("/dev/fuse", os.O_RDWR)
-    settings = f"fd={device},rootmode=40700,user_id={os.getuid()},group_id={os.getgid()}"
-    # Not the program `mount`, which may send requests that wait for this server.
-    mount = ctypes.CDLL(None, use_errno=True).mount
-    if mount(b"llem-disk", os.fsencode(options.directory), b"fuse", 0, settings.encode()):
-        _give_up(f"cannot mount a FUSE file system: {os.strerror(ctypes.get_errno())}")
+    device = mounted("llem-disk", options.directory, "40700")
     FuseDisk(image, device, options.flush_ms / 1000, log).serve()
 
 

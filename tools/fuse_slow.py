@@ -10,12 +10,10 @@ once it serves, or the reason why it cannot, and ends when DIRECTORY is unmounte
 from __future__ import annotations
 
 import argparse
-import ctypes
 import errno
 import os
 import stat
 import struct
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,17 +23,15 @@ from fuse_disk import (
     FOR_EVER,
     GETATTR,
     INIT,
-    LONGEST_REQUEST,
     LOOKUP,
     MINOR,
-    NO_REPLY,
     OPEN,
     READ,
     RELEASE,
-    REPLY,
-    REQUEST,
     TRANSFER,
     VERSION,
+    mounted,
+    serve,
 )
 
 __all__: list[str] = []
@@ -64,32 +60,11 @@ class SlowDirectory:
 
     def serve(self) -> None:
         """Answer requests in several threads until the file system is unmounted."""
-        threads = [threading.Thread(target=self._serve) for _ in range(THREADS)]
+        threads = [threading.Thread(target=serve, args=(self._device, self._answer)) for _ in range(THREADS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                request = os.read(self._device, LONGEST_REQUEST)
-            except FileNotFoundError:  # the kernel withdrew the request
-                continue
-            except OSError as error:
-                if error.errno == errno.ENODEV:
-                    return
-                raise
-            _, opcode, unique, node, *_ = REQUEST.unpack_from(request)
-            if opcode in NO_REPLY:
-                continue
-            if opcode != INIT:
-                time.sleep(self._seconds)
-            try:
-                code, body = 0, self._answer(opcode, node, request[REQUEST.size :])
-            except OSError as error:
-                code, body = -(error.errno or errno.EIO), b""
-            os.write(self._device, REPLY.pack(REPLY.size + len(body), code, unique) + body)
 
     def _answer(self, opcode: int, node: int, body: bytes) -> bytes:
         answers: dict[int, Callable[[str, bytes], bytes]] = {
@@ -103,6 +78,8 @@ class SlowDirectory:
             RELEASE: lambda *_: b"",
             RELEASEDIR: lambda *_: b"",
         }
+        if opcode != INIT:
+            time.sleep(self._seconds)
         if opcode not in answers:
             raise OSError(errno.ENOSYS, "not served")
         return answers[opcode](self._paths.get(node, ""), body)
@@ -156,12 +133,7 @@ def main() -> None:
     parser.add_argument("directory", help="an empty directory for the mount")
     parser.add_argument("--ms", type=float, default=1, help="the milliseconds of each call")
     options = parser.parse_args()
-    device = os.open("/dev/fuse", os.O_RDWR)
-    settings = f"fd={device},rootmode=40755,user_id={os.getuid()},group_id={os.getgid()}"
-    mount = ctypes.CDLL(None, use_errno=True).mount
-    if mount(b"llem-slow", os.fsencode(options.directory), b"fuse", 0, settings.encode()):
-        print(f"cannot mount a FUSE file system: {os.strerror(ctypes.get_errno())}", flush=True)
-        sys.exit(1)
+    device = mounted("llem-slow", options.directory, "40755")
     SlowDirectory(os.path.abspath(options.source), device, options.ms / 1000).serve()  # noqa: PTH100
 
 

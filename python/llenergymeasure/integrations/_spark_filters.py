@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pyspark.sql import datasource as spark
 
 from llenergymeasure.results._columns import kind_of
+from llenergymeasure.results._conditions import MOST_ITEMS, WITH_NAN
 from llenergymeasure.results.types import Condition
 
 if TYPE_CHECKING:
@@ -34,11 +35,7 @@ _OPERATORS: Final[dict[type[spark.Filter], str]] = {
     spark.StringContains: "~",
 }
 _NEGATED: Final = {"==": "!=", "in": "not in"}
-_WITH_NAN: Final = {">": "not <=", ">=": "not <"}
-"""The conditions of floats that also select NaN, and null."""
 _EQUALITIES: Final = ("==", "!=", "in", "not in")
-_MOST_ITEMS: Final = 1000
-"""The most items of a list in a condition, which is searched for each record."""
 _INTEGERS: Final = ("int32", "int64", "uint64")
 
 
@@ -65,12 +62,12 @@ def _condition(one: Any, kinds: dict[str, str]) -> Condition | None:  # noqa: AN
     operator = _NEGATED.get(operator, "") if is_negated else operator
     is_list = operator in ("in", "not in")
     values = [_plain(value) for value in one.value] if is_list else [_plain(one.value)]
-    if not operator or len(values) > _MOST_ITEMS:
+    if not operator or len(values) > MOST_ITEMS:
         return None
     if not all(_fits(column, kinds[column], operator, value) for value in values):
         return None
     if kinds[column] == "double":
-        operator = _WITH_NAN.get(operator, operator)
+        operator = WITH_NAN.get(operator, operator)
     condition: Any = (column, operator, values if is_list else values[0])
     found: Condition = condition
     return found

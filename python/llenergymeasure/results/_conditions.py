@@ -26,6 +26,12 @@ _NO_ITEMS = (str, Mapping, *_BYTES)
 """Types that can be iterated and are no lists of values."""
 
 
+MOST_ITEMS = 1000
+"""The most items of a list in a condition for an engine: each record is compared with all of them."""
+WITH_NAN = {">": "not <=", ">=": "not <"}
+"""The operators of floats for an engine in which NaN is greater than all numbers."""
+
+
 class Typed(str):
     """A value as a person types it or a table prints it; its column gives it a meaning."""
 

@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import deltalake
@@ -84,8 +85,9 @@ class _Rows:
     """The rows of a scan, of the types that Delta has."""
 
     def __init__(self, scan: Scan) -> None:
-        names = scan.resolved().schema.names
-        self._scan = scan.resolved().derived([*(name for name in _KEY if name not in names), *names])
+        resolved = scan.resolved()
+        names = resolved.schema.names
+        self._scan = resolved.derived([*(name for name in _KEY if name not in names), *names])
         self._given = pa.schema(self._scan.schema)
         _check_names(self._given.names)
         self.schema = self._given
@@ -193,7 +195,7 @@ def _cast(values: pa.Array, field: pa.Field) -> pa.Array:
 def _options(place: StorePath, scan: Scan) -> dict[str, str]:
     """Return the options of a location for deltalake, which has the same names for them."""
     handle(place)  # an unknown option is an error here
-    if not isinstance(scan.root, str) and hasattr(scan.root, "_find"):
+    if not isinstance(scan.root, Path):
         place = scan.root._find(place)  # noqa: SLF001 - access of its own, or that of the store
     access = place._access  # noqa: SLF001 - users have no need of it
     options = {"allow_http": "true", **(access.options or {})}

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import polars as pl
 
+from llenergymeasure.results._conditions import MOST_ITEMS, WITH_NAN
 from llenergymeasure.results.types import Condition
 
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -26,15 +27,11 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_WITH_NAN = {">": "not <=", ">=": "not <"}
-"""The operators for floats, where NaN is greater than all numbers."""
 _TRUE = True
 Columns: TypeAlias = Mapping[str, pl.DataType]
 _Closed = Literal["both", "left", "right", "none"]
 _EXACT = 2**53
 """An integer below it is a float, and no other integer is rounded to it."""
-_MOST_ITEMS = 1000
-"""The most items of a list in a condition, which is searched for each record."""
 
 
 def implied(predicate: pl.Expr, columns: Columns) -> list[Condition]:
@@ -122,10 +119,10 @@ def _fitting(part: pl.Expr, name: str, value: Any, columns: Columns) -> Iterator
     if column is None or dtype is None:
         return
     items = value if name == "in" else [value]
-    if len(items) > _MOST_ITEMS or not all(_fits(dtype, name, item) for item in items):
+    if len(items) > MOST_ITEMS or not all(_fits(dtype, name, item) for item in items):
         return
     if dtype.is_float():
-        name = _WITH_NAN.get(name, name)
+        name = WITH_NAN.get(name, name)
     # Its type lists the operators, and `name` is one of them.
     condition: Any = (column, name, value)
     yield condition

@@ -196,7 +196,7 @@ class Scan(Tables):
         if plan.is_listing():
             count = sum(map(len, self._listed(scan)))
         else:
-            count = sum(map(len, self._narrowed(plan.columns_that_decide())))
+            count = sum(map(len, self.derived(plan.columns_that_decide())))
         return count if plan.head is None else min(count, plan.head)
 
     def names(self) -> list[str]:
@@ -207,7 +207,7 @@ class Scan(Tables):
         scan, plan = self._of_results("names")
         if not plan.is_listing():
             columns = dict.fromkeys(["path", *plan.columns_that_decide()])
-            names: list[str] = self._narrowed(tuple(columns)).to_pydict()["path"]
+            names: list[str] = self.derived(columns).to_pydict()["path"]
             return names
         return [os.fspath(place) for part in self._listed(scan) for place in part.places()][: plan.head]
 
@@ -348,11 +348,6 @@ class Scan(Tables):
             raise TypeError(f"{verb} expects a scan of results, {got}")
         plan: Any = self._plan
         return self._scan, plan
-
-    def _narrowed(self, columns: tuple[str, ...]) -> Scan:
-        """Return a scan of the same rows with other columns."""
-        _, plan = self._of_results("columns")
-        return self._of(replace(plan, columns=columns))
 
     def _of(self, plan: ResultsPlan | TracesPlan) -> Scan:
         """Return a scan of another plan."""

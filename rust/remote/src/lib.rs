@@ -9,6 +9,7 @@ mod client;
 mod fault;
 #[cfg(test)]
 mod faulty;
+mod fields;
 mod http;
 mod look;
 mod open;

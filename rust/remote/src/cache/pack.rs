@@ -11,6 +11,8 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use zstd::bulk::{Compressor, Decompressor};
 
+use crate::fields::take;
+
 pub const MAGIC: &[u8; 9] = b"LLEMPACK\x01";
 const ENDING: &str = "pack";
 const LEVEL: i32 = 1;
@@ -192,12 +194,6 @@ fn decode(mut index: &[u8]) -> Option<Vec<(String, Place)>> {
         entries.push((key, Place { etag, size, offset, length, hash: take(&mut index)? }));
     }
     Some(entries)
-}
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*taken)
 }
 
 fn take_text(bytes: &mut &[u8]) -> Option<String> {

@@ -5,6 +5,7 @@ use llem_store::{RECORD, SIDECAR};
 use super::Files;
 use super::order::Directory;
 use crate::client::Found;
+use crate::fields::take;
 
 /// Return the note of the objects of a result.
 pub fn note(files: &Files) -> Vec<u8> {
@@ -26,24 +27,17 @@ pub fn note(files: &Files) -> Vec<u8> {
 /// Return the objects of a result by their note; `None` if it is not one.
 pub fn noted(mut note: &[u8]) -> Option<Directory> {
     let mut files = Files::new();
-    while let Some(([kind], rest)) = note.split_first_chunk() {
-        note = rest;
+    while let Some([kind]) = take(&mut note) {
         let size = u64::from_le_bytes(take(&mut note)?);
         let modified = i64::from_le_bytes(take(&mut note)?);
         let [length] = take(&mut note)?;
         let (etag, rest) = note.split_at_checked(length.into())?;
         note = rest;
         let etag = Some(String::from_utf8(etag.to_vec()).ok()?).filter(|etag| !etag.is_empty());
-        let name = if *kind == 0 { RECORD } else { SIDECAR };
+        let name = if kind == 0 { RECORD } else { SIDECAR };
         files.insert(name.to_owned(), Found { size, etag, modified });
     }
     Some(Directory { files, directories: Vec::new() })
-}
-
-fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, rest) = bytes.split_first_chunk()?;
-    *bytes = rest;
-    Some(*taken)
 }
 
 #[cfg(test)]
