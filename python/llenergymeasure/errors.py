@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BulkSaveError",
     "LLEMError",
+    "NotImportableError",
     "PersistenceError",
     "ResultCorruptError",
     "ResultError",
@@ -44,6 +45,10 @@ class ResultCorruptError(ResultError):
 
 class SchemaVersionError(ResultError):
     """Error for a complete record of a schema line that this version of the package does not read."""
+
+
+class NotImportableError(LLEMError):
+    """Error for a file of another tool, or a record of it, that cannot be imported."""
 
 
 _CLASSES: dict[tuple[type[PersistenceError], type[OSError]], type[PersistenceError]] = {}

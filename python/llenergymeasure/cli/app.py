@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,7 @@ _TRACEBACK = "LLEM_TRACEBACK"
 
 _COMMANDS = {
     "save": "Save results durably, each in a directory of its own.",
+    "import": "Import the results of other tools: vLLM, SGLang, AIPerf, optimum-benchmark, CodeCarbon.",
     "ls": "List the results of a directory, by path unless another order is given.",
     "show": "Show one result: its energy, throughput, latency, method and machine.",
     "compare": "Compare results, or groups of results, with the first one.",
@@ -43,7 +45,8 @@ _COMMANDS = {
 }
 """Each command and the first line of its help.
 
-A command is a function of its name in `commands.NAME`, or in `commands.NAME.command` of a package.
+A command is a function of its name in `commands.NAME`, or in `commands.NAME.command` of a package. There, the
+names of keywords of Python end in an underscore.
 """
 
 
@@ -57,11 +60,12 @@ class _Commands(TyperGroup):
 
 
 def _load(name: str) -> Any:  # noqa: ANN401
-    module = import_module(f"llenergymeasure.cli.commands.{name}")
+    identifier = f"{name}_" if iskeyword(name) else name
+    module = import_module(f"llenergymeasure.cli.commands.{identifier}")
     if hasattr(module, "__path__"):
         module = import_module(f"{module.__name__}.command")
     single = _typer()
-    single.command(name)(_reporting(f"llem {name}", getattr(module, name)))
+    single.command(name)(_reporting(f"llem {name}", getattr(module, identifier)))
     return typer.main.get_command(single)
 
 

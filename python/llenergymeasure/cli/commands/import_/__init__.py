@@ -1,0 +1,1 @@
+"""`llem import`: results from the files of other tools."""
