@@ -301,7 +301,7 @@ class Scan:
     def schema(self) -> Schema | None:
         """The columns; None until the results are read, if the types depend on them."""
 
-    def resolve(self, *, progress: Callable[[int], object] | None = None) -> str:
+    def resolve(self, *, progress: Callable[[int, int | None], object] | None = None) -> str:
         """Return what scans of parts need to know of the whole tree; read as much of it as that takes."""
 
     def newest(self, count: int) -> tuple[Part, _Links]:
@@ -313,7 +313,7 @@ class Scan:
         Without a number of parts, each has so many results at most.
         """
 
-    def read(self, *, progress: Callable[[int], object] | None = None) -> Reader: ...
+    def read(self, *, progress: Callable[[int, int | None], object] | None = None) -> Reader: ...
 
 @final
 class Traces:
@@ -336,7 +336,7 @@ class Traces:
     def schema(self) -> Schema | None:
         """The columns; None until the traces are read, if the types depend on them."""
 
-    def read(self, *, progress: Callable[[int], object] | None = None) -> Reader: ...
+    def read(self, *, progress: Callable[[int, int | None], object] | None = None) -> Reader: ...
 
 def columns(record: str) -> list[tuple[str, str, bool]]:
     """Return the columns of a schema: name, type, and True for a column in a list of objects."""
@@ -401,6 +401,10 @@ class Inspection:
     @property
     def links(self) -> _Links:
         """The symlinks that the check skips; complete at its end."""
+
+    @property
+    def expected(self) -> int | None:
+        """The number of results that the check expects; None where it is not known yet."""
 
     def next(
         self,

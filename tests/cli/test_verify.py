@@ -99,6 +99,7 @@ def test_verify_keeps_progress_on_the_terminal(terminal: Terminal, results: Path
     status, out, seen = terminal("verify", str(results))
     assert status == 0
     assert "Verifying" in seen
+    assert "3 of 3 checked" in seen
     assert "Verifying" not in out
     assert "3 complete" in out
 

@@ -114,6 +114,16 @@ def test_read_verbs_agree_on_what_is_there(location: Location) -> None:
     assert "30 results" in repr(store)
 
 
+def test_progress_tells_the_total_once_the_listing_has_ended(location: Location) -> None:
+    store = location.store()
+    store.save_many(map(numbered_result, range(3)), durable=False)
+    read: list[tuple[int, int | None]] = []
+    checked: list[tuple[int, int | None]] = []
+    assert len(store.scan(["path"], progress=lambda *now: read.append(now)).to_pydict()["path"]) == 3
+    assert store.verify(progress=lambda *now: checked.append(now)).ok
+    assert read[-1] == checked[-1] == (3, 3)
+
+
 def test_partitions_read_each_result_once_in_another_process(location: Location) -> None:
     store = location.store()
     store.save_many(map(numbered_result, range(5)))

@@ -367,9 +367,13 @@ def test_scan_reports_progress_up_to_all(put: Put, tmp_path: Path, how: str) -> 
     for number in range(200):
         put(f"{number:03}")
     seen: list[int] = []
-    scan = ResultStore(tmp_path).scan(
-        None if how == "all" else ["path"], progress=lambda n, _: seen.append(n)
-    )
+    totals: set[int | None] = set()
+
+    def note(done: int, total: int | None) -> None:
+        seen.append(done)
+        totals.add(total)
+
+    scan = ResultStore(tmp_path).scan(None if how == "all" else ["path"], progress=note)
     if how == "all":
         scan.to_pydict()
     else:
@@ -378,6 +382,7 @@ def test_scan_reports_progress_up_to_all(put: Put, tmp_path: Path, how: str) -> 
     assert seen
     assert seen == sorted(seen)
     assert seen[-1] == 200
+    assert totals == {200}
 
 
 def test_scan_unknown_column_suggests_each_name_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,25 @@ def test_scan_wide_and_deep_tree_keeps_one_order(plant: Plant, tmp_path: Path) -
         batches = [batch.to_pydict()["path"] for batch in scan]
         assert [path for batch in batches for path in batch] == in_order
         assert max(map(len, batches)) <= batch_size
+
+
+@pytest.mark.parametrize("follow_links", [False, True])
+def test_scan_total_of_progress_ends_as_the_number_of_results(
+    plant: Plant, tmp_path: Path, *, follow_links: bool
+) -> None:
+    plant(".", *(f"{number:03}" for number in range(300)), *(f"many/{number:03}/x" for number in range(150)))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("many")
+    store = ResultStore(tmp_path, follow_links=follow_links)
+    seen: list[tuple[int, int | None]] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert store.scan(["path"], progress=lambda *now: seen.append(now)).count() == 451
+        store.scan(["path"], progress=lambda *now: seen.append(now)).to_pydict()
+        verified: list[tuple[int, int | None]] = []
+        store.verify(progress=lambda *now: verified.append(now))
+    assert seen[-1] == verified[-1] == (451, 451)
+    assert all(total is None or done <= total for done, total in seen + verified)
 
 
 def test_scan_skips_hidden_names_and_directories_without_record(plant: Plant, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_verify_complete_results_at_any_depth_counts_them(
     assert found.ok
     assert found.complete == 201
     assert found.damaged == found.incomplete == found.foreign == found.missing_sidecars == []
-    assert seen[-1] == (201, None)
+    assert seen[-1] == (201, 201)
     assert repr(found) == f"<Verification of {str(store.root)!r}: 201 complete>"
 
 

@@ -145,7 +145,8 @@ class StoreReader:
             on_error: The policy for an invalid file: `"raise"` its error, `"skip"` it and warn once with the
                 count, or `"collect"` its error in `Scan.errors`.
             batch_size: The most rows of a batch.
-            progress: A function that takes the number of results read, and None.
+            progress: A function that takes the number of results read, and that of all, or None until it is
+                known: a listing that has ended tells it, and a directory of directories corrects it.
 
         Raises:
             ValueError: A column does not exist, or a condition does not fit its column; when rows are read:
@@ -187,7 +188,8 @@ class StoreReader:
             where: As for `scan`. A condition on a column of the traces (`("gpu_index", "==", 0)`) selects
                 rows; one on a column of the records (`("backend", "==", "vllm")`) selects results.
             on_error: The policy for an invalid record or trace, as for `scan`.
-            progress: A function that takes the number of results read, and None.
+            progress: A function that takes the number of results read, and that of all, or None until it is
+                known: a listing that has ended tells it, and a directory of directories corrects it.
 
         Raises:
             ValueError: A condition does not fit its column; when rows are read: no trace has a column of that

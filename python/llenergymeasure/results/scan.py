@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -161,7 +161,7 @@ class Scan(Tables):
             raise ValueError("expected a scan of all rows, got one of the first; call partitions before head")
         parts, links = scan.divide(n, _PARTITION, by)
         # After the listing, so that the types are those of every listed result.
-        known = scan.resolve(progress=self._report())
+        known = scan.resolve(progress=self._progress)
         if self._warns_of_links:
             warn_of_links(plan.root, links)
         plans = [replace(plan, part=part, known=known) for part in parts]
@@ -299,7 +299,7 @@ class Scan(Tables):
         if not self.is_of_results:
             return self
         scan, plan = self._of_results("resolved")
-        return self._of(replace(plan, known=scan.resolve(progress=self._report())))
+        return self._of(replace(plan, known=scan.resolve(progress=self._progress)))
 
     def derived(
         self, columns: Iterable[str], where: Iterable[Condition] = (), head: int | None = None
@@ -359,12 +359,8 @@ class Scan(Tables):
             warn_of_links(self._plan.root, links)
         return parts
 
-    def _report(self) -> Callable[[int], object] | None:
-        progress = self._progress
-        return None if progress is None else lambda done: progress(done, None)
-
     def _read(self) -> _store.Reader:
-        return self._scan.read(progress=self._report())
+        return self._scan.read(progress=self._progress)
 
     def _begin(self) -> _store.Reader:
         reader = self._read()

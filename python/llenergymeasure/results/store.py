@@ -345,7 +345,8 @@ class ResultStore(StoreReader):
 
         Args:
             deep: Also validate each record against the schema, and read each sidecar to its last page.
-            progress: A function that takes the number of results checked, and None.
+            progress: A function that takes the number of results checked, and that of all, or None until the
+                listing has ended.
 
         Returns:
             The counts, each directory with its problem, and each symlink that was not followed; `ok` is true

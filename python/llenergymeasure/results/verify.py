@@ -120,7 +120,7 @@ def verify_tree(  # noqa: PLR0913 - the parameters of the method
             else:
                 found.damaged.append(Finding(path, fault))
         if progress is not None:
-            progress(found.complete + len(found.damaged), None)
+            progress(found.complete + len(found.damaged), inspection.expected)
     for unsorted in (found.implausible, found.damaged, found.incomplete, found.foreign, found.links):
         unsorted.sort()
     warn_of_links(root, inspection.links)

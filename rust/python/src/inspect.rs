@@ -61,6 +61,12 @@ impl Inspection {
         to_links(self.links.skipped())
     }
 
+    /// The number of results that the check expects; None where it is not known yet.
+    #[getter]
+    fn expected(&self) -> PyResult<Option<u64>> {
+        self.tree.peek(inspect::Inspection::expected)
+    }
+
     /// Return the findings in the next directories: the number of complete ones; the status, path and problem of each
     /// other one; and, where the check is deep, the records to validate, with the energy of each GPU of their traces. `None` at the
     /// end.

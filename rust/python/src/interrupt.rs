@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use llem_store::Interrupt;
+use llem_store::{Interrupt, Reached};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -50,7 +50,7 @@ pub fn run<T: Send, E: IntoPython + Send>(
     run_with_progress(py, None, step)
 }
 
-/// Run a step of the store, and call `progress` with the number of records read.
+/// Run a step of the store, and call `progress` with the number of records read, and that of all once it is known.
 pub fn run_with_progress<T: Send, E: IntoPython + Send>(
     py: Python<'_>,
     progress: Option<&Py<PyAny>>,
@@ -59,13 +59,13 @@ pub fn run_with_progress<T: Send, E: IntoPython + Send>(
     let is_main = is_main_thread(py)?;
     let (outcome, raised) = detach(py, || {
         let (raised, reported) = (RefCell::new(None), Cell::new(0));
-        let is_cancelled = |records| {
+        let is_cancelled = |Reached { records, total }| {
             let progress = progress.filter(|_| records > reported.get());
             if raised.borrow().is_none() && (is_main || progress.is_some()) {
                 reported.set(records);
                 let asked = Python::attach(|py| {
                     py.check_signals()?;
-                    progress.map_or(Ok(()), |progress| progress.call1(py, (records,)).map(drop))
+                    progress.map_or(Ok(()), |progress| progress.call1(py, (records, total)).map(drop))
                 });
                 raised.replace(asked.err());
             }

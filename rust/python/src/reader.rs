@@ -14,7 +14,7 @@ use arrow_schema::{ArrowError, SchemaRef};
 use llem_store::export::{Format, export};
 use llem_store::links::{LinkLog, SkippedLinks};
 use llem_store::scan::{self, RecordError, ScanBatch, ScanError};
-use llem_store::{Error, Interrupt};
+use llem_store::{Error, Interrupt, Reached};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 use pyo3_arrow::ffi::{ArrayIterator, to_stream_pycapsule};
@@ -178,15 +178,16 @@ impl Iterator for Stream {
 impl Stream {
     fn read(&mut self) -> Result<Option<ArrayRef>, ArrowError> {
         while let Some(batches) = &mut self.batches {
-            let records = Cell::new(0);
+            let reached = Cell::new(Reached::default());
             let is_main = self.main == Some(thread::current().id());
-            let is_cancelled = |read| {
-                records.set(read);
+            let is_cancelled = |now| {
+                reached.set(now);
                 is_main && Python::attach(was_interrupted)
             };
             let batch = batches.next(Interrupt::new(&is_cancelled));
-            if let Some(progress) = self.progress.as_ref().filter(|_| records.get() > 0) {
-                Python::attach(|py| progress.call1(py, (records.get(),))).map_err(external)?;
+            let Reached { records, total } = reached.get();
+            if let Some(progress) = self.progress.as_ref().filter(|_| records > 0) {
+                Python::attach(|py| progress.call1(py, (records, total))).map_err(external)?;
             }
             let Some(ScanBatch { rows, errors }) = batch.map_err(external)? else {
                 self.report(None)?;

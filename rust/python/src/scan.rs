@@ -114,7 +114,7 @@ impl Scan {
         Ok((part, to_links(listed.links)))
     }
 
-    /// Begin to read; call `progress` with the number of results read.
+    /// Begin to read; call `progress` with the number of results read and, once it is known, that of all.
     #[pyo3(signature = (*, progress=None))]
     fn read(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<Reader> {
         let reader = run_with_progress(py, progress.as_ref(), |interrupt| self.0.read(interrupt))?;
@@ -166,7 +166,7 @@ impl Traces {
         self.0.schema().map(Schema)
     }
 
-    /// Begin to read; call `progress` with the number of results read.
+    /// Begin to read; call `progress` with the number of results read and, once it is known, that of all.
     #[pyo3(signature = (*, progress=None))]
     fn read(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<Reader> {
         let reader = run_with_progress(py, progress.as_ref(), |interrupt| self.0.read(interrupt))?;

@@ -18,8 +18,8 @@ use futures_util::stream;
 use futures_util::{Stream, StreamExt};
 use llem_store::load::Limit;
 use llem_store::{
-    Entry, Error, FoundDirectory, Interrupt, Met, ParquetSource, RECORD, ReadAt, Records, Result, SIDECAR,
-    Step, Wanted,
+    Entry, Error, Expected, FoundDirectory, Interrupt, Met, ParquetSource, RECORD, ReadAt, Records, Result,
+    SIDECAR, Step, Wanted,
 };
 use object_store::GetRange;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -49,6 +49,7 @@ type Files = BTreeMap<String, Found>;
 /// The results of a listing, with their records.
 pub struct Listed {
     received: Receiver<Result<Ahead>>,
+    expected: Arc<Expected>,
     task: JoinHandle<()>,
     cache: Option<Arc<Cache>>,
 }
@@ -71,14 +72,31 @@ impl Listed {
         if let Wanted::Part(part) = wanted {
             let results: Vec<_> =
                 part.iter().filter_map(|(place, note)| Some((key_of(&place)?, noted(note)?))).collect();
-            return Self::over(stream::iter(results.into_iter().map(Ok)), client, cache, true);
+            let expected = Expected::default();
+            expected.add(results.len());
+            expected.end();
+            return Self::over(
+                stream::iter(results.into_iter().map(Ok)),
+                expected.into(),
+                client,
+                cache,
+                true,
+            );
         }
         let fetches = !matches!(wanted, Wanted::Names);
-        Self::over(in_order(Directories::begin(client, HELD, interrupt)?), client, cache, fetches)
+        let directories = Directories::begin(client, HELD, interrupt)?;
+        let expected = directories.expected();
+        Self::over(in_order(directories), expected, client, cache, fetches)
+    }
+
+    /// Return the number of results of the listing.
+    pub fn expected(&self) -> Arc<Expected> {
+        self.expected.clone()
     }
 
     fn over(
         listed: impl Stream<Item = Result<(String, Directory)>> + Send + 'static,
+        expected: Arc<Expected>,
         client: &Client,
         cache: Option<Arc<Cache>>,
         fetches: bool,
@@ -104,7 +122,7 @@ impl Listed {
                 }
             }
         });
-        Ok(Self { received, task, cache })
+        Ok(Self { received, expected, task, cache })
     }
 }
 

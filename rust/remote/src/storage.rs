@@ -218,7 +218,9 @@ impl Storage for ObjectStorage {
     }
 
     fn list(&self, wanted: &Wanted, interrupt: Interrupt<'_>) -> Result<Listing> {
-        Ok(Listing::Stream(Box::new(Listed::begin(&self.client(), self.cache(), wanted, interrupt)?)))
+        let listed = Listed::begin(&self.client(), self.cache(), wanted, interrupt)?;
+        let expected = listed.expected();
+        Ok(Listing::Stream(Box::new(listed), expected))
     }
 
     fn find(&self, place: &Path, interrupt: Interrupt<'_>) -> Result<Box<dyn Entry>> {

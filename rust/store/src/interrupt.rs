@@ -9,38 +9,48 @@ use crate::error::{Error, Result};
 /// A caller's means to cancel a long operation, which reports its progress with the same call.
 ///
 /// ```
-/// use llem_store::Interrupt;
+/// use llem_store::{Interrupt, Reached};
 ///
-/// let is_cancelled = |records| records >= 100;
+/// let is_cancelled = |reached: Reached| reached.records >= 100;
 /// let interrupt = Interrupt::new(&is_cancelled);
-/// assert!(interrupt.at(99).check().is_ok());
-/// assert!(interrupt.at(100).check().is_err());
+/// assert!(interrupt.at(99, None).check().is_ok());
+/// assert!(interrupt.at(100, None).check().is_err());
 /// ```
 #[derive(Clone, Copy)]
 pub struct Interrupt<'a> {
-    is_cancelled: &'a dyn Fn(u64) -> bool,
-    records: u64,
+    is_cancelled: &'a dyn Fn(Reached) -> bool,
+    reached: Reached,
+}
+
+/// How far an operation has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// The number of records that it has read.
+    pub records: u64,
+    /// The number of records that it expects to read; `None` where it is not known yet.
+    pub total: Option<u64>,
 }
 
 impl<'a> Interrupt<'a> {
     /// The interrupt of a caller that never cancels.
-    pub const NEVER: Interrupt<'static> = Interrupt { is_cancelled: &|_| false, records: 0 };
+    pub const NEVER: Interrupt<'static> =
+        Interrupt { is_cancelled: &|_| false, reached: Reached { records: 0, total: None } };
 
-    /// Ask `is_cancelled`, which receives the number of records read so far.
-    pub const fn new(is_cancelled: &'a dyn Fn(u64) -> bool) -> Self {
-        Self { is_cancelled, records: 0 }
+    /// Ask `is_cancelled`, which receives how far the operation has come.
+    pub const fn new(is_cancelled: &'a dyn Fn(Reached) -> bool) -> Self {
+        Self { is_cancelled, reached: Reached { records: 0, total: None } }
     }
 
     /// Report another number of records with the next check.
     #[must_use]
-    pub const fn at(self, records: u64) -> Self {
-        Self { records, ..self }
+    pub const fn at(self, records: u64, total: Option<u64>) -> Self {
+        Self { reached: Reached { records, total }, ..self }
     }
 
     /// Return `true` once the caller has cancelled.
     #[must_use]
     pub fn is_cancelled(self) -> bool {
-        (self.is_cancelled)(self.records)
+        (self.is_cancelled)(self.reached)
     }
 
     /// Fail once the caller has cancelled.
@@ -55,7 +65,7 @@ impl<'a> Interrupt<'a> {
 
 impl fmt::Debug for Interrupt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Interrupt").field("records", &self.records).finish_non_exhaustive()
+        f.debug_struct("Interrupt").field("reached", &self.reached).finish_non_exhaustive()
     }
 }
 

@@ -30,6 +30,7 @@ mod address_space;
 pub mod baseline;
 pub mod bulk;
 mod error;
+mod expected;
 pub mod export;
 mod fs;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -53,8 +54,9 @@ mod unwind;
 mod walk;
 
 pub use error::{Error, Result, Step};
+pub use expected::Expected;
 pub use fs::durable::{Durability, replace as replace_file};
-pub use interrupt::Interrupt;
+pub use interrupt::{Interrupt, Reached};
 pub use parquet::{ParquetSource, ReadAt};
 pub use storage::{Entry, FoundDirectory, Listing, Met, Records, Storage, Wanted};
 pub use store::Store;

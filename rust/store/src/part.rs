@@ -75,10 +75,10 @@ impl Listed {
         let visitor = Arc::new(Names { root: storage.root().to_owned(), weight });
         let mut tree = Tree::of(storage, wanted, visitor, follow_links, interrupt)?;
         let mut listed = Self { part: Part::default(), weights: Vec::new(), links: SkippedLinks::default() };
-        while let Some(chunk) = tree.next(interrupt.at(listed.part.count as u64))? {
+        while let Some(chunk) = tree.next(tree.reach(listed.part.count as u64, interrupt))? {
             listed.part.append(&chunk.part);
             listed.weights.extend(chunk.weights);
-            interrupt.at(listed.part.count as u64).check()?;
+            tree.reach(listed.part.count as u64, interrupt).check()?;
         }
         listed.links = tree.links().skipped();
         Ok(listed)

@@ -378,7 +378,7 @@ impl Scan {
         interrupt: Interrupt<'_>,
     ) -> Result<(), ScanError> {
         while infers || !watch.is_settled() {
-            let Some(mut chunk) = tree.next(interrupt.at(ahead.records))? else { break };
+            let Some(mut chunk) = tree.next(tree.reach(ahead.records, interrupt))? else { break };
             ahead.records += chunk.log.records;
             chunk.log.check(self.stop_at_error)?;
             if infers {
@@ -391,7 +391,7 @@ impl Scan {
                 chunk.log.buffer = Vec::new();
                 kept.push_back(chunk);
             }
-            interrupt.at(ahead.records).check()?;
+            tree.reach(ahead.records, interrupt).check()?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::expected::Expected;
 use crate::inspect::clean::{CleanOptions, Leftover};
 use crate::interrupt::Interrupt;
 use crate::load::Limit;
@@ -73,8 +74,8 @@ pub enum Wanted {
 pub enum Listing {
     /// A directory, which several threads walk.
     Directory(PathBuf),
-    /// A reader that meets one after the other.
-    Stream(Box<dyn Records>),
+    /// A reader that meets one after the other, and the number of results that it expects.
+    Stream(Box<dyn Records>, Arc<Expected>),
 }
 
 /// The results of a storage, in the order of the components of their paths.

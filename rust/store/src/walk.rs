@@ -29,6 +29,7 @@ use std::time::Duration;
 use crate::RECORD;
 use crate::address_space;
 use crate::error::{At, Error, Result, Step};
+use crate::expected::Expected;
 use crate::fs::dir::{Dir, Leads};
 use crate::interrupt::Interrupt;
 use crate::links::{LinkLog, LinkPlan};
@@ -91,6 +92,7 @@ struct Shared<V: Visit> {
     /// The units are results of an earlier listing: no directory is searched.
     is_part: bool,
     links: Arc<LinkLog>,
+    expected: Expected,
     /// Empty until the plan is made, and where links are not followed.
     plan: OnceLock<LinkPlan>,
     is_limited: bool,
@@ -125,7 +127,8 @@ impl<V: Visit> Walk<V> {
         let mut first = visit.begin();
         visit.search(&mut first, &dir, Path::new(""), interrupt);
         interrupt.check()?;
-        visit_root(&dir, &*visit, &mut first, interrupt)?;
+        let expected = Expected::default();
+        expected.add(visit_root(&dir, &*visit, &mut first, interrupt)?);
         let links = Arc::new(LinkLog::default());
         let mut waiting = VecDeque::new();
         if follow_links {
@@ -135,11 +138,13 @@ impl<V: Visit> Walk<V> {
                 links.add(Path::new(&link.name), link.leads);
                 visit.skip(&mut first, Path::new(&link.name), link.leads);
             }
+            expected.add(listed.names.len());
+            expected.end();
             if !listed.names.is_empty() {
                 waiting.push_back(Progress::Waiting(Work::Visit(WorkUnit::new(Path::new(""), listed.names))));
             }
         }
-        Ok(Self::start(dir, visit, first, waiting, links, false))
+        Ok(Self::start(dir, visit, first, waiting, links, expected, false))
     }
 
     /// Begin to visit the results of a part, and list nothing.
@@ -158,7 +163,10 @@ impl<V: Visit> Walk<V> {
             visit_root(&dir, &*visit, &mut first, interrupt)?;
         }
         let waiting = units_of(places).collect();
-        Ok(Self::start(dir, visit, first, waiting, Arc::default(), true))
+        let expected = Expected::default();
+        expected.add(part.len());
+        expected.end();
+        Ok(Self::start(dir, visit, first, waiting, Arc::default(), expected, true))
     }
 
     /// Start the threads that visit units, behind the chunk of the root.
@@ -168,6 +176,7 @@ impl<V: Visit> Walk<V> {
         first: V::Chunk,
         mut waiting: VecDeque<Progress<V::Chunk>>,
         links: Arc<LinkLog>,
+        expected: Expected,
         is_part: bool,
     ) -> Self {
         if !visit.is_empty(&first) {
@@ -181,6 +190,7 @@ impl<V: Visit> Walk<V> {
             root: dir,
             is_part,
             links,
+            expected,
             plan: OnceLock::new(),
             is_limited: address_space::is_limited(),
             exhausted: OnceLock::new(),
@@ -202,6 +212,11 @@ impl<V: Visit> Walk<V> {
     /// Return the symbolic links that the walk skips; complete at the end of the walk.
     pub fn links(&self) -> &Arc<LinkLog> {
         &self.shared.links
+    }
+
+    /// Return the number of results that the walk expects.
+    pub fn expected(&self) -> &Expected {
+        &self.shared.expected
     }
 
     /// Return the next chunk; `None` at the end.
@@ -240,18 +255,24 @@ impl<V: Visit> Walk<V> {
     }
 }
 
-/// Visit the root, if it is a result.
-fn visit_root<V: Visit>(dir: &Dir, visit: &V, chunk: &mut V::Chunk, interrupt: Interrupt<'_>) -> Result<()> {
+/// Visit the root, if it is a result; return how many results it is.
+fn visit_root<V: Visit>(
+    dir: &Dir,
+    visit: &V,
+    chunk: &mut V::Chunk,
+    interrupt: Interrupt<'_>,
+) -> Result<usize> {
     match dir.open_file(Path::new(RECORD)) {
         Ok(Some(record)) => {
             let found = FoundRecord { root: dir, place: Path::new(""), record };
             visit.visit(chunk, &found, Turn::only(interrupt));
             interrupt.check()?;
+            return Ok(1);
         }
         Ok(None) => {}
         Err(error) => visit.fail(chunk, Error::io(Step::Read, dir.path().join(RECORD), error)),
     }
-    Ok(())
+    Ok(0)
 }
 
 impl<V: Visit> Drop for Walk<V> {

@@ -206,7 +206,7 @@ fn scan_interrupted_or_dropped_stops_its_threads() {
     let scan = scan(temp.path(), &["id"], Vec::new(), 10);
     let mut reader = scan.read(Interrupt::NEVER).unwrap();
     assert!(matches!(
-        reader.next(Interrupt::new(&|read| read > 0)),
+        reader.next(Interrupt::new(&|reached| reached.records > 0)),
         Err(ScanError::Store(llem_store::Error::Interrupted))
     ));
     drop(reader);

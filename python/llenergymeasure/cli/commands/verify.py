@@ -47,14 +47,7 @@ def verify(
     check_directory(directory)
     began = time.perf_counter()
     with progress_bar("Verifying", None, wanted=not quiet, done="checked") as bar:
-        seen = 0
-
-        def note(count: int, _: int | None) -> None:
-            nonlocal seen
-            bar.advance(count - seen, saved=count - seen)
-            seen = count
-
-        found = ResultStore(directory, follow_links=follow_links).verify(deep=deep, progress=note)
+        found = ResultStore(directory, follow_links=follow_links).verify(deep=deep, progress=bar.reach)
     seconds = time.perf_counter() - began
     if as_json:
         OUT.write(to_json(_as_json(found, directory, seconds)))

@@ -47,17 +47,10 @@ def copy_store(  # noqa: PLR0913 - the options of two commands
     source, store = ResultStore(origin, follow_links=follow_links), ResultStore(target)
     unconfirmed: dict[ResultPath, ResultPath] | None = None
     with progress_bar("Copying", None, wanted=not quiet, rate=True, done="copied") as bar:
-        seen = 0
-
-        def note(count: int, _: int | None) -> None:
-            nonlocal seen
-            bar.advance(count - seen, saved=count - seen)
-            seen = count
-
         try:
             with usage_errors():
                 chosen = conditions(origin, where)
-                copying = store.copy_from(source, where=chosen, dry_run=dry_run, progress=note)
+                copying = store.copy_from(source, where=chosen, dry_run=dry_run, progress=bar.reach)
         except CopyInterrupted as interrupt:
             copying, unconfirmed = interrupt.copying, interrupt.unconfirmed
     seconds = time.perf_counter() - began

@@ -107,13 +107,12 @@ class Reading:
                 optional=optional,
                 follow_links=follow_links,
                 on_error="collect",
-                progress=lambda done, _: self._note(done),
+                progress=self._note,
                 full_names=True,
             )
         if newest is not None:
             self._scan = self._scan.newest(newest)
         self._began = time.monotonic()
-        self._seen = 0
         self._bar: Bar | None = None
         self._open = ExitStack()
         self._json_names: set[str] = set()
@@ -166,12 +165,11 @@ class Reading:
         with usage_errors():  # the columns depend on the results
             return next(batches, None)
 
-    def _note(self, done: int) -> None:
+    def _note(self, done: int, total: int | None) -> None:
         if self._bar is None and time.monotonic() - self._began > _PATIENCE:
             self._bar = self._open.enter_context(progress_bar("Reading", None, done="read"))
         if self._bar is not None:
-            self._bar.advance(0, saved=done - self._seen)
-            self._seen = done
+            self._bar.reach(done, total)
 
     def report(self) -> None:
         """Report the invalid result files on standard error, and the reason if there is no result."""

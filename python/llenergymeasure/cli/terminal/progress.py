@@ -29,6 +29,7 @@ class Bar:
         self._task = task
         self._done = 0.0
         self._saved = 0
+        self._total: int | None = None
         # Recent drawings: their times, and the counts of saved results.
         self._drawn = deque([(time.monotonic(), 0)])
 
@@ -38,6 +39,18 @@ class Bar:
         self._saved += saved
         if self._progress is not None and time.monotonic() - self._drawn[-1][0] >= _DRAW_EVERY:
             self.draw()
+
+    def reach(self, done: int, total: int | None) -> None:
+        """Advance to a number of results, out of so many; None if that is not known yet."""
+        if (
+            total is not None
+            and total != self._total
+            and self._progress is not None
+            and self._task is not None
+        ):
+            self._total = total
+            self._progress.update(self._task, total=total, of=f" of {total:,}")
+        self.advance(done - self._done, saved=done - self._saved)
 
     def draw(self) -> None:
         """Show the progress and the recent rate."""
@@ -89,7 +102,7 @@ def progress_bar(
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn(f"{{task.fields[saved]:,}} {done}"),
+        TextColumn(f"{{task.fields[saved]:,}}{{task.fields[of]}} {done}"),
         *([TextColumn("{task.fields[rate]:,.0f}/s")] if rate else []),
         TimeElapsedColumn(),
         console=console,
@@ -99,7 +112,7 @@ def progress_bar(
         redirect_stderr=False,
     )
     with progress:
-        bar = Bar(progress, progress.add_task(label, total=total, saved=0, rate=0.0))
+        bar = Bar(progress, progress.add_task(label, total=total, saved=0, of="", rate=0.0))
         try:
             yield bar
         finally:

@@ -1,8 +1,9 @@
 //! A listing while it arrives: its directories, in order.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use llem_store::{Interrupt, Result, Step};
+use llem_store::{Expected, Interrupt, RECORD, Result, Step};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 
@@ -21,6 +22,7 @@ pub struct Directories {
     listed: Option<JoinHandle<Result<()>>>,
     order: Order,
     ready: VecDeque<(String, Directory)>,
+    expected: Arc<Expected>,
 }
 
 impl Directories {
@@ -45,7 +47,12 @@ impl Directories {
         );
         let (first, pages, listed) = first?;
         let (order, ready) = (Order::new(held), VecDeque::new());
-        Ok(Self { client: client.clone(), first, pages, listed, order, ready })
+        Ok(Self { client: client.clone(), first, pages, listed, order, ready, expected: Arc::default() })
+    }
+
+    /// Return the number of results, known once the listing has ended.
+    pub fn expected(&self) -> Arc<Expected> {
+        self.expected.clone()
     }
 
     /// Return the next directory; `None` at the end.
@@ -62,7 +69,9 @@ impl Directories {
                 if let Some(listed) = self.listed.take() {
                     listed.await.map_err(|_| runtime::lost())??;
                 }
-                self.ready = self.order.finish().into();
+                let rest = self.order.finish();
+                self.hold(rest);
+                self.expected.end();
                 return Ok(self.ready.pop_front());
             };
             for (key, found) in page {
@@ -74,10 +83,15 @@ impl Directories {
         }
     }
 
+    fn hold(&mut self, directories: Vec<(String, Directory)>) {
+        self.expected.add(directories.iter().filter(|(_, found)| found.files.contains_key(RECORD)).count());
+        self.ready.extend(directories);
+    }
+
     async fn release(&mut self) {
         loop {
             let question = match self.order.release() {
-                Ok(released) => return self.ready.extend(released),
+                Ok(released) => return self.hold(released),
                 Err(question) => question,
             };
             let answer = match &question {

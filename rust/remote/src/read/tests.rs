@@ -61,7 +61,11 @@ fn list_that_is_released_while_it_arrives_returns_each_record_once_in_order() {
         records.iter().map(|(name, _)| (format!("{name}/{RECORD}"), b"{}".into())).collect();
     let client = filled(&store, &objects);
     let directories = Directories::begin(&client, 500, Interrupt::NEVER).unwrap();
-    assert_eq!(read_to_end(Listed::over(in_order(directories), &client, None, true).unwrap()), records);
+    let expected = directories.expected();
+    assert_eq!(expected.get(), None);
+    let listed = Listed::over(in_order(directories), expected.clone(), &client, None, true).unwrap();
+    assert_eq!(read_to_end(listed), records);
+    assert_eq!(expected.get(), Some(records.len() as u64));
     assert!(store.counts.all()[2] > 1);
 }
 

@@ -170,6 +170,12 @@ impl Inspection {
         self.tree.links().clone()
     }
 
+    /// Return the number of results that the check expects, once it is known.
+    #[must_use]
+    pub fn expected(&self) -> Option<u64> {
+        self.tree.expected().get()
+    }
+
     /// Return the findings in the next directories; `None` at the end.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ impl Reader {
         while self.pending.rows < wanted && self.pending.bytes <= CHUNK_BYTES {
             let chunk = match self.kept.pop_front() {
                 Some(chunk) => Some(chunk),
-                None => self.tree.next(interrupt.at(self.records.max(self.reported)))?,
+                None => self.tree.next(self.reach(interrupt))?,
             };
             let Some(mut chunk) = chunk else {
                 let is_end = self.pending.chunks.is_empty() && self.pending.errors.is_empty();
@@ -82,9 +82,13 @@ impl Reader {
                 self.pending.bytes += chunk.size();
                 self.pending.chunks.push_back(chunk.into_batch(&self.plan, &self.table)?);
             }
-            interrupt.at(self.records.max(self.reported)).check()?;
+            self.reach(interrupt).check()?;
         }
         self.take_batch().map(Some)
+    }
+
+    fn reach<'a>(&self, interrupt: Interrupt<'a>) -> Interrupt<'a> {
+        self.tree.reach(self.records.max(self.reported), interrupt)
     }
 
     fn take_batch(&mut self) -> Result<ScanBatch, ScanError> {

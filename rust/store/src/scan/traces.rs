@@ -225,11 +225,11 @@ impl TraceScan {
         let mut types: BTreeMap<String, DataType> = BTreeMap::new();
         let (mut records, mut traces) = (0, 0_u64);
         let mut tree = self.tree.open(self.visitor(None, watch), interrupt)?;
-        while let Some(mut chunk) = tree.next(interrupt.at(records))? {
+        while let Some(mut chunk) = tree.next(tree.reach(records, interrupt))? {
             records += chunk.log.records;
             chunk.log.check(self.stop_at_error)?;
             traces += chunk.traces;
-            interrupt.at(records).check()?;
+            tree.reach(records, interrupt).check()?;
             for (name, found) in chunk.types {
                 let merged = match types.remove(&name) {
                     Some(known) if found.is_null() => known,
@@ -283,22 +283,25 @@ impl TraceReader {
         self.tree.links().clone()
     }
 
+    fn reach<'a>(&self, interrupt: Interrupt<'a>) -> Interrupt<'a> {
+        self.tree.reach(self.records.max(self.reported), interrupt)
+    }
+
     /// Return the next batch; `None` at the end.
     ///
     /// # Errors
     ///
     /// As [`Scan::read`](super::Scan::read).
     pub fn next(&mut self, interrupt: Interrupt<'_>) -> Result<Option<ScanBatch>, ScanError> {
-        let records = self.records.max(self.reported);
         let mut chunk = if let Some(chunk) = self.pending.take() {
             chunk
         } else {
-            let Some(mut chunk) = self.tree.next(interrupt.at(records))? else { return Ok(None) };
+            let Some(mut chunk) = self.tree.next(self.reach(interrupt))? else { return Ok(None) };
             chunk.log.check(self.stop_at_error)?;
             self.records += chunk.log.records;
             chunk
         };
-        interrupt.at(self.records.max(self.reported)).check()?;
+        self.reach(interrupt).check()?;
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while bytes < CHUNK_BYTES
             && let Some(batch) = chunk.batches.pop_front()

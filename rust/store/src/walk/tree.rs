@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Turn, Visit, Walk};
 use crate::error::Result;
+use crate::expected::Expected;
 use crate::interrupt::Interrupt;
 use crate::links::LinkLog;
 use crate::storage::{Listing, Met, Records, Storage, Wanted};
@@ -23,6 +24,7 @@ pub(crate) struct Stream<V: Visit> {
     visit: Arc<V>,
     records: Box<dyn Records>,
     links: Arc<LinkLog>,
+    expected: Arc<Expected>,
     is_over: bool,
 }
 
@@ -50,7 +52,8 @@ impl<V: Visit> Tree<V> {
                 Wanted::Part(part) => Walk::open_part(&root, part, visit, follow_links, interrupt)?,
                 Wanted::Records | Wanted::Names => Walk::open(&root, visit, follow_links, interrupt)?,
             }),
-            Listing::Stream(records) => Self::Stream(Stream {
+            Listing::Stream(records, expected) => Self::Stream(Stream {
+                expected,
                 storage: storage.clone(),
                 visit,
                 records,
@@ -73,6 +76,19 @@ impl<V: Visit> Tree<V> {
         match self {
             Self::Directory(walk) => walk.links(),
             Self::Stream(stream) => &stream.links,
+        }
+    }
+
+    /// Report with the next check that so many records are read, and how many there are.
+    pub fn reach<'a>(&self, records: u64, interrupt: Interrupt<'a>) -> Interrupt<'a> {
+        interrupt.at(records, self.expected().get())
+    }
+
+    /// Return the number of results to visit.
+    pub fn expected(&self) -> &Expected {
+        match self {
+            Self::Directory(walk) => walk.expected(),
+            Self::Stream(stream) => &stream.expected,
         }
     }
 

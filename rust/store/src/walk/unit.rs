@@ -39,6 +39,7 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
         // Only one thread takes this work.
         let _ = self.shared.plan.set(plan);
         self.list(Path::new("").to_owned(), true);
+        self.shared.expected.end();
         self.end_chunk();
         self.outcome
     }
@@ -95,7 +96,7 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
                 self.list(place, false);
             }
             // The entry is not a directory any more.
-            Err(error) if error.kind() == ErrorKind::NotADirectory => {}
+            Err(error) if error.kind() == ErrorKind::NotADirectory => self.shared.expected.replace(0),
             Err(error) if is_link(&error) && is_replaced(root, &place) => self.skip(&place, Leads::Directory),
             Err(error) => visit.fail(&mut self.chunk, Error::io(Step::Read, root.path().join(record), error)),
         }
@@ -115,7 +116,14 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
     fn list(&mut self, place: PathBuf, is_root: bool) {
         let Shared { visit, root, .. } = self.shared;
         let listed = root.subdirectories(&place, self.interrupt);
-        match listed.map(|listed| self.select(&place, listed)) {
+        let names = listed.map(|listed| self.select(&place, listed));
+        let below = names.as_ref().map_or(0, Vec::len);
+        if is_root {
+            self.shared.expected.add(below);
+        } else {
+            self.shared.expected.replace(below);
+        }
+        match names {
             Ok(names) if is_root || names.len() > UNIT || self.names + names.len() > BUDGET => {
                 self.postpone(&place, names);
             }
