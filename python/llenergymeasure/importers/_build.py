@@ -24,6 +24,8 @@ __all__ = ["Built", "build", "read", "records"]
 IMPORTED_FROM = "imported_from"
 """The key of `effective_config` for the data that has no field; it is not part of the hash."""
 
+UNKNOWN = "unknown"
+"""The backend of a source that names none."""
 NOTES = "The numbers were imported: their accuracy is that of"
 NO_ENERGY = "the source states no energy: total_energy_j is NaN"
 NO_TOKENS = "the source states no tokens: total_tokens is 0"
@@ -164,6 +166,7 @@ def _complete_numbers(fields: dict[str, Any], warnings: list[str]) -> None:
     if fields.get("avg_energy_per_token_j") is None:
         fields["avg_energy_per_token_j"] = _ratio(energy, tokens)
     fields.setdefault("total_flops", 0.0)
+    fields.setdefault("backend", UNKNOWN)
 
 
 def _ratio(number: float | None, by: float | None) -> float:

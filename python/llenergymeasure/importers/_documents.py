@@ -5,19 +5,20 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from llenergymeasure.errors import NotImportableError
-from llenergymeasure.importers._imported import NotImported
+from llenergymeasure.importers._imported import Imported, Item, NotImported
 
-__all__ = ["Document", "documents", "only_document"]
+__all__ = ["Document", "documents", "imported_documents", "only_document"]
 
 _GZIP = b"\x1f\x8b"
 _MARK = "\ufeff"
 _DECODER = json.JSONDecoder()
-_GAP = re.compile(r"[\s,\ufeff]*")
+_GAP = re.compile(r"[\s,\ufeff\[\]]*")
+"""Text between two objects; the objects of an array are read one by one."""
 _NEXT = re.compile(r"^\ufeff?\{", re.MULTILINE)
 
 
@@ -48,6 +49,25 @@ def documents(path: Path) -> Iterator[Document | NotImported]:
             raise NotImportableError(
                 "expected a complete gzip file, got a truncated one; copy it again"
             ) from None
+
+
+def imported_documents(
+    path: Path, convert: Callable[[dict[str, Any], int | None], Imported]
+) -> Iterator[Item]:
+    """Convert the JSON objects of a file, each with its line; one that fails does not stop the others.
+
+    Raises:
+        NotImportableError: As `documents`.
+        OSError: As `documents`.
+    """
+    for document in documents(path):
+        if isinstance(document, NotImported):
+            yield document
+            continue
+        try:
+            yield convert(document.value, document.line)
+        except NotImportableError as error:
+            yield NotImported(str(error), document.line)
 
 
 def only_document(path: Path) -> dict[str, Any]:
@@ -115,50 +135,42 @@ def _line(line: str, number: int) -> Iterator[Document | NotImported]:
 
 def _whole(text: str, first: int) -> Iterator[Document | NotImported]:
     """Read the objects of a text that begins at a line; after a fault, go on at the next line with a `{`."""
-    at, seen, line = 0, 0, first
-    alone = first == 1
-    while (at := _past_gap(text, at)) < len(text):
+    at, seen, line, opened, count = 0, 0, first, 0, 0
+    while True:
+        gap = _GAP.match(text, at)
+        opened += 0 if gap is None else gap[0].count("[") - gap[0].count("]")
+        at = at if gap is None else gap.end()
+        if at == len(text):
+            break
         line += text.count("\n", seen, at)
         seen = at
+        count += 1
         try:
             value, end = _DECODER.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             following = _NEXT.search(text, at + 1)
             end = len(text) if following is None else following.start()
-            yield NotImported(_fault(error), line)
+            opened = 0
+            yield NotImported(_fault(error, line), line)
         else:
-            is_only = alone and not _GAP.sub("", text[end : end + 100]) and end + 100 >= len(text)
-            yield from _objects(value, line, is_only=is_only and line == first)
-        alone = False
+            if isinstance(value, dict):
+                is_only = count == 1 and first == 1 and not text[end:].strip()
+                yield Document(value, None if is_only else line)
+            else:
+                yield NotImported(f"expected a JSON object, got {json.dumps(value)[:40]}; remove it", line)
         at = end
+    if opened > 0:
+        yield NotImported("expected a complete array, got a truncated one; copy the file again", line)
 
 
-def _past_gap(text: str, at: int) -> int:
-    gap = _GAP.match(text, at)
-    return at if gap is None else gap.end()
-
-
-def _objects(value: Any, line: int, *, is_only: bool) -> Iterator[Document | NotImported]:  # noqa: ANN401
-    if isinstance(value, dict):
-        yield Document(value, None if is_only else line)
-        return
-    if not isinstance(value, list):
-        yield NotImported(f"expected a JSON object, got {json.dumps(value)[:40]}; remove it", line)
-        return
-    for item in value:
-        if isinstance(item, dict):
-            yield Document(item, line)
-        else:
-            yield NotImported(f"expected an array of objects, got {json.dumps(item)[:40]}; remove it", line)
-
-
-def _fault(error: Exception) -> str:
+def _fault(error: Exception, first: int) -> str:
     """Return a sentence on an error of the JSON parser."""
     if isinstance(error, json.JSONDecodeError):
         rest = len(error.doc.rstrip()) - error.pos
+        lines = error.lineno - 1
         if rest <= 0 or error.msg.startswith("Unterminated string"):
             return "expected complete JSON, got a truncated object; copy the file again, or repeat the run"
-        return f"expected JSON, got an object with a fault in line {error.lineno} ({error.msg}); correct it"
+        return f"expected JSON, got a fault in line {first + lines} ({error.msg}); correct it"
     if isinstance(error, RecursionError):
         return "expected JSON, got objects that are nested too deep; simplify them"
     return f"expected JSON, got a number that cannot be read ({error}); correct it"

@@ -21,6 +21,11 @@ GROUP = "llenergymeasure.importers"
 
 _BUILT_IN = {
     "vllm": "vllm",
+    "sglang": "sglang",
+    "aiperf": "aiperf",
+    "genai-perf": "genai_perf",
+    "optimum-benchmark": "optimum_benchmark",
+    "codecarbon": "codecarbon",
 }
 """Each format, and its module in this package, in the order of detection."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -11,12 +12,17 @@ from typing import Any, NamedTuple
 from llenergymeasure.errors import NotImportableError
 from llenergymeasure.importers._imported import Mapped
 
-__all__ = ["KWH", "MJ", "Field", "Source", "exact", "latency_stats"]
+__all__ = ["KWH", "MJ", "Field", "Source", "compact_time", "exact", "latency_stats", "time_of"]
 
 KWH = "3600000"
 """Joules in a kilowatt-hour."""
 MJ = "1000000"
 """Joules in a megajoule."""
+
+_FRACTION = re.compile(r"(?<=\d)\.\d+")
+_COMPACT = re.compile(r"[0-9]{8}-[0-9]{6}")
+_PARTS = ((0, 4), (4, 2), (6, 2), (9, 2), (11, 2), (13, 2))
+"""The places of year, month, day, hour, minute and second in a compact time."""
 
 
 def exact(value: float | str, factor: str = "1", plus: Iterable[float | str] = ()) -> float:
@@ -73,10 +79,23 @@ class Source:
             self._used.add(key)
             self.mapping.append(Mapped(key, field))
 
+    def use(self, key: str) -> None:
+        """Note that a key is elsewhere, and does not stay in the rest."""
+        self._used.add(key)
+
     def number(self, key: str, *, integer: bool = False) -> Any:  # noqa: ANN401 - an int or a float
         """Return a number without moving it; None if it is absent or null."""
         value = self._record.get(key)
         return None if value is None else checked(key, value, integer=integer)
+
+    def take_text(self, key: str, field: str) -> None:
+        """Move a text to its field; a key that is absent or null stays."""
+        value = self._record.get(key)
+        if value is None:
+            return
+        if not isinstance(value, str):
+            raise NotImportableError(f"expected a text at {key}, got {str(value)[:40]!r}; correct the file")
+        self.put(field, value, Mapped(key, field), moved=True)
 
     def put(self, field: str, value: object, *mapping: Mapped, moved: bool = False) -> None:
         """Set a field, and note the keys that it came from; `moved` keys do not stay in the rest."""
@@ -120,25 +139,37 @@ def checked(key: str, value: object, *, integer: bool = False) -> Any:  # noqa: 
     raise NotImportableError(f"expected {wanted} at {key}, got {str(value)[:40]!r}; correct the file")
 
 
-def time_of(key: str, value: object, form: str = "") -> datetime:
-    """Return a time of a source; a time without a zone has none in the result either.
-
-    Args:
-        key: The key, for the error.
-        value: The text.
-        form: The form for `strptime`; empty is ISO 8601.
+def time_of(key: str, value: object) -> datetime:
+    """Return a time of a source in ISO 8601; one without a zone has none in the result either.
 
     Raises:
-        NotImportableError: The text is not such a time.
+        NotImportableError: The value is not such a time.
     """
     try:
-        if form:
-            return datetime.strptime(str(value), form)  # noqa: DTZ007 - the source has no zone
-        return datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+        # Python 3.10 does not read Z, nor a fraction of other than three or six digits.
+        text = _FRACTION.sub(lambda found: f"{found[0][:7]:0<7}", str(value).replace("Z", "+00:00"))
+        return datetime.fromisoformat(text)
     except ValueError:
-        raise NotImportableError(
-            f"expected a time at {key}, got {str(value)[:40]!r}; correct the file"
-        ) from None
+        raise _no_time(key, value) from None
+
+
+def compact_time(key: str, value: object) -> datetime:
+    """Return a time of a source in the form `20260504-100000`.
+
+    Raises:
+        NotImportableError: The value is not such a time.
+    """
+    text = value if isinstance(value, str) and _COMPACT.fullmatch(value) else None
+    if text is None:
+        raise _no_time(key, value)
+    try:
+        return datetime(*(int(text[at : at + width]) for at, width in _PARTS))  # type: ignore[arg-type]  # noqa: DTZ001 - the source has no zone
+    except ValueError:
+        raise _no_time(key, value) from None
+
+
+def _no_time(key: str, value: object) -> NotImportableError:
+    return NotImportableError(f"expected a time at {key}, got {str(value)[:40]!r}; correct the file")
 
 
 def latency_stats(known: dict[str, Any], samples: int) -> dict[str, Any]:

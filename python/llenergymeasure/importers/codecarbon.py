@@ -1,0 +1,126 @@
+"""CodeCarbon's `emissions.csv`: one run a row, with its energy in kWh and no tokens."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from llenergymeasure.errors import NotImportableError
+from llenergymeasure.importers._imported import Imported, Item, Mapped, NotImported
+from llenergymeasure.importers._sniff import shape_of
+from llenergymeasure.importers._source import KWH, exact, time_of
+
+TITLE = "CodeCarbon"
+
+_MARKS = {"emissions", "energy_consumed"}
+_OPTIONAL = "country_name"
+"""The first column that a run may leave empty."""
+_SETTINGS = ("project_name", "tracking_mode")
+_SHORT = "codecarbon left out the empty columns of this row: those after the energy are not assigned"
+_SUPERSEDED = "a later row of the file has the totals of the same run"
+
+
+def matches(path: Path) -> bool:
+    """Return True for the CSV of CodeCarbon."""
+    shape = shape_of(path)
+    return shape.kind == "csv" and set(shape.columns) >= _MARKS
+
+
+def read(path: Path) -> Iterator[Item]:
+    """Read the rows; each is a run, or a task of one."""
+    with open(path, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 - one way to open files
+        try:
+            text = file.read()
+        except UnicodeDecodeError as error:
+            raise NotImportableError(
+                f"expected CSV in UTF-8, got the byte {error.object[error.start]:#04x}; convert the file"
+            ) from None
+    reader = csv.reader(text.splitlines(keepends=True))
+    names = [name.strip() for name in next(reader, [])]
+    if missing := _MARKS - set(names):
+        raise NotImportableError(
+            f"expected the columns {', '.join(sorted(missing))}, got none; run codecarbon"
+        )
+    rows = list(_rows(reader))
+    runs = Counter(values[at] for at in _places(names) for _, values in rows if len(values) > at)
+    for line, values in rows:
+        is_cut = line == reader.line_num and not text.endswith(("\n", "\r")) and len(values) < len(names)
+        try:
+            imported = _imported(names, [] if is_cut else values, line)
+        except NotImportableError as error:
+            yield NotImported(str(error), line)
+            continue
+        run = str(imported.fields.get("experiment_id"))
+        runs[run] -= 1
+        yield replace(imported, warnings=[*imported.warnings, _SUPERSEDED]) if runs[run] > 0 else imported
+
+
+def _places(names: list[str]) -> list[int]:
+    """Return the place of the run's id; none where several tasks share it."""
+    return [names.index("run_id")] if "run_id" in names and "task_name" not in names else []
+
+
+def _rows(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    while True:
+        try:
+            values = next(reader, None)
+        except csv.Error as error:
+            raise NotImportableError(
+                f"expected CSV, got a row that cannot be read ({error}); correct it"
+            ) from None
+        if values is None:
+            return
+        if values:
+            yield reader.line_num, values  # type: ignore[attr-defined]
+
+
+def _imported(names: list[str], values: list[str], line: int) -> Imported:
+    if len(values) > len(names):
+        raise NotImportableError(f"expected {len(names)} columns, got {len(values)}; correct the row")
+    known = names
+    warnings = []
+    rest: dict[str, object] = {}
+    if len(values) < len(names):
+        known = names[: names.index(_OPTIONAL)] if _OPTIONAL in names else []
+        if len(values) < len(known) or not set(known) >= _MARKS:
+            got = f"{len(values)}" if values else "a truncated row"
+            raise NotImportableError(f"expected {len(names)} columns, got {got}; copy the file again")
+        rest["columns_after_energy"] = values[len(known) :]
+        warnings.append(_SHORT)
+    row = dict(zip(known, values, strict=False))
+    fields: dict[str, object] = {}
+    mapping = []
+    if text := row.get("energy_consumed"):
+        fields["total_energy_j"] = exact(text, KWH)
+        mapping.append(Mapped("energy_consumed", "total_energy_j", KWH))
+    if text := row.get("duration"):
+        fields["total_inference_time_sec"] = exact(text)
+        mapping.append(Mapped("duration", "total_inference_time_sec"))
+    if text := row.get("timestamp"):
+        # The tracker reads the clock when it stops.
+        fields["end_time"] = time_of("timestamp", text)
+        mapping.append(Mapped("timestamp", "end_time", "parsed"))
+    if text := row.get("run_id"):
+        task = row.get("task_name")
+        fields["experiment_id"] = f"{text}/{task}" if task else text
+        mapping.append(Mapped("run_id", "experiment_id"))
+    config = {}
+    for name in _SETTINGS:
+        if text := row.get(name):
+            config[name] = text
+            mapping.append(Mapped(name, f"effective_config.{name}"))
+    moved = {"duration", "timestamp", "run_id", *config} & {each.key for each in mapping}
+    rest = {name: value for name, value in row.items() if name not in moved} | rest
+    version = row.get("codecarbon_version") or None
+    return Imported(
+        fields=fields,
+        config=config,
+        rest=rest,
+        version=version,
+        mapping=mapping,
+        warnings=warnings,
+        line=line,
+    )
