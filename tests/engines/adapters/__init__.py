@@ -19,8 +19,8 @@ class Engine(Protocol):
     def answer(self, scan: Scan, query: Query) -> Rows:
         """Return the rows of a query, in any order, as Python values.
 
-        An engine that cannot have a query's columns has a method `refuses` that says so, and raises a
-        `ValueError`.
+        An engine that cannot answer some queries has a method `refuses`, which returns a pattern of the error
+        for such a query, and None for the others.
         """
 
 

@@ -30,9 +30,10 @@ class Delta:
         rows: Rows = relation.fetchall()
         return rows
 
-    def refuses(self, query: Query) -> bool:
-        """Return whether columns differ only in case."""
-        return len({name.lower() for name in query.names}) < len(query.names)
+    def refuses(self, query: Query) -> str | None:
+        """Return a pattern of the error where columns differ only in case."""
+        is_ambiguous = len({name.lower() for name in query.names}) < len(query.names)
+        return "expected columns that differ in more than case" if is_ambiguous else None
 
 
 ENGINE = Delta()
