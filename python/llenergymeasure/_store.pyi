@@ -22,6 +22,7 @@ _ConfigForm: TypeAlias = Literal["columns", "json", "none"]
 _Fault: TypeAlias = Literal["corrupt", "other_schema_line", "invalid"]
 
 RECORD: Final = "result.json"
+FAILURE: Final = "failure.json"
 SIDECAR: Final = "timeseries.parquet"
 MAX_RECORD_BYTES: Final[int]
 MAX_TRACE_BYTES: Final[int]
@@ -88,6 +89,9 @@ class ObjectStorage:
 def directory_name(model: str, backend: str, timestamp: str) -> str:
     """Return the legal name of a result's directory, without a suffix."""
 
+def failure_name(name: str) -> str:
+    """Return the name of a failure's directory, from the name that its result would have."""
+
 def given_base(name: str) -> str | None:
     """Return the name of a result's directory without its suffix, or None if a save did not give the name."""
 
@@ -101,6 +105,7 @@ def save(
     *,
     source: _Source | None = None,
     record_with_sidecar: bytes | None = None,
+    failure: bool = False,
     durable: bool,
 ) -> tuple[str, bool, list[str]]:
     """Save a record; return the name of its directory, False if the source does not exist, and warnings."""
@@ -123,7 +128,7 @@ class RecordCheck:
         """Return the class and the text of the fault in bytes that are not a record, or None."""
 
 def read(
-    path: _Place, check: RecordCheck, max_bytes: int
+    path: _Place, check: RecordCheck, max_bytes: int, *, failure: bool = False
 ) -> tuple[str, bytes, bool, tuple[_Fault, str] | None]:
     """Read a record; return its path, its bytes, True if a sidecar is next to it, and its fault."""
 
@@ -273,6 +278,9 @@ class Part:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
+def count(root: _Place, newest: int, *, follow_links: bool = False) -> tuple[int, int, Part, _Links]:
+    """Count results and failures by a listing; return the newest results, and the skipped links, too."""
+
 @final
 class Scan:
     """A scan of the results of a tree."""
@@ -296,6 +304,7 @@ class Scan:
         head: int | None = None,
         part: Part | None = None,
         known: str | None = None,
+        failures: bool = False,
     ) -> Scan: ...
     @property
     def schema(self) -> Schema | None:
@@ -348,8 +357,8 @@ def find_columns(record: str, names: Sequence[str]) -> list[str]:
     """Return the full names of the columns that names stand for."""
 
 def completed(
-    root: _Place, record: str, *, max_bytes: int, follow_links: bool = False
-) -> tuple[set[str], list[tuple[_Found, LLEMError]], _Links]: ...
+    root: _Place, record: str, *, max_bytes: int, follow_links: bool = False, failures: bool = False
+) -> tuple[dict[str, int], int, list[tuple[_Found, LLEMError]], _Links]: ...
 
 @final
 class Reader:
@@ -374,7 +383,13 @@ class Documents:
     """The records of a tree, read ahead of their validation."""
 
     def __new__(
-        cls, root: _Place, check: RecordCheck, *, max_bytes: int, follow_links: bool = False
+        cls,
+        root: _Place,
+        check: RecordCheck,
+        *,
+        max_bytes: int,
+        follow_links: bool = False,
+        failures: bool = False,
     ) -> Documents: ...
     @property
     def links(self) -> _Links:
@@ -411,6 +426,7 @@ class Inspection:
     ) -> (
         tuple[
             int,
+            int,
             list[tuple[_State, _Found, str]],
             list[tuple[_Found, bytes, dict[int, float | None] | None]],
         ]
@@ -419,9 +435,9 @@ class Inspection:
         """Return the findings in the next directories.
 
         Returns:
-            The number of complete results; the findings; and in a deep check the records to validate, each
-            with the energy of each `gpu_index` of its trace, in J (None without a trace, or one beyond the
-            memory). None at the end.
+            The number of complete results, and of failures; the findings; and in a deep check the records to
+            validate, each with the energy of each `gpu_index` of its trace, in J (None without a trace, or
+            one beyond the memory). None at the end.
         """
 
 def clean(

@@ -15,9 +15,13 @@ from pydantic_core import PydanticUndefined
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.domain.failure import FailedRun
 
 __all__ = [
     "CONFIG",
+    "FAILURE_CHECK",
+    "FAILURE_SCHEMA",
+    "FAILURE_SHORT_NAMES",
     "PATH",
     "RECORD_CHECK",
     "RECORD_SCHEMA",
@@ -52,6 +56,17 @@ SHORT_NAMES = {
     "config": CONFIG,
 }
 """Short names of columns; `config.KEY` is another one, of `effective_config.KEY`."""
+
+FAILURE_SHORT_NAMES = {
+    "model": "effective_config.model",
+    "batch_size": "effective_config.batch_size",
+    "error": "error_type",
+    "when": "end_time",
+    "when.utc": "end_time.utc",
+    "hash": "measurement_config_hash",
+    "config": CONFIG,
+}
+"""Short names of columns of failures."""
 
 _SCALARS: dict[Any, str] = {bool: "bool", int: "int", float: "float", str: "text", datetime: "time"}
 
@@ -108,6 +123,18 @@ def RECORD_SCHEMA() -> str:  # noqa: N802 - a constant, built at its first use
 def RECORD_CHECK() -> _store.RecordCheck:  # noqa: N802
     """Return the check whether bytes are a record, which all readers share."""
     return _store.RecordCheck(RECORD_SCHEMA())
+
+
+@cache
+def FAILURE_SCHEMA() -> str:  # noqa: N802
+    """Return the fields of a failure and the short names as JSON, for the extension."""
+    return json.dumps({"fields": _fields(FailedRun), "aliases": list(FAILURE_SHORT_NAMES.items())})
+
+
+@cache
+def FAILURE_CHECK() -> _store.RecordCheck:  # noqa: N802
+    """Return the check whether bytes are a failure."""
+    return _store.RecordCheck(FAILURE_SCHEMA())
 
 
 @cache

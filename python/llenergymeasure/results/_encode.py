@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.results._memory import as_memory_error
+
+if TYPE_CHECKING:
+    from llenergymeasure.domain.failure import FailedRun
 
 
 class Encoded(NamedTuple):
@@ -46,7 +49,7 @@ def naming_sidecar(result: ExperimentResult) -> bytes:
     return _to_json(result.model_copy(update={"timeseries": _store.SIDECAR}))
 
 
-def directory_name(result: ExperimentResult) -> str:
+def directory_name(result: ExperimentResult | FailedRun) -> str:
     """Return the name of a directory: `{model_slug}_{backend}_{timestamp}`, now, in local time."""
     model = result.effective_config.get("model")
     model = "" if model is None else str(model)

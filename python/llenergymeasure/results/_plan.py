@@ -18,7 +18,7 @@ from llenergymeasure.results.types import ConfigForm, OnBadFile, check_policy
 if TYPE_CHECKING:
     from llenergymeasure.results.types import Condition, Progress
 
-__all__ = ["BATCH_SIZE", "ResultsPlan", "TracesPlan", "completed", "scan_results", "scan_traces"]
+__all__ = ["BATCH_SIZE", "ResultsPlan", "TracesPlan", "count_hashes", "scan_results", "scan_traces"]
 
 BATCH_SIZE = 4096
 _TRACE_COLUMNS = (
@@ -55,6 +55,8 @@ class ResultsPlan:
     """The number of rows after which the reading stops."""
     part: _store.Part | None = None
     """The results of the root that are read; None is all."""
+    failures: bool = False
+    """The rows are the failures, and not the results."""
     known: str | None = None
     """The types and the meanings of operands that a scan of the whole tree found."""
 
@@ -66,7 +68,7 @@ class ResultsPlan:
         """
         return _store.Scan(
             handle(self.root),
-            _columns.RECORD_SCHEMA(),
+            _columns.FAILURE_SCHEMA() if self.failures else _columns.RECORD_SCHEMA(),
             self.columns,
             self.where,
             config=self.config,
@@ -81,6 +83,7 @@ class ResultsPlan:
             head=self.head,
             part=self.part,
             known=self.known,
+            failures=self.failures,
         )
 
     def is_listing(self) -> bool:
@@ -170,6 +173,7 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
     limit: int | None = None,
     follow_links: bool = False,
     warns_of_links: bool = True,
+    failures: bool = False,
 ) -> Scan:
     """Return a scan of results; see `ResultStore.scan`.
 
@@ -193,6 +197,7 @@ def scan_results(  # noqa: PLR0913 - the parameters of the method
         full_names=full_names,
         max_record_bytes=limit,
         follow_links=follow_links,
+        failures=failures,
     )
     return Scan(plan, progress, warns_of_links=warns_of_links)
 
@@ -230,14 +235,31 @@ def scan_traces(  # noqa: PLR0913 - the parameters of the method
     return Scan(plan, progress)
 
 
-def completed(root: Place, *, limit: int | None = None, follow_links: bool = False) -> set[str]:
-    """Return the hashes of the configurations below a root; see `ResultStore.completed`."""
-    hashes, invalid, links = _store.completed(
-        handle(root), _columns.RECORD_SCHEMA(), max_bytes=max_bytes(limit), follow_links=follow_links
+def count_hashes(
+    root: Place, *, limit: int | None = None, follow_links: bool = False, failures: bool = False
+) -> tuple[dict[str, int], int]:
+    """Count the records of each `measurement_config_hash` below a root.
+
+    Args:
+        root: The root.
+        limit: The largest record in bytes.
+        follow_links: Follow symlinks to directories.
+        failures: Count the failures, and not the results.
+
+    Returns:
+        The number of records by their hash; and the number of failures that a count of results has met.
+
+    Warns:
+        UserWarning: Some files are invalid, or some symlinks to directories were not followed.
+    """
+    schema = _columns.FAILURE_SCHEMA() if failures else _columns.RECORD_SCHEMA()
+    hashes, met, invalid, links = _store.completed(
+        handle(root), schema, max_bytes=max_bytes(limit), follow_links=follow_links, failures=failures
     )
     warn_of_skipped([error for _, error in invalid])
-    warn_of_links(root, links)
-    return hashes
+    if not failures:
+        warn_of_links(root, links)
+    return hashes, met
 
 
 def _is_of_trace(name: str, names: list[str]) -> bool:

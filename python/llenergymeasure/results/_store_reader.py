@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
-from llenergymeasure.domain._comparable import comparable
-from llenergymeasure.domain._json import to_json_object
-from llenergymeasure.domain.experiment import ExperimentResult, compute_measurement_config_hash
+from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results._durability import Durability, durability_of
 from llenergymeasure.results._load import load_record, load_tree, no_garbage_collection
-from llenergymeasure.results._missing import stored_among
 from llenergymeasure.results._paths import Place, joined, located
-from llenergymeasure.results._plan import BATCH_SIZE, completed, scan_results, scan_traces
+from llenergymeasure.results._plan import BATCH_SIZE, scan_results, scan_traces
 from llenergymeasure.results.scan import Scan
 from llenergymeasure.results.stored import StoredResult
 from llenergymeasure.results.types import (
@@ -31,8 +28,6 @@ if TYPE_CHECKING:
     from llenergymeasure.results.check import StoreCheck
     from llenergymeasure.results.store_path import StorePath
     from llenergymeasure.types import PathArgument, ResultPath
-
-Config = TypeVar("Config")
 
 
 class StoreReader:
@@ -284,48 +279,3 @@ class StoreReader:
         """
         with no_garbage_collection():
             return list(self.iter_results(on_error=on_error, missing_sidecar=missing_sidecar))
-
-    def completed(self) -> set[str]:
-        """Return the `measurement_config_hash` of every result below the directory, which need not exist.
-
-        A sweep resumes with the configurations that are not in the set; see `missing`. Each record is checked
-        to be complete; `verify` checks more.
-
-        Warns:
-            UserWarning: Some files are invalid, or some symlinks to directories were not followed; their
-                configurations count as missing.
-        """
-        root = self._root
-        if isinstance(root, str) and not os.path.lexists(root):
-            return set()
-        return completed(root, limit=self._max_record_bytes, follow_links=self._follow_links)
-
-    def missing(self, configs: Iterable[Config]) -> list[Config]:
-        """Return the configurations without a result below the directory, in order.
-
-        A result has a configuration if its `measurement_config_hash` is that of the configuration, or if its
-        `effective_config` equals it, where 1 and 1.0 are one value.
-
-        Args:
-            configs: Mappings, dataclasses, namespaces or pydantic models, as for
-                `compute_measurement_config_hash`.
-
-        Raises:
-            TypeError: A configuration is of another type.
-            ValueError: JSON cannot represent something in a configuration.
-
-        Warns:
-            UserWarning: As `completed`.
-        """
-        asked = [(config, compute_measurement_config_hash(config)) for config in configs]
-        done = self.completed()
-        left = [config for config, digest in asked if digest not in done]
-        if not left or not done:
-            return left
-        forms = {digest: comparable(to_json_object(config)) for config, digest in asked}
-        found = {form for digest, form in forms.items() if digest in done}
-        wanted = {*forms.values()} - found
-        found |= stored_among(
-            self._root, wanted, limit=self._max_record_bytes, follow_links=self._follow_links
-        )
-        return [config for config, digest in asked if forms[digest] not in found]

@@ -14,7 +14,7 @@ from llenergymeasure.results._limit import check_limit, max_bytes
 from llenergymeasure.results._overview import Overview
 from llenergymeasure.results._paths import absolute, with_access
 from llenergymeasure.results._save import resolved, save_record
-from llenergymeasure.results._store_reader import StoreReader
+from llenergymeasure.results._store_sweep import StoreSweep
 from llenergymeasure.results.clean import Cleaning, clean_tree
 from llenergymeasure.results.copying import Copying, copy_results
 from llenergymeasure.results.save_many import MAX_PENDING, save_many
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["ArrowStream", "MissingSidecar", "ResultStore", "StoredResult", "TimeseriesSource"]
 
 
-class ResultStore(StoreReader):
+class ResultStore(StoreSweep):
     """A directory of results, or a prefix of a bucket in an object store.
 
     A store holds no open file and no lock: any number of stores, threads, processes and hosts may use one

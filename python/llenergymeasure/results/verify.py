@@ -11,7 +11,7 @@ from llenergymeasure import _store
 from llenergymeasure._escape import escape
 from llenergymeasure.domain._check import implausibilities
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.results._columns import RECORD_CHECK
+from llenergymeasure.results._columns import FAILURE_CHECK, RECORD_CHECK
 from llenergymeasure.results._limit import max_bytes, max_trace_bytes
 from llenergymeasure.results._links import warn_of_links
 from llenergymeasure.results._paths import Place, handle, to_path
@@ -48,6 +48,8 @@ class Verification:
             Both are harmless.
         foreign: Directories with other files and no result at any depth; the outermost of each.
         links: Symlinks to directories that were not followed, and symlinks that cannot be followed.
+        failures: The number of runs that failed, in a `failure.json`. They are not damage; an invalid
+            `failure.json` is among the damaged directories, and does not count.
         implausible: In a deep check, each implausible number of a complete result; see
             `ExperimentResult.check`. They are not damage, and `ok` does not depend on them.
     """
@@ -61,6 +63,7 @@ class Verification:
     foreign: list[Finding] = field(default_factory=list)
     links: list[Finding] = field(default_factory=list)
     implausible: list[Finding] = field(default_factory=list)
+    failures: int = 0
 
     @property
     def ok(self) -> bool:
@@ -74,6 +77,7 @@ class Verification:
     def __str__(self) -> str:
         """Return the counts as in `10,000 complete, 2 damaged, 1 incomplete`."""
         counts = [
+            (self.failures, "failed"),
             (len(self.damaged), "damaged"),
             (len(self.missing_sidecars), "without the sidecar that it names"),
             (len(self.incomplete), "incomplete"),
@@ -106,8 +110,9 @@ def verify_tree(  # noqa: PLR0913 - the parameters of the method
         follow_links=follow_links,
     )
     while (batch := inspection.next()) is not None:
-        complete, findings, records = batch
+        complete, failures, findings, records = batch
         found.complete += complete
+        found.failures += failures
         for kind, place, problem in findings:
             of_kind: list[Finding] = getattr(found, kind)
             of_kind.append(Finding(to_path(root, place), problem))
@@ -121,10 +126,29 @@ def verify_tree(  # noqa: PLR0913 - the parameters of the method
                 found.damaged.append(Finding(path, fault))
         if progress is not None:
             progress(found.complete + len(found.damaged), inspection.expected)
+    if found.failures:
+        found.failures, invalid = _check_failures(root, limit, follow_links=follow_links)
+        found.damaged += invalid
     for unsorted in (found.implausible, found.damaged, found.incomplete, found.foreign, found.links):
         unsorted.sort()
     warn_of_links(root, inspection.links)
     return found
+
+
+def _check_failures(root: Place, limit: int | None, *, follow_links: bool) -> tuple[int, list[Finding]]:
+    """Return the number of valid failures, and the invalid ones."""
+    documents = _store.Documents(
+        handle(root), FAILURE_CHECK(), max_bytes=max_bytes(limit), follow_links=follow_links, failures=True
+    )
+    valid, invalid = 0, []
+    while (read := documents.next()) is not None:
+        for path, content, _, fault, error in read:
+            if content is not None and fault is None:
+                valid += 1
+                continue
+            reason = f"cannot be read: {error}" if fault is None else fault[1]
+            invalid.append(Finding(to_path(root, path).parent, f"{_store.FAILURE} {reason}"))
+    return valid, invalid
 
 
 def _validated(record: bytes) -> tuple[ExperimentResult | None, str]:

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use llem_store::bulk::{self, BulkOptions, Finished, FlushMethod, Patience};
 use llem_store::save::{NewResult, NewSidecar, Saved, Sidecar};
-use llem_store::{Durability, Error};
+use llem_store::{Durability, Error, Kind};
 use pyo3::exceptions::{PyBaseException, PyException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -89,7 +89,13 @@ impl Bulk {
         let with_sidecar = record_with_sidecar.unwrap_or(record);
         let sidecar =
             source.map(|source| NewSidecar { source, record: with_sidecar.to_vec().into(), memory });
-        let result = NewResult { name: name.into(), record: record.to_vec().into(), sidecar, suffix };
+        let result = NewResult {
+            name: name.into(),
+            kind: Kind::Result,
+            record: record.to_vec().into(),
+            sidecar,
+            suffix,
+        };
         let patience = if patient { Patience::UntilSettled } else { Patience::UntilFinished };
         if let Some(in_flight) = in_flight {
             in_flight.set_item(ticket, entry)?;

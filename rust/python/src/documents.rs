@@ -1,6 +1,6 @@
 //! The records of a tree as bytes, and the hashes of its configurations.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,17 +31,18 @@ type PyDocument<'py> = (Place, Option<Bound<'py, PyBytes>>, bool, Option<Fault>,
 #[pymethods]
 impl Documents {
     #[new]
-    #[pyo3(signature = (root, check, *, max_bytes, follow_links=false))]
+    #[pyo3(signature = (root, check, *, max_bytes, follow_links=false, failures=false))]
     fn new(
         py: Python<'_>,
         root: Location,
         check: &RecordCheck,
         max_bytes: u64,
         follow_links: bool,
+        failures: bool,
     ) -> PyResult<Self> {
-        let check = check.0.clone();
+        let (check, storage) = (check.0.clone(), root.of_kind(failures));
         let documents = run(py, |interrupt| {
-            scan::Documents::open(&root.storage, check, Limit(max_bytes), follow_links, interrupt)
+            scan::Documents::open(&storage, check, Limit(max_bytes), follow_links, interrupt)
         })?;
         Ok(Self { links: documents.links(), documents: ProcessOwned::new(documents) })
     }
@@ -71,19 +72,21 @@ impl Documents {
     }
 }
 
-/// Return the hashes of the configurations below a root, the records that cannot be read, and the skipped links.
+type Counted = (BTreeMap<String, u64>, u64, Vec<PathAndError>, PyLinks);
+
+/// Return the hashes of the configurations below a root, with the number of each, the number of failures, the records that cannot be read, and the skipped links.
 #[pyfunction]
-#[pyo3(signature = (root, record, *, max_bytes, follow_links=false))]
+#[pyo3(signature = (root, record, *, max_bytes, follow_links=false, failures=false))]
 pub fn completed(
     py: Python<'_>,
     root: Location,
     record: &str,
     max_bytes: u64,
     follow_links: bool,
-) -> PyResult<(BTreeSet<String>, Vec<PathAndError>, PyLinks)> {
-    let schema = schema_of(record)?;
-    let Completed { hashes, errors, links } = run(py, |interrupt| {
-        scan::completed(&root.storage, &schema, Limit(max_bytes), follow_links, interrupt)
-    })?;
-    Ok((hashes, to_errors(py, errors), to_links(links)))
+    failures: bool,
+) -> PyResult<Counted> {
+    let (schema, storage) = (schema_of(record)?, root.of_kind(failures));
+    let Completed { hashes, failures, errors, links } =
+        run(py, |interrupt| scan::completed(&storage, &schema, Limit(max_bytes), follow_links, interrupt))?;
+    Ok((hashes, failures, to_errors(py, errors), to_links(links)))
 }

@@ -30,7 +30,7 @@ pub struct Inspection {
 
 type Found = (&'static str, Place, String);
 type Energies = Option<BTreeMap<i32, Option<f64>>>;
-type Looked<'py> = (u64, Vec<Found>, Vec<(Place, Bound<'py, PyBytes>, Energies)>);
+type Looked<'py> = (u64, u64, Vec<Found>, Vec<(Place, Bound<'py, PyBytes>, Energies)>);
 
 #[pymethods]
 impl Inspection {
@@ -67,12 +67,12 @@ impl Inspection {
         self.tree.peek(inspect::Inspection::expected)
     }
 
-    /// Return the findings in the next directories: the number of complete ones; the status, path and problem of each
+    /// Return the findings in the next directories: the number of complete ones, and of failures; the status, path and problem of each
     /// other one; and, where the check is deep, the records to validate, with the energy of each GPU of their traces. `None` at the
     /// end.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Looked<'py>>> {
         let batch = self.tree.with(py, |tree| run(py, |interrupt| tree.next(interrupt)))??;
-        let Some(VerifyBatch { complete, findings, records }) = batch else { return Ok(None) };
+        let Some(VerifyBatch { complete, failures, findings, records }) = batch else { return Ok(None) };
         let found = |Finding { status, directory, problem }| {
             (name_of(status), below(&self.root, &directory), problem)
         };
@@ -83,7 +83,7 @@ impl Inspection {
             Ok((below(&self.root, &directory), to_bytes(py, &record)?, powers.map(energies)))
         };
         let findings = findings.into_iter().map(found).collect();
-        Ok(Some((complete, findings, records.into_iter().map(record).collect::<PyResult<_>>()?)))
+        Ok(Some((complete, failures, findings, records.into_iter().map(record).collect::<PyResult<_>>()?)))
     }
 }
 

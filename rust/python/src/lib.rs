@@ -42,14 +42,14 @@ mod _store {
     #[pymodule_export]
     use crate::load::{RecordCheck, missing_sidecar, read, sidecar_path};
     #[pymodule_export]
-    use crate::part::Part;
+    use crate::part::{Part, count};
     #[pymodule_export]
     use crate::reader::Reader;
     #[cfg(feature = "remote")]
     #[pymodule_export]
     use crate::remote::ObjectStorage;
     #[pymodule_export]
-    use crate::save::{claim, compact, directory_name, given_base, replace, save};
+    use crate::save::{claim, compact, directory_name, failure_name, given_base, replace, save};
     #[pymodule_export]
     use crate::scan::{Scan, Traces, columns, find_columns, quoted_key};
     #[pymodule_export]
@@ -63,6 +63,8 @@ mod _store {
 
     #[pymodule_export]
     const RECORD: &str = llem_store::RECORD;
+    #[pymodule_export]
+    const FAILURE: &str = llem_store::FAILURE;
     #[pymodule_export]
     const SIDECAR: &str = llem_store::SIDECAR;
     /// The default of the largest size of a record, in bytes.

@@ -70,14 +70,17 @@ type PyRecord<'py> = (OsString, Bound<'py, PyBytes>, bool, Option<Fault>);
 /// object store. Return the file's path, its bytes, true where a sidecar is next to it, and the reason where it is not a
 /// record.
 #[pyfunction]
+#[pyo3(signature = (path, check, max_bytes, *, failure=false))]
 pub fn read<'py>(
     py: Python<'py>,
     path: Location,
     check: &RecordCheck,
     max_bytes: u64,
+    failure: bool,
 ) -> PyResult<PyRecord<'py>> {
+    let storage = path.of_kind(failure);
     let (record, fault) = run(py, |interrupt| {
-        let record = load::read(&*path.storage, Path::new(""), Limit(max_bytes), interrupt)?;
+        let record = load::read(&*storage, Path::new(""), Limit(max_bytes), interrupt)?;
         let fault = diagnose(&check.0, &record.bytes, interrupt)?;
         Ok::<_, Error>((record, fault))
     })?;
@@ -89,7 +92,7 @@ pub fn read<'py>(
 #[pyfunction]
 pub fn missing_sidecar(py: Python<'_>, record: Location, name: &str) -> PyResult<Option<String>> {
     let exists = run(py, |interrupt| {
-        let entry = record.storage.find(Path::new(""), interrupt)?;
+        let entry = record.storage.find(record.storage.kind(), Path::new(""), interrupt)?;
         Ok::<_, Error>(entry.has_file(name))
     })?;
     let fault = check_name(name, || exists).err();

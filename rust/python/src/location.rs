@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use llem_store::{Storage, Store};
+use llem_store::{Failures, Storage, Store};
 use pyo3::prelude::*;
 
 /// A location that Python gives: the path of a directory, or an `ObjectStorage`.
@@ -12,6 +12,13 @@ pub struct Location {
     pub storage: Arc<dyn Storage>,
     /// The directory, where it is one.
     pub directory: Option<PathBuf>,
+}
+
+impl Location {
+    /// Return the storage of the results, or that of the failures.
+    pub fn of_kind(self, failures: bool) -> Arc<dyn Storage> {
+        if failures { Arc::new(Failures(self.storage)) } else { self.storage }
+    }
 }
 
 impl<'py> FromPyObject<'_, 'py> for Location {

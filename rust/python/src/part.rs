@@ -9,6 +9,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple, PyType};
 
+use crate::interrupt::run;
+use crate::location::Location;
+use crate::reader::{PyLinks, to_links};
+
 /// Results of one listing, which a scan reads without another listing.
 #[pyclass(frozen, eq, hash, module = "llenergymeasure._store")]
 #[derive(PartialEq, Eq, Hash)]
@@ -59,6 +63,23 @@ impl Part {
     pub fn split(listed: &Listed, parts: usize) -> Vec<Self> {
         listed.split(parts).into_iter().map(|part| Self(Arc::new(part))).collect()
     }
+}
+
+/// Count the results and failures below a root without reading them; return the newest results, the newest first, and the
+/// skipped links, too.
+#[pyfunction]
+#[pyo3(signature = (root, newest, *, follow_links=false))]
+pub fn count(
+    py: Python<'_>,
+    root: Location,
+    newest: usize,
+    follow_links: bool,
+) -> PyResult<(usize, u64, Part, PyLinks)> {
+    let listed = run(py, |interrupt| {
+        Listed::of(&root.storage, &Wanted::Names, Weight::Time, follow_links, interrupt)
+    })?;
+    let part = py.detach(|| Part::newest(&listed, newest));
+    Ok((listed.part.len(), listed.failures, part, to_links(listed.links)))
 }
 
 /// Return the weight of a name.

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use llem_store::save::{NewResult, NewSidecar, SaveOptions, Saved, Sidecar, Source, claim_directory};
-use llem_store::{Durability, Error, json, name, replace_file};
+use llem_store::{Durability, Error, Kind, json, name, replace_file};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -24,6 +24,12 @@ pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
     name::directory_name(model, backend, timestamp)
 }
 
+/// Return the name of a failure's directory, from the name that its result would have.
+#[pyfunction]
+pub fn failure_name(name: &str) -> String {
+    name::failure_name(name)
+}
+
 /// Return the name of a result's directory without its suffix; `None` where a save did not give the name.
 #[pyfunction]
 pub fn given_base(name: OsString) -> Option<String> {
@@ -36,10 +42,10 @@ pub fn compact<'py>(py: Python<'py>, content: &[u8]) -> Bound<'py, PyBytes> {
     PyBytes::new(py, &detach(py, || json::compact::compact(content)))
 }
 
-/// Save one result; return the name of its directory, false where the sidecar's source does not exist, and sentences on
+/// Save one result or failure; return the name of its directory, false where the sidecar's source does not exist, and sentences on
 /// what is wrong with the sidecar.
 #[pyfunction]
-#[pyo3(signature = (root, name, record, *, source=None, record_with_sidecar=None, durable))]
+#[pyo3(signature = (root, name, record, *, source=None, record_with_sidecar=None, failure=false, durable))]
 #[allow(clippy::too_many_arguments, reason = "one flat call is the cheapest way across")]
 pub fn save(
     py: Python<'_>,
@@ -48,13 +54,20 @@ pub fn save(
     record: PyBackedBytes,
     source: Option<&Bound<'_, PyAny>>,
     record_with_sidecar: Option<PyBackedBytes>,
+    failure: bool,
     durable: bool,
 ) -> PyResult<(OsString, bool, Vec<String>)> {
     let source = source.map(|source| to_source(py, source)).transpose()?;
     let with_sidecar = record_with_sidecar.as_deref().unwrap_or(&record).into();
     let sidecar = source.map(|source| NewSidecar { source, record: with_sidecar, memory: 0 });
     let durability = if durable { Durability::Durable } else { Durability::Relaxed };
-    let result = NewResult { name: name.into(), record: (&*record).into(), sidecar, suffix: None };
+    let result = NewResult {
+        name: name.into(),
+        kind: kind_of(failure),
+        record: (&*record).into(),
+        sidecar,
+        suffix: None,
+    };
     let options = SaveOptions { durability };
     let Saved { path, sidecar } = run(py, |interrupt| root.storage.save(result, options, interrupt))?;
     let (sidecar_found, notes) = match sidecar {
@@ -65,6 +78,11 @@ pub fn save(
     };
     let name = path.parent().and_then(Path::file_name).unwrap_or_default();
     Ok((name.to_owned(), sidecar_found, notes))
+}
+
+/// Return the kind of a record to save.
+const fn kind_of(is_failure: bool) -> Kind {
+    if is_failure { Kind::Failure } else { Kind::Result }
 }
 
 /// Convert a path or an Arrow stream. Any other object, or a failure, becomes a source that fails, since it must not

@@ -31,7 +31,7 @@ impl Scan {
     #[new]
     #[pyo3(signature = (root, record, columns, conditions, *, config, optional, batch_size, strict, max_bytes,
                         infer=true, full_names=false, follow_links=false, types=Vec::new(), head=None, part=None,
-                        known=None))]
+                        known=None, failures=false))]
     #[allow(
         clippy::too_many_arguments,
         clippy::fn_params_excessive_bools,
@@ -55,6 +55,7 @@ impl Scan {
         head: Option<usize>,
         part: Option<PyRef<'_, Part>>,
         known: Option<&str>,
+        failures: bool,
     ) -> PyResult<Self> {
         let wanted = Part::wanted(part.as_deref());
         let options = ScanOptions {
@@ -73,7 +74,8 @@ impl Scan {
             wanted: wanted.clone(),
             known: known.and_then(Known::from_json),
         };
-        let tree = Source { storage: root.storage, schema: schema_of(record)?, follow_links, wanted };
+        let tree =
+            Source { storage: root.of_kind(failures), schema: schema_of(record)?, follow_links, wanted };
         let scan = scan::Scan::new(tree.storage.clone(), &tree.schema, options);
         scan.map(Self).map_err(|error| plan_error(py, error, &tree, Limit(max_bytes)))
     }

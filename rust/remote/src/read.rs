@@ -18,7 +18,7 @@ use futures_util::stream;
 use futures_util::{Stream, StreamExt};
 use llem_store::load::Limit;
 use llem_store::{
-    Entry, Error, Expected, FoundDirectory, Interrupt, Met, ParquetSource, RECORD, ReadAt, Records, Result,
+    Entry, Error, Expected, FoundDirectory, Interrupt, Kind, Met, ParquetSource, ReadAt, Records, Result,
     SIDECAR, Step, Wanted,
 };
 use object_store::GetRange;
@@ -66,6 +66,7 @@ impl Listed {
     pub fn begin(
         client: &Client,
         cache: Option<Arc<Cache>>,
+        kind: Kind,
         wanted: &Wanted,
         interrupt: Interrupt<'_>,
     ) -> Result<Self> {
@@ -80,13 +81,14 @@ impl Listed {
                 expected.into(),
                 client,
                 cache,
+                kind,
                 true,
             );
         }
         let fetches = !matches!(wanted, Wanted::Names);
-        let directories = Directories::begin(client, HELD, interrupt)?;
+        let directories = Directories::begin(client, kind, HELD, interrupt)?;
         let expected = directories.expected();
-        Self::over(in_order(directories), expected, client, cache, fetches)
+        Self::over(in_order(directories), expected, client, cache, kind, fetches)
     }
 
     /// Return the number of results of the listing.
@@ -99,6 +101,7 @@ impl Listed {
         expected: Arc<Expected>,
         client: &Client,
         cache: Option<Arc<Cache>>,
+        kind: Kind,
         fetches: bool,
     ) -> Result<Self> {
         let (sender, received) = mpsc::channel();
@@ -111,7 +114,7 @@ impl Listed {
                         Ok(found) => found,
                         Err(error) => return Some(Err(error)),
                     };
-                    meet(&client, kept.as_deref(), &room, place, found, fetches).await.map(Ok)
+                    meet(&client, kept.as_deref(), &room, kind, place, found, fetches).await.map(Ok)
                 })
                 .buffered(REQUESTS);
             let mut met = std::pin::pin!(met);
@@ -159,6 +162,7 @@ async fn meet(
     client: &Client,
     cache: Option<&Cache>,
     room: &Arc<Semaphore>,
+    kind: Kind,
     place: String,
     found: Directory,
     fetches: bool,
@@ -166,17 +170,18 @@ async fn meet(
     let Directory { files, directories } = found;
     // The semaphore is never closed.
     let kibibytes = |count: u32| async move { room.clone().acquire_many_owned(count).await.ok() };
-    let Some(record) = files.get(RECORD).cloned() else {
+    let is_other = kind.yields(|name| files.contains_key(name));
+    let Some(record) = files.get(kind.file()).cloned().filter(|_| !is_other) else {
         let files = files.into_keys().collect();
         let found = FoundDirectory { place: place.into(), files, directories };
         return Some((Met::Directory(found), kibibytes(1).await));
     };
     let mut entry =
-        Fetched { client: client.clone(), place: place.into(), record, files, bytes: None, room: None };
+        Fetched { client: client.clone(), place: place.into(), kind, record, files, bytes: None, room: None };
     if fetches && entry.record.size <= LARGEST_AHEAD {
         let size = u32::try_from(entry.record.size >> 10).unwrap_or(u32::MAX).saturating_add(1);
         entry.room = kibibytes(size).await;
-        let key = entry.key_of(RECORD);
+        let key = entry.key_of(kind.file());
         // The whole key, since other roots of the bucket may show the same object.
         let whole = client.whole_key(&key);
         entry.bytes = cache.and_then(|cache| cache.get(&whole, &entry.record));
@@ -201,6 +206,7 @@ async fn meet(
 pub struct Fetched {
     client: Client,
     place: PathBuf,
+    kind: Kind,
     record: Found,
     files: Files,
     /// The record; `None` where it is large, and not fetched yet.
@@ -211,9 +217,15 @@ pub struct Fetched {
 
 impl Fetched {
     /// Find one result by its directory.
-    pub fn find(client: &Client, place: &Path, key: &str, interrupt: Interrupt<'_>) -> Result<Self> {
+    pub fn find(
+        client: &Client,
+        kind: Kind,
+        place: &Path,
+        key: &str,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self> {
         let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}/{name}") };
-        let (record, sidecar) = (below(RECORD), below(SIDECAR));
+        let (record, sidecar) = (below(kind.file()), below(SIDECAR));
         let (owned, missing) = (client.clone(), client.url_of(&record));
         let found = async move {
             let both = futures_util::future::join(
@@ -227,7 +239,7 @@ impl Fetched {
         let (bytes, record) = record.ok_or_else(|| absent(Step::Read, missing))?;
         let files = sidecar.map(|found| (SIDECAR.to_owned(), found)).into_iter().collect();
         let (client, place) = (client.clone(), place.to_owned());
-        Ok(Self { client, place, record, files, bytes: Some(bytes), room: None })
+        Ok(Self { client, place, kind, record, files, bytes: Some(bytes), room: None })
     }
 
     fn key_of(&self, name: &str) -> String {
@@ -244,17 +256,21 @@ impl Entry for Fetched {
         &self.place
     }
 
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
     fn path_of(&self, name: &str) -> PathBuf {
         self.client.url_of(&self.key_of(name))
     }
 
     fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<i64> {
-        let url = || self.path_of(RECORD);
+        let url = || self.record_path();
         limit.check(self.record.size).map_err(|error| remote(Step::Read, url(), &error))?;
         let bytes = if let Some(bytes) = &self.bytes {
             bytes.clone()
         } else {
-            let (client, key, size) = (self.client.clone(), self.key_of(RECORD), self.record.size);
+            let (client, key, size) = (self.client.clone(), self.key_of(self.kind.file()), self.record.size);
             let got =
                 block_on(async move { client.get(Step::Read, &key, None, size).await }, Interrupt::NEVER)?;
             got.ok_or_else(|| absent(Step::Read, url()))?.0

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::future::{Either, select};
 use llem_store::json::indent::indented;
 use llem_store::save::{NewResult, NewSidecar, Saved, Sidecar, to_bytes};
-use llem_store::{Error, Interrupt, RECORD, Result, SIDECAR, Step};
+use llem_store::{Error, Interrupt, Kind, Result, SIDECAR, Step};
 use tokio::time::{Instant, sleep};
 
 pub use memory::{Conditions, Memory};
@@ -29,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The objects of a result.
 struct Objects {
     base: String,
+    kind: Kind,
     record: Bytes,
     record_with_sidecar: Bytes,
     sidecar: Bytes,
@@ -37,7 +38,7 @@ struct Objects {
 impl Objects {
     fn key(&self, suffix: u64, part: Part) -> String {
         let name = suffixed(&self.base, suffix);
-        format!("{name}/{}", if part == Part::Record { RECORD } else { SIDECAR })
+        format!("{name}/{}", if part == Part::Record { self.kind.file() } else { SIDECAR })
     }
 
     fn bytes(&self, part: Part, with_sidecar: bool) -> Bytes {
@@ -70,10 +71,11 @@ pub fn save(
     result: NewResult<'_>,
     interrupt: Interrupt<'_>,
 ) -> Result<Saved> {
-    let NewResult { name, record, sidecar, suffix } = result;
+    let NewResult { name, kind, record, sidecar, suffix } = result;
     let (mut objects, mut found) = (
         Objects {
             base: name.into_owned(),
+            kind,
             record: indented(&record).into(),
             record_with_sidecar: Bytes::new(),
             sidecar: Bytes::new(),
@@ -110,7 +112,7 @@ pub fn save(
     if ended.outcome != Outcome::Failed {
         memory.note_taken(&client.url, &base, suffix);
     }
-    let path = client.url_of(&format!("{}/{RECORD}", suffixed(&base, suffix)));
+    let path = client.url_of(&format!("{}/{}", suffixed(&base, suffix), kind.file()));
     finish(client, ended, path, id, found)
 }
 

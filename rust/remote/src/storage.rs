@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use llem_store::inspect::clean::{CleanOptions, Leftover};
 use llem_store::save::{NewResult, SaveOptions, Saved};
-use llem_store::{Entry, Interrupt, Listing, ParquetSource, RECORD, Result, Storage, Wanted};
+use llem_store::{Entry, Interrupt, Kind, Listing, ParquetSource, Result, Storage, Wanted};
 
 use crate::cache::{Cache, CacheOptions};
 use crate::check::{Report, check};
@@ -193,12 +193,12 @@ impl ObjectStorage {
     }
 
     /// Return the root of the directory that a path names: of a result, or of its record.
-    fn without_record(&self) -> (Client, String) {
+    fn without_record(&self, file: &str) -> (Client, String) {
         let client = self.client();
-        match self.url().strip_suffix(RECORD).and_then(|above| above.strip_suffix('/')) {
+        match self.url().strip_suffix(file).and_then(|above| above.strip_suffix('/')) {
             Some(above) => {
                 let prefix =
-                    client.prefix.strip_suffix(RECORD).unwrap_or_default().trim_end_matches('/').to_owned();
+                    client.prefix.strip_suffix(file).unwrap_or_default().trim_end_matches('/').to_owned();
                 (client.at(above, &prefix), above.to_owned())
             }
             None => (client, self.url().to_owned()),
@@ -217,16 +217,16 @@ impl Storage for ObjectStorage {
         save(&self.client(), &self.shared.memory, result, interrupt)
     }
 
-    fn list(&self, wanted: &Wanted, interrupt: Interrupt<'_>) -> Result<Listing> {
-        let listed = Listed::begin(&self.client(), self.cache(), wanted, interrupt)?;
+    fn list(&self, kind: Kind, wanted: &Wanted, interrupt: Interrupt<'_>) -> Result<Listing> {
+        let listed = Listed::begin(&self.client(), self.cache(), kind, wanted, interrupt)?;
         let expected = listed.expected();
         Ok(Listing::Stream(Box::new(listed), expected))
     }
 
-    fn find(&self, place: &Path, interrupt: Interrupt<'_>) -> Result<Box<dyn Entry>> {
-        let (client, _) = self.without_record();
+    fn find(&self, kind: Kind, place: &Path, interrupt: Interrupt<'_>) -> Result<Box<dyn Entry>> {
+        let (client, _) = self.without_record(kind.file());
         let key = key_of(place).unwrap_or_default();
-        Ok(Box::new(Fetched::find(&client, place, &key, interrupt)?))
+        Ok(Box::new(Fetched::find(&client, kind, place, &key, interrupt)?))
     }
 
     fn open(&self, file: &Path, interrupt: Interrupt<'_>) -> Result<ParquetSource> {

@@ -39,6 +39,7 @@ pub mod fuzzing;
 pub mod inspect;
 mod interrupt;
 pub mod json;
+mod kind;
 pub mod links;
 pub mod load;
 pub mod name;
@@ -57,11 +58,14 @@ pub use error::{Error, Result, Step};
 pub use expected::Expected;
 pub use fs::durable::{Durability, replace as replace_file};
 pub use interrupt::{Interrupt, Reached};
+pub use kind::{Failures, Kind};
 pub use parquet::{ParquetSource, ReadAt};
 pub use storage::{Entry, FoundDirectory, Listing, Met, Records, Storage, Wanted};
 pub use store::Store;
 
 /// The record's file name inside a result's directory.
 pub const RECORD: &str = "result.json";
+/// The file name of the record of a failure inside its directory.
+pub const FAILURE: &str = "failure.json";
 /// The sidecar's file name inside a result's directory.
 pub const SIDECAR: &str = "timeseries.parquet";

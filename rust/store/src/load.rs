@@ -10,12 +10,13 @@ use std::time::UNIX_EPOCH;
 pub use fault::{FaultClass, NameFault, Position, RecordFault, check_name};
 pub(crate) use fault::{Header, diagnose};
 
+use crate::SIDECAR;
 use crate::error::{At, Result, Step};
 use crate::interrupt::Interrupt;
+use crate::kind::Kind;
 use crate::parquet::ParquetSource;
 use crate::sidecar::open_for_reading;
 use crate::storage::{Entry, Storage};
-use crate::{RECORD, SIDECAR};
 
 /// The largest size of a record in bytes: a reader keeps all of it in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,23 +95,24 @@ pub struct Record {
 /// An open record, found by its path.
 pub(crate) struct OpenRecord {
     place: PathBuf,
+    kind: Kind,
     path: PathBuf,
     file: File,
     metadata: Metadata,
 }
 
 impl OpenRecord {
-    /// Open a record by its file, or by the directory that holds its `result.json`.
-    pub fn open(root: &Path, place: &Path) -> Result<Self> {
+    /// Open a record by its file, or by the directory that holds it.
+    pub fn open(root: &Path, place: &Path, kind: Kind) -> Result<Self> {
         let mut path = if place.as_os_str().is_empty() { root.to_owned() } else { root.join(place) };
         let mut file = open_for_reading(&path).at(Step::Read, || path.clone())?;
         let mut metadata = file.metadata().at(Step::Read, || path.clone())?;
         if metadata.is_dir() {
-            path.push(RECORD);
+            path.push(kind.file());
             file = open_for_reading(&path).at(Step::Read, || path.clone())?;
             metadata = file.metadata().at(Step::Read, || path.clone())?;
         }
-        Ok(Self { place: place.to_owned(), path, file, metadata })
+        Ok(Self { place: place.to_owned(), kind, path, file, metadata })
     }
 }
 
@@ -119,8 +121,12 @@ impl Entry for OpenRecord {
         &self.place
     }
 
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
     fn path_of(&self, name: &str) -> PathBuf {
-        if name == RECORD { self.path.clone() } else { self.path.with_file_name(name) }
+        if name == self.kind.file() { self.path.clone() } else { self.path.with_file_name(name) }
     }
 
     fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<i64> {
@@ -165,10 +171,10 @@ pub(crate) fn modified_micros(metadata: &Metadata) -> io::Result<i64> {
 ///
 /// The record cannot be read.
 pub fn read(storage: &dyn Storage, place: &Path, limit: Limit, interrupt: Interrupt<'_>) -> Result<Record> {
-    let entry = storage.find(place, interrupt)?;
+    let entry = storage.find(storage.kind(), place, interrupt)?;
     let mut bytes = Vec::new();
     entry.read(limit, &mut bytes)?;
-    Ok(Record { path: entry.path_of(RECORD), bytes, has_sidecar: entry.has_file(SIDECAR) })
+    Ok(Record { path: entry.record_path(), bytes, has_sidecar: entry.has_file(SIDECAR) })
 }
 
 /// Return the path of a result's sidecar, by the name that its record gives it.
@@ -184,7 +190,7 @@ pub fn sidecar_path(
     limit: Limit,
     interrupt: Interrupt<'_>,
 ) -> Result<PathBuf> {
-    let entry = storage.find(place, interrupt)?;
+    let entry = storage.find(storage.kind(), place, interrupt)?;
     let mut bytes = Vec::new();
     entry.read(limit, &mut bytes)?;
     let named = Header::read(&bytes).ok().and_then(|header| header.sidecar);
@@ -194,7 +200,8 @@ pub fn sidecar_path(
 
 #[cfg(test)]
 mod tests {
-    use super::{Limit, RECORD, Record, SIDECAR};
+    use super::{Limit, Record, SIDECAR};
+    use crate::RECORD;
     use crate::error::Result;
     use crate::interrupt::Interrupt;
     use crate::store::Store;

@@ -9,6 +9,8 @@ const UNKNOWN: &str = "unknown";
 const MAX_SLUG: usize = 180;
 /// Bytes of the backend's part.
 const MAX_BACKEND: usize = 40;
+/// The end of the name of a failure, before its suffix.
+const FAILED: &str = "_failed";
 /// The pattern of a save's minute: a digit for each zero.
 const MINUTE: &str = "0000-00-00T00-00";
 
@@ -34,7 +36,20 @@ pub fn directory_name(model: &str, backend: &str, timestamp: &str) -> String {
     name
 }
 
-/// Return `true` for a name that a save gives: it ends in a minute, and perhaps a suffix.
+/// Name the directory of a failure, from the name that its result would have.
+///
+/// No result has such a name: the name of a result ends in a minute. So the claims of both never meet, on an object
+/// store either, where they are names of different files.
+///
+/// ```
+/// assert_eq!(llem_store::name::failure_name("gpt2_vllm_2026-02-18T14-30"), "gpt2_vllm_2026-02-18T14-30_failed");
+/// ```
+#[must_use]
+pub fn failure_name(name: &str) -> String {
+    format!("{name}{FAILED}")
+}
+
+/// Return `true` for a name that a save gives: it ends in a minute, or in that of a failure, and perhaps a suffix.
 #[must_use]
 pub fn is_given(name: &str) -> bool {
     given_base(name).is_some()
@@ -48,6 +63,7 @@ pub fn is_given(name: &str) -> bool {
 /// use llem_store::name::given_base;
 ///
 /// assert_eq!(given_base("gpt2_vllm_2026-02-18T14-30_7"), Some("gpt2_vllm_2026-02-18T14-30"));
+/// assert_eq!(given_base("gpt2_vllm_2026-02-18T14-30_failed_7"), Some("gpt2_vllm_2026-02-18T14-30_failed"));
 /// assert_eq!(given_base("notes_7"), None);
 /// ```
 #[must_use]
@@ -58,7 +74,7 @@ pub fn given_base(name: &str) -> Option<&str> {
         }
         _ => name,
     };
-    let (model_and_backend, minute) = name.rsplit_once('_')?;
+    let (model_and_backend, minute) = name.strip_suffix(FAILED).unwrap_or(name).rsplit_once('_')?;
     let is_minute = minute.len() == MINUTE.len()
         && minute.bytes().zip(MINUTE.bytes()).all(|(byte, like)| match like {
             b'0' => byte.is_ascii_digit(),
@@ -196,14 +212,42 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn failure_name_of_any_strings_is_the_name_of_no_result(
+            model in "([a-z_]|_failed|_2026-02-18T14-30){0,9}", backend in "([a-z_]|_failed|_2026-02-18T14-30){0,4}",
+            one in 0_u32..99, other in 0_u32..99,
+        ) {
+            let result = directory_name(&model, &backend, MINUTE);
+            let failure = failure_name(&result);
+            let suffixed = |name: &str, suffix| if suffix == 0 { name.to_owned() } else { format!("{name}_{suffix}") };
+            let (of_result, of_failure) = (suffixed(&result, one), suffixed(&failure, other));
+            prop_assert_eq!(given_base(&of_result), Some(result.as_str()));
+            prop_assert_eq!(given_base(&of_failure), Some(failure.as_str()));
+            prop_assert!(failure.len() + "_9999999999".len() <= 256);
+        }
+    }
+
     #[test]
     fn is_given_recognises_names_of_saves() {
-        for name in ["gpt2_pytorch_2026-02-18T14-30", "a_b_vllm_2026-02-18T14-30_12"] {
+        for name in [
+            "gpt2_pytorch_2026-02-18T14-30",
+            "a_b_vllm_2026-02-18T14-30_12",
+            "gpt2_pytorch_2026-02-18T14-30_failed",
+            "a_failed_b_2026-02-18T14-30_failed_3",
+        ] {
             assert!(is_given(name), "{name}");
         }
-        for name in
-            ["", "traces", "x_2026-02-18T14-30", "a_b_2026-02-18T14-30_", "a_b_2026-02-18T14-3x", "a_b_é"]
-        {
+        for name in [
+            "",
+            "traces",
+            "x_2026-02-18T14-30",
+            "a_b_2026-02-18T14-30_",
+            "a_b_2026-02-18T14-3x",
+            "a_b_é",
+            "a_b_2026-02-18T14-30_3_failed",
+            "a_b_failed",
+        ] {
             assert!(!is_given(name), "{name}");
         }
     }

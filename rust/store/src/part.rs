@@ -6,12 +6,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::RECORD;
 use crate::error::{Error, Result};
+use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
 use crate::links::SkippedLinks;
-use crate::storage::{Entry, Storage, Wanted};
+use crate::storage::{Entry, FoundDirectory, Storage, Wanted};
 use crate::walk::{Tree, Turn, Visit};
+use crate::{FAILURE, RECORD};
 
 /// Results of one listing, in its order; also the directories that could not be listed, whose readers meet the error.
 ///
@@ -40,6 +41,8 @@ pub struct Listed {
     pub part: Part,
     /// The weight of each.
     weights: Vec<u64>,
+    /// The number of failures that a listing of results met.
+    pub failures: u64,
     /// The symbolic links that were not followed.
     pub links: SkippedLinks,
 }
@@ -74,10 +77,12 @@ impl Listed {
     ) -> Result<Self> {
         let visitor = Arc::new(Names { root: storage.root().to_owned(), weight });
         let mut tree = Tree::of(storage, wanted, visitor, follow_links, interrupt)?;
-        let mut listed = Self { part: Part::default(), weights: Vec::new(), links: SkippedLinks::default() };
+        let mut listed =
+            Self { part: Part::default(), weights: Vec::new(), failures: 0, links: SkippedLinks::default() };
         while let Some(chunk) = tree.next(tree.reach(listed.part.count as u64, interrupt))? {
             listed.part.append(&chunk.part);
             listed.weights.extend(chunk.weights);
+            listed.failures += chunk.failures;
             tree.reach(listed.part.count as u64, interrupt).check()?;
         }
         listed.links = tree.links().skipped();
@@ -86,7 +91,7 @@ impl Listed {
 
     /// Return the results of an earlier listing, without their sizes.
     pub(crate) fn again(part: &Part) -> Self {
-        Self { part: part.clone(), weights: Vec::new(), links: SkippedLinks::default() }
+        Self { part: part.clone(), weights: Vec::new(), failures: 0, links: SkippedLinks::default() }
     }
 
     /// Return the newest results, the newest first, of a listing by [`Weight::Time`].
@@ -223,6 +228,7 @@ struct Names {
 struct NamesChunk {
     part: Part,
     weights: Vec<u64>,
+    failures: u64,
 }
 
 impl Visit for Names {
@@ -244,10 +250,18 @@ impl Visit for Names {
         }
     }
 
+    fn search(&self, chunk: &mut NamesChunk, root: &Dir, place: &Path, _: Interrupt<'_>) {
+        chunk.failures += u64::from(root.has_file(&place.join(FAILURE)));
+    }
+
+    fn meet(&self, chunk: &mut NamesChunk, found: FoundDirectory) {
+        chunk.failures += u64::from(found.has_file(FAILURE));
+    }
+
     fn fail(&self, chunk: &mut NamesChunk, error: Error) {
         let place = error.path().and_then(|path| path.strip_prefix(&self.root).ok());
         let place = place.map(|place| match place.file_name() {
-            Some(name) if name == RECORD => place.parent().unwrap_or(place),
+            Some(name) if name == RECORD || name == FAILURE => place.parent().unwrap_or(place),
             _ => place,
         });
         let place = place.unwrap_or(Path::new(""));
@@ -262,7 +276,7 @@ impl Visit for Names {
     }
 
     fn is_empty(&self, chunk: &NamesChunk) -> bool {
-        chunk.part.is_empty()
+        chunk.part.is_empty() && chunk.failures == 0
     }
 }
 
@@ -275,7 +289,7 @@ mod tests {
     fn listed(weights: &[u64]) -> Listed {
         let mut part = Part::default();
         (0..weights.len()).for_each(|index| part.push(format!("r{index}").as_bytes(), b"note"));
-        Listed { part, weights: weights.to_vec(), links: SkippedLinks::default() }
+        Listed { part, weights: weights.to_vec(), failures: 0, links: SkippedLinks::default() }
     }
 
     proptest! {

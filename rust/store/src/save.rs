@@ -21,11 +21,11 @@ use crate::fs::claim::{Claim, claim};
 use crate::fs::durable::Durability;
 use crate::fs::root::Root;
 use crate::interrupt::Interrupt;
+use crate::kind::Kind;
 use crate::sidecar;
 pub use crate::sidecar::{Source, to_bytes};
 pub(crate) use staged::{Committed, Flush, Staged, unconfirmed};
 
-pub(crate) const TEMP: &str = ".result.json.tmp";
 /// Attempts to create a root that other savers remove between its opening and the claim.
 const VANISHED_ROOTS: u64 = 64;
 
@@ -34,7 +34,9 @@ const VANISHED_ROOTS: u64 = 64;
 pub struct NewResult<'a> {
     /// The name of the result's directory, one component; `_1`, `_2`, ... are appended where it is taken.
     pub name: Cow<'a, str>,
-    /// The content of `result.json`: compact JSON, which is [indented](crate::json::indent) as it is written.
+    /// The kind of the record, which names its file.
+    pub kind: Kind,
+    /// The content of the record: compact JSON, which is [indented](crate::json::indent) as it is written.
     pub record: Cow<'a, [u8]>,
     /// The power trace, if the result has one.
     pub sidecar: Option<NewSidecar<'a>>,
@@ -45,7 +47,7 @@ pub struct NewResult<'a> {
 impl<'a> NewResult<'a> {
     /// Describe a result without a sidecar.
     pub fn new(name: impl Into<Cow<'a, str>>, record: impl Into<Cow<'a, [u8]>>) -> Self {
-        Self { name: name.into(), record: record.into(), sidecar: None, suffix: None }
+        Self { name: name.into(), kind: Kind::Result, record: record.into(), sidecar: None, suffix: None }
     }
 }
 
@@ -76,7 +78,7 @@ impl Default for SaveOptions {
 /// A saved result.
 #[derive(Debug)]
 pub struct Saved {
-    /// The committed `result.json`.
+    /// The committed record.
     pub path: PathBuf,
     /// The outcome of the sidecar.
     pub sidecar: Sidecar,
@@ -117,7 +119,7 @@ pub fn save(
     };
     let mut checked = source.map(sidecar::check);
     let (mut root, claim) = claim_in(root, OsStr::new(&*result.name), interrupt)?;
-    let mut staged = Staged::new(claim, result.record, with_sidecar);
+    let mut staged = Staged::new(claim, result.kind, result.record, with_sidecar);
     staged.write_sidecar(&mut checked, true, interrupt)?;
     if durability == Durability::Durable {
         staged.flush_sidecar()?;

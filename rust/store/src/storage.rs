@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::expected::Expected;
 use crate::inspect::clean::{CleanOptions, Leftover};
 use crate::interrupt::Interrupt;
+use crate::kind::Kind;
 use crate::load::Limit;
 use crate::parquet::ParquetSource;
 use crate::part::Part;
@@ -21,6 +22,11 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Return the root: a path, or the URL of a prefix without a slash at its end.
     fn root(&self) -> &Path;
 
+    /// Return the kind of the records that readers see.
+    fn kind(&self) -> Kind {
+        Kind::Result
+    }
+
     /// Claim a name for a result, and commit it; see [`crate::save::save`].
     ///
     /// # Errors
@@ -29,19 +35,19 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// is in place or may be; every other error means that this save left no record.
     fn save(&self, result: NewResult<'_>, options: SaveOptions, interrupt: Interrupt<'_>) -> Result<Saved>;
 
-    /// Begin to read the results.
+    /// Begin to read the records of a kind.
     ///
     /// # Errors
     ///
     /// The root cannot be listed.
-    fn list(&self, wanted: &Wanted, interrupt: Interrupt<'_>) -> Result<Listing>;
+    fn list(&self, kind: Kind, wanted: &Wanted, interrupt: Interrupt<'_>) -> Result<Listing>;
 
-    /// Find one result by its directory, relative to the root.
+    /// Find one record of a kind by its directory, relative to the root.
     ///
     /// # Errors
     ///
     /// The directory has no record, or it cannot be looked for.
-    fn find(&self, place: &Path, interrupt: Interrupt<'_>) -> Result<Box<dyn Entry>>;
+    fn find(&self, kind: Kind, place: &Path, interrupt: Interrupt<'_>) -> Result<Box<dyn Entry>>;
 
     /// Open a Parquet file by its path relative to the root; the empty path is the root itself.
     ///
@@ -110,10 +116,26 @@ pub struct FoundDirectory {
     pub directories: Vec<String>,
 }
 
+impl FoundDirectory {
+    /// Return `true` where one of the known files has a name.
+    #[must_use]
+    pub fn has_file(&self, name: &str) -> bool {
+        self.files.iter().any(|file| file == name)
+    }
+}
+
 /// A result that a reader meets: its record, and the files next to it.
 pub trait Entry {
     /// Return the directory of the result, relative to the root.
     fn place(&self) -> &Path;
+
+    /// Return the kind of the record.
+    fn kind(&self) -> Kind;
+
+    /// Return the path or URL of the record.
+    fn record_path(&self) -> PathBuf {
+        self.path_of(self.kind().file())
+    }
 
     /// Return the path or URL of a file in the directory.
     fn path_of(&self, name: &str) -> PathBuf;

@@ -10,6 +10,7 @@ use crate::error::{At, Result, Step};
 use crate::inspect::clean::{CleanOptions, Leftover, clean};
 use crate::inspect::{Inspection, VerifyOptions};
 use crate::interrupt::Interrupt;
+use crate::kind::Kind;
 use crate::load::{Limit, OpenRecord, Record, read};
 use crate::parquet::ParquetSource;
 use crate::save::{NewResult, SaveOptions, Saved, save};
@@ -157,12 +158,12 @@ impl Storage for Store {
         save(&self.root, result, options, interrupt)
     }
 
-    fn list(&self, _: &Wanted, _: Interrupt<'_>) -> Result<Listing> {
+    fn list(&self, _: Kind, _: &Wanted, _: Interrupt<'_>) -> Result<Listing> {
         Ok(Listing::Directory(self.root.clone()))
     }
 
-    fn find(&self, place: &Path, _: Interrupt<'_>) -> Result<Box<dyn Entry>> {
-        Ok(Box::new(OpenRecord::open(&self.root, place)?))
+    fn find(&self, kind: Kind, place: &Path, _: Interrupt<'_>) -> Result<Box<dyn Entry>> {
+        Ok(Box::new(OpenRecord::open(&self.root, place, kind)?))
     }
 
     fn open(&self, file: &Path, _: Interrupt<'_>) -> Result<ParquetSource> {

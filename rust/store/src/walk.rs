@@ -26,12 +26,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::RECORD;
 use crate::address_space;
 use crate::error::{At, Error, Result, Step};
 use crate::expected::Expected;
 use crate::fs::dir::{Dir, Leads};
 use crate::interrupt::Interrupt;
+use crate::kind::Kind;
 use crate::links::{LinkLog, LinkPlan};
 use crate::part::Part;
 use crate::storage::{Entry, FoundDirectory};
@@ -89,6 +89,7 @@ pub(crate) trait Visit: Send + Sync + 'static {
 struct Shared<V: Visit> {
     visit: Arc<V>,
     root: Dir,
+    kind: Kind,
     /// The units are results of an earlier listing: no directory is searched.
     is_part: bool,
     links: Arc<LinkLog>,
@@ -117,7 +118,13 @@ pub(crate) struct Walk<V: Visit> {
 impl<V: Visit> Walk<V> {
     /// Begin to visit the results below a root, and visit the root itself at once; follow symbolic links to
     /// directories, or count them.
-    pub fn open(root: &Path, visit: Arc<V>, follow_links: bool, interrupt: Interrupt<'_>) -> Result<Self> {
+    pub fn open(
+        root: &Path,
+        kind: Kind,
+        visit: Arc<V>,
+        follow_links: bool,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self> {
         let dir = Dir::open(root).at(Step::Scan, || root.to_owned())?;
         let listed = match dir.subdirectories(Path::new(""), interrupt) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(Error::Interrupted),
@@ -128,7 +135,7 @@ impl<V: Visit> Walk<V> {
         visit.search(&mut first, &dir, Path::new(""), interrupt);
         interrupt.check()?;
         let expected = Expected::default();
-        expected.add(visit_root(&dir, &*visit, &mut first, interrupt)?);
+        expected.add(visit_root(&dir, kind, &*visit, &mut first, interrupt)?);
         let links = Arc::new(LinkLog::default());
         let mut waiting = VecDeque::new();
         if follow_links {
@@ -144,13 +151,14 @@ impl<V: Visit> Walk<V> {
                 waiting.push_back(Progress::Waiting(Work::Visit(WorkUnit::new(Path::new(""), listed.names))));
             }
         }
-        Ok(Self::start(dir, visit, first, waiting, links, expected, false))
+        Ok(Self::start((dir, kind), visit, first, waiting, links, expected, false))
     }
 
     /// Begin to visit the results of a part, and list nothing.
     pub fn open_part(
         root: &Path,
         part: &Part,
+        kind: Kind,
         visit: Arc<V>,
         follow_links: bool,
         interrupt: Interrupt<'_>,
@@ -160,18 +168,18 @@ impl<V: Visit> Walk<V> {
         let mut first = visit.begin();
         let mut places = part.iter().map(|(place, _)| place).peekable();
         if places.next_if(|place| place.as_os_str().is_empty()).is_some() {
-            visit_root(&dir, &*visit, &mut first, interrupt)?;
+            visit_root(&dir, kind, &*visit, &mut first, interrupt)?;
         }
         let waiting = units_of(places).collect();
         let expected = Expected::default();
         expected.add(part.len());
         expected.end();
-        Ok(Self::start(dir, visit, first, waiting, Arc::default(), expected, true))
+        Ok(Self::start((dir, kind), visit, first, waiting, Arc::default(), expected, true))
     }
 
     /// Start the threads that visit units, behind the chunk of the root.
     fn start(
-        dir: Dir,
+        (root, kind): (Dir, Kind),
         visit: Arc<V>,
         first: V::Chunk,
         mut waiting: VecDeque<Progress<V::Chunk>>,
@@ -187,7 +195,8 @@ impl<V: Visit> Walk<V> {
         let queue = Mutex::new(Queue::new(waiting, begun));
         let shared = Arc::new(Shared {
             visit,
-            root: dir,
+            root,
+            kind,
             is_part,
             links,
             expected,
@@ -258,19 +267,21 @@ impl<V: Visit> Walk<V> {
 /// Visit the root, if it is a result; return how many results it is.
 fn visit_root<V: Visit>(
     dir: &Dir,
+    kind: Kind,
     visit: &V,
     chunk: &mut V::Chunk,
     interrupt: Interrupt<'_>,
 ) -> Result<usize> {
-    match dir.open_file(Path::new(RECORD)) {
+    match dir.open_file(Path::new(kind.file())) {
+        Ok(Some(_)) if kind.yields_in(dir, Path::new("")) => {}
         Ok(Some(record)) => {
-            let found = FoundRecord { root: dir, place: Path::new(""), record };
+            let found = FoundRecord { root: dir, place: Path::new(""), kind, record };
             visit.visit(chunk, &found, Turn::only(interrupt));
             interrupt.check()?;
             return Ok(1);
         }
         Ok(None) => {}
-        Err(error) => visit.fail(chunk, Error::io(Step::Read, dir.path().join(RECORD), error)),
+        Err(error) => visit.fail(chunk, Error::io(Step::Read, dir.path().join(kind.file()), error)),
     }
     Ok(0)
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use llem_store::{Expected, Interrupt, RECORD, Result, Step};
+use llem_store::{Expected, Interrupt, Kind, Result, Step};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 
@@ -22,6 +22,7 @@ pub struct Directories {
     listed: Option<JoinHandle<Result<()>>>,
     order: Order,
     ready: VecDeque<(String, Directory)>,
+    kind: Kind,
     expected: Arc<Expected>,
 }
 
@@ -31,7 +32,7 @@ impl Directories {
     /// # Errors
     ///
     /// The root cannot be listed.
-    pub fn begin(client: &Client, held: usize, interrupt: Interrupt<'_>) -> Result<Self> {
+    pub fn begin(client: &Client, kind: Kind, held: usize, interrupt: Interrupt<'_>) -> Result<Self> {
         let (mut pages, mut listed) = client.start_list()?;
         let first = block_on(
             async move {
@@ -47,7 +48,16 @@ impl Directories {
         );
         let (first, pages, listed) = first?;
         let (order, ready) = (Order::new(held), VecDeque::new());
-        Ok(Self { client: client.clone(), first, pages, listed, order, ready, expected: Arc::default() })
+        Ok(Self {
+            client: client.clone(),
+            first,
+            pages,
+            listed,
+            order,
+            ready,
+            kind,
+            expected: Arc::default(),
+        })
     }
 
     /// Return the number of results, known once the listing has ended.
@@ -84,7 +94,8 @@ impl Directories {
     }
 
     fn hold(&mut self, directories: Vec<(String, Directory)>) {
-        self.expected.add(directories.iter().filter(|(_, found)| found.files.contains_key(RECORD)).count());
+        self.expected
+            .add(directories.iter().filter(|(_, found)| found.files.contains_key(self.kind.file())).count());
         self.ready.extend(directories);
     }
 

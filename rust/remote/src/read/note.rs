@@ -1,16 +1,19 @@
 //! The objects of a result as a listing shows them, in a few bytes, so that no reader lists them again.
 
-use llem_store::{RECORD, SIDECAR};
+use llem_store::{FAILURE, RECORD, SIDECAR};
 
 use super::Files;
 use super::order::Directory;
 use crate::client::Found;
 use crate::fields::take;
 
+/// The names of the objects, by their numbers in a note.
+const NAMES: [&str; 3] = [RECORD, SIDECAR, FAILURE];
+
 /// Return the note of the objects of a result.
 pub fn note(files: &Files) -> Vec<u8> {
     let mut note = Vec::new();
-    for (kind, name) in [RECORD, SIDECAR].into_iter().enumerate() {
+    for (kind, name) in NAMES.into_iter().enumerate() {
         let Some(found) = files.get(name) else { continue };
         note.extend(u8::try_from(kind));
         note.extend(found.size.to_le_bytes());
@@ -34,7 +37,7 @@ pub fn noted(mut note: &[u8]) -> Option<Directory> {
         let (etag, rest) = note.split_at_checked(length.into())?;
         note = rest;
         let etag = Some(String::from_utf8(etag.to_vec()).ok()?).filter(|etag| !etag.is_empty());
-        let name = if kind == 0 { RECORD } else { SIDECAR };
+        let name = *NAMES.get(usize::from(kind))?;
         files.insert(name.to_owned(), Found { size, etag, modified });
     }
     Some(Directory { files, directories: Vec::new() })

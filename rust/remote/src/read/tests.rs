@@ -2,6 +2,8 @@ use std::sync::atomic::Ordering;
 
 use object_store::{ObjectStoreExt, PutPayload};
 
+use llem_store::RECORD;
+
 use super::*;
 use crate::faulty::{Faults, Faulty};
 
@@ -20,7 +22,7 @@ fn filled(store: &Arc<Faulty>, objects: &[(String, Vec<u8>)]) -> Client {
 
 /// Return the directories and records of a listing.
 fn read_all(client: &Client) -> Vec<(String, String)> {
-    read_to_end(Listed::begin(client, None, &Wanted::Records, Interrupt::NEVER).unwrap())
+    read_to_end(Listed::begin(client, None, Kind::Result, &Wanted::Records, Interrupt::NEVER).unwrap())
 }
 
 fn read_to_end(mut listed: Listed) -> Vec<(String, String)> {
@@ -60,10 +62,11 @@ fn list_that_is_released_while_it_arrives_returns_each_record_once_in_order() {
     let objects: Vec<_> =
         records.iter().map(|(name, _)| (format!("{name}/{RECORD}"), b"{}".into())).collect();
     let client = filled(&store, &objects);
-    let directories = Directories::begin(&client, 500, Interrupt::NEVER).unwrap();
+    let directories = Directories::begin(&client, Kind::Result, 500, Interrupt::NEVER).unwrap();
     let expected = directories.expected();
     assert_eq!(expected.get(), None);
-    let listed = Listed::over(in_order(directories), expected.clone(), &client, None, true).unwrap();
+    let listed =
+        Listed::over(in_order(directories), expected.clone(), &client, None, Kind::Result, true).unwrap();
     assert_eq!(read_to_end(listed), records);
     assert_eq!(expected.get(), Some(records.len() as u64));
     assert!(store.counts.all()[2] > 1);
@@ -79,7 +82,7 @@ fn list_of_empty_root_returns_nothing() {
 #[test]
 fn list_of_store_that_never_answered_fails() {
     let store = Faulty::new(Faults { is_unreachable: true, ..Faults::default() });
-    let found = Fetched::find(&Client::of(store), Path::new("x"), "x", Interrupt::NEVER);
+    let found = Fetched::find(&Client::of(store), Kind::Result, Path::new("x"), "x", Interrupt::NEVER);
     assert!(found.err().unwrap().is_io(io::ErrorKind::NotConnected));
 }
 
@@ -87,7 +90,7 @@ fn list_of_store_that_never_answered_fails() {
 fn list_cancelled_stops() {
     let store = Faulty::new(Faults { gets: 100, ..Faults::default() });
     let client = filled(&store, &[(format!("a/{RECORD}"), b"{}".to_vec())]);
-    let mut listed = Listed::begin(&client, None, &Wanted::Records, Interrupt::NEVER).unwrap();
+    let mut listed = Listed::begin(&client, None, Kind::Result, &Wanted::Records, Interrupt::NEVER).unwrap();
     assert!(matches!(listed.next(Interrupt::NEVER), Ok(Some(Met::Directory(_)))));
     let error = listed.next(Interrupt::new(&|_| true)).err().unwrap();
     assert!(matches!(error, Error::Interrupted));
@@ -120,6 +123,6 @@ fn object_reads_its_end_by_one_request_and_the_rest_by_another() {
 fn find_result_without_record_fails() {
     let store = Faulty::new(Faults::default());
     let client = filled(&store, &[("a/timeseries.parquet".into(), b"PAR1".to_vec())]);
-    let error = Fetched::find(&client, Path::new("a"), "a", Interrupt::NEVER).err().unwrap();
+    let error = Fetched::find(&client, Kind::Result, Path::new("a"), "a", Interrupt::NEVER).err().unwrap();
     assert!(error.is_io(io::ErrorKind::NotFound) && error.to_string().contains("a/result.json"), "{error}");
 }

@@ -5,6 +5,8 @@ use arrow_array::{Int64Array, RecordBatch, RecordBatchIterator};
 use llem_store::save::Source;
 use object_store::{Attribute, GetOptions, ObjectStore, ObjectStoreExt, PutPayload};
 
+use llem_store::RECORD;
+
 use super::*;
 use crate::faulty::{Faults, Faulty};
 
@@ -24,7 +26,7 @@ fn result(with_sidecar: bool) -> NewResult<'static> {
         record: record("\"timeseries.parquet\"").into(),
         memory: 0,
     });
-    NewResult { name: BASE.into(), record: record("null").into(), sidecar, suffix: None }
+    NewResult { name: BASE.into(), kind: Kind::Result, record: record("null").into(), sidecar, suffix: None }
 }
 
 /// Return the number of the save of each object, by its key.

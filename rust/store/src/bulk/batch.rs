@@ -204,7 +204,7 @@ impl Draft {
         }
         let (root, claim) = claim(&self.result.name)?;
         let contents = (take(&mut self.result.record), take(&mut self.with_sidecar));
-        let mut staged = save::Staged::new(claim, contents.0, contents.1);
+        let mut staged = save::Staged::new(claim, self.result.kind, contents.0, contents.1);
         let written = staged.write_sidecar(&mut self.checked, last_try, interrupt);
         if let Err(error) = written.and_then(|()| staged.write_record()) {
             (self.result.record, self.with_sidecar) = staged.into_contents();

@@ -11,7 +11,6 @@ use super::Patience;
 use super::barrier::{FlushPolicy, barrier};
 use super::batch::{Committed, NotStaged, OpenRoot, Staged};
 use super::queue::{Next, Queue};
-use crate::RECORD;
 use crate::error::{Error, Result, Step};
 use crate::fs::claim::Claim;
 use crate::fs::durable::Durability;
@@ -180,7 +179,7 @@ impl Shared {
         if self.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        queue.expect_in_place(ticket, self.path.join(&*result.name).join(RECORD));
+        queue.expect_in_place(ticket, self.path.join(&*result.name).join(result.kind.file()));
         drop(queue);
         let options = SaveOptions { durability: self.durability };
         storage.save(result, options, Interrupt::new(&|_| self.is_cancelled()))

@@ -17,7 +17,7 @@ use crate::scan::{
 };
 use crate::store::Store;
 use crate::timeseries::{MAX_BYTES, TraceFile};
-use crate::{RECORD, SIDECAR, load, save};
+use crate::{Kind, RECORD, SIDECAR, load};
 
 /// The separator of an input's parts, which is not in any text.
 const SEPARATOR: u8 = 0xfe;
@@ -41,7 +41,7 @@ pub fn scan(input: &[u8], temp: &Path) {
     let Completed { hashes, errors, .. } =
         completed(&Store::at(&root), &schema(), Limit::USUAL, false, Interrupt::NEVER).unwrap();
     let bad = by_path(errors);
-    assert!(narrow.rows.values().all(|hash| hashes.contains(hash)), "{:?} {hashes:?}", narrow.rows);
+    assert!(narrow.rows.values().all(|hash| hashes.contains_key(hash)), "{:?} {hashes:?}", narrow.rows);
     assert!(bad.keys().eq(narrow.bad.keys()), "{bad:?}");
 
     let traced = traces(&root, &records);
@@ -89,7 +89,7 @@ fn create_files(root: &Path, input: &[u8]) -> BTreeSet<PathBuf> {
             _ => (None, Some(content)),
         };
         if let Some(sidecar) = sidecar {
-            let name = if record.is_some() { SIDECAR } else { save::TEMP };
+            let name = if record.is_some() { SIDECAR } else { Kind::Result.temp() };
             fs::write(place.join(name), sidecar).unwrap();
         }
         if let Some(record) = record {

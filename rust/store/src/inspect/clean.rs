@@ -25,7 +25,7 @@ use crate::SIDECAR;
 use crate::error::{At, Result, Step};
 use crate::fs::dir::{Dir, EntryKind, Nanos};
 use crate::inspect::place::Place;
-use crate::inspect::trash::{clock, finish, has_record, remove};
+use crate::inspect::trash::{clock, finish, remove};
 use crate::inspect::{Contents, Inspection, Status, TRASH, reason_of};
 use crate::interrupt::Interrupt;
 
@@ -180,7 +180,7 @@ fn empty_trash<P: Place>(
         if *kind == EntryKind::Directory {
             let child = trash.open_dir(name)?;
             newest = newest.max(Contents::of(&child)?.newest(&child)?);
-            holds_record |= has_record(&child);
+            holds_record |= child.has_record();
         }
     }
     if !is_old(newest)? {

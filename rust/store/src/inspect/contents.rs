@@ -7,13 +7,18 @@ use std::io;
 use super::TRASH;
 use super::place::Place;
 use crate::fs::dir::{EntryKind, Nanos};
-use crate::{RECORD, SIDECAR, name, save, sidecar};
+use crate::{FAILURE, Kind, RECORD, SIDECAR, name, sidecar};
+
+/// The temporary files of saves.
+const TEMPS: [&str; 3] = [Kind::Result.temp(), Kind::Failure.temp(), sidecar::TEMP];
 
 /// The entries of a directory, by what they mean to a store.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
-    /// An entry is called `result.json`.
+    /// An entry is called `result.json` or `failure.json`.
     pub record: bool,
+    /// An entry is called `failure.json`.
+    pub failure: bool,
     /// There is a `timeseries.parquet`.
     pub sidecar: bool,
     /// Temporary files of a save.
@@ -38,8 +43,9 @@ impl Contents {
     pub fn add(&mut self, name: &OsStr, kind: EntryKind) {
         match (name.to_str(), kind) {
             (Some(RECORD), _) => self.record = true,
+            (Some(FAILURE), _) => (self.record, self.failure) = (true, true),
             (Some(SIDECAR), EntryKind::File) => self.sidecar = true,
-            (Some(save::TEMP | sidecar::TEMP), EntryKind::File) => _ = self.temps.insert(name.to_owned()),
+            (Some(text), EntryKind::File) if TEMPS.contains(&text) => _ = self.temps.insert(name.to_owned()),
             (Some(text), EntryKind::Directory) if text.starts_with(TRASH) => {
                 self.trash.insert(name.to_owned());
             }

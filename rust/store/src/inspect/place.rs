@@ -9,7 +9,7 @@ use super::TRASH;
 use crate::fs::dir::{Dir, EntryKind, Nanos};
 use crate::interrupt::Interrupt;
 use crate::load::{Header, Limit};
-use crate::{RECORD, SIDECAR};
+use crate::{FAILURE, RECORD, SIDECAR};
 
 /// An open directory, as [`Dir`] describes its methods.
 pub(crate) trait Place: Sized {
@@ -27,6 +27,9 @@ pub(crate) trait Place: Sized {
     fn inode(&self) -> io::Result<u64>;
     fn try_lock(&self) -> io::Result<bool>;
     fn sync(&self) -> io::Result<()>;
+
+    /// Return `true` where an entry is called `result.json` or `failure.json`, or may be.
+    fn has_record(&self) -> bool;
 
     /// Return `true` where the record names a `timeseries.parquet` that is not there, or may do so.
     fn lacks_sidecar(&self) -> bool;
@@ -90,6 +93,10 @@ impl Place for Dir {
 
     fn sync(&self) -> io::Result<()> {
         self.sync()
+    }
+
+    fn has_record(&self) -> bool {
+        [RECORD, FAILURE].iter().any(|file| self.is_taken(file.as_ref()).unwrap_or(true))
     }
 
     fn lacks_sidecar(&self) -> bool {

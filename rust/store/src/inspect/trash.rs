@@ -12,8 +12,8 @@ use std::path::Path;
 use super::clean::Outcome;
 use super::place::Place;
 use super::{Contents, TRASH};
+use crate::SIDECAR;
 use crate::fs::dir::{EntryKind, Nanos};
-use crate::{RECORD, SIDECAR};
 
 /// The prefix of the directory in a trash that holds a power trace; a hidden name, which no leftover has.
 const TRACE: &str = ".trace-";
@@ -68,7 +68,7 @@ pub(super) fn remove<P: Place>(parent: &P, name: &OsStr, dir: &P) -> io::Result<
         remove_trash(parent, &trash_name)?;
         return Ok(Some(Outcome::Removed));
     }
-    let is_result = moved.is_ok_and(|moved| has_record(&moved));
+    let is_result = moved.is_ok_and(|moved| moved.has_record());
     restore(parent, &trash, name)?;
     remove_trash(parent, &trash_name)?;
     disposed?;
@@ -291,14 +291,10 @@ fn unless_taken(moved: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Return `true` where an entry is called `result.json`, or may be.
-pub(super) fn has_record<P: Place>(dir: &P) -> bool {
-    dir.is_taken(RECORD.as_ref()).unwrap_or(true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RECORD;
     use crate::fs::dir::Dir;
     use crate::inspect::testing::{names, put};
 

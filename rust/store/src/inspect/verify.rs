@@ -2,7 +2,8 @@
 //!
 //! A directory with a valid `result.json` is complete. An incomplete one is the leftover of an interrupted save: it is
 //! empty, or holds a power trace without a record, or the temporary files of a save. A damaged one has an invalid
-//! record. A foreign one holds other files and no result at any depth. Directories of results have no status.
+//! record. A foreign one holds other files and no result at any depth. Directories of results have no status. A directory
+//! with a `failure.json` and no `result.json` is a failure.
 //!
 //! An empty directory, and one with only a power trace, is incomplete only under a name that a save gives: any other
 //! name may be that of a user's directory.
@@ -14,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::contents::Contents;
+use super::place::Place;
 use super::record;
-use super::trash::has_record;
 use crate::RECORD;
 use crate::error::{Error, Result};
 use crate::fs::dir::{Dir, EntryKind, Leads};
@@ -81,6 +82,8 @@ pub struct Finding {
 pub struct VerifyBatch {
     /// Results that are complete, and not among the records below.
     pub complete: u64,
+    /// Failures, whose files are not read.
+    pub failures: u64,
     /// The directories that are not complete.
     pub findings: Vec<Finding>,
     /// In a deep check: each record that passed so far, to be validated.
@@ -122,6 +125,7 @@ struct Inspect {
 
 enum Event {
     Complete(PathBuf),
+    Failure(PathBuf),
     Record(CheckedRecord),
     Finding(Finding),
     Link(Finding),
@@ -203,6 +207,10 @@ impl Inspection {
             Event::Complete(directory) => {
                 self.reach(&directory, true, batch);
                 batch.complete += 1;
+            }
+            Event::Failure(directory) => {
+                self.reach(&directory, true, batch);
+                batch.failures += 1;
             }
             Event::Record(checked) => {
                 self.reach(&checked.directory, true, batch);
@@ -351,6 +359,7 @@ impl Chunk {
     fn look_at(&mut self, directory: &Path, contents: &Contents) {
         let name = directory.file_name().unwrap_or(OsStr::new(""));
         self.events.push(match contents.leftover(name) {
+            _ if contents.failure => Event::Failure(directory.to_owned()),
             Some(problem) if !name.is_empty() => Event::Finding(Finding {
                 status: Status::Incomplete,
                 directory: directory.to_owned(),
@@ -363,7 +372,7 @@ impl Chunk {
 
 /// Return `true` where a directory in the trash holds a record.
 fn holds_record(trash: &Dir) -> bool {
-    let holds = |name: &OsStr| trash.open_dir(name).is_ok_and(|dir| has_record(&dir));
+    let holds = |name: &OsStr| trash.open_dir(name).is_ok_and(|dir| dir.has_record());
     let entries = trash.entries(Interrupt::NEVER).unwrap_or_default();
     entries.iter().any(|(name, kind)| *kind == EntryKind::Directory && holds(name))
 }

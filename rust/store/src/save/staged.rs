@@ -7,14 +7,15 @@ use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-use super::{Saved, Sidecar, TEMP};
+use super::{Saved, Sidecar};
+use crate::SIDECAR;
 use crate::error::{At, Error, Result, Step};
 use crate::fs::claim::Claim;
 use crate::fs::durable::{Durability, PendingFile};
 use crate::interrupt::Interrupt;
 use crate::json::indent::indented;
+use crate::kind::Kind;
 use crate::sidecar::{self, Checked};
-use crate::{RECORD, SIDECAR};
 
 /// A step that puts something on the device, and remembers how that went.
 pub(crate) trait Flush: Send {
@@ -35,19 +36,26 @@ pub(crate) struct Staged<'a> {
     /// The first failed flush of its files.
     flush_result: Result<()>,
     claim: Claim,
+    kind: Kind,
     without_sidecar: Cow<'a, [u8]>,
     with_sidecar: Cow<'a, [u8]>,
 }
 
 impl<'a> Staged<'a> {
     /// Begin to stage a result in a claimed directory; the record reads differently with a sidecar.
-    pub fn new(claim: Claim, without_sidecar: Cow<'a, [u8]>, with_sidecar: Cow<'a, [u8]>) -> Self {
+    pub fn new(
+        claim: Claim,
+        kind: Kind,
+        without_sidecar: Cow<'a, [u8]>,
+        with_sidecar: Cow<'a, [u8]>,
+    ) -> Self {
         Self {
             record: None,
             pending_sidecar: None,
             sidecar: Sidecar::None,
             flush_result: Ok(()),
             claim,
+            kind,
             without_sidecar,
             with_sidecar,
         }
@@ -66,7 +74,7 @@ impl<'a> Staged<'a> {
 
     /// Return the final path of the record.
     pub fn path(&self) -> PathBuf {
-        self.claim.dir().path().join(RECORD)
+        self.claim.dir().path().join(self.kind.file())
     }
 
     /// Write the sidecar. A failure becomes part of the outcome, since it must not cost the result.
@@ -167,9 +175,9 @@ impl<'a> Staged<'a> {
         let Some(record) = self.record.take() else {
             return Err(Error::io(Step::Commit, self.path(), ErrorKind::NotFound.into()));
         };
-        record.publish(RECORD.as_ref())?;
+        record.publish(self.kind.file().as_ref())?;
         self.claim.keep();
-        Ok(Committed { flush_result: Ok(()), claim: self.claim, sidecar: self.sidecar })
+        Ok(Committed { flush_result: Ok(()), claim: self.claim, kind: self.kind, sidecar: self.sidecar })
     }
 
     /// Write the files again, to new files, because the device lost the old ones; `source` gives the sidecar again.
@@ -195,7 +203,7 @@ impl<'a> Staged<'a> {
         self.record = None;
         let content = if self.has_sidecar() { &self.with_sidecar } else { &self.without_sidecar };
         let content = indented(content);
-        let mut pending = PendingFile::create(self.claim.dir(), TEMP.as_ref())?;
+        let mut pending = PendingFile::create(self.claim.dir(), self.kind.temp().as_ref())?;
         pending.write(&content)?;
         pending.check_length(content.len() as u64)?;
         self.record = Some(pending);
@@ -245,6 +253,7 @@ impl Flush for Staged<'_> {
 pub(crate) struct Committed {
     flush_result: Result<()>,
     claim: Claim,
+    kind: Kind,
     sidecar: Sidecar,
 }
 
@@ -263,7 +272,7 @@ impl Committed {
 
     /// Return the outcome of the save.
     pub fn finish(self) -> Result<Saved> {
-        let path = self.claim.dir().path().join(RECORD);
+        let path = self.claim.dir().path().join(self.kind.file());
         match self.flush_result {
             Ok(()) => Ok(Saved { path, sidecar: self.sidecar }),
             Err(cause) => Err(unconfirmed(path, cause, self.sidecar)),

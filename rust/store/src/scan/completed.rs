@@ -1,6 +1,7 @@
 //! The completed configurations of a tree: the hash of each record.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::column::ColumnSource;
@@ -9,11 +10,13 @@ use super::record;
 use super::records::ReadLog;
 use super::value::FieldValue;
 use super::{RecordError, RecordErrorKind, RecordSchema, ScanError};
+use crate::FAILURE;
 use crate::error::Error;
+use crate::fs::dir::Dir;
 use crate::interrupt::Interrupt;
 use crate::links::SkippedLinks;
 use crate::load::{Limit, RecordFault};
-use crate::storage::{Entry, Storage};
+use crate::storage::{Entry, FoundDirectory, Storage};
 use crate::walk::{Tree, Turn, Visit};
 
 const HASH: &str = "measurement_config_hash";
@@ -21,8 +24,10 @@ const HASH: &str = "measurement_config_hash";
 /// The completed configurations of a tree.
 #[derive(Debug, Default)]
 pub struct Completed {
-    /// The `measurement_config_hash` of each record.
-    pub hashes: BTreeSet<String>,
+    /// The `measurement_config_hash` of each record, and the number of records with it.
+    pub hashes: BTreeMap<String, u64>,
+    /// The number of failures next to the results; 0 where the failures are read.
+    pub failures: u64,
     /// The records that cannot be read.
     pub errors: Vec<RecordError>,
     /// The symbolic links that were not followed.
@@ -51,7 +56,7 @@ pub struct Completed {
 ///         {"name": "measurement_config_hash", "kind": "text"}]"#,
 /// )?;
 /// let completed = completed(&Store::at(root), &schema, Limit::USUAL, false, Interrupt::NEVER)?;
-/// assert!(completed.hashes.contains("0123456789abcdef"));
+/// assert_eq!(completed.hashes["0123456789abcdef"], 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn completed(
@@ -70,7 +75,10 @@ pub fn completed(
     let mut tree = Tree::open(storage, Arc::new(visitor), follow_links, interrupt)?;
     let mut completed = Completed::default();
     while let Some(mut chunk) = tree.next(interrupt)? {
-        completed.hashes.extend(chunk.hashes);
+        for hash in chunk.hashes {
+            *completed.hashes.entry(hash).or_default() += 1;
+        }
+        completed.failures += chunk.failures;
         completed.errors.append(&mut chunk.log.errors);
         interrupt.check()?;
     }
@@ -87,6 +95,7 @@ struct HashVisitor {
 #[derive(Default)]
 struct HashChunk {
     hashes: Vec<String>,
+    failures: u64,
     log: ReadLog,
 }
 
@@ -98,11 +107,19 @@ impl Visit for HashVisitor {
     }
 
     fn visit(&self, chunk: &mut HashChunk, entry: &dyn Entry, turn: Turn<'_>) {
-        let HashChunk { hashes, log } = chunk;
+        let HashChunk { hashes, log, .. } = chunk;
         log.read(entry, self.plan.limit, |_, bytes| {
             hashes.push(self.hash(bytes, turn.interrupt)?);
             Ok(())
         });
+    }
+
+    fn search(&self, chunk: &mut HashChunk, root: &Dir, place: &Path, _: Interrupt<'_>) {
+        chunk.failures += u64::from(root.has_file(&place.join(FAILURE)));
+    }
+
+    fn meet(&self, chunk: &mut HashChunk, found: FoundDirectory) {
+        chunk.failures += u64::from(found.has_file(FAILURE));
     }
 
     fn fail(&self, chunk: &mut HashChunk, error: Error) {
@@ -114,7 +131,7 @@ impl Visit for HashVisitor {
     }
 
     fn is_empty(&self, chunk: &HashChunk) -> bool {
-        chunk.log.is_empty()
+        chunk.log.is_empty() && chunk.failures == 0
     }
 }
 

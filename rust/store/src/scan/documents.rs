@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::check::RecordCheck;
+use crate::SIDECAR;
 use crate::address_space;
 use crate::error::{At, Error, Result, Step};
 use crate::interrupt::Interrupt;
@@ -11,7 +12,6 @@ use crate::links::LinkLog;
 use crate::load::{Limit, RecordFault};
 use crate::storage::{Entry, Storage};
 use crate::walk::{CHUNK_BYTES, Tree, Turn, Visit};
-use crate::{RECORD, SIDECAR};
 
 /// How many times the bytes of a record are in memory while a caller validates it, next to the bytes themselves.
 const RESULT_COPIES: u64 = 3;
@@ -88,7 +88,7 @@ impl Visit for DocumentVisitor {
         chunk.push(entry.read(self.limit, &mut bytes).map(|_| {
             let fault = self.check.diagnose(&bytes, turn.interrupt);
             let has_sidecar = entry.has_file(SIDECAR);
-            Document { path: entry.path_of(RECORD), bytes, has_sidecar, fault }
+            Document { path: entry.record_path(), bytes, has_sidecar, fault }
         }));
     }
 

@@ -16,7 +16,6 @@ use super::row::{RecordFile, Row};
 use super::table::Table;
 use super::value::FieldValue;
 use super::watch::Watch;
-use crate::RECORD;
 use crate::error::Error;
 use crate::json::text::minify;
 use crate::load::Limit;
@@ -57,7 +56,7 @@ impl ReadLog {
         let read = entry.read(limit, &mut buffer).map_err(RecordErrorKind::Io);
         let taken = read.and_then(|saved_at| take(RecordFile { entry, saved_at }, &buffer));
         if let Err(kind) = taken {
-            self.errors.push(RecordError { path: entry.path_of(RECORD), size: buffer.len() as u64, kind });
+            self.errors.push(RecordError { path: entry.record_path(), size: buffer.len() as u64, kind });
         }
         // A chunk would otherwise keep the memory of one large record.
         if buffer.capacity() <= MAX_KEPT_BUFFER {
@@ -119,7 +118,7 @@ impl Visit for RecordVisitor {
             Ok(())
         });
         if let Some(column) = beyond {
-            let path = entry.path_of(RECORD);
+            let path = entry.record_path();
             log.errors.push(RecordError { path, size: 0, kind: RecordErrorKind::Beyond(column.into()) });
         }
         chunk.log = log;

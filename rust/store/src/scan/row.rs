@@ -13,11 +13,11 @@ use super::plan::Plan;
 use super::record::{self, ParsedRecord};
 use super::value::{FieldValue, TIMES};
 use super::watch::Watch;
+use crate::SIDECAR;
 use crate::error::{Error, Step};
 use crate::interrupt::Interrupt;
 use crate::load::RecordFault;
 use crate::storage::Entry;
-use crate::{RECORD, SIDECAR};
 
 /// A record file in a tree.
 #[derive(Clone, Copy)]
@@ -55,7 +55,7 @@ impl<'r> Row<'r> {
         if plan.needs_path && place.to_str().is_none() {
             let reason = "its path is not UTF-8, which a table cannot hold; rename the directory";
             let error = io::Error::new(io::ErrorKind::InvalidInput, reason);
-            return Err(RecordErrorKind::Io(Error::io(Step::Read, file.entry.path_of(RECORD), error)));
+            return Err(RecordErrorKind::Io(Error::io(Step::Read, file.entry.record_path(), error)));
         }
         let ParsedRecord { values, config, beyond } =
             record::read(bytes, plan, interrupt).map_err(RecordErrorKind::Fault)?;

@@ -169,7 +169,8 @@ mod tests {
             fs::write(temp.path().join(name).join(RECORD), b"{}").unwrap();
         }
         let visit = Arc::new(Sleeper { sleeps, ..Sleeper::default() });
-        let mut walk = Walk::open(temp.path(), visit.clone(), false, Interrupt::NEVER).unwrap();
+        let mut walk =
+            Walk::open(temp.path(), crate::Kind::Result, visit.clone(), false, Interrupt::NEVER).unwrap();
         let mut found = Vec::new();
         while let Some(chunk) = walk.next(Interrupt::NEVER).unwrap() {
             found.extend(chunk);

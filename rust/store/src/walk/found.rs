@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::RECORD;
 use crate::error::{At, Error, Result, Step};
 use crate::fs::dir::Dir;
+use crate::kind::Kind;
 use crate::load::{Limit, modified_micros};
 use crate::parquet::ParquetSource;
 use crate::storage::Entry;
@@ -17,12 +17,18 @@ pub(crate) struct FoundRecord<'r> {
     pub root: &'r Dir,
     /// The directory relative to the root.
     pub place: &'r Path,
+    /// The kind of the record.
+    pub kind: Kind,
     pub record: File,
 }
 
 impl Entry for FoundRecord<'_> {
     fn place(&self) -> &Path {
         self.place
+    }
+
+    fn kind(&self) -> Kind {
+        self.kind
     }
 
     fn path_of(&self, name: &str) -> PathBuf {
@@ -34,17 +40,17 @@ impl Entry for FoundRecord<'_> {
             limit.read(&self.record, &metadata, buffer)?;
             modified_micros(&metadata)
         });
-        read.at(Step::Read, || self.path_of(RECORD))
+        read.at(Step::Read, || self.record_path())
     }
 
     fn size(&self) -> Result<u64> {
-        let metadata = self.record.metadata().at(Step::Read, || self.path_of(RECORD))?;
+        let metadata = self.record.metadata().at(Step::Read, || self.record_path())?;
         Ok(metadata.len())
     }
 
     fn saved_at(&self) -> Result<i64> {
         let modified = self.record.metadata().and_then(|metadata| modified_micros(&metadata));
-        modified.at(Step::Read, || self.path_of(RECORD))
+        modified.at(Step::Read, || self.record_path())
     }
 
     fn has_file(&self, name: &str) -> bool {

@@ -47,10 +47,11 @@ impl<V: Visit> Tree<V> {
         follow_links: bool,
         interrupt: Interrupt<'_>,
     ) -> Result<Self> {
-        Ok(match storage.list(wanted, interrupt)? {
+        let kind = storage.kind();
+        Ok(match storage.list(kind, wanted, interrupt)? {
             Listing::Directory(root) => Self::Directory(match wanted {
-                Wanted::Part(part) => Walk::open_part(&root, part, visit, follow_links, interrupt)?,
-                Wanted::Records | Wanted::Names => Walk::open(&root, visit, follow_links, interrupt)?,
+                Wanted::Part(part) => Walk::open_part(&root, part, kind, visit, follow_links, interrupt)?,
+                Wanted::Records | Wanted::Names => Walk::open(&root, kind, visit, follow_links, interrupt)?,
             }),
             Listing::Stream(records, expected) => Self::Stream(Stream {
                 expected,

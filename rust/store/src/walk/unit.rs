@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::queue::{Progress, UNIT, Work, WorkUnit};
 use super::{FoundRecord, Shared, Turn, Visit};
-use crate::RECORD;
 use crate::error::{Error, Step};
 use crate::fs::dir::{Dir, Leads, Subdirectories, is_link};
 use crate::interrupt::Interrupt;
@@ -78,17 +77,19 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
 
     /// Visit a directory: a result, or a directory of directories.
     fn enter(&mut self, place: PathBuf) {
-        let Shared { visit, root, .. } = self.shared;
-        let record = place.join(RECORD);
+        let Shared { visit, root, kind, .. } = self.shared;
+        let (kind, record) = (*kind, place.join(kind.file()));
         self.names += 1;
         match root.open_file(&record) {
+            // No reader enters a result.
+            Ok(_) if kind.yields_in(root, &place) => self.shared.expected.replace(0),
             Ok(Some(file)) => {
                 if let Err(error) = self.shared.check_room(&file) {
                     return self.shared.exhaust(error);
                 }
                 let is_first = || self.shared.is_first(self.id);
                 let turn = Turn::new(self.interrupt, &is_first);
-                visit.visit(&mut self.chunk, &FoundRecord { root, place: &place, record: file }, turn);
+                visit.visit(&mut self.chunk, &FoundRecord { root, place: &place, kind, record: file }, turn);
             }
             Ok(None) if self.shared.is_part => self.report_unlisted(&place),
             Ok(None) => {

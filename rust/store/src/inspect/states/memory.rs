@@ -229,6 +229,11 @@ impl Place for Memory {
         self.flag(|run| run.tree.find(self.node, name).is_ok())
     }
 
+    fn has_record(&self) -> bool {
+        // No failure is saved here; a second call would only multiply the states.
+        self.is_taken(RECORD.as_ref()).unwrap_or(true)
+    }
+
     fn modified(&self) -> io::Result<Nanos> {
         Ok(0)
     }

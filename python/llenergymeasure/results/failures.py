@@ -1,0 +1,158 @@
+"""Runs that failed: their save, and the reading of those of a store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import ValidationError
+
+from llenergymeasure import _store
+from llenergymeasure.domain.failure import FailedRun
+from llenergymeasure.errors import LLEMError, ResultCorruptError, ResultError, SchemaVersionError
+from llenergymeasure.results import _columns
+from llenergymeasure.results._durability import warn_once
+from llenergymeasure.results._encode import directory_name
+from llenergymeasure.results._limit import max_bytes
+from llenergymeasure.results._links import warn_of_links
+from llenergymeasure.results._load import Faults
+from llenergymeasure.results._paths import Place, handle, joined, to_path
+from llenergymeasure.results._plan import scan_results
+from llenergymeasure.results.types import OnUnreadable, check_policy
+
+if TYPE_CHECKING:
+    from llenergymeasure.results.scan import Scan
+    from llenergymeasure.results.types import Condition
+    from llenergymeasure.types import ResultPath
+
+__all__ = ["StoredFailure", "count_failures", "parse_failure", "read_failures", "save_failed", "save_failure"]
+
+_ERRORS = {"corrupt": ResultCorruptError, "other_schema_line": SchemaVersionError, "invalid": ResultError}
+
+
+class StoredFailure(NamedTuple):
+    """A run that failed, and the path of its `failure.json`."""
+
+    path: ResultPath
+    run: FailedRun
+
+
+def save_failure(  # noqa: PLR0913 - the parameters of the method
+    root: ResultPath,
+    config: object,
+    error: BaseException,
+    *,
+    started: datetime | None = None,
+    output: str | bytes | None = None,
+    durable: bool = True,
+) -> ResultPath:
+    """Save a run that failed; see `ResultStore.save_failure`."""
+    return save_failed(root, FailedRun.of(config, error, started=started, output=output), durable=durable)
+
+
+def save_failed(
+    root: ResultPath, run: FailedRun, *, durable: bool, record: bytes | None = None, name: str | None = None
+) -> ResultPath:
+    """Save a failure under the name of its configuration, or another base name; return the path of its file.
+
+    Args:
+        root: The root of the store.
+        run: The failure.
+        durable: As for `ResultStore.save`.
+        record: The bytes of the failure where they are known; they are saved as they are.
+        name: The base of the name of the directory.
+    """
+    place = str(root) if isinstance(root, Path) else root
+    content = FailedRun.__pydantic_serializer__.to_json(run, warnings="error") if record is None else record
+    base = _store.failure_name(directory_name(run)) if name is None else name
+    name, _, _ = _store.save(handle(place), base, content, failure=True, durable=durable)
+    if durable:
+        warn_once(place)
+    return root.joinpath(name, _store.FAILURE)
+
+
+def read_failures(  # noqa: PLR0913 - the parameters of the method
+    root: Place,
+    *,
+    where: Iterable[Condition] | None = None,
+    newest: int | None = None,
+    on_error: OnUnreadable = "raise",
+    limit: int | None = None,
+    follow_links: bool = False,
+) -> Iterator[StoredFailure]:
+    """Read the failures below a root; see `ResultStore.failures`."""
+    check_policy("on_error", on_error, OnUnreadable)
+    if where is None and newest is None:
+        return _read_all(root, on_error, limit, follow_links=follow_links)
+    scan = scan_results(
+        root, ["path"], where=where, on_error=on_error, limit=limit, follow_links=follow_links, failures=True
+    )
+    return _read_some(root, scan if newest is None else scan.newest(newest), on_error, limit)
+
+
+def count_failures(root: Place, *, follow_links: bool = False) -> int:
+    """Count the failures below a root by a listing."""
+    if isinstance(root, str) and not os.path.lexists(root):
+        return 0
+    return _store.count(handle(root), 0, follow_links=follow_links)[1]
+
+
+def _read_all(
+    root: Place, on_error: OnUnreadable, limit: int | None, *, follow_links: bool
+) -> Iterator[StoredFailure]:
+    if isinstance(root, str) and not os.path.lexists(root):
+        return
+    documents = _store.Documents(
+        handle(root),
+        _columns.FAILURE_CHECK(),
+        max_bytes=max_bytes(limit),
+        follow_links=follow_links,
+        failures=True,
+    )
+    skipped = Faults("files were skipped")
+    while (read := documents.next()) is not None:
+        for path, content, _, fault, error in read:
+            try:
+                if content is None:
+                    raise error if error is not None else AssertionError
+                run = parse_failure(str(path), content, fault)
+            except (LLEMError, ValidationError) as unreadable:
+                if on_error == "raise":
+                    raise
+                skipped.add(unreadable)
+                continue
+            yield StoredFailure(to_path(root, path), run)
+    skipped.warn()
+    warn_of_links(root, documents.links)
+
+
+def _read_some(root: Place, scan: Scan, on_error: OnUnreadable, limit: int | None) -> Iterator[StoredFailure]:
+    for batch in scan:
+        for path in batch.to_pydict()["path"]:
+            place = joined(root, path)
+            try:
+                file, content, _, fault = _store.read(
+                    handle(place), _columns.FAILURE_CHECK(), max_bytes(limit), failure=True
+                )
+                run = parse_failure(file, content, fault)
+            except (LLEMError, ValidationError):  # it has changed since the scan
+                if on_error == "raise":
+                    raise
+                continue
+            yield StoredFailure(to_path(root, file), run)
+
+
+def parse_failure(file: str, content: bytes, fault: tuple[str, str] | None) -> FailedRun:
+    """Return the failure in the bytes of a file.
+
+    Raises:
+        ResultError: They are not a failure.
+        pydantic.ValidationError: A field is invalid.
+    """
+    if fault is not None:
+        kind, reason = fault
+        raise _ERRORS[kind](f"{file} ({len(content)} bytes) {reason}")
+    return FailedRun.model_validate_json(content)
