@@ -126,8 +126,11 @@ bench-bulk: ## measure saving many at once, on fresh disks if root (ARGS="--disk
 bench-scan: ## measure reading a tree against the baseline, orjson, DuckDB (ARGS="--long")
 bench-scale: ## measure how costs grow with the number of results (ARGS="--sizes 10000,1000000 --disk xfs:24")
 bench-slow: ## measure a scan on a disk whose calls take 1 ms, as root (ARGS="--ms 5")
-bench bench-bulk bench-scan bench-scale bench-slow: .make/full-env
+bench bench-bulk bench-scan bench-slow: .make/full-env
 	.venv-full/bin/python benches/$(patsubst bench-%,%,$@).py $(ARGS)
+
+bench-scale: .make/full-env .make/peers-env
+	.venv-full/bin/python benches/scale.py --peers .venv-peers/bin/python $(ARGS)
 
 bench-peers: .make/peers-env .make/published-env ## measure against MLflow, Sacred, signac, SQLite and others
 	PYTHONPATH=benches .venv-peers/bin/python -m peers.run --published .venv-peers-0.7.0/bin/python $(ARGS)
@@ -229,7 +232,7 @@ build-crates:
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python $(PIP) --constraint benches/peers/requirements.txt setuptools dist/*.whl
 	@touch $@
-	for peer in mlflow-skinny sacred signac atomicwrites; do \
+	for peer in "mlflow-skinny alembic sqlalchemy pandas" sacred signac atomicwrites; do \
 		.venv-peers/bin/python $(PIP) --constraint benches/peers/requirements.txt $$peer || rm -f $@; \
 	done
 

@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, help="directory for the trees or the image")
     parser.add_argument("--steps", help="measure only these, such as scan,completed")
     parser.add_argument("--tree", type=Path, help="a tree that benches/tree.py made, for the only size")
+    parser.add_argument("--peers", default=sys.executable, help="the interpreter that has MLflow and signac")
     parser.add_argument("--markdown", type=Path, help="also write the table for the documentation")
     parser.add_argument("--plot", type=Path, help="also draw the costs, as SVG or PNG")
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
@@ -115,7 +116,7 @@ def measure(
         for _ in range(options.rounds):
             target = directory / f"out-{size}"
             about = {"tree": str(tree), "target": str(target), "size": size, "bytes": options.bytes}
-            runs.append(run(name, about, is_cold=is_cold))
+            runs.append(run(name, about, options.peers if step.apart else sys.executable, is_cold=is_cold))
             for left in (target, target.with_suffix(".parquet")):
                 if left.is_dir():
                     shutil.rmtree(left)
@@ -135,9 +136,9 @@ def measure(
         }
 
 
-def run(name: str, about: dict[str, Any], *, is_cold: bool) -> dict[str, float] | None:
+def run(name: str, about: dict[str, Any], python: str, *, is_cold: bool) -> dict[str, float] | None:
     """Run one step in a process; return None where it lacks a package."""
-    command = [sys.executable, str(OURS), "--step", name, json.dumps(about)]
+    command = [python, str(OURS), "--step", name, json.dumps(about)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None

@@ -38,11 +38,13 @@ class Step:
             returns the number of results that its processor time is divided by.
         reads: The operation reads the tree: it is measured with cold caches, too.
         most: The number of results above which a peer takes too long.
+        apart: The packages of a peer are in another environment.
     """
 
     prepare: Callable[[About], Callable[[], int]]
     reads: bool = True
     most: int | None = None
+    apart: bool = False
 
 
 def _store(about: About) -> Any:  # noqa: ANN401 - a store
@@ -233,7 +235,7 @@ STEPS = {
 PEERS = {
     "duckdb": Step(_duckdb, reads=False, most=100_000),
     "pandas loop": Step(_pandas, reads=False, most=100_000),
-    "mlflow": Step(_mlflow, reads=False, most=1000),
-    "signac": Step(_signac, reads=False, most=10_000),
+    "mlflow": Step(_mlflow, reads=False, most=1000, apart=True),
+    "signac": Step(_signac, reads=False, most=10_000, apart=True),
 }
 """Other tools, up to the number of results that they reach in minutes."""

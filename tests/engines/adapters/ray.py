@@ -21,7 +21,7 @@ class Ray:
     """Blocks in the object store of Ray."""
 
     packages = ("ray", "pandas", "pyarrow")
-    examples = 8
+    examples = 3
     """Generated queries: each with groups takes seconds."""
 
     def refuses(self, query: Query) -> str | None:
