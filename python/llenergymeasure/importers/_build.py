@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llenergymeasure.domain._json import NormalObject, to_json_object
 from llenergymeasure.domain.experiment import ExperimentResult, compute_measurement_config_hash
@@ -33,8 +32,7 @@ NO_DURATION = "the source states no duration: total_inference_time_sec is NaN"
 NO_TIMES = "the source states no times: end_time is the time at which its file was last changed"
 
 
-@dataclass(frozen=True)
-class Built:
+class Built(NamedTuple):
     """A result, its power trace, and the record that it was made of."""
 
     result: ExperimentResult
@@ -112,15 +110,22 @@ def build(imported: Imported, source_format: Format, path: Path, *, power: Power
     fields.setdefault("experiment_id", path.stem if imported.line is None else f"{path.stem}:{imported.line}")
     fields.setdefault("measurement_methodology", "total")
     fields.setdefault("reproducibility_notes", f"{NOTES} {source_format.title}.")
-    config = to_json_object(imported.config)
+    origin: object = {
+        "format": source_format.name,
+        "version": imported.version,
+        "file": path.name,
+        "data": imported.rest,
+    }
+    config: object = imported.config
+    if not imported.is_normal:
+        config, origin = to_json_object(config), to_json_object(origin)
     if not isinstance(config, dict):
         raise TypeError(f"config expects a mapping, got {type(config).__name__}")
     # The hash is that of the configuration alone: repeats have different data.
     config = NormalObject(config)
-    fields.setdefault("measurement_config_hash", compute_measurement_config_hash(config))
-    config[IMPORTED_FROM] = to_json_object(
-        {"format": source_format.name, "version": imported.version, "file": path.name, "data": imported.rest}
-    )
+    if "measurement_config_hash" not in fields:
+        fields["measurement_config_hash"] = compute_measurement_config_hash(config)
+    config[IMPORTED_FROM] = origin
     fields["effective_config"] = config
     fields["measurement_warnings"] = [*fields.get("measurement_warnings", ()), *warnings]
     return Built(ExperimentResult(**fields), trace, imported, source_format)

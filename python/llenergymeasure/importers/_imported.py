@@ -46,6 +46,7 @@ class Imported:
         warnings: Sentences for `measurement_warnings`.
         trace: The power trace: a Parquet file or a table with the columns of a sidecar.
         line: The line of the record in its file, from 1; None if the file is one record.
+        is_normal: True if `config` and `rest` hold only finite JSON values; it saves their check.
         result: A complete result; the other attributes but `trace` and `line` are then unused.
     """
 
@@ -57,6 +58,7 @@ class Imported:
     warnings: Sequence[str] = ()
     trace: TimeseriesSource | None = None
     line: int | None = None
+    is_normal: bool = False
     result: ExperimentResult | None = None
 
 

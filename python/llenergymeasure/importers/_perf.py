@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from llenergymeasure.errors import NotImportableError
+from llenergymeasure.importers._documents import Document
 from llenergymeasure.importers._imported import Imported, Mapped
 from llenergymeasure.importers._source import Source, checked, exact, latency_stats, time_of
 
@@ -43,17 +44,15 @@ class Counter(NamedTuple):
     power_w: float | None = None
 
 
-def imported_run(
-    record: dict[str, Any], line: int | None, counters: list[Counter], *, average_is_difference: bool
-) -> Imported:
+def imported_run(document: Document, counters: list[Counter], *, average_is_difference: bool) -> Imported:
     """Import the statistics of one run.
 
     Args:
-        record: The exported object.
-        line: Its line.
+        document: The exported object.
         counters: The energy counters of its GPUs.
         average_is_difference: True for the tool of which an average alone is the difference of a counter.
     """
+    record = document.value
     source = Source(record)
     metrics = _metrics(record)
     warnings: list[str] = []
@@ -73,7 +72,7 @@ def imported_run(
         version=version if isinstance(version, str) else None,
         mapping=source.mapping,
         warnings=warnings,
-        line=line,
+        line=document.line,
     )
 
 

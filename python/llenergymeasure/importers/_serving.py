@@ -5,7 +5,18 @@ from __future__ import annotations
 from llenergymeasure.importers._imported import Mapped
 from llenergymeasure.importers._source import Field, Source, latency_stats
 
-__all__ = ["NUMBERS", "add_tokens", "finish"]
+__all__ = ["BACKEND", "E2E", "NUMBERS", "add_tokens", "finish"]
+
+BACKEND = Field("backend", "backend")
+E2E = "extended_metrics.request_latency"
+_NO_METRICS: dict[str, object] = {
+    name: {} for name in ("memory", "gpu_utilisation", "batch", "kv_cache", "request_latency")
+}
+"""The parts of `ExtendedEfficiencyMetrics` without a value; a model is slower to make than to validate."""
+_TOKENS = (
+    Mapped("total_input_tokens", "total_tokens", "sum"),
+    Mapped("total_output_tokens", "total_tokens", "sum"),
+)
 
 NUMBERS = (
     Field("duration", "total_inference_time_sec"),
@@ -27,20 +38,19 @@ def add_tokens(source: Source) -> None:
     made = source.number("total_output_tokens", integer=True)
     if given is None or made is None:
         return
-    source.put(
-        "total_tokens",
-        given + made,
-        Mapped("total_input_tokens", "total_tokens", "sum"),
-        Mapped("total_output_tokens", "total_tokens", "sum"),
-    )
+    source.put("total_tokens", given + made, *_TOKENS)
 
 
 def finish(source: Source) -> None:
     """Complete the latencies: the benchmarks measure one for each completed request."""
+    fields = source.fields
     completed = source.number("completed", integer=True) or 0
-    stats = source.fields.get("latency_stats")
+    stats = fields.get("latency_stats")
     if stats is not None:
-        source.fields["latency_stats"] = latency_stats(stats, completed)
-    requests = source.fields.get("extended_metrics", {}).get("request_latency")
+        fields["latency_stats"] = latency_stats(stats, completed)
+    requests = fields.pop(E2E, None)
     if requests is not None:
         requests["e2e_latency_samples"] = completed
+        fields.setdefault("extended_metrics", {})["request_latency"] = requests
+    if (extended := fields.get("extended_metrics")) is not None:
+        fields["extended_metrics"] = _NO_METRICS | extended

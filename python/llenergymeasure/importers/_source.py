@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, NamedTuple
+from typing import Any
 
 from llenergymeasure.errors import NotImportableError
 from llenergymeasure.importers._imported import Mapped
 
-__all__ = ["KWH", "MJ", "Field", "Source", "compact_time", "exact", "latency_stats", "time_of"]
+__all__ = ["KWH", "MJ", "Field", "Setting", "Source", "compact_time", "exact", "latency_stats", "time_of"]
 
 KWH = "3600000"
 """Joules in a kilowatt-hour."""
@@ -20,9 +20,7 @@ MJ = "1000000"
 """Joules in a megajoule."""
 
 _FRACTION = re.compile(r"(?<=\d)\.\d+")
-_COMPACT = re.compile(r"[0-9]{8}-[0-9]{6}")
-_PARTS = ((0, 4), (4, 2), (6, 2), (9, 2), (11, 2), (13, 2))
-"""The places of year, month, day, hour, minute and second in a compact time."""
+_COMPACT = re.compile("([0-9]{4})([0-9]{2})([0-9]{2})-([0-9]{2})([0-9]{2})([0-9]{2})")
 
 
 def exact(value: float | str, factor: str = "1", plus: Iterable[float | str] = ()) -> float:
@@ -40,12 +38,29 @@ def exact(value: float | str, factor: str = "1", plus: Iterable[float | str] = (
         raise NotImportableError(f"expected a number, got {value!r}; correct it") from None
 
 
-class Field(NamedTuple):
+class Field:
     """A key of a source whose number a field holds, in the same unit."""
 
-    key: str
-    field: str
-    integer: bool = False
+    __slots__ = ("key", "mapped", "name", "section")
+
+    def __init__(self, key: str, field: str) -> None:
+        """Take a key, and a field with at most one dot."""
+        self.key = key
+        self.mapped = Mapped(key, field)
+        section, _, self.name = field.rpartition(".")
+        self.section = section or None
+
+
+class Setting:
+    """A key of a source, and the key of the configuration that holds its value."""
+
+    __slots__ = ("key", "mapped", "name")
+
+    def __init__(self, key: str, name: str = "") -> None:
+        """Take a key, and another name for it."""
+        self.key = key
+        self.name = name or key
+        self.mapped = Mapped(key, f"effective_config.{self.name}")
 
 
 class Source:
@@ -66,18 +81,27 @@ class Source:
     @property
     def rest(self) -> dict[str, Any]:
         """The data that no field holds."""
-        return {key: value for key, value in self._record.items() if key not in self._used}
+        used = self._used
+        return {key: value for key, value in self._record.items() if key not in used}
 
     def take(self, table: Iterable[Field]) -> None:
         """Move numbers to their fields; a key that is absent or null stays."""
-        record = self._record
-        for key, field, integer in table:
+        record, fields, used, mapping = self._record, self.fields, self._used, self.mapping
+        for field in table:
+            key = field.key
             value = record.get(key)
             if value is None:
                 continue
-            self._put(field, checked(key, value, integer=integer))
-            self._used.add(key)
-            self.mapping.append(Mapped(key, field))
+            if type(value) is not float:
+                value = checked(key, value)
+            if field.section is None:
+                fields[field.name] = value
+            elif field.section in fields:
+                fields[field.section][field.name] = value
+            else:
+                fields[field.section] = {field.name: value}
+            used.add(key)
+            mapping.append(field.mapped)
 
     def use(self, key: str) -> None:
         """Note that a key is elsewhere, and does not stay in the rest."""
@@ -88,40 +112,36 @@ class Source:
         value = self._record.get(key)
         return None if value is None else checked(key, value, integer=integer)
 
-    def take_text(self, key: str, field: str) -> None:
+    def take_text(self, field: Field) -> None:
         """Move a text to its field; a key that is absent or null stays."""
-        value = self._record.get(key)
+        value = self._record.get(field.key)
         if value is None:
             return
         if not isinstance(value, str):
-            raise NotImportableError(f"expected a text at {key}, got {str(value)[:40]!r}; correct the file")
-        self.put(field, value, Mapped(key, field), moved=True)
+            raise NotImportableError(
+                f"expected a text at {field.key}, got {str(value)[:40]!r}; correct the file"
+            )
+        self.put(field.name, value, field.mapped, moved=True)
 
     def put(self, field: str, value: object, *mapping: Mapped, moved: bool = False) -> None:
         """Set a field, and note the keys that it came from; `moved` keys do not stay in the rest."""
-        self._put(field, value)
+        section, _, name = field.rpartition(".")
+        (self.fields.setdefault(section, {}) if section else self.fields)[name] = value
         self.mapping.extend(mapping)
         if moved:
-            self._used.update(each.key for each in mapping)
+            self._used.update([each.key for each in mapping])
 
-    def settings(self, table: Mapping[str, str]) -> dict[str, Any]:
-        """Move keys to names of the configuration; a key that is absent or null stays."""
-        record = self._record
+    def settings(self, table: Iterable[Setting]) -> dict[str, Any]:
+        """Move keys to those of the configuration; a key that is absent or null stays."""
+        record, used, mapping = self._record, self._used, self.mapping
         config = {}
-        for key, name in table.items():
-            value = record.get(key)
+        for setting in table:
+            value = record.get(setting.key)
             if value is not None:
-                config[name] = value
-                self._used.add(key)
-                self.mapping.append(Mapped(key, f"effective_config.{name}"))
+                config[setting.name] = value
+                used.add(setting.key)
+                mapping.append(setting.mapped)
         return config
-
-    def _put(self, field: str, value: object) -> None:
-        at = self.fields
-        *above, name = field.split(".")
-        for each in above:
-            at = at.setdefault(each, {})
-        at[name] = value
 
 
 def checked(key: str, value: object, *, integer: bool = False) -> Any:  # noqa: ANN401 - an int or a float
@@ -159,11 +179,11 @@ def compact_time(key: str, value: object) -> datetime:
     Raises:
         NotImportableError: The value is not such a time.
     """
-    text = value if isinstance(value, str) and _COMPACT.fullmatch(value) else None
-    if text is None:
+    found = _COMPACT.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
         raise _no_time(key, value)
     try:
-        return datetime(*(int(text[at : at + width]) for at, width in _PARTS))  # type: ignore[arg-type]  # noqa: DTZ001 - the source has no zone
+        return datetime(*map(int, found.groups()))  # type: ignore[arg-type]  # noqa: DTZ001 - the source has no zone
     except ValueError:
         raise _no_time(key, value) from None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llenergymeasure.importers._documents import imported_documents
+from llenergymeasure.importers._documents import Document, imported_documents
 from llenergymeasure.importers._imported import Imported, Item
 from llenergymeasure.importers._perf import Counter, energy_counters, imported_run
 from llenergymeasure.importers._sniff import Shape, shape_of
@@ -43,8 +43,9 @@ def read(path: Path) -> Iterator[Item]:
     return imported_documents(path, _imported)
 
 
-def _imported(record: dict[str, Any], line: int | None) -> Imported:
-    return imported_run(record, line, list(_counters(record)), average_is_difference=True)
+def _imported(document: Document) -> Imported:
+    record = document.value
+    return imported_run(document, list(_counters(record)), average_is_difference=True)
 
 
 def _counters(record: dict[str, Any]) -> Iterator[Counter]:

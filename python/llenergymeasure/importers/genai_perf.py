@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llenergymeasure.errors import NotImportableError
-from llenergymeasure.importers._documents import imported_documents
+from llenergymeasure.importers._documents import Document, imported_documents
 from llenergymeasure.importers._imported import Imported, Item
 from llenergymeasure.importers._perf import Counter, imported_run
 from llenergymeasure.importers._sniff import shape_of
@@ -31,13 +31,14 @@ def read(path: Path) -> Iterator[Item]:
     return imported_documents(path, _imported)
 
 
-def _imported(record: dict[str, Any], line: int | None) -> Imported:
+def _imported(document: Document) -> Imported:
+    record = document.value
     if "experiments" in record:
         raise NotImportableError(
             "expected the statistics of GenAI-Perf, got its raw profile; "
             "import profile_export_genai_perf.json"
         )
-    return imported_run(record, line, list(_counters(record)), average_is_difference=False)
+    return imported_run(document, list(_counters(record)), average_is_difference=False)
 
 
 def _counters(record: dict[str, Any]) -> Iterator[Counter]:

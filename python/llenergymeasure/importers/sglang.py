@@ -6,37 +6,39 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llenergymeasure.importers._documents import imported_documents
+from llenergymeasure.importers._documents import Document, imported_documents
 from llenergymeasure.importers._imported import Imported, Item, Mapped
-from llenergymeasure.importers._serving import NUMBERS, add_tokens, finish
+from llenergymeasure.importers._serving import BACKEND, E2E, NUMBERS, add_tokens, finish
 from llenergymeasure.importers._sniff import shape_of
-from llenergymeasure.importers._source import Field, Source
+from llenergymeasure.importers._source import Field, Setting, Source
 
 TITLE = "SGLang bench_serving"
 
 _NUMBERS = (
     *NUMBERS,
     Field("total_throughput", "avg_tokens_per_second"),
-    Field("mean_e2e_latency_ms", "extended_metrics.request_latency.e2e_latency_mean_ms"),
-    Field("median_e2e_latency_ms", "extended_metrics.request_latency.e2e_latency_median_ms"),
-    Field("p95_e2e_latency_ms", "extended_metrics.request_latency.e2e_latency_p95_ms"),
-    Field("p99_e2e_latency_ms", "extended_metrics.request_latency.e2e_latency_p99_ms"),
+    Field("mean_e2e_latency_ms", f"{E2E}.e2e_latency_mean_ms"),
+    Field("median_e2e_latency_ms", f"{E2E}.e2e_latency_median_ms"),
+    Field("p95_e2e_latency_ms", f"{E2E}.e2e_latency_p95_ms"),
+    Field("p99_e2e_latency_ms", f"{E2E}.e2e_latency_p99_ms"),
 )
 
-_SETTINGS = {
-    name: name
-    for name in (
-        "tag",
-        "dataset_name",
-        "num_prompts",
-        "request_rate",
-        "max_concurrency",
-        "sharegpt_output_len",
-        "random_input_len",
-        "random_output_len",
-        "random_range_ratio",
+_SETTINGS = tuple(
+    map(
+        Setting,
+        (
+            "tag",
+            "dataset_name",
+            "num_prompts",
+            "request_rate",
+            "max_concurrency",
+            "sharegpt_output_len",
+            "random_input_len",
+            "random_output_len",
+            "random_range_ratio",
+        ),
     )
-}
+)
 
 _SERVER = (
     "dtype",
@@ -79,10 +81,11 @@ def read(path: Path) -> Iterator[Item]:
     return imported_documents(path, _imported)
 
 
-def _imported(record: dict[str, Any], line: int | None) -> Imported:
+def _imported(document: Document) -> Imported:
+    record = document.value
     source = Source(record)
     source.take(_NUMBERS)
-    source.take_text("backend", "backend")
+    source.take_text(BACKEND)
     add_tokens(source)
     finish(source)
     server = record.get("server_info")
@@ -101,4 +104,11 @@ def _imported(record: dict[str, Any], line: int | None) -> Imported:
                 source.mapping.append(Mapped(f"server_info.{name}", f"effective_config.{name}"))
     if isinstance(version, str) and str(record.get("backend", "")).startswith("sglang"):
         source.put("backend_version", version, Mapped("server_info.version", "backend_version"))
-    return Imported(fields=source.fields, config=config, rest=source.rest, mapping=source.mapping, line=line)
+    return Imported(
+        fields=source.fields,
+        config=config,
+        rest=source.rest,
+        mapping=source.mapping,
+        line=document.line,
+        is_normal=document.is_normal,
+    )
