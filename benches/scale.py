@@ -19,6 +19,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -139,7 +140,12 @@ def measure(
 def run(name: str, about: dict[str, Any], python: str, *, is_cold: bool) -> dict[str, float] | None:
     """Run one step in a process; return None where it lacks a package."""
     command = [python, str(OURS), "--step", name, json.dumps(about)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    pipe = subprocess.PIPE
+    with (
+        # What a command or a peer tells a person; shown where the step fails.
+        tempfile.TemporaryFile() as told,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=told, text=True) as child,
+    ):
         assert child.stdin is not None
         assert child.stdout is not None
         if child.stdout.readline().strip() != "ready":
@@ -150,8 +156,10 @@ def run(name: str, about: dict[str, Any], python: str, *, is_cold: bool) -> dict
         child.stdin.write("go\n")
         child.stdin.close()
         answer = child.stdout.read()
-    if child.returncode:
-        raise SystemExit(f"the step {name} failed with status {child.returncode}")
+        if child.wait():
+            told.seek(0)
+            text = told.read().decode(errors="replace")
+            raise SystemExit(f"{text}the step {name} failed with status {child.returncode}")
     measured: dict[str, float] = json.loads(answer)
     return measured
 
