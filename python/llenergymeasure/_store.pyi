@@ -153,6 +153,48 @@ def write_timeseries(
     `energies` has the energy, in joules, of each GPU whose samples lie within one row.
     """
 
+def noted_timeseries(
+    trace: Timeseries,
+    warnings: Sequence[str],
+    integrals: Mapping[int, tuple[int, float]],
+    names: Mapping[int, str],
+) -> Timeseries:
+    """Return a power trace with notes on the log that it was made of; a file of the trace has them, too.
+
+    Args:
+        trace: The trace.
+        warnings: The reasons to doubt the samples.
+        integrals: The number of rows of a GPU that have a power, and the energy of its samples, in joules.
+        names: The name of each GPU in the log.
+    """
+
+def read_table(
+    path: str | Path, max_bytes: int
+) -> tuple[list[Batch], list[tuple[str, str]], list[tuple[str, str]]]:
+    """Read a Parquet file of any columns into memory.
+
+    Returns:
+        Batches of booleans, 64-bit numbers, texts, times and lists of these; the names and types of the
+        columns of other types; and the pairs in the footer.
+
+    Raises:
+        ResultCorruptError: The file is not complete.
+        ResultError: The file is encrypted, needs more memory, or has pages that cannot be decoded.
+        PersistenceError: The file cannot be read.
+    """
+
+@final
+class ZstdReader:
+    """A reader of the text in a file of zstd."""
+
+    def __new__(cls, path: str | Path) -> ZstdReader: ...
+    def read(self, size: int) -> bytes:
+        """Return at most `size` bytes; none at the end.
+
+        Raises:
+            OSError: The file is not of zstd, or is truncated.
+        """
+
 def clock_warnings(timestamp_s: Sequence[float], gpu_index: Sequence[int]) -> list[str]:
     """Return sentences on clocks that step back among samples, in the order of the readings."""
 
@@ -524,7 +566,8 @@ class Timeseries:
         power; otherwise it is the sum over the GPUs. It is unknown without a power, with powers of one time
         only, if the energy of a GPU of the sum is unknown, and for a file without `gpu_index` that has
         different powers at one time, which are of several devices. If all samples of a GPU lie within one
-        second, `write_timeseries_parquet` notes their energy in the file.
+        second, `write_timeseries_parquet` notes their energy in the file. A trace that was made of the log
+        of a power meter notes the integral of that log, which is its energy as long as no row is removed.
         """
 
     @property
@@ -545,6 +588,10 @@ class Timeseries:
         They report a clock that stepped back or jumped, in the samples or in the rows; several rows of one
         time; rows without a time; and an energy that is unknown.
         """
+
+    @property
+    def gpu_names(self) -> dict[int, str]:
+        """The name of each GPU in the log that the trace was made of: its UUID, MIG name or PCI address."""
 
     @property
     def duration_s(self) -> float:

@@ -39,6 +39,7 @@ _COMMANDS = {
     "clean": "Remove the leftovers of interrupted saves; never remove a result.",
     "check": "State what an object store can promise, and what a role lacks.",
     "cache": "Show the cache of the records that were read of object stores.",
+    "power": "Show a power log, and convert it to a power trace.",
     "schema": "Print the JSON Schema of result.json.",
     "demo": "Make a small synthetic sweep, save it, load it back, and show the files.",
     "bench": "Measure the cost of saving and loading results on a disk.",

@@ -63,7 +63,9 @@ REPRODUCIBILITY_NOTES = (
 def _this_line(version: str) -> str:
     if version != SCHEMA_VERSION:
         msg = (
-            f"expected schema line {SCHEMA_VERSION!r}, got {version!r}; use the version that writes that line"
+            f"expected schema line {SCHEMA_VERSION!r}, got {version!r}; convert it with llem import, or use "
+            "the "
+            "version that writes that line"
         )
         raise ValueError(msg)
     return version

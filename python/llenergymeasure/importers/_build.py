@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -103,19 +103,16 @@ def build(imported: Imported, source_format: Format, path: Path, *, power: Power
     fields = dict(imported.fields)
     warnings = list(imported.warnings)
     has_times = _complete_times(fields, path, warnings)
-    trace = imported.trace
+    trace, measured = imported.trace, None
     if power is not None:
-        trace = _add_power(fields, trace, power, warnings, has_times=has_times)
+        trace, measured = _add_power(fields, trace, power, warnings, has_times=has_times)
     _complete_numbers(fields, warnings)
     fields.setdefault("experiment_id", path.stem if imported.line is None else f"{path.stem}:{imported.line}")
     fields.setdefault("measurement_methodology", "total")
     fields.setdefault("reproducibility_notes", f"{NOTES} {source_format.title}.")
-    origin: object = {
-        "format": source_format.name,
-        "version": imported.version,
-        "file": path.name,
-        "data": imported.rest,
-    }
+    source: dict[str, object] = {"format": source_format.name, "version": imported.version, "file": path.name}
+    source |= {} if measured is None else {"power": measured}
+    origin: object = source | {"data": imported.rest}
     config: object = imported.config
     if not imported.is_normal:
         config, origin = to_json_object(config), to_json_object(origin)
@@ -185,15 +182,25 @@ def _add_power(
     warnings: list[str],
     *,
     has_times: bool,
-) -> TimeseriesSource | None:
-    """Add the energy of a power log, unless the source states one; return the power trace."""
+) -> tuple[TimeseriesSource | None, Mapping[str, Any] | None]:
+    """Add the energy of a power log, unless the source states one.
+
+    Returns:
+        The power trace, and the origin of the energy, if it is of the log.
+    """
     if not has_times:
         warnings.append("the power log was not used, since the source states no times")
-        return trace
+        return trace, None
     start, end = fields["start_time"], fields["end_time"]
+    origin = None
     if fields.get("total_energy_j") is None:
         fields["total_energy_j"] = power.energy_j(start, end)
-    return power.trace(start, end) if trace is None else trace
+        per_gpu = power.energy_per_gpu_j(start, end)
+        if len(per_gpu) > 1:
+            fields.setdefault("energy_per_device_j", list(per_gpu.values()))
+        warnings.extend(power.warnings_of(start, end))
+        origin = power.origin
+    return (power.trace(start, end) if trace is None else trace), origin
 
 
 def _reason(error: Exception) -> str:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, NamedTuple
 
 from pydantic_core import from_json
 
 from llenergymeasure.domain._json import MAX_DIGITS
 from llenergymeasure.errors import NotImportableError
 from llenergymeasure.importers._imported import Imported, Item, NotImported
+from llenergymeasure.importers._text import open_utf8
 
 __all__ = ["Document", "documents", "imported_documents", "only_document"]
 
-_GZIP = b"\x1f\x8b"
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 """White space and byte order marks."""
 _DECODER = json.JSONDecoder()
@@ -50,12 +46,8 @@ def documents(path: Path) -> Iterator[Document | NotImported]:
         NotImportableError: The file is empty, or its compression is damaged.
         OSError: The file cannot be read.
     """
-    with _open(path) as file:
-        try:
-            yield from _documents(file)
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            msg = "expected a complete gzip file, got a truncated or damaged one; copy it again"
-            raise NotImportableError(msg) from None
+    with open_utf8(path) as file:
+        yield from _documents(file)
 
 
 def imported_documents(path: Path, convert: Callable[[Document], Imported]) -> Iterator[Item]:
@@ -88,23 +80,6 @@ def only_document(path: Path) -> dict[str, Any]:
     if isinstance(found[0], NotImported):
         raise NotImportableError(found[0].message)
     return found[0].value
-
-
-def _open(path: Path) -> IO[bytes]:
-    file = open(path, "rb")  # noqa: PTH123, SIM115 - the caller closes it
-    try:
-        head = file.read(4)
-        file.seek(0)
-        if head.startswith(_GZIP):
-            return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
-        if head.startswith(_UTF16):
-            with file:
-                return io.BytesIO(file.read().decode("utf-16").encode())
-    except UnicodeError:
-        raise NotImportableError(
-            "expected JSON in UTF-16, got bytes that are not; convert the file"
-        ) from None
-    return file
 
 
 def _documents(file: IO[bytes]) -> Iterator[Document | NotImported]:

@@ -109,6 +109,19 @@ class PowerLog(Protocol):
         """
         ...
 
+    def energy_per_gpu_j(self, start: datetime, end: datetime) -> Mapping[int, float]:
+        """Return the energy of each GPU between two times, by its `gpu_index`, in joules."""
+        ...
+
+    def warnings_of(self, start: datetime, end: datetime) -> Sequence[str]:
+        """Return the reasons to doubt the energy between two times, as sentences."""
+        ...
+
     def trace(self, start: datetime, end: datetime) -> TimeseriesSource:
         """Return the samples between two times as a power trace at 1 Hz, one row per second and GPU."""
+        ...
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """The file, the columns and the GPUs, for `effective_config.imported_from.power`."""
         ...

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from llenergymeasure.errors import NotImportableError
+from llenergymeasure.importers._text import encoding_of, is_compressed, open_bytes
+
 __all__ = ["Shape", "head_of", "shape_of"]
 
 HEAD = 1 << 18
 """Bytes of a file that its detection reads."""
 
-_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(:?)|[{}\[\]]', re.DOTALL)
 _DEPTH = 3
 """Levels of nested objects whose keys are collected."""
@@ -64,11 +65,11 @@ def head_of(path: Path) -> bytes:
     """Return the first bytes of a file, decompressed."""
     with open(path, "rb") as file:  # noqa: PTH123 - as above
         head = file.read(HEAD)
-    if head.startswith(b"\x1f\x8b"):
+    if is_compressed(head):
         try:
-            with gzip.open(path) as file:
-                head = file.read1(HEAD)  # a truncated member has its first bytes
-        except (OSError, EOFError):
+            with open_bytes(path) as file:
+                head = file.read1(HEAD)  # type: ignore[attr-defined]  # a truncated file has its first bytes
+        except (OSError, EOFError, NotImportableError):
             return head
     return head
 
@@ -80,7 +81,7 @@ def _shape(path: Path, _changed: int, _size: int) -> Shape:
     head = head_of(path)
     if head.startswith(b"PAR1"):
         return Shape("parquet")
-    encoding = "utf-16" if head.startswith(_MARKS) else "utf-8"
+    encoding = encoding_of(head)
     if encoding == "utf-8" and b"\0" in head:
         return Shape("binary")
     text = head.decode(encoding, "replace").lstrip("\ufeff \t\r\n")

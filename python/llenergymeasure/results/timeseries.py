@@ -76,6 +76,13 @@ def write_timeseries_parquet(
     return Path(path)
 
 
+def write_trace(trace: Timeseries, output_path: str | os.PathLike[str]) -> Path:
+    """Write a power trace with its notes; see `write_timeseries_parquet`."""
+    path = local_path(output_path, "output_path")
+    _store.write_timeseries(path, trace)
+    return Path(path)
+
+
 def read_timeseries(path: PathArgument, *, max_bytes: int | None = None) -> Timeseries:
     """Read a power trace into memory.
 

@@ -91,8 +91,12 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     let (result, sidecar) = match error {
         Error::Unconfirmed { result, sidecar, .. } => (result, sidecar),
         Error::Closed => return PyValueError::new_err("the writer is closed"),
-        Error::DamagedTrace { .. } => return classes::ResultCorruptError::new_err(error.to_string()),
-        Error::NotATrace { .. } => return classes::ResultError::new_err(error.to_string()),
+        Error::DamagedTrace { .. } | Error::DamagedTable { .. } => {
+            return classes::ResultCorruptError::new_err(error.to_string());
+        }
+        Error::NotATrace { .. } | Error::NotATable { .. } => {
+            return classes::ResultError::new_err(error.to_string());
+        }
         _ => return classes::PersistenceError::new_err(arguments(error, None)),
     };
     let exception = classes::PersistenceError::new_err(arguments(error, Some(result)));

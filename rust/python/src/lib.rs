@@ -21,7 +21,9 @@ mod remote;
 mod save;
 mod scan;
 mod stream;
+mod table;
 mod timeseries;
+mod zstd_file;
 
 use pyo3::prelude::*;
 
@@ -53,7 +55,13 @@ mod _store {
     #[pymodule_export]
     use crate::scan::{Scan, Traces, columns, find_columns, quoted_key};
     #[pymodule_export]
-    use crate::timeseries::{Timeseries, clock_warnings, read_timeseries, write_timeseries};
+    use crate::table::read_table;
+    #[pymodule_export]
+    use crate::timeseries::{
+        Timeseries, clock_warnings, noted_timeseries, read_timeseries, write_timeseries,
+    };
+    #[pymodule_export]
+    use crate::zstd_file::ZstdReader;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

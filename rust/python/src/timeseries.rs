@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, Int32Type, Int64Type};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, PrimitiveArray, RecordBatch, StringArray};
-use llem_store::timeseries::{self, Columns, Power, TraceFile};
+use llem_store::timeseries::{self, Columns, Power, TraceFile, TraceNotes};
 use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -139,6 +139,11 @@ impl Timeseries {
     }
 
     #[getter]
+    fn gpu_names(&self) -> BTreeMap<i32, String> {
+        timeseries::gpu_names(&self.0)
+    }
+
+    #[getter]
     fn nbytes(&self) -> usize {
         self.0.get_array_memory_size()
     }
@@ -252,10 +257,24 @@ pub fn write_timeseries(
     energies: BTreeMap<i32, f64>,
 ) -> PyResult<()> {
     let extra = extra.into_iter().map(|(name, column)| (name, column.into()));
+    let notes = TraceNotes { warnings, energies, ..TraceNotes::default() };
     let trace = timeseries::with_columns(&trace.0, extra)
-        .and_then(|trace| timeseries::with_notes(&trace, &warnings, &energies))
+        .and_then(|trace| timeseries::with_notes(&trace, &notes))
         .map_err(|error| PyValueError::new_err(error.to_string()))?;
     detach(py, || timeseries::write(&path, &trace)).map_err(|error| to_python(py, &error))
+}
+
+/// Return a power trace with notes on the log that it was made of.
+#[pyfunction]
+pub fn noted_timeseries(
+    trace: &Timeseries,
+    warnings: Vec<String>,
+    integrals: BTreeMap<i32, (usize, f64)>,
+    names: BTreeMap<i32, String>,
+) -> PyResult<Timeseries> {
+    let notes = TraceNotes { warnings, integrals, names, ..TraceNotes::default() };
+    let attached = timeseries::with_notes(&trace.0, &notes);
+    attached.map(Timeseries).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
 /// Return sentences on clocks that step back among samples, in the order of the readings.

@@ -160,6 +160,26 @@ pub enum Error {
         /// The unexpected or missing content.
         reason: String,
     },
+    /// A Parquet file that is read as a table is not complete.
+    #[error("{} ({size} bytes) is not a complete Parquet file: {reason}", path.display())]
+    DamagedTable {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// The fault.
+        reason: String,
+    },
+    /// A complete Parquet file cannot be read as a table.
+    #[error("{} ({size} bytes) cannot be read as a table: {reason}", path.display())]
+    NotATable {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// The content that is not supported.
+        reason: String,
+    },
     /// An Arrow stream failed, or holds what Parquet cannot.
     #[error("the Arrow stream cannot be written as Parquet: {reason}")]
     Stream {
@@ -245,6 +265,7 @@ impl Error {
             Self::Unconfirmed { cause, .. } | Self::Unknown { cause, .. } => cause.step(),
             Self::NotParquet { .. } | Self::NotAFile { .. } | Self::NotASource { .. } => Step::ReadSource,
             Self::DamagedTrace { .. } | Self::NotATrace { .. } => Step::ReadTimeseries,
+            Self::DamagedTable { .. } | Self::NotATable { .. } => Step::Read,
             Self::SourceChanged { .. } | Self::Stream { .. } | Self::Interrupted | Self::Closed => {
                 Step::Write
             }
@@ -261,6 +282,8 @@ impl Error {
             | Self::NotAFile { path }
             | Self::DamagedTrace { path, .. }
             | Self::NotATrace { path, .. }
+            | Self::DamagedTable { path, .. }
+            | Self::NotATable { path, .. }
             | Self::SourceChanged { path } => Some(path),
             Self::Unconfirmed { cause, .. } | Self::Unknown { cause, .. } => cause.path(),
             Self::Stream { .. } | Self::NotASource { .. } | Self::Interrupted | Self::Closed => None,

@@ -59,7 +59,7 @@ pub use expected::Expected;
 pub use fs::durable::{Durability, replace as replace_file};
 pub use interrupt::{Interrupt, Reached};
 pub use kind::{Failures, Kind};
-pub use parquet::{ParquetSource, ReadAt};
+pub use parquet::{ParquetSource, PlainTable, ReadAt, read_table};
 pub use storage::{Entry, FoundDirectory, Listing, Met, Records, Storage, Wanted};
 pub use store::Store;
 

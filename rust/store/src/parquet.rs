@@ -4,6 +4,8 @@ pub(crate) mod footer;
 pub(crate) mod pages;
 mod shape;
 mod source;
+mod table;
 mod thrift;
 
 pub use source::{ParquetSource, ReadAt};
+pub use table::{PlainTable, read as read_table};

@@ -25,7 +25,7 @@ pub use energy::{Power, SYSTEM, duration_s, per_gpu, per_gpu_until, total};
 pub use file::TraceFile;
 pub(crate) use memory::{Share, TraceMemory};
 pub(crate) use notes::file_metadata;
-pub use notes::with_notes;
+pub use notes::{TraceNotes, gpu_names, with_notes};
 pub(crate) use read::row_bytes;
 pub use read::{MAX_BYTES, read, read_file};
 pub use warnings::{clock_warnings, warnings};

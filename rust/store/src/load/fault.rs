@@ -61,10 +61,10 @@ pub enum RecordFault {
     /// The file is a record of another schema line.
     #[error(
         "is not readable: expected schema line \"{expected}\", got {found}; \
-         read it with the version of llenergymeasure that wrote it, or a newer one"
+         convert it with llem import, or read it with the version of llenergymeasure that wrote it"
     )]
     OtherSchemaLine {
-        /// The schema line of the record, as JSON.
+        /// The schema line of the record, as JSON, or its `bundle_version`, which replaced it later.
         found: String,
         /// The schema line of this version.
         expected: String,
@@ -131,6 +131,7 @@ pub(crate) fn diagnose(bytes: &[u8], schema_line: &str) -> Option<RecordFault> {
 #[derive(Debug, Default)]
 pub(crate) struct Header {
     version: Option<Value>,
+    bundle: Option<Value>,
     /// The sidecar that the record names.
     pub sidecar: Option<String>,
 }
@@ -155,13 +156,12 @@ impl Header {
 
     /// Refuse a record of another schema line; one that names none passes.
     pub fn check_schema_line(self, schema_line: &str) -> Result<Self, RecordFault> {
-        match &self.version {
-            Some(found) if found != schema_line => Err(RecordFault::OtherSchemaLine {
-                found: found.to_string(),
-                expected: schema_line.to_owned(),
-            }),
-            _ => Ok(self),
-        }
+        let found = match (&self.version, &self.bundle) {
+            (Some(found), _) if found != schema_line => found.to_string(),
+            (None, Some(bundle)) => format!("bundle_version {bundle}"),
+            _ => return Ok(self),
+        };
+        Err(RecordFault::OtherSchemaLine { found, expected: schema_line.to_owned() })
     }
 }
 
@@ -228,6 +228,7 @@ impl<'de> Visitor<'de> for Object {
         while let Some(Key(key)) = map.next_key()? {
             match &*key {
                 "schema_version" => header.version = Some(value(map.next_value()?)?),
+                "bundle_version" => header.bundle = Some(value(map.next_value()?)?),
                 "timeseries" => header.sidecar = value(map.next_value()?)?.as_str().map(str::to_owned),
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -281,6 +282,8 @@ mod tests {
         assert_eq!(fault(b" \n"), RecordFault::Blank);
         assert_eq!(fault(b"\xef\xbb\xbf{}"), RecordFault::ByteOrderMark);
         assert_eq!(fault(b"\xff\xfe{\0}\0"), RecordFault::ByteOrderMark);
+        let other = fault(b"{\"bundle_version\": \"2.0\"}").to_string();
+        assert!(other.contains("got bundle_version \"2.0\"; convert it with llem import"), "{other}");
         for cut in ["{\"a\": [1,", "{\"a\": 1.", "{\"a\": -", "{\n\"a\": 1e", "{\"a\": tru"] {
             assert!(matches!(fault(cut.as_bytes()), RecordFault::Truncated(_)), "{cut}");
         }

@@ -28,6 +28,8 @@ const HEADER_WINDOWS: [u64; 3] = [1 << 9, 1 << 14, 1 << 20];
 pub(crate) struct MemoryNeed {
     longest_value: u64,
     pub largest_page: u64,
+    /// The values that the data pages claim, with those of lists.
+    pub values: u64,
     /// A page encodes its number of lengths, and parquet 59.3 allocates for it
     /// (`ByteArrayDecoderDeltaLength::new`).
     pub has_delta_lengths: bool,
@@ -58,6 +60,7 @@ impl MemoryNeed {
     fn merge(&mut self, other: Self) {
         self.longest_value = self.longest_value.max(other.longest_value);
         self.largest_page = self.largest_page.max(other.largest_page);
+        self.values = self.values.saturating_add(other.values);
         self.has_delta_lengths |= other.has_delta_lengths;
     }
 }
@@ -167,7 +170,7 @@ impl Pages<'_> {
                 )));
             };
             offset += compressed;
-            let PageHeader { uncompressed, dictionary_values, encoding, .. } = header;
+            let PageHeader { uncompressed, values, dictionary_values, encoding, .. } = header;
             let Some(page) = u64::try_from(uncompressed).ok().filter(|_| uncompressed <= MAX_PAGE) else {
                 return Err(ParquetFault::damage(format!(
                     "a page of its column {name} claims {uncompressed} bytes; the limit is {MAX_PAGE}"
@@ -182,6 +185,7 @@ impl Pages<'_> {
             need.merge(MemoryNeed {
                 longest_value: 0,
                 largest_page: page,
+                values: u64::try_from(values).unwrap_or(0),
                 has_delta_lengths: DELTA_LENGTH_ENCODINGS.contains(&encoding),
             });
         }
@@ -199,6 +203,7 @@ struct PageHeader {
     length: u64,
     uncompressed: i64,
     compressed: i64,
+    values: i64,
     dictionary_values: i64,
     encoding: i64,
 }
@@ -218,13 +223,20 @@ fn page_header(file: &ParquetSource, offset: u64, end: u64) -> Result<Option<Pag
 }
 
 fn parse(bytes: &[u8]) -> Option<PageHeader> {
-    let mut header =
-        PageHeader { length: 0, uncompressed: -1, compressed: -1, dictionary_values: 0, encoding: 0 };
+    let mut header = PageHeader {
+        length: 0,
+        uncompressed: -1,
+        compressed: -1,
+        values: 0,
+        dictionary_values: 0,
+        encoding: 0,
+    };
     let length = walk(bytes, PAGE_HEADER, &mut |event| {
         let Event::Integer { structure, field, value } = event else { return };
         match (structure, field) {
             ("PageHeader", "uncompressed_page_size") => header.uncompressed = value,
             ("PageHeader", "compressed_page_size") => header.compressed = value,
+            ("DataPageHeader" | "DataPageHeaderV2", "num_values") => header.values = value,
             ("DataPageHeader" | "DataPageHeaderV2", "encoding") => header.encoding = value,
             ("DictionaryPageHeader", "num_values") => header.dictionary_values = value,
             _ => {}

@@ -7,7 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, Int32Type};
 use arrow_array::{Float64Array, RecordBatch};
 
-use super::notes::{attached_energies, has_unknown_devices};
+use super::notes::{NotedEnergies, attached_energies, has_unknown_devices};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 
@@ -47,8 +47,8 @@ pub(super) struct Rows {
 ///
 /// Rows may have any order. Rows without a power or a time (null or NaN) are omitted, and the trapezoid between their
 /// neighbours spans the gap. Rows of one time count with their mean, unless the file has no `gpu_index` and their
-/// powers differ: they are of several devices then, and both results are `None`. A single row has the energy of its
-/// samples, if the writer of the trace noted it.
+/// powers differ: they are of several devices then, and both results are `None`. If the writer of the trace noted the
+/// energy of the samples, which were more than the rows, it is that.
 #[must_use]
 pub fn per_gpu(trace: &RecordBatch) -> BTreeMap<i32, Power> {
     // Without a caller that cancels, there is no error.
@@ -85,13 +85,13 @@ impl PowerRows {
     pub fn integrate(
         self,
         unknown_devices: bool,
-        energies: &BTreeMap<i32, f64>,
+        energies: &NotedEnergies,
         interrupt: Interrupt<'_>,
     ) -> Result<BTreeMap<i32, Power>> {
         let of_gpu = |(gpu, powers): (i32, Vec<(f64, f64)>)| {
             let mut power = integrate(powers, unknown_devices, interrupt)?;
-            if power.rows == 1 {
-                power.energy_j = energies.get(&gpu).copied().filter(|energy| energy.is_finite());
+            if let Some(energy) = energies.of(gpu, power.rows) {
+                power.energy_j = Some(energy);
             }
             Ok((gpu, power))
         };
@@ -239,7 +239,7 @@ pub(super) fn differ(rows: &[(f64, f64)]) -> bool {
 mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::timeseries::notes::with_notes;
+    use crate::timeseries::notes::{TraceNotes, with_notes};
     use crate::timeseries::testing::trace;
     use std::cell::Cell;
 
@@ -273,7 +273,7 @@ mod tests {
         )]));
         let asked = Cell::new(0);
         let is_cancelled = |_| asked.replace(asked.get() + 1) == 1;
-        let cancelled = rows.integrate(false, &BTreeMap::new(), Interrupt::new(&is_cancelled));
+        let cancelled = rows.integrate(false, &NotedEnergies::default(), Interrupt::new(&is_cancelled));
         assert!(matches!(cancelled, Err(Error::Interrupted)));
         assert_eq!(asked.get(), 2);
     }
@@ -316,13 +316,25 @@ mod tests {
     fn integrate_one_row_uses_the_noted_energy() {
         let noted = |rows: &[(f64, i32, Option<f32>)]| {
             let energies = BTreeMap::from([(0, 25.0), (1, f64::NAN)]);
-            total(&per_gpu(&with_notes(&trace(rows), &[], &energies).unwrap())).energy_j
+            let notes = TraceNotes { energies, ..TraceNotes::default() };
+            total(&per_gpu(&with_notes(&trace(rows), &notes).unwrap())).energy_j
         };
         assert_eq!(noted(&[(0.0, 0, Some(100.0))]), Some(25.0));
         assert_eq!(noted(&[(0.0, 0, Some(100.0)), (1.0, 0, None)]), Some(25.0));
         assert_eq!(noted(&[(0.0, 0, Some(100.0)), (1.0, 0, Some(100.0))]), Some(100.0));
         assert_eq!(noted(&[(0.0, 0, None)]), None);
         assert_eq!(noted(&[(0.0, 1, Some(100.0))]), None);
+    }
+
+    #[test]
+    fn integrate_uses_the_noted_integral_of_so_many_rows() {
+        let rows = [(0.0, 0, Some(100.0)), (1.0, 0, Some(100.0)), (1.0, 1, Some(5.0)), (2.0, 0, Some(100.0))];
+        let notes = TraceNotes { integrals: BTreeMap::from([(0, (3, 299.5))]), ..TraceNotes::default() };
+        let energy = |rows: &[(f64, i32, Option<f32>)]| {
+            per_gpu(&with_notes(&trace(rows), &notes).unwrap())[&0].energy_j
+        };
+        assert_eq!(energy(&rows), Some(299.5));
+        assert_eq!(energy(&rows[..2]), Some(100.0));
     }
 
     #[test]

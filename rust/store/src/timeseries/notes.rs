@@ -13,7 +13,12 @@ const WARNINGS: &str = "llenergymeasure.warnings";
 const DEVICES: &str = "llenergymeasure.devices";
 /// A JSON object: the energy of each GPU whose samples lie within one row, in joules.
 const ENERGIES: &str = "llenergymeasure.energy_j";
-const KEYS: [&str; 3] = [WARNINGS, DEVICES, ENERGIES];
+/// A JSON object: the name of each GPU in the log that the trace was made of.
+const NAMES: &str = "llenergymeasure.gpu_names";
+/// A JSON object: for each GPU, the number of rows with a power, and the integral of the samples, in joules. A change
+/// of the rows, as by a filter, ends the validity of the integral.
+const INTEGRALS: &str = "llenergymeasure.integral_j";
+const KEYS: [&str; 5] = [WARNINGS, DEVICES, ENERGIES, INTEGRALS, NAMES];
 /// Maximum number of warnings that are kept: a file may claim any number.
 const MAX_WARNINGS: usize = 100;
 /// Maximum length of a warning; that of this package is shorter.
@@ -36,9 +41,17 @@ impl Notes {
         self.0.insert(DEVICES.to_owned(), "unknown".to_owned());
     }
 
-    /// Return the noted energy of each GPU, joules.
-    pub fn energies(&self) -> BTreeMap<i32, f64> {
+    /// Return the noted energies.
+    pub fn energies(&self) -> NotedEnergies {
         energies_in(&self.0)
+    }
+
+    /// Add a value of each GPU, unless there is none.
+    fn insert<T>(&mut self, key: &str, of_gpus: &BTreeMap<i32, T>, value: impl Fn(&T) -> serde_json::Value) {
+        if !of_gpus.is_empty() {
+            let values = of_gpus.iter().map(|(gpu, noted)| (gpu.to_string(), value(noted)));
+            self.0.insert(key.to_owned(), values.collect::<serde_json::Value>().to_string());
+        }
     }
 
     /// Attach the notes to a trace.
@@ -54,34 +67,75 @@ impl Notes {
     }
 }
 
-/// Attach to a trace what its samples showed and its rows do not: warnings, which [`warnings`](super::warnings())
-/// returns first, and the energy, in joules, of each GPU whose samples lie within one row.
-pub fn with_notes(
-    trace: &RecordBatch,
-    warnings: &[String],
-    energies: &BTreeMap<i32, f64>,
-) -> Result<RecordBatch, ArrowError> {
+/// What the samples of a trace showed, and its rows do not.
+#[derive(Debug, Clone, Default)]
+pub struct TraceNotes {
+    /// The reasons to doubt the samples; [`warnings`](super::warnings()) returns them first.
+    pub warnings: Vec<String>,
+    /// The energy of each GPU whose samples lie within one row, joules.
+    pub energies: BTreeMap<i32, f64>,
+    /// The number of rows of a GPU that have a power, and the integral of its samples, which were more, joules.
+    pub integrals: BTreeMap<i32, (usize, f64)>,
+    /// The name of each GPU in the log that the trace was made of.
+    pub names: BTreeMap<i32, String>,
+}
+
+/// Attach notes to a trace.
+pub fn with_notes(trace: &RecordBatch, given: &TraceNotes) -> Result<RecordBatch, ArrowError> {
+    let TraceNotes { warnings, energies, integrals, names } = given;
     let mut notes = Notes::default();
     if !warnings.is_empty() {
-        notes.0.insert(WARNINGS.to_owned(), serde_json::Value::from(warnings).to_string());
+        notes.0.insert(WARNINGS.to_owned(), serde_json::Value::from(&warnings[..]).to_string());
     }
-    if !energies.is_empty() {
-        let energies = energies.iter().map(|(gpu, energy)| (gpu.to_string(), *energy));
-        notes.0.insert(ENERGIES.to_owned(), energies.collect::<serde_json::Value>().to_string());
-    }
+    notes.insert(ENERGIES, energies, |energy| (*energy).into());
+    notes.insert(INTEGRALS, integrals, |&(rows, energy)| serde_json::json!([rows, energy]));
+    notes.insert(NAMES, names, |name| name.as_str().into());
     notes.attach(trace)
 }
 
+/// Return the name of each GPU that was attached to a trace.
+#[must_use]
+pub fn gpu_names(trace: &RecordBatch) -> BTreeMap<i32, String> {
+    let text = trace.schema_ref().metadata().get(NAMES).map_or("{}", String::as_str);
+    let mut names: BTreeMap<i32, String> = serde_json::from_str(text).unwrap_or_default();
+    names.retain(|_, name| name.len() <= MAX_BYTES);
+    names
+}
+
+/// The energies that a trace notes, by GPU, joules.
+#[derive(Debug, Default)]
+pub(super) struct NotedEnergies {
+    of_one_row: BTreeMap<i32, f64>,
+    of_rows: BTreeMap<i32, (usize, f64)>,
+}
+
+impl NotedEnergies {
+    /// Return the noted energy of a GPU that has so many rows with a power.
+    pub fn of(&self, gpu: i32, rows: usize) -> Option<f64> {
+        let of_rows = self.of_rows.get(&gpu).filter(|noted| noted.0 == rows).map(|noted| noted.1);
+        let energy = of_rows.or_else(|| self.of_one_row.get(&gpu).copied().filter(|_| rows == 1));
+        energy.filter(|energy| energy.is_finite())
+    }
+}
+
 /// Return the energies that were attached to a trace.
-pub(super) fn attached_energies(trace: &RecordBatch) -> BTreeMap<i32, f64> {
+pub(super) fn attached_energies(trace: &RecordBatch) -> NotedEnergies {
     energies_in(trace.schema_ref().metadata())
 }
 
-fn energies_in(notes: &HashMap<String, String>) -> BTreeMap<i32, f64> {
-    let text = notes.get(ENERGIES).map_or("{}", String::as_str);
+fn energies_in(notes: &HashMap<String, String>) -> NotedEnergies {
+    let text = |key| notes.get(key).map_or("{}", String::as_str);
     // An energy that is not finite is null in JSON.
-    let energies: BTreeMap<i32, Option<f64>> = serde_json::from_str(text).unwrap_or_default();
-    energies.into_iter().filter_map(|(gpu, energy)| Some((gpu, energy?))).collect()
+    let of_one_row: BTreeMap<i32, Option<f64>> = serde_json::from_str(text(ENERGIES)).unwrap_or_default();
+    let of_rows: BTreeMap<i32, (usize, Option<f64>)> =
+        serde_json::from_str(text(INTEGRALS)).unwrap_or_default();
+    NotedEnergies {
+        of_one_row: of_one_row.into_iter().filter_map(|(gpu, energy)| Some((gpu, energy?))).collect(),
+        of_rows: of_rows
+            .into_iter()
+            .filter_map(|(gpu, (rows, energy))| Some((gpu, (rows, energy?))))
+            .collect(),
+    }
 }
 
 /// Return the warnings that were attached to a trace.

@@ -103,9 +103,10 @@ pub(crate) fn row_bytes(fields: &Fields) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{self as timeseries, write};
+    use super::super::{self as timeseries, TraceNotes, write};
     use super::*;
     use crate::error::Error;
+
     use crate::sidecar;
     use arrow_array::RecordBatchIterator;
     use arrow_schema::{DataType, Field, FieldRef};
@@ -168,7 +169,8 @@ mod tests {
         let path = temp.path().join("x.parquet");
         let rows = [(5.0, 0, Some(1.0)), (0.0, 0, Some(3.0)), (2.5, 1, Some(7.0)), (f64::NAN, 2, Some(9.0))];
         let (small, notes) = (timeseries::testing::trace(&rows), BTreeMap::from([(1, 25.0)]));
-        for trace in [trace(40_000), timeseries::with_notes(&small, &[], &notes).unwrap()] {
+        let notes = TraceNotes { energies: notes, ..TraceNotes::default() };
+        for trace in [trace(40_000), timeseries::with_notes(&small, &notes).unwrap()] {
             write(&path, &trace).unwrap();
             let read_through = |max_bytes| {
                 let memory = TraceMemory::new(max_bytes);

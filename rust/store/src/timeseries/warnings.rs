@@ -150,7 +150,7 @@ fn unknown_energy(powers: &BTreeMap<i32, Power>, rows: usize) -> Option<String> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::notes::{Notes, with_notes};
+    use super::super::notes::{Notes, TraceNotes, with_notes};
     use super::*;
     use crate::timeseries::testing::trace;
 
@@ -224,7 +224,8 @@ mod tests {
     #[test]
     fn warnings_begin_with_the_attached_ones() {
         let rows = trace(&[(0.0, 0, Some(1.0)), (1.0, 0, Some(1.0))]);
-        let noted = with_notes(&rows, &["the clock \"stepped\"".to_owned()], &BTreeMap::new()).unwrap();
-        assert_eq!(warnings(&noted), ["the clock \"stepped\""]);
+        let said = vec!["the clock \"stepped\"".to_owned()];
+        let attached = with_notes(&rows, &TraceNotes { warnings: said, ..TraceNotes::default() }).unwrap();
+        assert_eq!(warnings(&attached), ["the clock \"stepped\""]);
     }
 }

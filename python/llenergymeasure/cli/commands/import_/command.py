@@ -9,8 +9,16 @@ import typer
 from llenergymeasure.cli.commands.import_.dry_run import show_files
 from llenergymeasure.cli.commands.import_.run import Run
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.options import check_directory, check_path, given, local
-from llenergymeasure.importers import PowerLog, find
+from llenergymeasure.cli.query.options import check_directory, given, local
+from llenergymeasure.cli.query.power_logs import (
+    PowerColumns,
+    PowerGpus,
+    PowerInterval,
+    PowerOptions,
+    PowerStart,
+    PowerZone,
+)
+from llenergymeasure.importers import find
 
 
 def import_(
@@ -52,6 +60,11 @@ def import_(
             help="A power log. It gives the energy of results that state none, over their own times.",
         ),
     ] = None,
+    power_columns: PowerColumns = None,
+    power_gpus: PowerGpus = None,
+    power_zone: PowerZone = None,
+    power_start: PowerStart = None,
+    power_interval: PowerInterval = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -81,12 +94,10 @@ def import_(
         raise UsageError("--output-dir is missing; name the root of the store, or use --dry-run")
     if output_dir:
         check_directory(output_dir, "--output-dir", may_be_missing=True)
-    log = None if power is None else _power_log(power)
+    options = PowerOptions(power_columns, power_gpus, power_zone, power_start, power_interval)
+    if power is None and any(option is not None for option in options):
+        raise UsageError("--power is missing; the options of a power log need one")
+    log = None if power is None else options.read(power)
     if dry_run:
         return show_files(files, format_, log, as_json=as_json)
     return Run(output_dir, format_, log).save_all(files, as_json=as_json, quiet=quiet)
-
-
-def _power_log(path: str) -> PowerLog:
-    check_path(path, "--power")
-    raise UsageError("--power is not available yet")

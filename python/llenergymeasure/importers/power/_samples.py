@@ -1,0 +1,148 @@
+"""The samples of a power log: each GPU's times and powers, in the order of time."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from statistics import median
+
+from llenergymeasure.errors import NotImportableError
+from llenergymeasure.importers.power._cells import MICROSECONDS
+
+__all__ = ["Samples", "check_one_device"]
+
+_FEW_GAPS = 4
+_BURST = 10
+"""The gap between two readings of all GPUs is so many times that between two GPUs of one reading."""
+
+
+@dataclass
+class Samples:
+    """The samples of one GPU.
+
+    Attributes:
+        times: Microseconds, as the log has them.
+        powers: Watts; NaN without a value.
+        others: The other quantities, by name; NaN without a value.
+    """
+
+    times: array[int] = field(default_factory=lambda: array("q"))
+    powers: array[float] = field(default_factory=lambda: array("d"))
+    others: dict[str, array[float]] = field(default_factory=dict)
+
+    def sort(self) -> bool:
+        """Sort the samples by time, and return True if they were not."""
+        if all(one <= other for one, other in pairwise(self.times)):
+            return False
+        order = sorted(range(len(self.times)), key=self.times.__getitem__)
+        self.times = array("q", [self.times[place] for place in order])
+        self.powers = array("d", [self.powers[place] for place in order])
+        self.others = {
+            name: array("d", [values[place] for place in order]) for name, values in self.others.items()
+        }
+        return True
+
+    def readings(self) -> Readings:
+        """Return the samples that have a power; those of one time count with their mean."""
+        known = [pair for pair in zip(self.times, self.powers, strict=True) if not math.isnan(pair[1])]
+        times, powers = array("q"), array("d")
+        for time, pairs in groupby(known, key=lambda pair: pair[0]):
+            values = [power for _, power in pairs]
+            times.append(time)
+            powers.append(values[0] if len(values) == 1 else math.fsum(values) / len(values))
+        return Readings(times, powers)
+
+
+@dataclass(frozen=True)
+class Readings:
+    """The powers of one GPU at increasing times, in microseconds and watts."""
+
+    times: array[int]
+    powers: array[float]
+
+    @property
+    def interval(self) -> float:
+        """The usual time between two readings, in microseconds; 0 of fewer than two."""
+        return median(other - one for one, other in pairwise(self.times)) if len(self.times) > 1 else 0
+
+    def power_at(self, time: int) -> float:
+        """Return the power at a time, on the line between its neighbours; outside, that of the end."""
+        place = bisect_left(self.times, time)
+        if place == len(self.times):
+            return self.powers[-1]
+        if self.times[place] == time or place == 0:
+            return self.powers[place]
+        before, after = self.times[place - 1], self.times[place]
+        low, high = self.powers[place - 1], self.powers[place]
+        return low + (high - low) * ((time - before) / (after - before))
+
+    def energy_j(self, start: int, end: int) -> float:
+        """Return the integral between two times by the trapezoid rule, in joules."""
+        first, last = bisect_right(self.times, start), bisect_left(self.times, end)
+        points = [
+            (start, self.power_at(start)),
+            *zip(self.times[first:last], self.powers[first:last], strict=True),
+            (end, self.power_at(end)),
+        ]
+        areas = ((other[0] - one[0]) * (one[1] + other[1]) for one, other in pairwise(points))
+        return math.fsum(areas) / (2 * MICROSECONDS)
+
+    def longest_gap(self, start: int, end: int) -> int:
+        """Return the longest time without a reading between two times, in microseconds."""
+        first, last = bisect_right(self.times, start), bisect_left(self.times, end)
+        times = [start, *self.times[first:last], end]
+        return max(other - one for one, other in pairwise(times))
+
+
+def check_one_device(samples: Samples) -> list[str]:
+    """Check that rows without a GPU are of one device; return warnings.
+
+    Raises:
+        NotImportableError: The rows are of several GPUs.
+    """
+    by_time: dict[int, set[float]] = {}
+    counts = Counter(samples.times)
+    for time, power in zip(samples.times, samples.powers, strict=True):
+        if not math.isnan(power):
+            by_time.setdefault(time, set()).add(power)
+    repeated = [time for time, count in counts.items() if count > 1]
+    if any(len(by_time.get(time, ())) > 1 for time in repeated) or len(repeated) > max(1, len(counts) / 2):
+        most = max(counts.values())
+        raise NotImportableError(
+            f"expected one row for each time, got {most} of one time and no column of the GPU, so that they "
+            "are "
+            f"of several GPUs; log the index or the UUID, or name the column with --power-columns gpu=NAME"
+        )
+    size = _burst(sorted(counts))
+    if size > 1:
+        raise NotImportableError(
+            f"expected rows at equal distances, got bursts of {size} rows and no column of the GPU, so that "
+            "they "
+            f"are of {size} GPUs; log the index or the UUID, or name the column with --power-columns gpu=NAME"
+        )
+    return [f"{len(repeated)} times of the power log occur twice"] if repeated else []
+
+
+def _burst(times: list[int]) -> int:
+    """Return the number of rows in each of many bursts of one size; 1 where there are none."""
+    gaps = [other - one for one, other in pairwise(times)]
+    if len(gaps) < _FEW_GAPS:
+        return 1
+    least = (
+        max(gaps) / _BURST if len(gaps) < 2 * _FEW_GAPS else sorted(gaps)[-max(1, len(gaps) // 20)] / _BURST
+    )
+    sizes, size = [], 1
+    for gap in gaps:
+        if gap < least:
+            size += 1
+        else:
+            sizes.append(size)
+            size = 1
+    sizes.append(size)
+    inner = sizes[1:-1] if len(sizes) > _FEW_GAPS - 1 else sizes
+    usual, count = Counter(inner).most_common(1)[0]
+    return usual if usual > 1 and len(inner) > 1 and count >= 0.9 * len(inner) else 1
