@@ -20,6 +20,7 @@ GROUP = "llenergymeasure.importers"
 """The entry-point group of importers; the name of an entry point is that of its format."""
 
 _BUILT_IN = {
+    "llenergymeasure": "bundle",
     "vllm": "vllm",
     "sglang": "sglang",
     "aiperf": "aiperf",
