@@ -110,18 +110,25 @@ def build(imported: Imported, source_format: Format, path: Path, *, power: Power
     fields.setdefault("experiment_id", path.stem if imported.line is None else f"{path.stem}:{imported.line}")
     fields.setdefault("measurement_methodology", "total")
     fields.setdefault("reproducibility_notes", f"{NOTES} {source_format.title}.")
-    source: dict[str, object] = {"format": source_format.name, "version": imported.version, "file": path.name}
-    source |= {} if measured is None else {"power": measured}
-    origin: object = source | {"data": imported.rest}
+    origin: dict[str, Any] = {
+        "format": source_format.name,
+        "version": imported.version,
+        "file": path.name,
+        **({} if measured is None else {"power": measured}),
+        "data": imported.rest,
+    }
     config: object = imported.config
     if not imported.is_normal:
-        config, origin = to_json_object(config), to_json_object(origin)
+        config = to_json_object(config)
+        origin["data"] = to_json_object(imported.rest)
     if not isinstance(config, dict):
         raise TypeError(f"config expects a mapping, got {type(config).__name__}")
     # The hash is that of the configuration alone: repeats have different data.
     config = NormalObject(config)
     if "measurement_config_hash" not in fields:
         fields["measurement_config_hash"] = compute_measurement_config_hash(config)
+    if IMPORTED_FROM in config:  # the source was imported before, or has a setting of that name
+        origin = {**origin, "before": config[IMPORTED_FROM]}
     config[IMPORTED_FROM] = origin
     fields["effective_config"] = config
     fields["measurement_warnings"] = [*fields.get("measurement_warnings", ()), *warnings]
@@ -204,12 +211,15 @@ def _add_power(
 
 
 def _reason(error: Exception) -> str:
-    """Return the reason of an error on one line."""
+    """Return the reason of an error as one sentence."""
     from pydantic import ValidationError  # noqa: PLC0415 - only for errors
 
-    if not isinstance(error, ValidationError):
+    if isinstance(error, NotImportableError):
         return str(error)
-    details = error.errors(include_url=False, include_input=False)
-    place = ".".join(map(str, details[0]["loc"]))
-    more = "" if len(details) == 1 else f" (and {len(details) - 1} more)"
-    return f"{place}: {details[0]['msg'].removeprefix('Value error, ')}{more}"
+    found, more = str(error), ""
+    if isinstance(error, ValidationError):
+        details = error.errors(include_url=False, include_input=False)
+        place = ".".join(map(str, details[0]["loc"]))
+        found = f"at {place}: {details[0]['msg'].removeprefix('Value error, ')}"
+        more = "" if len(details) == 1 else f" (and {len(details) - 1} more)"
+    return f"expected values that a result can hold, got {found}{more}; correct the file"

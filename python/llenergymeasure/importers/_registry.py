@@ -99,7 +99,7 @@ def detect(path: Path) -> Format:
     for each in formats().values():
         if _matches(each, path):
             return each
-    raise NotImportableError(_unknown(shape))
+    raise NotImportableError(_unknown(shape, path))
 
 
 def _matches(each: Format, path: Path) -> bool:
@@ -110,15 +110,13 @@ def _matches(each: Format, path: Path) -> bool:
         return False
 
 
-def _unknown(shape: Shape) -> str:
+def _unknown(shape: Shape, path: Path) -> str:
     if shape.kind == "empty":
         return "expected results of another tool, got an empty file; run the tool again"
     if "measurement_config_hash" in shape.keys:
         return "expected results of another tool, got a result of this package; use llem save"
     if any(map(_is_power, shape.columns)):
-        return (
-            "expected results, got a power log; give it with --power, next to the results that it belongs to"
-        )
+        return f"expected results, got a power log; use llem import RESULTS --power {path.name}"
     return f"expected a format of {_names()}, got {shape}; name the format with --from"
 
 

@@ -1,0 +1,65 @@
+"""CodeCarbon: the rows of `emissions.csv`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from support.foreign import EXAMPLES, import_file, real_file
+
+FILE = EXAMPLES / "codecarbon_emissions.csv"
+
+
+def test_read_rows_converts_kwh_exactly() -> None:
+    first, second = (built.result for built in import_file(FILE).built)
+    assert first.total_energy_j == 2067.944334336  # 0.00057442898176 kWh * 3 600 000
+    assert first.total_inference_time_sec == 161.20380687713623
+    assert first.experiment_id == "run-1"
+    assert first.end_time == datetime(2021, 9, 23, 15, 4, 51)  # noqa: DTZ001 - the file has no zone
+    assert second.total_energy_j == 1800.0  # 0.0005 kWh * 3 600 000
+    assert second.start_time == datetime(2026, 5, 4, 10, 0, 0)  # noqa: DTZ001
+
+
+def test_read_rows_without_tokens_says_so() -> None:
+    first = import_file(FILE).built[0].result
+    assert first.total_tokens == 0
+    assert first.measurement_warnings == ["the source states no tokens: total_tokens is 0"]
+    assert first.effective_config["project_name"] == "sweep"
+    data = first.effective_config["imported_from"]["data"]
+    assert (data["ram_energy"], data["os"], data["country_name"]) == ("0.00057442898176", "macOS", "")
+    assert first.effective_config["imported_from"]["version"] == "2.1.3"
+
+
+def test_read_row_without_its_empty_columns_keeps_the_texts_unassigned() -> None:
+    second = import_file(FILE).built[1].result
+    data = second.effective_config["imported_from"]["data"]
+    assert data["columns_after_energy"] == ["Linux", "3.0.4", "machine", "N", "1.0"]
+    assert data["gpu_energy"] == "0.0003"
+    assert any("empty columns" in warning for warning in second.measurement_warnings)
+
+
+def test_read_rows_of_one_run_marks_all_but_the_last(tmp_path: Path) -> None:
+    header, row, _ = FILE.read_text().splitlines()
+    file = tmp_path / "emissions.csv"
+    file.write_text(f"{header}\n{row}\n{row}\n")
+    first, last = (built.result for built in import_file(file).built)
+    assert "a later row of the file has the totals of the same run" in first.measurement_warnings
+    assert "a later row of the file has the totals of the same run" not in last.measurement_warnings
+
+
+def test_read_rows_with_faults_imports_the_others(tmp_path: Path) -> None:
+    header, row, _ = FILE.read_text().splitlines()
+    file = tmp_path / "emissions.csv"
+    file.write_text("\n".join([header, row.replace("161.2", "long"), row, row + ",more", row[:80]]))
+    outcome = import_file(file)
+    assert [built.imported.line for built in outcome.built] == [3]
+    assert outcome.messages == [
+        "expected a number, got 'long0380687713623'; correct it",
+        "expected 22 columns, got 23; correct the row",
+        "expected 22 columns, got a truncated row; copy the file again",
+    ]
+
+
+def test_read_real_file_has_its_energy() -> None:
+    [built] = import_file(real_file("codecarbon_emissions.csv")).built
+    assert built.result.total_energy_j == 2067.944334336  # 0.00057442898176 kWh * 3 600 000
