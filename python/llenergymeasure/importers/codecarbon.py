@@ -12,6 +12,7 @@ from llenergymeasure.errors import NotImportableError
 from llenergymeasure.importers._imported import Imported, Item, Mapped, NotImported
 from llenergymeasure.importers._sniff import shape_of
 from llenergymeasure.importers._source import KWH, exact, time_of
+from llenergymeasure.importers._text import MARK, open_text
 
 TITLE = "CodeCarbon"
 
@@ -31,13 +32,8 @@ def matches(path: Path) -> bool:
 
 def read(path: Path) -> Iterator[Item]:
     """Read the rows; each is a run, or a task of one."""
-    with open(path, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 - one way to open files
-        try:
-            text = file.read()
-        except UnicodeDecodeError as error:
-            raise NotImportableError(
-                f"expected CSV in UTF-8, got the byte {error.object[error.start]:#04x}; convert the file"
-            ) from None
+    with open_text(path) as file:
+        text = file.read().lstrip(MARK)
     reader = csv.reader(text.splitlines(keepends=True))
     names = [name.strip() for name in next(reader, [])]
     if missing := _MARKS - set(names):
