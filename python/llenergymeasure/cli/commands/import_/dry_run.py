@@ -9,7 +9,7 @@ from typing import Any
 from llenergymeasure._format import format_value, plural, printable
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.stream import ERR, OUT
-from llenergymeasure.cli.terminal.table import Column, print_table
+from llenergymeasure.cli.terminal.table import Column, print_heading, print_table
 from llenergymeasure.errors import NotImportableError
 from llenergymeasure.importers import Built, NotImported, PowerLog, records
 
@@ -99,7 +99,9 @@ def _print(preview: Preview, *, is_first: bool) -> None:
         version = f" {preview.version}" if preview.version else ""
         first = "" if preview.records == 1 else "; the first:"
         count = plural(preview.records, "record")
-        OUT.write(f"{gap}{printable(preview.file)}: {preview.title}{version}, {count}{first}\n\n")
+        OUT.write(gap)
+        print_heading(f"{printable(preview.file)}: {preview.title}{version}, {count}{first}")
+        OUT.write("\n")
         rows = preview.mapping
         print_table(
             [
@@ -110,7 +112,9 @@ def _print(preview: Preview, *, is_first: bool) -> None:
             ]
         )
         if left := preview.left_over:
-            OUT.write("\nkept in effective_config.imported_from, as no field holds it:\n\n")
+            OUT.write("\n")
+            print_heading("kept in effective_config.imported_from, as no field holds it:")
+            OUT.write("\n")
             print_table(
                 [
                     Column("source", list(left)),
@@ -118,7 +122,8 @@ def _print(preview: Preview, *, is_first: bool) -> None:
                 ]
             )
         for warning in preview.warnings:
-            OUT.write(f"\nnote: {printable(warning)}\n")
+            OUT.write("\n")
+            print_heading(f"note: {printable(warning)}", style="")
     for failure in preview.failures:
         where = "" if failure["line"] is None else f":{failure['line']}"
         ERR.write(f"{printable(preview.file)}{where}: {printable(failure['message'])}\n")
