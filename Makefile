@@ -27,7 +27,7 @@ LOCK := $(DEV)/python -m uv pip compile --quiet --upgrade --universal --python-v
 STEP := $(MAKE) --no-print-directory
 
 .PHONY: help demo test extra test-all dev check lint format pictures lock wheel test-python test-crates \
-	test-remote soak test-unit lint-rust lint-python build-crates build-fuzz fuzz-short crash-short crash fuzz \
+	test-remote soak test-unit lint-rust lint-python build-crates build-fuzz fuzz-short crash-short crash sweep fuzz \
 	bench bench-bulk bench-scan bench-scale bench-slow bench-peers clean
 
 help:
@@ -117,6 +117,9 @@ test-crates: ## the tests of the crates
 
 crash: .make/full-env ## the long form of the crash tests, as root; the report goes to .make/crash-report.md
 	LLEM_CRASH=long $(PYTEST_FULL) tests/crash $(ARGS)
+
+sweep: .make/test-env ## a sweep of 2000 runs on 8 processes that is killed ten times
+	LLEM_SWEEP=long $(PYTEST_TEST) tests/race/test_sweep.py $(ARGS)
 
 fuzz: ## feed hostile names, traces, records and trees to the store; needs a nightly toolchain (SECONDS=150)
 	fuzz/run.sh $(SECONDS) $(FUZZ)

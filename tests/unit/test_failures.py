@@ -210,3 +210,41 @@ def test_failures_in_a_nested_tree_are_found(store: ResultStore) -> None:
     assert [path.parent.parent.name for path, _ in store.failures()] == ["a"]
     assert store.verify().failures == 1
     assert not store.verify().foreign
+
+
+@pytest.mark.parametrize("where", [None, [("config.batch_size", "==", 8)]])
+def test_copy_takes_failures_along_once(tmp_path: Path, where: Any) -> None:
+    source, target = ResultStore(tmp_path / "a"), ResultStore(tmp_path / "b")
+    source.save(make_result(effective_config=CONFIG))
+    for _ in range(2):
+        source.save_failure(CONFIG, ValueError("x"))
+    assert len(target.copy_from(source, where=where, dry_run=True).copied) == 3
+    assert not target.root.exists()
+    copying = target.copy_from(source, where=where)
+    assert len(copying.copied) == 3
+    assert sorted(path.parent.name for path in target.root.glob("*/failure.json")) == sorted(
+        path.parent.name for path in source.root.glob("*/failure.json")
+    )
+    read = [
+        sorted(path.read_bytes() for path in store.root.glob("*/failure.json")) for store in (source, target)
+    ]
+    assert read[0] == read[1]
+    again = target.copy_from(source, where=where)
+    assert (len(again.copied), len(again.skipped)) == (0, 3)
+
+
+def test_copy_of_results_that_meet_conditions_leaves_failures_without_the_field(tmp_path: Path) -> None:
+    source, target = ResultStore(tmp_path / "a"), ResultStore(tmp_path / "b")
+    source.save(make_result())
+    source.save_failure(CONFIG, ValueError("x"))
+    assert len(target.copy_from(source, where=[("total_tokens", ">", 0)]).copied) == 1
+    assert list(target.failures()) == []
+
+
+def test_copy_reports_an_invalid_failure(tmp_path: Path) -> None:
+    source, target = ResultStore(tmp_path / "a"), ResultStore(tmp_path / "b")
+    path = source.save_failure(CONFIG, ValueError("x"))
+    path.write_bytes(b"{")
+    with pytest.warns(UserWarning, match="not copied completely"):
+        copying = target.copy_from(source)
+    assert list(copying.failed) == [path]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from llenergymeasure._warnings import warn
 from llenergymeasure.errors import BulkSaveError, LLEMError, SaveInterrupted
 from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._compare import Copy, compare
+from llenergymeasure.results._copy_failures import copy_failures
 from llenergymeasure.results._copy_names import PulledNames, PushedNames
 from llenergymeasure.results._encode import Encoded, directory_name, naming_sidecar
 from llenergymeasure.results._limit import max_bytes
@@ -32,6 +34,7 @@ __all__ = ["Copier", "CopyInterrupted", "Copying", "Found", "Skipped", "Unreadab
 
 INSIDE: Final = "it is in this store"
 SAME: Final = "this store has the same record"
+SAME_FAILURE: Final = "this store has the same failure"
 SAME_WITHOUT_TRACE: Final = "this store has the same record, without its power trace"
 
 _DIGEST_BYTES: Final = 16
@@ -43,7 +46,8 @@ class Copying:
 
     Attributes:
         root: The root of the store that the results were copied to.
-        copied: The path of each new `result.json`; in a dry run, which chooses no names, the root.
+        copied: The path of each new `result.json` or `failure.json`; in a dry run, which chooses no names,
+            the root.
         renamed: The new name of each copied directory whose name has changed, as where it was taken.
         skipped: The reason why a result was not copied: the store has it already.
         failed: The error of each result that is not a valid result, or was not saved. A `SidecarError` has
@@ -181,15 +185,18 @@ class Copier:
             directory = os.path.normpath(directory)
         record = joined(directory, _store.RECORD)
         path = to_path(record, str(record))
-        if self._holds(directory):
+        if self.holds(directory):
             return Skipped(path, INSIDE)
         try:
             return self._read(directory, record, source.max_record_bytes)
         except (LLEMError, ValidationError) as error:
             return Unreadable(path, error)
 
-    def _holds(self, directory: Place) -> bool:
+    def holds(self, directory: Place | Path) -> bool:
+        """Return True for a directory in the tree of the store to copy to."""
         root = self._target_place
+        if isinstance(directory, Path):
+            directory = str(directory)
         if isinstance(directory, str) and isinstance(root, str):
             place = os.path.realpath(directory)
             return place == root or place.startswith(os.path.join(root, ""))  # noqa: PTH118
@@ -250,7 +257,8 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
     progress: Progress | None,
     flush_method: str | None,
 ) -> Copying:
-    """Copy results from another store; see `ResultStore.copy_from`."""
+    """Copy results and failures from another store; see `ResultStore.copy_from`."""
+    where = None if where is None else list(where)
     copying = Copying(target.root, dry_run=dry_run)
     copier = Copier(target)
     paths: list[ResultPath] = []
@@ -304,6 +312,18 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
             if (trace := sidecars[index]) is not None
         ],
     )
+    try:
+        copy_failures(
+            copying,
+            target,
+            source,
+            where,
+            skipped=lambda path: INSIDE if copier.holds(path.parent) else None,
+            same=SAME_FAILURE,
+            durable=durable,
+        )
+    except KeyboardInterrupt as interrupt:
+        raise CopyInterrupted(copying, {}) from interrupt
     copier.missing.warn()
     if copying.failed:
         path, first = next(iter(copying.failed.items()))

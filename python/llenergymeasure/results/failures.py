@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from llenergymeasure.results.types import Condition
     from llenergymeasure.types import ResultPath
 
-__all__ = ["StoredFailure", "count_failures", "parse_failure", "read_failures", "save_failed", "save_failure"]
+__all__ = [
+    "StoredFailure",
+    "count_failures",
+    "raw_failures",
+    "read_failures",
+    "save_encoded",
+    "save_failure",
+]
 
 _ERRORS = {"corrupt": ResultCorruptError, "other_schema_line": SchemaVersionError, "invalid": ResultError}
 
@@ -50,25 +57,15 @@ def save_failure(  # noqa: PLR0913 - the parameters of the method
     durable: bool = True,
 ) -> ResultPath:
     """Save a run that failed; see `ResultStore.save_failure`."""
-    return save_failed(root, FailedRun.of(config, error, started=started, output=output), durable=durable)
+    run = FailedRun.of(config, error, started=started, output=output)
+    content = FailedRun.__pydantic_serializer__.to_json(run, warnings="error")
+    return save_encoded(root, _store.failure_name(directory_name(run)), content, durable=durable)
 
 
-def save_failed(
-    root: ResultPath, run: FailedRun, *, durable: bool, record: bytes | None = None, name: str | None = None
-) -> ResultPath:
-    """Save a failure under the name of its configuration, or another base name; return the path of its file.
-
-    Args:
-        root: The root of the store.
-        run: The failure.
-        durable: As for `ResultStore.save`.
-        record: The bytes of the failure where they are known; they are saved as they are.
-        name: The base of the name of the directory.
-    """
+def save_encoded(root: ResultPath, name: str, record: bytes, *, durable: bool) -> ResultPath:
+    """Save the bytes of a failure in a directory of a name, or of its next free suffix; return the path."""
     place = str(root) if isinstance(root, Path) else root
-    content = FailedRun.__pydantic_serializer__.to_json(run, warnings="error") if record is None else record
-    base = _store.failure_name(directory_name(run)) if name is None else name
-    name, _, _ = _store.save(handle(place), base, content, failure=True, durable=durable)
+    name, _, _ = _store.save(handle(place), name, record, failure=True, durable=durable)
     if durable:
         warn_once(place)
     return root.joinpath(name, _store.FAILURE)
@@ -100,9 +97,17 @@ def count_failures(root: Place, *, follow_links: bool = False) -> int:
     return _store.count(handle(root), 0, follow_links=follow_links)[1]
 
 
-def _read_all(
-    root: Place, on_error: OnUnreadable, limit: int | None, *, follow_links: bool
-) -> Iterator[StoredFailure]:
+def raw_failures(
+    root: Place, limit: int | None = None, *, follow_links: bool = False
+) -> Iterator[tuple[ResultPath, bytes, Exception | None]]:
+    """Read the files of the failures below a root, which need not exist, in the order of the paths.
+
+    Returns:
+        The path of each, its bytes, and the reason why it is not a failure, or None.
+
+    Warns:
+        UserWarning: Some symlinks to directories were not followed.
+    """
     if isinstance(root, str) and not os.path.lexists(root):
         return
     documents = _store.Documents(
@@ -112,21 +117,29 @@ def _read_all(
         follow_links=follow_links,
         failures=True,
     )
-    skipped = Faults("files were skipped")
     while (read := documents.next()) is not None:
         for path, content, _, fault, error in read:
-            try:
-                if content is None:
-                    raise error if error is not None else AssertionError
-                run = parse_failure(str(path), content, fault)
-            except (LLEMError, ValidationError) as unreadable:
-                if on_error == "raise":
-                    raise
-                skipped.add(unreadable)
-                continue
-            yield StoredFailure(to_path(root, path), run)
-    skipped.warn()
+            reason = None if content is None else _fault(str(path), content, fault)
+            yield to_path(root, path), content or b"", error or reason
     warn_of_links(root, documents.links)
+
+
+def _read_all(
+    root: Place, on_error: OnUnreadable, limit: int | None, *, follow_links: bool
+) -> Iterator[StoredFailure]:
+    skipped = Faults("files were skipped")
+    for path, content, fault in raw_failures(root, limit, follow_links=follow_links):
+        try:
+            if fault is not None:
+                raise fault
+            run = FailedRun.model_validate_json(content)
+        except (LLEMError, ValidationError) as unreadable:
+            if on_error == "raise":
+                raise
+            skipped.add(unreadable)
+            continue
+        yield StoredFailure(path, run)
+    skipped.warn()
 
 
 def _read_some(root: Place, scan: Scan, on_error: OnUnreadable, limit: int | None) -> Iterator[StoredFailure]:
@@ -137,7 +150,9 @@ def _read_some(root: Place, scan: Scan, on_error: OnUnreadable, limit: int | Non
                 file, content, _, fault = _store.read(
                     handle(place), _columns.FAILURE_CHECK(), max_bytes(limit), failure=True
                 )
-                run = parse_failure(file, content, fault)
+                if (error := _fault(file, content, fault)) is not None:
+                    raise error
+                run = FailedRun.model_validate_json(content)
             except (LLEMError, ValidationError):  # it has changed since the scan
                 if on_error == "raise":
                     raise
@@ -145,14 +160,6 @@ def _read_some(root: Place, scan: Scan, on_error: OnUnreadable, limit: int | Non
             yield StoredFailure(to_path(root, file), run)
 
 
-def parse_failure(file: str, content: bytes, fault: tuple[str, str] | None) -> FailedRun:
-    """Return the failure in the bytes of a file.
-
-    Raises:
-        ResultError: They are not a failure.
-        pydantic.ValidationError: A field is invalid.
-    """
-    if fault is not None:
-        kind, reason = fault
-        raise _ERRORS[kind](f"{file} ({len(content)} bytes) {reason}")
-    return FailedRun.model_validate_json(content)
+def _fault(file: str, content: bytes, fault: tuple[str, str] | None) -> Exception | None:
+    """Return the error of bytes that are not a failure."""
+    return None if fault is None else _ERRORS[fault[0]](f"{file} ({len(content)} bytes) {fault[1]}")

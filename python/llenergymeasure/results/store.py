@@ -263,6 +263,9 @@ class ResultStore(StoreSweep):
         copies share their flushes as in `save_many`. From or to an object store, each copied sidecar is
         compared with its source: its length, and its MD5 where a service reports that.
 
+        Failures are copied in the same way (see `save_failure`). A condition on a field that a failure does
+        not have selects none of them.
+
         A result is skipped if it is in this store's own tree, or if this store has the same record. So a copy
         can be repeated, and finishes what an interrupted one left.
 
