@@ -33,6 +33,8 @@ _COMMANDS = {
     "summary": "Print mean and standard deviation over repeats.",
     "export": "Write results to one file: Parquet, CSV, Arrow IPC or JSON Lines, by its suffix.",
     "plot": "Draw energy per token against throughput, or the power trace of one result.",
+    "missing": "Print the configurations that a sweep still has to run.",
+    "watch": "Show how far a sweep is, until Ctrl-C.",
     "push": "Copy results with their power traces from a directory to an object store.",
     "pull": "Copy results with their power traces from an object store to a directory.",
     "verify": "Check every directory of results, and list damage.",

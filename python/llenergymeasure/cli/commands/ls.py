@@ -13,6 +13,7 @@ import typer
 from llenergymeasure._format import ABSENT, plural
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.columns import head_of, split_names
+from llenergymeasure.cli.query.failures import list_failures
 from llenergymeasure.cli.query.options import Columns, Directory, FollowLinks, Where
 from llenergymeasure.cli.query.reading import Reading, given_path
 from llenergymeasure.cli.query.values import format_setting, format_settings, order_of
@@ -53,6 +54,9 @@ def ls(
             help="Read only the N results that were saved last, the newest first.",
         ),
     ] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="List the runs that failed, and not the results.")
+    ] = False,
     follow_links: FollowLinks = False,
     as_json: Annotated[
         bool,
@@ -65,7 +69,9 @@ def ls(
 ) -> int:
     """List the results of a directory, by path unless another order is given.
 
-    With --newest, conditions and --sort apply to the newest results only.
+    --failed lists the error, the end and the machine of each run that failed;
+    conditions are then on these, or on config.KEY. With --newest, conditions and
+    --sort apply to the newest results only.
 
     A narrow terminal shows fewer columns, and drops the path first. Elsewhere
     the table is complete, and its numbers are plain, in J, s and tokens. An
@@ -73,6 +79,18 @@ def ls(
 
     Exit status: 0 all read, or none found; 1 some not; 2 wrong usage; 130 interrupted.
     """
+    if failed:
+        if columns or sort is not None:
+            raise UsageError("--failed has its own columns and order; leave out --columns and --sort")
+        return list_failures(
+            directory,
+            where,
+            newest=newest,
+            limit=limit,
+            is_reversed=reverse,
+            follow_links=follow_links,
+            as_json=as_json,
+        )
     asked = split_names(columns) or [*_USUAL, _PATH]
     by, is_descending = _order(sort, is_reversed=reverse)
     reading = Reading(

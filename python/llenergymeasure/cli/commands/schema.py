@@ -1,4 +1,4 @@
-"""`llem schema`: print the JSON Schema of `result.json`."""
+"""`llem schema`: print the JSON Schema of `result.json`, or of `failure.json`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.stream import OUT
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.domain.failure import FAILURE_SCHEMA_VERSION, FailedRun
 
 if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
@@ -31,6 +32,9 @@ class _Generator(GenerateJsonSchema):
 
 
 def schema(
+    failure: Annotated[
+        bool, typer.Option("--failure", help="Print the JSON Schema of failure.json, a run that failed.")
+    ] = False,
     as_json: Annotated[  # noqa: ARG001 - every command has the option
         bool, typer.Option("--json", help="Print JSON, as without it.")
     ] = False,
@@ -43,7 +47,8 @@ def schema(
 
     Exit status: 0 printed, 1 not printed, 2 wrong usage.
     """
-    described: dict[str, Any] = ExperimentResult.model_json_schema(schema_generator=_Generator)
-    described["properties"]["schema_version"] |= {"const": SCHEMA_VERSION}
+    model, version = (FailedRun, FAILURE_SCHEMA_VERSION) if failure else (ExperimentResult, SCHEMA_VERSION)
+    described: dict[str, Any] = model.model_json_schema(schema_generator=_Generator)
+    described["properties"]["schema_version"] |= {"const": version}
     OUT.write(to_json({"$schema": _Generator.schema_dialect, **described}))
     return 0

@@ -9,6 +9,7 @@ import typer
 
 from llenergymeasure._format import ABSENT, plural, prefixed
 from llenergymeasure.cli.query.columns import COLUMN_HELP, head_of, head_of_key, split_names
+from llenergymeasure.cli.query.failures import report_failures
 from llenergymeasure.cli.query.options import Directory, FollowLinks, Where
 from llenergymeasure.cli.query.reading import Reading
 from llenergymeasure.cli.query.settings import SETTINGS, Settings, canonical, flattened
@@ -26,6 +27,8 @@ from llenergymeasure.cli.terminal.numbers import (
 from llenergymeasure.cli.terminal.stream import ERR, OUT
 from llenergymeasure.cli.terminal.table import Column, print_table, unique_heads
 from llenergymeasure.results._columns import CONFIG, find_columns
+from llenergymeasure.results._paths import located
+from llenergymeasure.results.failures import count_failures
 
 _BY = ["model", "backend"]
 _ENERGY, _TOKENS, _RATIO = "total_energy_j", "total_tokens", "avg_energy_per_token_j"
@@ -60,7 +63,8 @@ def summary(
             "--json",
             help="Print one JSON object: groups, each with its columns by full name; n; for each metric n, "
             "mean and sd, in base units; energy_per_token_of_sums: n, j_per_token, energy_j, tokens; and "
-            "differing, the settings that differ within the group; and errors, each with path and error.",
+            "differing, the settings that differ within the group; failed, the number of runs that failed; "
+            "and errors, each with path and error.",
         ),
     ] = False,
 ) -> int:
@@ -72,7 +76,8 @@ def summary(
     standard error reports how many were left out. "mean J/token" is the mean of
     the ratios of the results, in which each result counts the same;
     "Σenergy/Σtokens" is the ratio of the sums, in which each token does. "differ"
-    lists the settings that are not the same in all results of the group.
+    lists the settings that are not the same in all results of the group. Standard
+    error reports how many runs failed in the directory.
 
     Elsewhere than on a terminal the numbers are plain, in J, s and tokens.
 
@@ -93,13 +98,16 @@ def summary(
     ordered = groups.ordered()
     if as_json:
         document = [groups.as_json(key) for key in ordered]
-        OUT.write(to_json({"groups": document, "errors": reading.error_objects}))
+        failed = count_failures(located(directory), follow_links=follow_links)
+        OUT.write(to_json({"groups": document, "failed": failed, "errors": reading.error_objects}))
     elif ordered:
         print_table(groups.columns(ordered, reading.has_other_kinds))
     left_out = groups.left_out
     if left_out:
         ERR.report(f"{plural(left_out, 'value')} left out: null, NaN or infinite")
     reading.report()
+    if not as_json:
+        report_failures(directory, follow_links=follow_links)
     return reading.status
 
 

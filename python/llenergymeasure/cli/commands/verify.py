@@ -88,6 +88,7 @@ def _as_json(found: Verification, directory: str, seconds: float) -> dict[str, o
         "ok": found.ok,
         "deep": found.deep,
         "complete": found.complete,
+        "failures": found.failures,
         "damaged": listed(found.damaged),
         "missing_sidecars": listed(found.missing_sidecars),
         "implausible": listed(found.implausible),

@@ -69,6 +69,11 @@ class Stream:
         return int(asked) if asked.isdecimal() and int(asked) else reported.columns or _USUAL_WIDTH
 
     @property
+    def is_gone(self) -> bool:
+        """True once nobody can read what is written."""
+        return self._gone
+
+    @property
     def is_utf8(self) -> bool:
         """True if the stream can take every character."""
         file = self._file
