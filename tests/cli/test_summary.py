@@ -219,7 +219,7 @@ def test_summary_without_results_prints_no_group(llem: Run, tmp_path: Path) -> N
     done = llem("summary", "empty")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.startswith("llem summary: no result in empty; ")
-    assert json.loads(llem("summary", "empty", "--json").stdout) == {"groups": [], "errors": []}
+    assert json.loads(llem("summary", "empty", "--json").stdout) == {"groups": [], "failed": 0, "errors": []}
 
 
 @pytest.mark.parametrize(

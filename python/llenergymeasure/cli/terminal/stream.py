@@ -70,7 +70,7 @@ class Stream:
 
     @property
     def is_gone(self) -> bool:
-        """True once nobody can read what is written."""
+        """True once the stream discards what is written, since its reader has ended or it failed."""
         return self._gone
 
     @property
