@@ -135,8 +135,11 @@ def items(each: Format, path: Path) -> Iterator[Any]:
         NotImportableError: The file cannot be read as the format.
         OSError: The file cannot be read.
     """
+    is_empty = True
     try:
-        yield from each.importer.read(path)
+        for item in each.importer.read(path):
+            is_empty = False
+            yield item
     except (NotImportableError, OSError, GeneratorExit):
         raise
     except (RecursionError, MemoryError) as error:
@@ -149,3 +152,7 @@ def items(each: Format, path: Path) -> Iterator[Any]:
             f"expected a {each.title} file, got one at which its importer failed with "
             f"{type(error).__name__}: {error}; report it"
         ) from error
+    if is_empty:
+        raise NotImportableError(
+            f"expected a {each.title} file with a record, got one without any; run the tool again"
+        )

@@ -36,9 +36,10 @@ def add_tokens(source: Source) -> None:
     """Set the total tokens, if the source states those of the input and of the output."""
     given = source.number("total_input_tokens", integer=True)
     made = source.number("total_output_tokens", integer=True)
-    if given is None or made is None:
-        return
-    source.put("total_tokens", given + made, *_TOKENS)
+    if given is not None and made is not None:
+        source.put("total_tokens", given + made, *_TOKENS)
+    elif given is not None:  # models of embeddings make no tokens
+        source.put("total_tokens", given, _TOKENS[0])
 
 
 def finish(source: Source) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,6 @@ _OPTIONAL = "country_name"
 """The first column that a run may leave empty."""
 _SETTINGS = ("project_name", "tracking_mode")
 _SHORT = "codecarbon left out the empty columns of this row: those after the energy are not assigned"
-_SUPERSEDED = "a later row of the file has the totals of the same run"
 
 
 def matches(path: Path) -> bool:
@@ -41,22 +39,43 @@ def read(path: Path) -> Iterator[Item]:
             f"expected the columns {', '.join(sorted(missing))}, got none; run codecarbon"
         )
     rows = list(_rows(reader))
-    runs = Counter(values[at] for at in _places(names) for _, values in rows if len(values) > at)
-    for line, values in rows:
+    last = {id_: values for id_, _, values in _runs(names, rows)}
+    earlier: dict[str, list[dict[str, str]]] = {}
+    for run, line, values in _runs(names, rows):
         is_cut = line == reader.line_num and not text.endswith(("\n", "\r")) and len(values) < len(names)
         try:
             imported = _imported(names, [] if is_cut else values, line)
+            if run and _continues(names, values, last[run]):
+                earlier.setdefault(run, []).append(dict(zip(names, values, strict=False)))
+                continue
         except NotImportableError as error:
             yield NotImported(str(error), line)
             continue
-        run = str(imported.fields.get("experiment_id"))
-        runs[run] -= 1
-        yield replace(imported, warnings=[*imported.warnings, _SUPERSEDED]) if runs[run] > 0 else imported
+        if before := earlier.pop(run, None):
+            imported = replace(imported, rest={**imported.rest, "earlier_rows": before})
+        yield imported
 
 
-def _places(names: list[str]) -> list[int]:
-    """Return the place of the run's id; none where several tasks share it."""
-    return [names.index("run_id")] if "run_id" in names and "task_name" not in names else []
+def _runs(names: list[str], rows: list[tuple[int, list[str]]]) -> Iterator[tuple[str, int, list[str]]]:
+    """Yield each row with the id of its run; empty where several tasks share it."""
+    place = names.index("run_id") if "run_id" in names and "task_name" not in names else len(names)
+    for line, values in rows:
+        yield values[place] if len(values) > place else "", line, values
+
+
+def _continues(names: list[str], values: list[str], last: list[str]) -> bool:
+    """Return True if the last row of a run has the totals of a row, which a flush of the tracker wrote.
+
+    See `EmissionsTracker.flush`: the rows of one run are cumulative.
+    """
+    if "duration" not in names:
+        return False
+    duration, energy = names.index("duration"), names.index("energy_consumed")
+    return (
+        max(duration, energy) < len(last)
+        and exact(last[duration]) > exact(values[duration])
+        and exact(last[energy]) >= exact(values[energy])
+    )
 
 
 def _rows(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:

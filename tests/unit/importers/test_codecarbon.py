@@ -38,13 +38,31 @@ def test_read_row_without_its_empty_columns_keeps_the_texts_unassigned() -> None
     assert any("empty columns" in warning for warning in second.measurement_warnings)
 
 
-def test_read_rows_of_one_run_marks_all_but_the_last(tmp_path: Path) -> None:
-    header, row, _ = FILE.read_text().splitlines()
+def test_read_rows_that_one_run_flushed_yields_its_totals(tmp_path: Path) -> None:
     file = tmp_path / "emissions.csv"
-    file.write_text(f"{header}\n{row}\n{row}\n")
-    first, last = (built.result for built in import_file(file).built)
-    assert "a later row of the file has the totals of the same run" in first.measurement_warnings
-    assert "a later row of the file has the totals of the same run" not in last.measurement_warnings
+    file.write_text(
+        "timestamp,project_name,run_id,duration,emissions,energy_consumed\n"
+        "2026-04-11T07:53:48,train,A,50.5,0.001,0.00283\n"
+        "2026-04-11T07:54:00,train,B,1.0,0.001,0.00001\n"
+        "2026-04-11T07:54:35,train,A,98.25,0.002,0.00576\n"
+    )
+    other, run = (built.result for built in import_file(file).built)
+    assert (other.experiment_id, other.total_energy_j) == ("B", 36.0)  # 0.00001 kWh * 3 600 000
+    assert (run.experiment_id, run.total_energy_j) == ("A", 20736.0)  # 0.00576 kWh * 3 600 000
+    [earlier] = run.effective_config["imported_from"]["data"]["earlier_rows"]
+    assert earlier["energy_consumed"] == "0.00283"
+
+
+def test_read_equal_rows_and_tasks_of_one_run_yields_each(tmp_path: Path) -> None:
+    file = tmp_path / "emissions.csv"
+    row = "2026-04-11T07:53:48,train,A,50.5,0.001,0.00283\n"
+    file.write_text("timestamp,project_name,run_id,duration,emissions,energy_consumed\n" + row * 2)
+    assert len(import_file(file).built) == 2
+    file.write_text(
+        "task_name,timestamp,project_name,run_id,duration,emissions,energy_consumed\n"
+        f"load,{row}infer,{row.replace('50.5', '60.5')}"
+    )
+    assert [built.result.experiment_id for built in import_file(file).built] == ["A/load", "A/infer"]
 
 
 def test_read_rows_with_faults_imports_the_others(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_read_example_with_any_byte_replaced_gives_sentences(tmp_path: Path, nam
     [
         (b"", "got an empty file; run the tool again"),
         (b"\n \n", "got an empty file; run the tool again"),
+        (b"emissions,energy_consumed\n", "got one without any; run the tool again"),
         (b"PAR1....", "got a Parquet file; name the format"),
         (b"\x7fELF\0\0\0", "got a binary file; name the format"),
         (b"hello\nworld\n", "got text; name the format"),

@@ -79,6 +79,13 @@ def test_read_vllm_lines_yields_each_record() -> None:
     assert second.result.measurement_warnings == []
 
 
+def test_read_vllm_record_of_embeddings_counts_the_input(tmp_path: Path) -> None:
+    file = tmp_path / "pooling.json"
+    file.write_text('{"model_id": "m", "completed": 2, "duration": 2.0, "total_input_tokens": 64}')
+    [built] = import_file(file).built
+    assert (built.result.total_tokens, built.result.avg_tokens_per_second) == (64, 32.0)
+
+
 @pytest.mark.parametrize("joint", ["\n", "\n\n", "\r\n", " ", "\n\ufeff"])
 def test_read_appended_records_in_one_file_yields_each(tmp_path: Path, joint: str) -> None:
     text = (EXAMPLES / "vllm_bench_serve.json").read_text().strip()
@@ -96,6 +103,15 @@ def test_read_array_and_indented_records_yields_each(tmp_path: Path) -> None:
         assert len(import_file(file).built) == 2
         file.write_text(json.dumps(record, indent=indent) + "\n" + json.dumps(record, indent=indent))
         assert len(import_file(file).built) == 2
+
+
+def test_read_truncated_array_imports_the_complete_records(tmp_path: Path) -> None:
+    record = (EXAMPLES / "vllm_bench_serve.json").read_text().strip()
+    file = tmp_path / "summary.json"
+    file.write_text(f"[{record},\n{record},")
+    outcome = import_file(file)
+    assert len(outcome.built) == 2
+    assert outcome.messages == ["expected a complete array, got a truncated one; copy the file again"]
 
 
 def test_read_lines_with_faults_imports_the_others(tmp_path: Path) -> None:
