@@ -1,4 +1,4 @@
-"""Numbers of a result that are implausible: they are reported, and never rejected or changed."""
+"""Implausible numbers and credentials of a result: they are reported, and never rejected or changed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 
+from llenergymeasure.domain.secrets import secret_places
+
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
+    from llenergymeasure.domain.failure import FailedRun
 
 MOST_DIFFERENCE = 0.1
 """The largest plausible difference between the energy of a trace and that of its record, as a fraction."""
@@ -24,11 +27,11 @@ _KNOWN = ("total_energy_j", "total_inference_time_sec")
 
 
 class Implausibility(NamedTuple):
-    """An implausible number of a result.
+    """An implausible number of a result, or a credential in a configuration.
 
     Attributes:
         field: The path of the field, as in `process_results[0].energy_metrics.total_energy_j`.
-        value: Its value; None where no single value is implausible.
+        value: Its value; None where no single value is implausible, and for a credential.
         message: The reason, without the field.
     """
 
@@ -55,6 +58,14 @@ def implausibilities(
     if energies_j is not None:
         found += _trace_energy(result, energies_j)
     return found
+
+
+def credentials(record: ExperimentResult | FailedRun) -> list[Implausibility]:
+    """Return a finding for each credential in the configurations of a record, without its value."""
+    return [
+        Implausibility(place, None, "holds a credential; save the result with redact=True, or remove the key")
+        for place in secret_places(record)
+    ]
 
 
 @cache

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from llenergymeasure.domain import _configured
 from llenergymeasure.domain._base import DateTime, Int, JSONObject, Model, Text
-from llenergymeasure.domain._check import Implausibility, implausibilities
+from llenergymeasure.domain._check import Implausibility, credentials, implausibilities
 from llenergymeasure.domain._json import to_json_object
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.metrics import (
@@ -243,11 +243,12 @@ class ExperimentResult(_configured.Configured):
         timeseries_source: TimeseriesSource | None = None,
         *,
         durable: bool = True,
+        redact: bool = False,
     ) -> ResultPath:
         """Save the result to a new directory in `output_dir`; see `ResultStore.save`."""
         from llenergymeasure.results._save import save_record  # noqa: PLC0415 - results import domain
 
-        return save_record(output_dir, self, timeseries_source, durable=durable)
+        return save_record(output_dir, self, timeseries_source, durable=durable, redact=redact)
 
     @classmethod
     def from_json(cls, path: PathArgument, *, missing_sidecar: MissingSidecar = "warn") -> ExperimentResult:
@@ -257,12 +258,15 @@ class ExperimentResult(_configured.Configured):
         return load_record(path, missing_sidecar)
 
     def check(self, trace: Timeseries | None = None) -> list[Implausibility]:
-        """Return the implausible numbers of the result; empty if there is none.
+        """Return the implausible numbers of the result, and its credentials; empty if there is none.
 
-        These are: negative times, energies, powers and tokens; an end before its start; an unknown total; an
-        energy per token that no number of tokens in the record explains, whether total, input or output
-        tokens (within 2 %, for rounding); and a power trace whose energy differs from `total_energy_j` by
-        more than 10 %. Neither construction nor a save rejects or changes such a number.
+        Implausible are: negative times, energies, powers and tokens; an end before its start; an unknown
+        total; an energy per token that no number of tokens in the record explains, whether total, input or
+        output tokens (within 2 %, for rounding); and a power trace whose energy differs from `total_energy_j`
+        by more than 10 %. Neither construction nor a save rejects or changes such a number.
+
+        Credentials are the values of keys such as `api_key` in the configurations; `domain.secrets` has the
+        list. A finding names the key and never has the value; `save(..., redact=True)` removes it.
 
         Args:
             trace: The power trace. None is that on disk if the result was loaded, and no trace otherwise.
@@ -271,14 +275,14 @@ class ExperimentResult(_configured.Configured):
             Named tuples of `field`, `value` and `message`; an unreadable trace on disk is one of them.
         """
         if trace is not None:
-            return implausibilities(self, trace.energy_per_gpu_j)
+            return [*implausibilities(self, trace.energy_per_gpu_j), *credentials(self)]
         from llenergymeasure.results._load import loaded_trace  # noqa: PLC0415 - results import domain
 
         found, fault = loaded_trace(self)
         findings = implausibilities(self, None if found is None else found.energy_per_gpu_j)
-        return (
-            findings if fault is None else [*findings, Implausibility("timeseries", self.timeseries, fault)]
-        )
+        if fault is not None:
+            findings.append(Implausibility("timeseries", self.timeseries, fault))
+        return [*findings, *credentials(self)]
 
 
 AggregatedResult = ExperimentResult

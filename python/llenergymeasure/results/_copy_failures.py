@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
 from llenergymeasure.domain.failure import FailedRun
+from llenergymeasure.domain.secrets import redacted_failure
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results._encode import directory_name
 from llenergymeasure.results._plan import scan_results
-from llenergymeasure.results.failures import raw_failures, save_encoded
+from llenergymeasure.results.failures import encode_failure, raw_failures, save_encoded
 
 if TYPE_CHECKING:
     from llenergymeasure.results.copying import Copying
@@ -31,6 +32,7 @@ def copy_failures(  # noqa: PLR0913 - keywords
     skipped: Callable[[ResultPath], str | None],
     same: str,
     durable: bool,
+    redact: bool,
 ) -> None:
     """Copy the failures that a store lacks, and add them to the outcome of the copy of its results.
 
@@ -42,6 +44,7 @@ def copy_failures(  # noqa: PLR0913 - keywords
         skipped: A function that returns why a failure is not copied, from its path, or None.
         same: The reason for a failure that the store has.
         durable: As for `ResultStore.save`.
+        redact: As for `ResultStore.copy_from`.
     """
     wanted = None if where is None else _meeting(source, list(where))
     there: Counter[bytes] | None = None
@@ -51,7 +54,7 @@ def copy_failures(  # noqa: PLR0913 - keywords
             continue
         if there is None:
             there = _contents(target)
-        record = content if fault is not None else _store.compact(content)
+        record = content if fault is not None else _encoded(content, redact=redact)
         if (reason := skipped(path)) is not None:
             copying.skipped[path] = reason
         elif fault is not None:
@@ -73,6 +76,16 @@ def copy_failures(  # noqa: PLR0913 - keywords
 def _name(path: ResultPath, record: bytes) -> str:
     base = _store.given_base(path.parent.name)
     return base or _store.failure_name(directory_name(FailedRun.model_validate_json(record)))
+
+
+def _encoded(content: bytes, *, redact: bool) -> bytes:
+    """Return the bytes of a copy of a failure."""
+    if redact:
+        run = FailedRun.model_validate_json(content)
+        clean = redacted_failure(run)
+        if clean is not run:
+            return encode_failure(clean)
+    return _store.compact(content)
 
 
 def _contents(store: ResultStore) -> Counter[bytes]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.domain.secrets import redacted
 from llenergymeasure.results._memory import as_memory_error
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class Encoded(NamedTuple):
     suffix: int | None = None
 
 
-def encode(result: ExperimentResult | Encoded, *, sidecar: bool) -> Encoded:
-    """Encode a result, unless it is encoded already.
+def encode(result: ExperimentResult | Encoded, *, sidecar: bool, redact: bool) -> Encoded:
+    """Encode a result, without its credentials if they are redacted, unless it is encoded already.
 
     Raises:
         TypeError: `result` is not an `ExperimentResult`, or has fields that the schema does not have.
@@ -40,13 +41,15 @@ def encode(result: ExperimentResult | Encoded, *, sidecar: bool) -> Encoded:
         return result
     if type(result) is not ExperimentResult:
         _check_kind(result)
-    record = _to_json(result)
+    if redact:
+        result = redacted(result)
+    record = to_record(result)
     return Encoded(directory_name(result), record, naming_sidecar(result) if sidecar else None)
 
 
 def naming_sidecar(result: ExperimentResult) -> bytes:
     """Return the record of a result that names its sidecar as every save does."""
-    return _to_json(result.model_copy(update={"timeseries": _store.SIDECAR}))
+    return to_record(result.model_copy(update={"timeseries": _store.SIDECAR}))
 
 
 def directory_name(result: ExperimentResult | FailedRun) -> str:
@@ -56,7 +59,12 @@ def directory_name(result: ExperimentResult | FailedRun) -> str:
     return _store.directory_name(model, result.backend, time.strftime("%Y-%m-%dT%H-%M"))
 
 
-def _to_json(result: ExperimentResult) -> bytes:
+def to_record(result: ExperimentResult) -> bytes:
+    """Return the compact JSON of a result.
+
+    Raises:
+        ValueError: As `encode`.
+    """
     # Without this, a field of a wrong type is written and cannot be read back.
     try:
         return ExperimentResult.__pydantic_serializer__.to_json(result, warnings="error")

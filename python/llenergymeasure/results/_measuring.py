@@ -35,7 +35,7 @@ class Measuring:
         path: The path of the record that was saved; None before the end of the block.
     """
 
-    def __init__(self, store: ResultStore, config: object, *, durable: bool) -> None:
+    def __init__(self, store: ResultStore, config: object, *, durable: bool, redact: bool) -> None:
         """Check the configuration before anything is measured.
 
         Raises:
@@ -48,7 +48,7 @@ class Measuring:
         self.timeseries_source: TimeseriesSource | None = None
         self.output: str | bytes | None = None
         self.path: ResultPath | None = None
-        self._store, self._durable = store, durable
+        self._store, self._durable, self._redact = store, durable, redact
         self._hash = compute_measurement_config_hash(config)
 
     def __enter__(self) -> Self:
@@ -72,7 +72,9 @@ class Measuring:
                 "expected a result at the end of the block, got none; set run.result to the ExperimentResult "
                 "of the run"
             )
-        self.path = self._store.save(result, self.timeseries_source, durable=self._durable)
+        self.path = self._store.save(
+            result, self.timeseries_source, durable=self._durable, redact=self._redact
+        )
         if result.measurement_config_hash != self._hash and comparable(result.effective_config) != comparable(
             to_json_object(self.config)
         ):
@@ -85,7 +87,12 @@ class Measuring:
     def _save_failure(self, error: BaseException) -> None:
         try:
             self.path = self._store.save_failure(
-                self.config, error, started=self.started, output=self.output, durable=self._durable
+                self.config,
+                error,
+                started=self.started,
+                output=self.output,
+                durable=self._durable,
+                redact=self._redact,
             )
         except Exception as unsaved:  # noqa: BLE001 - the failure of the run is the one to raise
             warn(f"the failure of the configuration {self._hash} was not saved: {unsaved}")

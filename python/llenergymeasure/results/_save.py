@@ -24,12 +24,13 @@ def save_record(
     source: TimeseriesSource | None,
     *,
     durable: bool,
+    redact: bool,
 ) -> ResultPath:
     """Save one result to a new directory in `output_dir`; see `ResultStore.save`."""
     root = absolute(output_dir, "output_dir")
     place = str(root) if isinstance(root, Path) else root
     source = local_source(source)
-    name, record, with_sidecar, _ = encode(result, sidecar=source is not None)
+    name, record, with_sidecar, _ = encode(result, sidecar=source is not None, redact=redact)
     name, sidecar_found, notes = _store.save(
         handle(place),
         name,

@@ -84,7 +84,7 @@ class StoreSweep(StoreReader):
             follow_links=self._follow_links,
         )
 
-    def measuring(self, config: object, *, durable: bool = True) -> Measuring:
+    def measuring(self, config: object, *, durable: bool = True, redact: bool = False) -> Measuring:
         """Return a context manager of one run, which saves its result or its failure.
 
         The block sets `run.result`, and `run.timeseries_source` where there is a power trace; the end of the
@@ -95,6 +95,7 @@ class StoreSweep(StoreReader):
         Args:
             config: The configuration of the run, as for `missing`.
             durable: As for `save`.
+            redact: As for `save` and `save_failure`.
 
         Raises:
             TypeError: `config` is not a configuration.
@@ -104,9 +105,9 @@ class StoreSweep(StoreReader):
             UserWarning: As `save`; or the result has another configuration, so that the run counts as
                 missing; or the failure was not saved.
         """
-        return Measuring(cast("ResultStore", self), config, durable=durable)
+        return Measuring(cast("ResultStore", self), config, durable=durable, redact=redact)
 
-    def save_failure(
+    def save_failure(  # noqa: PLR0913 - a parameter for each choice
         self,
         config: object,
         error: BaseException,
@@ -114,6 +115,7 @@ class StoreSweep(StoreReader):
         started: datetime | None = None,
         output: str | bytes | None = None,
         durable: bool = True,
+        redact: bool = False,
     ) -> ResultPath:
         """Save a run that failed to a new directory, and return the path of its `failure.json`.
 
@@ -127,13 +129,17 @@ class StoreSweep(StoreReader):
             output: The output of the run, whose last 65,536 characters are kept. None is that of a
                 `subprocess.CalledProcessError` or `TimeoutExpired`.
             durable: As for `save`.
+            redact: As for `save`. Credentials of 8 characters and more are also removed from the message, the
+                traceback and the output.
 
         Raises:
             PersistenceError: The failure was not saved, or is not known to be, as for `save`.
             TypeError: An argument is of a wrong type.
             ValueError: JSON cannot represent something in `config`.
         """
-        return save_failure(self._path, config, error, started=started, output=output, durable=durable)
+        return save_failure(
+            self._path, config, error, started=started, output=output, durable=durable, redact=redact
+        )
 
     def failures(
         self,

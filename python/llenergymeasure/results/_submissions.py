@@ -59,7 +59,7 @@ class Submissions:
         self.orphaned = False
 
     def submit(
-        self, result: ExperimentResult | Encoded, source: TimeseriesSource | None
+        self, result: ExperimentResult | Encoded, source: TimeseriesSource | None, *, redact: bool
     ) -> Future[ResultPath]:
         """Encode a result and submit it; wait for room."""
         if self.closed:
@@ -73,7 +73,7 @@ class Submissions:
         # The writer's thread makes the room: a callback that submits must not wait for it.
         waits_for_room = threading.current_thread() is not self._thread
         try:
-            name, record, with_sidecar, _ = encode(result, sidecar=source is not None)
+            name, record, with_sidecar, _ = encode(result, sidecar=source is not None, redact=redact)
         except Exception as error:  # noqa: BLE001 - the future has the error
             # A traceback keeps the writer and the caller's frames alive.
             self._bulk.refuse(

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure._warnings import warn
+from llenergymeasure.domain.secrets import redacted
 from llenergymeasure.errors import BulkSaveError, LLEMError, SaveInterrupted
 from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._compare import Copy, compare
 from llenergymeasure.results._copy_failures import copy_failures
 from llenergymeasure.results._copy_names import PulledNames, PushedNames
-from llenergymeasure.results._encode import Encoded, directory_name, naming_sidecar
+from llenergymeasure.results._encode import Encoded, directory_name, naming_sidecar, to_record
 from llenergymeasure.results._limit import max_bytes
 from llenergymeasure.results._load import Faults, parse_record, read_record, sidecar_fault
 from llenergymeasure.results._paths import Place, handle, joined, to_path
@@ -139,11 +140,12 @@ class Copier:
     Args:
         target: The store to copy to. Its records are read before the first copy; memory holds 16 bytes of
             each, and the paths of a batch of the source.
+        redact: Find records without their credentials; see `ResultStore.save`.
     """
 
-    def __init__(self, target: ResultStore) -> None:
+    def __init__(self, target: ResultStore, *, redact: bool = False) -> None:
         """Create a finder for a store, which need not exist."""
-        self._target = target
+        self._target, self._redact = target, redact
         root = target._root  # noqa: SLF001 - not for users
         self._target_place = os.path.realpath(root) if isinstance(root, str) else root
         # The number of records with each digest, and of those without a power trace.
@@ -214,11 +216,12 @@ class Copier:
             problem = sidecar_fault(record, name, found=has_sidecar)
         if problem is not None:
             self.missing.add(f"{record} {problem}")
-        compact = _store.compact(content)
+        clean = redacted(result) if self._redact else result
+        compact = _store.compact(content) if clean is result else to_record(clean)
         sidecar = with_sidecar = None
         if name is not None and problem is None:
             sidecar = joined(directory, name)
-            with_sidecar = compact if result.timeseries == _store.SIDECAR else naming_sidecar(result)
+            with_sidecar = compact if result.timeseries == _store.SIDECAR else naming_sidecar(clean)
         base = _store.given_base(str(directory).rpartition("/")[2])
         encoded = Encoded(base or directory_name(result), compact, with_sidecar)
         return Found(to_path(record, str(record)), encoded, sidecar)
@@ -253,6 +256,7 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
     where: Iterable[Condition] | None,
     *,
     durable: bool,
+    redact: bool,
     dry_run: bool,
     progress: Progress | None,
     flush_method: str | None,
@@ -260,7 +264,7 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
     """Copy results and failures from another store; see `ResultStore.copy_from`."""
     where = None if where is None else list(where)
     copying = Copying(target.root, dry_run=dry_run)
-    copier = Copier(target)
+    copier = Copier(target, redact=redact)
     paths: list[ResultPath] = []
     sidecars: list[Place | None] = []
 
@@ -321,6 +325,7 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
             skipped=lambda path: INSIDE if copier.holds(path.parent) else None,
             same=SAME_FAILURE,
             durable=durable,
+            redact=redact,
         )
     except KeyboardInterrupt as interrupt:
         raise CopyInterrupted(copying, {}) from interrupt

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure.domain.failure import FailedRun
+from llenergymeasure.domain.secrets import redacted_failure
 from llenergymeasure.errors import LLEMError, ResultCorruptError, ResultError, SchemaVersionError
 from llenergymeasure.results import _columns
 from llenergymeasure.results._durability import warn_once
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "StoredFailure",
     "count_failures",
+    "encode_failure",
     "raw_failures",
     "read_failures",
     "save_encoded",
@@ -55,11 +57,18 @@ def save_failure(  # noqa: PLR0913 - the parameters of the method
     started: datetime | None = None,
     output: str | bytes | None = None,
     durable: bool = True,
+    redact: bool = False,
 ) -> ResultPath:
     """Save a run that failed; see `ResultStore.save_failure`."""
     run = FailedRun.of(config, error, started=started, output=output)
-    content = FailedRun.__pydantic_serializer__.to_json(run, warnings="error")
-    return save_encoded(root, _store.failure_name(directory_name(run)), content, durable=durable)
+    if redact:
+        run = redacted_failure(run)
+    return save_encoded(root, _store.failure_name(directory_name(run)), encode_failure(run), durable=durable)
+
+
+def encode_failure(run: FailedRun) -> bytes:
+    """Return the compact JSON of a failure."""
+    return FailedRun.__pydantic_serializer__.to_json(run, warnings="error")
 
 
 def save_encoded(root: ResultPath, name: str, record: bytes, *, durable: bool) -> ResultPath:

@@ -39,22 +39,24 @@ def save_result(
     timeseries_source: TimeseriesSource | None = None,
     *,
     durable: bool = True,
+    redact: bool = False,
 ) -> ResultPath:
     """Save one result to a new directory in `output_dir`; see `ResultStore.save`."""
-    return save_record(output_dir, result, timeseries_source, durable=durable)
+    return save_record(output_dir, result, timeseries_source, durable=durable, redact=redact)
 
 
-def save_results(
+def save_results(  # noqa: PLR0913 - the parameters of `ResultStore.save_many`
     results: Iterable[ExperimentResult],
     output_dir: RootArgument,
     *,
     timeseries_sources: Iterable[TimeseriesSource | None] | None = None,
     durable: bool = True,
+    redact: bool = False,
     progress: Progress | None = None,
 ) -> Sequence[ResultPath]:
     """Save many results to new directories in `output_dir`; see `ResultStore.save_many`."""
     return ResultStore(absolute(output_dir, "output_dir")).save_many(
-        results, timeseries_sources=timeseries_sources, durable=durable, progress=progress
+        results, timeseries_sources=timeseries_sources, durable=durable, redact=redact, progress=progress
     )
 
 

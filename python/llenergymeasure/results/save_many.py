@@ -43,13 +43,16 @@ def save_many(  # noqa: PLR0913 - the parameters of the method
     timeseries_sources: Iterable[TimeseriesSource | None] | None,
     *,
     durable: bool,
+    redact: bool,
     progress: Progress | None,
     flush_method: str | None,
 ) -> Sequence[ResultPath]:
     """Save results to one directory; see `ResultStore.save_many`."""
     total = len(results) if isinstance(results, Sized) else None
     pairs = _pairs(results, timeseries_sources, total)
-    return save_pairs(root, pairs, total, durable=durable, progress=progress, flush_method=flush_method)
+    return save_pairs(
+        root, pairs, total, durable=durable, redact=redact, progress=progress, flush_method=flush_method
+    )
 
 
 def save_pairs(  # noqa: PLR0913 - as save_many
@@ -58,11 +61,12 @@ def save_pairs(  # noqa: PLR0913 - as save_many
     total: int | None,
     *,
     durable: bool,
+    redact: bool = False,
     progress: Progress | None,
     flush_method: str | None,
 ) -> Sequence[ResultPath]:
     """Save pairs of a result and the source of its power trace; see `ResultStore.save_many`."""
-    run = _Run(root, total, durable=durable, progress=progress, flush_method=flush_method)
+    run = _Run(root, total, durable=durable, redact=redact, progress=progress, flush_method=flush_method)
     try:
         try:
             for index, (result, source) in enumerate(pairs):
@@ -84,17 +88,19 @@ def save_pairs(  # noqa: PLR0913 - as save_many
 class _Run:
     """One call of `save_many`: the submitted results and their outcomes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as save_many
         self,
         root: Place,
         total: int | None,
         *,
         durable: bool,
+        redact: bool,
         progress: Progress | None,
         flush_method: str | None,
     ) -> None:
         self._root = root
         self._total = total
+        self._redact = redact
         self._progress = progress
         self._reported = 0
         self._submitted = 0
@@ -121,7 +127,9 @@ class _Run:
         if lost_trace(result, source) is not None:
             self._lost.append(index)
         try:
-            name, record, with_sidecar, suffix = encode(result, sidecar=source is not None)
+            name, record, with_sidecar, suffix = encode(
+                result, sidecar=source is not None, redact=self._redact
+            )
         except Exception as error:  # noqa: BLE001 - any error fails this result only
             self._outcomes[index] = error.with_traceback(None)  # a traceback keeps the caller's frames alive
             return

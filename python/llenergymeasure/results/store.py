@@ -144,6 +144,7 @@ class ResultStore(StoreSweep):
         timeseries_source: TimeseriesSource | None = None,
         *,
         durable: bool = True,
+        redact: bool = False,
     ) -> ResultPath:
         """Save one result to a new directory, and return the path of its `result.json`.
 
@@ -158,6 +159,8 @@ class ResultStore(StoreSweep):
                 fails.
             durable: Wait until the result would survive a power cut. Otherwise the save is still atomic, but
                 a power cut may lose the results of the last seconds.
+            redact: Write `"***"` for the value of each credential in a configuration; see `domain.secrets`.
+                The hash is that of the configuration before, and the object in memory is unchanged.
 
         Returns:
             The absolute path of `result.json`: a `Path`, or a `StorePath` in an object store.
@@ -180,7 +183,7 @@ class ResultStore(StoreSweep):
                 file system where a power cut loses it, or in an object store that may not keep the promises
                 (see `durability`). The result was saved before the warning.
         """
-        return save_record(self._path, result, timeseries_source, durable=durable)
+        return save_record(self._path, result, timeseries_source, durable=durable, redact=redact)
 
     def resolve(self, error: PersistenceError) -> ResultPath | None:
         """Return the path of the result of a save that failed, or None if it was not saved.
@@ -203,6 +206,7 @@ class ResultStore(StoreSweep):
         *,
         timeseries_sources: Iterable[TimeseriesSource | None] | None = None,
         durable: bool = True,
+        redact: bool = False,
         progress: Progress | None = None,
     ) -> Sequence[ResultPath]:
         """Save many results as `save` does, with shared flushes (group commit).
@@ -215,6 +219,7 @@ class ResultStore(StoreSweep):
             timeseries_sources: A power trace or None per result. Do not change the files until `save_many`
                 returns.
             durable: Wait until all results would survive a power cut.
+            redact: As for `save`.
             progress: A function that takes the number of finished results and their total, or None if
                 `results` has no length. An exception of `progress` or of `results` stops the submission, and
                 is raised after the submitted results are saved.
@@ -238,6 +243,7 @@ class ResultStore(StoreSweep):
             results,
             timeseries_sources,
             durable=durable,
+            redact=redact,
             progress=progress,
             flush_method=self._flush_method,
         )
@@ -245,12 +251,13 @@ class ResultStore(StoreSweep):
             warn_once(self._root)
         return paths
 
-    def copy_from(
+    def copy_from(  # noqa: PLR0913 - a parameter for each choice
         self,
         other: ResultStore | RootArgument,
         *,
         where: Iterable[Condition] | None = None,
         durable: bool = True,
+        redact: bool = False,
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> Copying:
@@ -273,6 +280,7 @@ class ResultStore(StoreSweep):
             other: The other store, or its root.
             where: Conditions on the results to copy, as for `scan`.
             durable: Wait until all copies would survive a power cut.
+            redact: As for `save`; a record without credentials keeps its bytes.
             dry_run: Copy nothing; return the results that would be copied.
             progress: A function that takes the number of copied results, and None.
 
@@ -297,6 +305,7 @@ class ResultStore(StoreSweep):
             source,
             where,
             durable=durable,
+            redact=redact,
             dry_run=dry_run,
             progress=progress,
             flush_method=self._flush_method,
@@ -306,12 +315,18 @@ class ResultStore(StoreSweep):
         return copying
 
     def writer(
-        self, *, durable: bool = True, max_pending: int = MAX_PENDING, on_error: OnError = "raise"
+        self,
+        *,
+        durable: bool = True,
+        redact: bool = False,
+        max_pending: int = MAX_PENDING,
+        on_error: OnError = "raise",
     ) -> Writer:
         """Open a writer that saves results in the background; see `Writer`.
 
         Args:
             durable: Resolve each future only when its result would survive a power cut.
+            redact: As for `save`.
             max_pending: The most results in flight. Backpressure: `submit` waits if there are more, or if
                 their records exceed 64 MiB.
             on_error: The policy for a result that is not saved. Its future has the error in any case.
@@ -333,6 +348,7 @@ class ResultStore(StoreSweep):
         return Writer(
             self._root,
             durable=durable,
+            redact=redact,
             max_pending=max_pending,
             on_error=on_error,
             flush_method=self._flush_method,
@@ -347,7 +363,8 @@ class ResultStore(StoreSweep):
         other files and no result at any depth.
 
         Args:
-            deep: Also validate each record against the schema, and read each sidecar to its last page.
+            deep: Also validate each record against the schema, report implausible numbers and credentials,
+                and read each sidecar to its last page.
             progress: A function that takes the number of results checked, and that of all, or None until the
                 listing has ended.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,8 +10,9 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure._escape import escape
-from llenergymeasure.domain._check import implausibilities
+from llenergymeasure.domain._check import credentials, implausibilities
 from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.domain.failure import FailedRun
 from llenergymeasure.results._columns import FAILURE_CHECK, RECORD_CHECK
 from llenergymeasure.results._limit import max_bytes, max_trace_bytes
 from llenergymeasure.results._links import warn_of_links
@@ -52,6 +54,8 @@ class Verification:
             `failure.json` is among the damaged directories, and does not count.
         implausible: In a deep check, each implausible number of a complete result; see
             `ExperimentResult.check`. They are not damage, and `ok` does not depend on them.
+        secrets: In a deep check, the place of each credential in a configuration of a complete result or a
+            failure, without its value; see `domain.secrets`. `ok` does not depend on them.
     """
 
     root: ResultPath
@@ -63,6 +67,7 @@ class Verification:
     foreign: list[Finding] = field(default_factory=list)
     links: list[Finding] = field(default_factory=list)
     implausible: list[Finding] = field(default_factory=list)
+    secrets: list[Finding] = field(default_factory=list)
     failures: int = 0
 
     @property
@@ -82,6 +87,7 @@ class Verification:
             (len(self.missing_sidecars), "without the sidecar that it names"),
             (len(self.incomplete), "incomplete"),
             (len({finding.path for finding in self.implausible}), "with implausible numbers"),
+            (len({finding.path for finding in self.secrets}), "with credentials"),
             (len(self.foreign), "foreign"),
             (len(self.links), f"symbolic link{'s' * (len(self.links) != 1)} not followed"),
         ]
@@ -122,33 +128,45 @@ def verify_tree(  # noqa: PLR0913 - the parameters of the method
             if result is not None:
                 found.complete += 1
                 found.implausible += [Finding(path, str(one)) for one in implausibilities(result, energies)]
+                found.secrets += [Finding(path, str(one)) for one in credentials(result)]
             else:
                 found.damaged.append(Finding(path, fault))
         if progress is not None:
             progress(found.complete + len(found.damaged), inspection.expected)
     if found.failures:
-        found.failures, invalid = _check_failures(root, limit, follow_links=follow_links)
-        found.damaged += invalid
-    for unsorted in (found.implausible, found.damaged, found.incomplete, found.foreign, found.links):
+        _check_failures(found, root, limit, follow_links=follow_links)
+    for unsorted in (
+        found.implausible,
+        found.secrets,
+        found.damaged,
+        found.incomplete,
+        found.foreign,
+        found.links,
+    ):
         unsorted.sort()
     warn_of_links(root, inspection.links)
     return found
 
 
-def _check_failures(root: Place, limit: int | None, *, follow_links: bool) -> tuple[int, list[Finding]]:
-    """Return the number of valid failures, and the invalid ones."""
+def _check_failures(found: Verification, root: Place, limit: int | None, *, follow_links: bool) -> None:
+    """Count the valid failures, and add the invalid ones and, in a deep check, the credentials."""
     documents = _store.Documents(
         handle(root), FAILURE_CHECK(), max_bytes=max_bytes(limit), follow_links=follow_links, failures=True
     )
-    valid, invalid = 0, []
+    found.failures = 0
     while (read := documents.next()) is not None:
         for path, content, _, fault, error in read:
-            if content is not None and fault is None:
-                valid += 1
+            directory = to_path(root, path).parent
+            if content is None or fault is not None:
+                reason = f"cannot be read: {error}" if fault is None else fault[1]
+                found.damaged.append(Finding(directory, f"{_store.FAILURE} {reason}"))
                 continue
-            reason = f"cannot be read: {error}" if fault is None else fault[1]
-            invalid.append(Finding(to_path(root, path).parent, f"{_store.FAILURE} {reason}"))
-    return valid, invalid
+            found.failures += 1
+            if found.deep:
+                # A field beyond what the readers check does not make a failure invalid.
+                with suppress(ValidationError):
+                    run = FailedRun.model_validate_json(content)
+                    found.secrets += [Finding(directory, str(one)) for one in credentials(run)]
 
 
 def _validated(record: bytes) -> tuple[ExperimentResult | None, str]:

@@ -55,8 +55,15 @@ class Writer:
     A coroutine calls `await asyncio.wrap_future(writer.submit(result))`.
     """
 
-    def __init__(
-        self, root: Place, *, durable: bool, max_pending: int, on_error: OnError, flush_method: str | None
+    def __init__(  # noqa: PLR0913 - the parameters of the method
+        self,
+        root: Place,
+        *,
+        durable: bool,
+        redact: bool,
+        max_pending: int,
+        on_error: OnError,
+        flush_method: str | None,
     ) -> None:
         """Open a writer; see `ResultStore.writer`."""
         if max_pending < 1:
@@ -66,7 +73,7 @@ class Writer:
         check_threads()
         self._root = root
         self._process = os.getpid()
-        self._durable = durable
+        self._durable, self._redact = durable, redact
         bulk = _store.Bulk(
             handle(root),
             durable=durable,
@@ -96,12 +103,17 @@ class Writer:
         )
 
     def submit(
-        self, result: ExperimentResult, timeseries_source: TimeseriesSource | None = None
+        self,
+        result: ExperimentResult,
+        timeseries_source: TimeseriesSource | None = None,
+        *,
+        redact: bool | None = None,
     ) -> Future[ResultPath]:
         """Submit a result, and return a future of the path of its `result.json`.
 
         The result is encoded before `submit` returns. The source is read later: do not change the file until
         the future resolves. The future has the errors of `ResultStore.save`, and cannot be cancelled.
+        `redact` is as for `ResultStore.save`; None is that of the writer.
 
         Raises:
             ValueError: The writer is closed.
@@ -113,15 +125,18 @@ class Writer:
             UserWarning: `timeseries_source` does not exist, and the result is saved without a sidecar; or as
                 `ResultStore.save` for a loaded result.
         """
-        return self._submit(result, timeseries_source)
+        return self._submit(result, timeseries_source, self._redact if redact is None else redact)
 
     def _submit(
-        self, result: ExperimentResult | Encoded, timeseries_source: TimeseriesSource | None
+        self,
+        result: ExperimentResult | Encoded,
+        timeseries_source: TimeseriesSource | None,
+        redact: bool,  # noqa: FBT001 - not for users
     ) -> Future[ResultPath]:
         self._check_process()
         timeseries_source = local_source(timeseries_source)
         missing = isinstance(timeseries_source, (str, os.PathLike)) and _is_missing(timeseries_source)
-        future = self._submissions.submit(result, None if missing else timeseries_source)
+        future = self._submissions.submit(result, None if missing else timeseries_source, redact=redact)
         if missing:
             warn(
                 f"timeseries source {os.fspath(timeseries_source)!r} does not exist; "  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from llenergymeasure.cli.query.copying import AsJson, DryRun, Quiet, copy_store
-from llenergymeasure.cli.query.options import Url, Where, check_directory, local
+from llenergymeasure.cli.query.options import Redact, Url, Where, check_directory, local
 
 
 def pull(
@@ -23,6 +23,7 @@ def pull(
     ],
     where: Where = [],
     dry_run: DryRun = False,
+    redact: Redact = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
@@ -37,5 +38,12 @@ def pull(
     """
     check_directory(directory, may_be_missing=True)
     return copy_store(
-        url, directory, where, dry_run=dry_run, follow_links=False, as_json=as_json, quiet=quiet
+        url,
+        directory,
+        where,
+        dry_run=dry_run,
+        redact=redact,
+        follow_links=False,
+        as_json=as_json,
+        quiet=quiet,
     )

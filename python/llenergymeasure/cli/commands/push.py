@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llenergymeasure.cli.query.copying import AsJson, DryRun, Quiet, copy_store
-from llenergymeasure.cli.query.options import Directory, FollowLinks, Url, Where, check_directory
+from llenergymeasure.cli.query.options import Directory, FollowLinks, Redact, Url, Where, check_directory
 
 
 def push(
@@ -12,6 +12,7 @@ def push(
     where: Where = [],
     dry_run: DryRun = False,
     follow_links: FollowLinks = False,
+    redact: Redact = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
@@ -26,5 +27,12 @@ def push(
     """
     check_directory(directory)
     return copy_store(
-        directory, url, where, dry_run=dry_run, follow_links=follow_links, as_json=as_json, quiet=quiet
+        directory,
+        url,
+        where,
+        dry_run=dry_run,
+        redact=redact,
+        follow_links=follow_links,
+        as_json=as_json,
+        quiet=quiet,
     )

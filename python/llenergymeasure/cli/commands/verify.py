@@ -24,8 +24,8 @@ def verify(
         bool,
         typer.Option(
             "--deep",
-            help="Validate each record against the schema, report implausible numbers, and read each power "
-            "trace to its last page.",
+            help="Validate each record against the schema, report implausible numbers and credentials, and "
+            "read each power trace to its last page.",
         ),
     ] = False,
     follow_links: FollowLinks = False,
@@ -39,7 +39,8 @@ def verify(
 
     The leftovers of interrupted saves are listed too, but do not count as
     damage; see llem clean. Nor do the implausible numbers that --deep reports,
-    such as a negative energy.
+    such as a negative energy, and the credentials in configurations, such as the
+    value of an api_key.
 
     Exit status: 0 every result is complete and has its power trace, 1 some are
     not, 2 wrong usage, 130 interrupted.
@@ -60,6 +61,7 @@ def _print(found: Verification, seconds: float, *, quiet: bool) -> None:
     wrong = (("damaged", found.damaged), ("sidecar missing", found.missing_sidecars))
     harmless = (
         ("implausible", found.implausible),
+        ("credential", found.secrets),
         ("incomplete", found.incomplete),
         ("foreign", found.foreign),
         ("link", found.links),
@@ -92,6 +94,7 @@ def _as_json(found: Verification, directory: str, seconds: float) -> dict[str, o
         "damaged": listed(found.damaged),
         "missing_sidecars": listed(found.missing_sidecars),
         "implausible": listed(found.implausible),
+        "secrets": listed(found.secrets),
         "incomplete": listed(found.incomplete),
         "foreign": listed(found.foreign),
         "links": listed(found.links),

@@ -38,6 +38,7 @@ def copy_store(  # noqa: PLR0913 - the options of two commands
     where: list[str],
     *,
     dry_run: bool,
+    redact: bool,
     follow_links: bool,
     as_json: bool,
     quiet: bool,
@@ -50,7 +51,9 @@ def copy_store(  # noqa: PLR0913 - the options of two commands
         try:
             with usage_errors():
                 chosen = conditions(origin, where)
-                copying = store.copy_from(source, where=chosen, dry_run=dry_run, progress=bar.reach)
+                copying = store.copy_from(
+                    source, where=chosen, redact=redact, dry_run=dry_run, progress=bar.reach
+                )
         except CopyInterrupted as interrupt:
             copying, unconfirmed = interrupt.copying, interrupt.unconfirmed
     seconds = time.perf_counter() - began

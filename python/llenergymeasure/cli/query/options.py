@@ -76,6 +76,14 @@ Url = Annotated[
         callback=remote,
     ),
 ]
+Redact = Annotated[
+    bool,
+    typer.Option(
+        "--redact",
+        help='Write "***" for the value of each credential in a configuration, such as that of api_key; '
+        "LLEM_SECRET_KEYS names more keys, separated by commas.",
+    ),
+]
 Where = Annotated[
     list[str], typer.Option("--where", "-w", metavar="EXPR", show_default=False, help=WHERE_HELP)
 ]

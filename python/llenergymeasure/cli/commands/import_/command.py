@@ -9,7 +9,7 @@ import typer
 from llenergymeasure.cli.commands.import_.dry_run import show_files
 from llenergymeasure.cli.commands.import_.run import Run
 from llenergymeasure.cli.errors import UsageError
-from llenergymeasure.cli.query.options import check_directory, given, local
+from llenergymeasure.cli.query.options import Redact, check_directory, given, local
 from llenergymeasure.cli.query.power_logs import (
     PowerColumns,
     PowerGpus,
@@ -71,6 +71,7 @@ def import_(
             "--dry-run", help="Save nothing; show which field each value goes to, and what is left over."
         ),
     ] = False,
+    redact: Redact = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print no progress bar and no summary, only errors.")
@@ -100,4 +101,4 @@ def import_(
     log = None if power is None else options.read(power)
     if dry_run:
         return show_files(files, format_, log, as_json=as_json)
-    return Run(output_dir, format_, log).save_all(files, as_json=as_json, quiet=quiet)
+    return Run(output_dir, format_, log, redact=redact).save_all(files, as_json=as_json, quiet=quiet)

@@ -61,10 +61,10 @@ class Tally:
 class Run:
     """One run of the command."""
 
-    def __init__(self, output_dir: str, format_: str | None, power: PowerLog | None) -> None:
+    def __init__(self, output_dir: str, format_: str | None, power: PowerLog | None, *, redact: bool) -> None:
         """Begin a run."""
         self._store = ResultStore(output_dir)
-        self._format = format_
+        self._format, self._redact = format_, redact
         self._power = power
         self._began = time.perf_counter()
         self._firsts: list[int] = []
@@ -81,7 +81,7 @@ class Run:
         with progress_bar("Importing", None, wanted=not quiet, rate=True, done="imported") as bar:
             try:
                 results, traces = self._results(files, bar), self._traces()
-                paths = self._store.save_many(results, timeseries_sources=traces)
+                paths = self._store.save_many(results, timeseries_sources=traces, redact=self._redact)
                 tally.imported = len(paths)
                 tally.paths = [str(path) for path in paths] if as_json else []
             except BulkSaveError as error:

@@ -14,6 +14,7 @@ from llenergymeasure.cli.commands.save.run import Input, Run, is_directory
 from llenergymeasure.cli.errors import UsageError
 from llenergymeasure.cli.query.options import (
     FollowLinks,
+    Redact,
     Where,
     check_directory,
     check_path,
@@ -65,6 +66,7 @@ def save(
     ] = False,
     where: Where = [],
     follow_links: FollowLinks = False,
+    redact: Redact = False,
     print_paths: Annotated[
         bool, typer.Option("--print-paths", help="Print the path of each saved result, one per line.")
     ] = False,
@@ -92,7 +94,7 @@ def save(
         with_sidecars=with_sidecars,
         two_outputs=print_paths and as_json,
     )
-    run = Run(output_dir, print_paths=print_paths, follow_links=follow_links)
+    run = Run(output_dir, print_paths=print_paths, follow_links=follow_links, redact=redact)
     records: Iterable[Input] = run.read(files, where, with_sidecars=with_sidecars)
     # Paths on a terminal show progress, and would break the bar.
     bar_wanted = not quiet and not (print_paths and OUT.is_terminal)

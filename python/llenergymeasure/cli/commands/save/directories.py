@@ -36,9 +36,9 @@ class Already:
 class Directories:
     """A reader of the results of directories that a store lacks; see `Copier`."""
 
-    def __init__(self, store: ResultStore, *, follow_links: bool) -> None:
+    def __init__(self, store: ResultStore, *, follow_links: bool, redact: bool) -> None:
         """Create a reader for a store to copy to."""
-        self._copier = Copier(store)
+        self._copier = Copier(store, redact=redact)
         self._follow_links = follow_links
         self.is_used = False
 

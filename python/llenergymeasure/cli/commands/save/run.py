@@ -98,11 +98,12 @@ class Tally:
 class Run:
     """One run of the command, with the outcome of each record."""
 
-    def __init__(self, output_dir: str, *, print_paths: bool, follow_links: bool) -> None:
+    def __init__(self, output_dir: str, *, print_paths: bool, follow_links: bool, redact: bool) -> None:
         """Begin a run."""
         self._output_dir = output_dir
         self._store = ResultStore(output_dir)
-        self._directories = Directories(self._store, follow_links=follow_links)
+        self._directories = Directories(self._store, follow_links=follow_links, redact=redact)
+        self._redact = redact
         self._writer: Writer | None = None
         self._print_paths = print_paths
         self._began = time.perf_counter()
@@ -132,7 +133,7 @@ class Run:
 
     def save_all(self, records: Iterable[Input], bar: Bar, interrupt: Interrupt) -> None:
         """Save all records, and report failures; an interrupt waits for running saves."""
-        self._writer = writer = self._store.writer(on_error="ignore")
+        self._writer = writer = self._store.writer(on_error="ignore", redact=self._redact)
         try:
             try:
                 for record in records:
@@ -157,7 +158,7 @@ class Run:
             self.tally.skips.append(Skip(record.position.source, record.reason))
             return
         if isinstance(record, StoredRecord):
-            future = writer._submit(record.found.encoded, record.sidecar)  # noqa: SLF001 - no other caller copies
+            future = writer._submit(record.found.encoded, record.sidecar, redact=False)  # noqa: SLF001 - as it was read
         elif isinstance(record, Record):
             try:
                 result = parse(record)
