@@ -1,4 +1,4 @@
-# local_sweep.py: a sweep with repeats on the processes of one machine; kill it at any moment, and start it again
+# local_sweep.py: a sweep with repeats on the processes of one machine; killed and started again, it goes on
 import sys
 import time
 from contextlib import suppress
