@@ -28,7 +28,7 @@ STEP := $(MAKE) --no-print-directory
 
 .PHONY: help demo test extra test-all dev check lint format pictures lock wheel test-python test-crates \
 	test-remote soak test-unit lint-rust lint-python build-crates build-fuzz fuzz-short crash-short crash sweep fuzz \
-	bench bench-bulk bench-scan bench-scale bench-slow bench-peers clean
+	bench bench-bulk bench-imports bench-scan bench-scale bench-slow bench-peers clean
 
 help:
 	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) ":" } \
@@ -126,10 +126,11 @@ fuzz: ## feed hostile names, traces, records and trees to the store; needs a nig
 
 bench: ## measure saving and loading against the baseline (ARGS="--json out.json")
 bench-bulk: ## measure saving many at once, on fresh disks if root (ARGS="--disk ext4:5 --long")
+bench-imports: ## measure the import of records of vLLM against save_many of the same results (ARGS="--records 100000")
 bench-scan: ## measure reading a tree against the baseline, orjson, DuckDB (ARGS="--long")
 bench-scale: ## measure how costs grow with the number of results (ARGS="--sizes 10000,1000000 --disk xfs:24")
 bench-slow: ## measure a scan on a disk whose calls take 1 ms, as root (ARGS="--ms 5")
-bench bench-bulk bench-scan bench-slow: .make/full-env
+bench bench-bulk bench-imports bench-scan bench-slow: .make/full-env
 	.venv-full/bin/python benches/$(patsubst bench-%,%,$@).py $(ARGS)
 
 bench-scale: .make/full-env .make/peers-env

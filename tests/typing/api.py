@@ -21,6 +21,7 @@ from llenergymeasure import (
     SaveInterrupted,
     SidecarError,
     StorePath,
+    importers,
     load_result,
     plotting,
     save_result,
@@ -177,6 +178,29 @@ def draw(trace: Timeseries) -> list[bytes]:
         *(plotting.plot_power(stored) for stored in store),
     ]
     return [plotting.render(figure, "svg") for figure in figures]
+
+
+class Meter:
+    def matches(self, path: Path) -> bool:
+        return path.suffix == ".meter"
+
+    def read(self, path: Path) -> Iterator[importers.Item]:
+        yield importers.Imported(fields={"total_energy_j": 1.0}, config={"model": path.stem})
+        yield importers.NotImported("expected a reading, got none; read again", line=2)
+
+
+def import_files(path: Path) -> list[ExperimentResult]:
+    meter: importers.Importer = Meter()
+    built = [
+        item.result
+        for item in importers.records(path, importers.detect(path).name)
+        if isinstance(item, importers.Built)
+    ]
+    return [
+        *built,
+        *importers.read(path, "vllm"),
+        *(() if meter.matches(path) else importers.read(str(path))),
+    ]
 
 
 def handle(result: ExperimentResult) -> str | None:

@@ -54,6 +54,8 @@ __all__ = [
 SCHEMA_VERSION = "2.0"
 """The schema line that this version of the package writes and reads."""
 
+_ENCODER = json.JSONEncoder(sort_keys=True)  # `json.dumps` makes one for each call
+
 REPRODUCIBILITY_NOTES = (
     "Energy is integrated from NVML power readings, whose accuracy the vendor gives as about ±5 %; "
     "repeated runs vary with temperature, clocks and load."
@@ -313,5 +315,4 @@ def compute_measurement_config_hash(config: object) -> str:
 
 
 def _hash_of(config: dict[str, Any]) -> str:
-    text = json.dumps(config, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_ENCODER.encode(config).encode()).hexdigest()[:16]

@@ -192,7 +192,9 @@ def _no_time(key: str, value: object) -> NotImportableError:
     return NotImportableError(f"expected a time at {key}, got {str(value)[:40]!r}; correct the file")
 
 
+_UNKNOWN = {f"ttft_{name}_ms": math.nan for name in ("mean", "median", "p95", "p99", "min", "max")}
+
+
 def latency_stats(known: dict[str, Any], samples: int) -> dict[str, Any]:
     """Complete `LatencyStatistics` with NaN for the statistics of the first token that are unknown."""
-    names = ("mean", "median", "p95", "p99", "min", "max")
-    return {f"ttft_{name}_ms": math.nan for name in names} | {"ttft_samples": samples} | known
+    return {**_UNKNOWN, "ttft_samples": samples, **known}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,8 @@ def _imported(document: Document) -> Imported:
         # The program reads the local clock after the last request (vllm/benchmarks/serve.py).
         source.put("end_time", compact_time("date", date), _DATE, moved=True)
     config = source.settings(_SETTINGS)
-    config |= source.settings(_metadata(record))
+    if metadata := _metadata(record):
+        config |= source.settings(metadata)
     version = record.get("version")
     return Imported(
         fields=source.fields,
@@ -88,6 +88,9 @@ def _imported(document: Document) -> Imported:
 
 def _metadata(record: dict[str, Any]) -> list[Setting]:
     """Return the keys of `--metadata KEY=VALUE`: texts between the number of prompts and the rate."""
-    after = dropwhile(lambda key: key != "num_prompts", record)
-    between = takewhile(lambda key: key != "request_rate", after)
+    keys = list(record)
+    try:
+        between = keys[keys.index("num_prompts") + 1 : keys.index("request_rate")]
+    except ValueError:
+        return []
     return [Setting(key) for key in between if type(record[key]) is str and key not in _NOT_METADATA]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llenergymeasure import importers
 from llenergymeasure.domain.experiment import compute_measurement_config_hash
 from llenergymeasure.importers import Built
 from support.foreign import EXAMPLES, import_file, import_one, real_file
@@ -103,6 +105,20 @@ def test_read_array_and_indented_records_yields_each(tmp_path: Path) -> None:
         assert len(import_file(file).built) == 2
         file.write_text(json.dumps(record, indent=indent) + "\n" + json.dumps(record, indent=indent))
         assert len(import_file(file).built) == 2
+
+
+def test_read_long_file_keeps_one_record_in_memory(tmp_path: Path) -> None:
+    record = json.loads((EXAMPLES / "vllm_bench_serve.json").read_text()) | {"errors": ["x" * 16_000]}
+    file = tmp_path / "long.jsonl"
+    with file.open("w") as lines:
+        lines.writelines(json.dumps(record) + "\n" for _ in range(1000))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in importers.read(file)) == 1000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20 < file.stat().st_size
 
 
 def test_read_truncated_array_imports_the_complete_records(tmp_path: Path) -> None:
