@@ -1,4 +1,7 @@
-"""Append to an Iceberg table the results that it does not have yet."""
+"""Append to an Iceberg table the results that it does not have yet.
+
+pip install 'pyiceberg[pyarrow,sql-sqlite]', and run: python iceberg.py STORE WAREHOUSE
+"""
 
 import sys
 from pathlib import Path

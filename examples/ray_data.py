@@ -1,4 +1,7 @@
-"""Read a tree of results with Ray Data: one task per partition of the scan."""
+"""Read a tree of results with Ray Data: one task per partition of the scan.
+
+pip install 'ray[data]', and run: python ray_data.py STORE
+"""
 
 import sys
 

@@ -80,8 +80,3 @@ def test_slurm_array_measures_what_is_missing(tmp_path: Path, environment: dict[
     run_tasks([0, 1, 2, 3])
     assert runs_of(store) == dict.fromkeys((1, 2, 4, 8, 16), 3)
     assert {run.effective_config["batch_size"] for _, run in store.failures()} == {16}
-
-
-@pytest.mark.parametrize("name", ["local_sweep.py", "slurm/array.sh", "slurm/run.py"])
-def test_example_has_fewer_than_60_lines(name: str) -> None:
-    assert len((EXAMPLES / name).read_text().splitlines()) < 60
