@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from llenergymeasure import _store
+from llenergymeasure import _log, _store
 from llenergymeasure.errors import (
     BulkSaveError,
     LLEMError,
@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 __version__ = _store.VERSION
+_log.announce()
 
 # Imported at first use, all at once: an import must not fail, or be interrupted, in the middle of a save.
 _LAZY = frozenset({"ExperimentResult", "ResultStore", "load_result", "save_result", "save_results"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from concurrent.futures import Future
 from datetime import datetime
@@ -28,6 +29,7 @@ from llenergymeasure import (
     save_results,
 )
 from llenergymeasure.domain.experiment import AggregatedResult, compute_measurement_config_hash
+from llenergymeasure.domain.secrets import add_secret_keys
 from llenergymeasure.results.scan import Scan
 from llenergymeasure.results.store import StoredResult
 from llenergymeasure.results.timeseries import Timeseries, read_timeseries, write_timeseries_parquet
@@ -166,6 +168,22 @@ def look_over(root: Path) -> list[Path]:
     cleaning = store.clean(older_than="12h", dry_run=False)
     reason: str = store.durability.reason if store.durability == "none" else ""
     return [] if found.ok and not reason else [finding.path for finding in (*found.damaged, *cleaning.kept)]
+
+
+def redact(result: ExperimentResult, results: Iterator[ExperimentResult]) -> list[str]:
+    add_secret_keys("my_pin")
+    store = ResultStore("results")
+    save_results(results, store, redact=True)
+    store.save_many(results, redact=True)
+    store.copy_from("other", redact=True)
+    with store.writer(redact=True) as writer, store.measuring({"batch": 1}, redact=True) as run:
+        writer.submit(result, redact=False)
+        run.result = result
+    store.save_failure({"batch": 1}, RuntimeError("no"), redact=True)
+    paths = [result.save(store, redact=True), save_result(result, store, redact=True), Path(store)]
+    count: int = store.count(where=[("backend", "==", "vllm")])
+    names = [os.fspath(stored) for stored in store]
+    return [*map(os.fspath, paths), *names, *(finding.problem for finding in store.verify().secrets[:count])]
 
 
 def draw(trace: Timeseries) -> list[bytes]:

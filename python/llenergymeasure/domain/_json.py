@@ -107,7 +107,7 @@ def _key(key: object, where: str) -> str:
     if isinstance(key, str):
         return str.__str__(key)
     if isinstance(key, os.PathLike):
-        return os.fsdecode(key)
+        return os.fsdecode(_simplify(key, where))
     try:
         normal = _normalise(key, where, 0)
     except ValueError:
@@ -140,7 +140,10 @@ def _simplify(value: Any, where: str) -> Any:  # noqa: ANN401, C901, PLR0911 - o
     if isinstance(value, int):
         return int.__int__(value)
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        try:
+            return os.fspath(value)
+        except Exception as error:  # noqa: BLE001 - a foreign type may raise anything
+            raise _unreadable(where, value, error) from None
     if is_store_path(value):
         return str(value)
     if isinstance(value, Iterator):

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from llenergymeasure._log import log
 from llenergymeasure._warnings import warn
 from llenergymeasure.results._disk import MEMORY, NETWORK, Mount, is_fuse, mount_of
 from llenergymeasure.results._paths import Place
@@ -126,10 +127,15 @@ def warn_once(root: Place) -> None:
     if not isinstance(root, str):
         if durability != "full" and (key := (root.parts[0], "")) not in _warned:
             _warned.add(key)
-            warn(f"the durability of saves to {text} is {durability}: {durability.reason}")
+            _report(f"the durability of saves to {text} is {durability}: {durability.reason}")
         return
     key = (str(durability.file_system), str(durability.mount_point))
     if durability != "none" or key in _warned:
         return
     _warned.add(key)
-    warn(f"durable saves to {root} do not survive a power cut: {durability.reason}")
+    _report(f"durable saves to {root} do not survive a power cut: {durability.reason}")
+
+
+def _report(message: str) -> None:
+    log([message])
+    warn(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from llenergymeasure._log import log
 from llenergymeasure._warnings import warn
 from llenergymeasure.results._paths import Place
 
@@ -30,7 +31,9 @@ def warn_of_links(root: Place, links: Links) -> None:
         noun, _ = _inflected(broken, "", "")
         parts.append(f"{broken} {noun} cannot be followed")
     if parts:
-        warn(f"{' and '.join(parts)} in {str(root)!r}; the first: {first!r}")
+        text = f"{' and '.join(parts)} in {str(root)!r}; the first: {first!r}"
+        log([text])
+        warn(text)
 
 
 def _inflected(count: int, one: str, several: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure._escape import escape
+from llenergymeasure._log import log
 from llenergymeasure._warnings import warn
 from llenergymeasure.domain._origin import forget_origin, mark_loaded, record_of
 from llenergymeasure.domain.experiment import ExperimentResult
@@ -101,6 +102,7 @@ def _load_tree(
                 if on_error == "raise":
                     raise
                 skipped.add(unreadable)
+                log([f"skipped: {unreadable}"])
                 continue
             if problem is not None:
                 missing.add(problem)

@@ -127,6 +127,17 @@ def to_path(origin: Place, found: str | Path) -> Path | StorePath:
     return Path(found) if isinstance(origin, str) else origin._at(found)  # noqa: SLF001 - as in handle
 
 
+def file_system_path(place: Place, what: str) -> str:
+    """Return the path of a place for `os.fspath`.
+
+    Raises:
+        TypeError: The place is in an object store, where no file has a path.
+    """
+    if isinstance(place, str):
+        return place
+    raise TypeError(f"expected {what} on a file system, got {place}; use str() of its path for the URL")
+
+
 def joined(place: Place, name: str) -> Place:
     """Return a place below another one; an absolute name replaces a path on a file system."""
     return os.path.join(place, name) if isinstance(place, str) else place.joinpath(name)  # noqa: PTH118

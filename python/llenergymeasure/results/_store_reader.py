@@ -204,6 +204,26 @@ class StoreReader:
             follow_links=self._follow_links,
         )
 
+    def count(self, where: Iterable[Condition] | None = None) -> int:
+        """Return the number of results below the directory, which need not exist.
+
+        Without conditions, a listing suffices, and each `result.json` counts.
+
+        Args:
+            where: Conditions on the results to count, as for `scan`.
+
+        Raises:
+            PersistenceError: The directory cannot be read.
+            ValueError: A condition does not fit its column.
+            ResultError: A file is not a valid result; only with conditions.
+
+        Warns:
+            UserWarning: Some symlinks to directories were not followed.
+        """
+        scan = self.scan(["path"], where=where)
+        root = self._root
+        return 0 if isinstance(root, str) and not os.path.lexists(root) else scan.count()
+
     def __iter__(self) -> Iterator[StoredResult]:
         """Yield a handle of each result below the directory, in the order of the paths."""
         for batch in self.scan(["path"]):

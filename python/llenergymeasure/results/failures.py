@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import ValidationError
 
 from llenergymeasure import _store
+from llenergymeasure._log import log
 from llenergymeasure.domain.failure import FailedRun
 from llenergymeasure.domain.secrets import redacted_failure
 from llenergymeasure.errors import LLEMError, ResultCorruptError, ResultError, SchemaVersionError
@@ -146,6 +147,7 @@ def _read_all(
             if on_error == "raise":
                 raise
             skipped.add(unreadable)
+            log([f"skipped: {unreadable}"])
             continue
         yield StoredFailure(path, run)
     skipped.warn()

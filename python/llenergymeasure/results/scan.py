@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llenergymeasure import _store
+from llenergymeasure._log import log
 from llenergymeasure._store import Batch, Schema
 from llenergymeasure._warnings import warn
 from llenergymeasure.errors import LLEMError
@@ -389,7 +390,8 @@ def _unpickled(plan: ResultsPlan | TracesPlan, warns_of_links: bool) -> Scan:  #
 
 
 def warn_of_skipped(errors: list[LLEMError]) -> None:
-    """Warn of invalid files that a reading left out, with their number."""
+    """Warn of invalid files that a reading left out, with their number, and log each."""
     if errors:
+        log(f"skipped: {error}" for error in errors)
         were = "file was" if len(errors) == 1 else "files were"
         warn(f"{len(errors)} {were} skipped; the first: {errors[0]}")

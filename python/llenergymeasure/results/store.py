@@ -12,7 +12,7 @@ from llenergymeasure.domain.experiment import ExperimentResult
 from llenergymeasure.results._durability import warn_once
 from llenergymeasure.results._limit import check_limit, max_bytes
 from llenergymeasure.results._overview import Overview
-from llenergymeasure.results._paths import absolute, with_access
+from llenergymeasure.results._paths import absolute, file_system_path, with_access
 from llenergymeasure.results._save import resolved, save_record
 from llenergymeasure.results._store_sweep import StoreSweep
 from llenergymeasure.results.clean import Cleaning, clean_tree
@@ -104,6 +104,14 @@ class ResultStore(StoreSweep):
     def root(self) -> ResultPath:
         """The absolute path of the directory, or the `StorePath` of the prefix."""
         return self._path
+
+    def __fspath__(self) -> str:
+        """Return the absolute path of the directory, so that `os.listdir(store)` and `Path(store)` work.
+
+        Raises:
+            TypeError: The store is in an object store.
+        """
+        return file_system_path(self._root, "a store")
 
     @property
     def max_record_bytes(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llenergymeasure import _store
 from llenergymeasure.results._limit import check_limit
 from llenergymeasure.results._load import load_record
-from llenergymeasure.results._paths import joined, located
+from llenergymeasure.results._paths import file_system_path, joined, located
 
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
@@ -47,6 +47,14 @@ class StoredResult:
         """The path of the `result.json`."""
         record = joined(self._directory, _store.RECORD)
         return Path(record) if isinstance(record, str) else record
+
+    def __fspath__(self) -> str:
+        """Return the path of the `result.json`, so that `open(stored)` and `Path(stored)` work.
+
+        Raises:
+            TypeError: The result is in an object store.
+        """
+        return file_system_path(joined(self._directory, _store.RECORD), "a result")
 
     def __repr__(self) -> str:
         """Return the class and the directory."""
