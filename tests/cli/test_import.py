@@ -86,7 +86,7 @@ def test_import_json_lists_files_paths_and_failures(llem: Run, tmp_path: Path) -
         ("some.jsonl", 3),
         ("absent", None),
     ]
-    assert all(Path(path).is_file() for path in tally["paths"])
+    assert all((tmp_path / path).is_file() for path in tally["paths"])
 
 
 def test_import_to_a_root_that_cannot_be_written_reports_each_record(llem: Run, tmp_path: Path) -> None:

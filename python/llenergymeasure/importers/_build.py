@@ -14,6 +14,7 @@ from llenergymeasure.domain.experiment import ExperimentResult, compute_measurem
 from llenergymeasure.errors import NotImportableError
 from llenergymeasure.importers._imported import Imported, NotImported, PowerLog
 from llenergymeasure.importers._registry import Format, detect, find, items
+from llenergymeasure.importers._source import time_of
 
 if TYPE_CHECKING:
     from llenergymeasure.types import TimeseriesSource
@@ -137,8 +138,7 @@ def build(imported: Imported, source_format: Format, path: Path, *, power: Power
 
 def _complete_times(fields: dict[str, Any], path: Path, warnings: list[str]) -> bool:
     """Derive the times from each other and the duration; return False if the source states none."""
-    start: datetime | None = fields.get("start_time")
-    end: datetime | None = fields.get("end_time")
+    start, end = (_time(name, fields.get(name)) for name in ("start_time", "end_time"))
     seconds: float | None = fields.get("total_inference_time_sec")
     is_known = seconds is not None and math.isfinite(seconds)
     span = timedelta(seconds=seconds if seconds is not None and is_known else 0)
@@ -158,6 +158,11 @@ def _complete_times(fields: dict[str, Any], path: Path, warnings: list[str]) -> 
             warnings.append(NO_DURATION)
     fields["start_time"], fields["end_time"] = start, end
     return stated
+
+
+def _time(name: str, value: object) -> datetime | None:
+    """Return a time that an importer yields, also as ISO 8601."""
+    return value if value is None or isinstance(value, datetime) else time_of(name, value)
 
 
 def _complete_numbers(fields: dict[str, Any], warnings: list[str]) -> None:

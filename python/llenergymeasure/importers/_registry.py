@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from llenergymeasure._warnings import warn
 from llenergymeasure.errors import NotImportableError
-from llenergymeasure.importers._imported import Importer
+from llenergymeasure.importers._imported import Imported, Importer, NotImported
 from llenergymeasure.importers._sniff import Shape, shape_of
 
 __all__ = ["GROUP", "Format", "detect", "find", "formats"]
@@ -139,6 +139,9 @@ def items(each: Format, path: Path) -> Iterator[Any]:
     try:
         for item in each.importer.read(path):
             is_empty = False
+            if not isinstance(item, (Imported, NotImported)):
+                kind = type(item).__name__
+                raise TypeError(f"read yields Imported or NotImported, got {kind}")  # noqa: TRY301
             yield item
     except (NotImportableError, OSError, GeneratorExit):
         raise

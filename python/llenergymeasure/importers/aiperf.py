@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from llenergymeasure.errors import NotImportableError
 from llenergymeasure.importers._documents import Document, imported_documents
 from llenergymeasure.importers._imported import Imported, Item
 from llenergymeasure.importers._perf import Counter, energy_counters, imported_run
@@ -21,6 +22,7 @@ _OWN = {
     "records.request_latency",
     "records.request_throughput",
 }
+_REQUESTS = {"metadata.request_start_ns", "metadata.request_end_ns"}
 _LATENCIES = {"request_latency.unit", "request_throughput.unit", "request_count.unit"}
 
 
@@ -29,7 +31,7 @@ def matches(path: Path) -> bool:
     shape = shape_of(path)
     if shape.kind != "json" or _is_other(shape):
         return False
-    return not _OWN.isdisjoint(shape.keys) or (
+    return not (_OWN | _REQUESTS).isdisjoint(shape.keys) or (
         not _LATENCIES.isdisjoint(shape.keys) and {"start_time", "schema_version"} & shape.keys != set()
     )
 
@@ -39,7 +41,15 @@ def _is_other(shape: Shape) -> bool:
 
 
 def read(path: Path) -> Iterator[Item]:
-    """Read the statistics of the run."""
+    """Read the statistics of the run.
+
+    Raises:
+        NotImportableError: The file has the requests of a run.
+    """
+    if not _REQUESTS.isdisjoint(shape_of(path).keys):
+        raise NotImportableError(
+            "expected the statistics of AIPerf, got its requests; import profile_export_aiperf.json"
+        )
     return imported_documents(path, _imported)
 
 

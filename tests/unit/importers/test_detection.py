@@ -7,12 +7,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from llenergymeasure import importers
+from llenergymeasure import ExperimentResult, importers
 from llenergymeasure.errors import NotImportableError
+from llenergymeasure.importers._registry import items
 from support.foreign import EXAMPLES, import_file
 from support.processes import run_code
 
@@ -194,7 +198,7 @@ def test_entry_point_adds_a_format(tmp_path: Path) -> None:
     )
     tally = json.loads(done.stdout)
     assert tally["files"] == [{"file": "log", "format": "made-up", "imported": 1, "failed": 0}]
-    record = json.loads(Path(tally["paths"][0]).read_text())
+    record = json.loads((tmp_path / tally["paths"][0]).read_text())
     assert (record["total_energy_j"], record["total_tokens"]) == (1800.0, 100)  # 0.5 Wh * 3600
     assert record["avg_tokens_per_second"] == 25.0
     assert record["effective_config"]["imported_from"] == {
@@ -237,6 +241,31 @@ def test_entry_points_that_fail_are_warned_of_and_skipped(tmp_path: Path) -> Non
     assert lines[-1] == (
         "expected a raising file, got one at which its importer failed with KeyError: 'x'; report it"
     )
+
+
+def test_importer_may_yield_times_as_text_and_nothing_but_records(tmp_path: Path) -> None:
+    class Fake:
+        def __init__(self, item: Any) -> None:
+            self.item = item
+
+        def matches(self, _: Path) -> bool:
+            return True
+
+        def read(self, _: Path) -> Iterator[Any]:
+            yield self.item
+
+    def build(item: Any) -> ExperimentResult:
+        found = importers.Format("fake", Fake(item))
+        [only] = items(found, tmp_path)
+        return importers.build(only, found, tmp_path).result
+
+    result = build(
+        importers.Imported(fields={"end_time": "2026-05-04T10:00:10Z", "total_inference_time_sec": 4.0})
+    )
+    assert result.start_time == datetime(2026, 5, 4, 10, 0, 6, tzinfo=timezone.utc)
+    assert (result.backend, result.measurement_methodology) == ("unknown", "total")
+    with pytest.raises(NotImportableError, match="got dict; report it"):
+        build({"total_tokens": 1})
 
 
 def test_import_package_does_not_load_importers() -> None:

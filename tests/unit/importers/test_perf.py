@@ -150,6 +150,14 @@ def test_read_raw_profile_of_genai_perf_names_the_file_to_import(tmp_path: Path)
     assert "import profile_export_genai_perf.json" in message
 
 
+def test_read_requests_of_aiperf_names_the_file_to_import_once(tmp_path: Path) -> None:
+    line = '{"metadata": {"session_num": 1, "request_start_ns": 1}, "metrics": {}, "error": null}\n'
+    file = tmp_path / "profile_export.jsonl"
+    file.write_text(line * 3)
+    [message] = import_file(file).messages
+    assert "import profile_export_aiperf.json" in message
+
+
 def test_read_real_aiperf_file_takes_max_minus_min() -> None:
     [built] = import_file(real_file("aiperf_telemetry_2025.json")).built
     assert built.result.total_energy_j == 16595.722  # 0.246497393 - 0.229901671 MJ

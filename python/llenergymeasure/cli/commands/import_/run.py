@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from llenergymeasure._format import human_seconds, plural, printable
+from llenergymeasure.cli.query.reading import shown_below
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.progress import Bar, progress_bar
 from llenergymeasure.cli.terminal.stream import ERR, OUT
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llenergymeasure.domain.experiment import ExperimentResult
-    from llenergymeasure.types import TimeseriesSource
+    from llenergymeasure.types import ResultPath, TimeseriesSource
 
 
 @dataclass
@@ -83,17 +84,23 @@ class Run:
                 results, traces = self._results(files, bar), self._traces()
                 paths = self._store.save_many(results, timeseries_sources=traces, redact=self._redact)
                 tally.imported = len(paths)
-                tally.paths = [str(path) for path in paths] if as_json else []
+                tally.paths = [self._shown(path) for path in paths] if as_json else []
             except BulkSaveError as error:
-                tally.imported, tally.paths = len(error.saved), list(map(str, error.saved.values()))
+                tally.imported, tally.paths = len(error.saved), list(map(self._shown, error.saved.values()))
                 for index, reason in error.failed.items():
                     self._fail_saved(bar, index, reason)
             except SaveInterrupted as interrupt:
                 tally.interrupted = True
-                tally.imported, tally.paths = len(interrupt.saved), list(map(str, interrupt.saved.values()))
+                tally.imported, tally.paths = (
+                    len(interrupt.saved),
+                    list(map(self._shown, interrupt.saved.values())),
+                )
         tally.seconds = time.perf_counter() - self._began
         self._finish(as_json=as_json, quiet=quiet)
         return 130 if tally.interrupted else int(bool(tally.failures))
+
+    def _shown(self, path: ResultPath) -> str:
+        return shown_below(self.tally.output_dir, self._store.root, path)
 
     def _results(self, files: list[str], bar: Bar) -> Iterator[ExperimentResult]:
         """Yield the result of each record that can be imported; report the others."""
