@@ -23,6 +23,7 @@ from llenergymeasure.results.types import (
     OnUnreadable,
     Progress,
 )
+from llenergymeasure.results.verify import Verification, verify_tree
 
 if TYPE_CHECKING:
     from llenergymeasure.results.check import StoreCheck
@@ -299,3 +300,39 @@ class StoreReader:
         """
         with no_garbage_collection():
             return list(self.iter_results(on_error=on_error, missing_sidecar=missing_sidecar))
+
+    def verify(self, *, deep: bool = False, progress: Progress | None = None) -> Verification:
+        """Check the store for damage, and list the leftovers of interrupted saves; change nothing.
+
+        Each directory has one state, unless it holds results: complete, with a complete `result.json`;
+        incomplete, a leftover of an interrupted save or a save in progress; damaged, with a record that is
+        empty, truncated, NUL-filled, not JSON, of another schema line or not a regular file; foreign, with
+        other files and no result at any depth.
+
+        Args:
+            deep: Also validate each record against the schema, report implausible numbers and credentials,
+                and read each sidecar to its last page.
+            progress: A function that takes the number of results checked, and that of all, or None until the
+                listing has ended.
+
+        Returns:
+            The counts, each directory with its problem, and each symlink that was not followed; `ok` is true
+            if every result is complete and has its sidecar.
+
+        Limits: `deep` does not unpack pages that are compressed with other than zstd or snappy, pages of
+        nested columns, and pages of strings with delta-encoded lengths.
+
+        Raises:
+            PersistenceError: The directory itself cannot be read.
+
+        Warns:
+            UserWarning: Some symlinks to directories were not followed.
+        """
+        return verify_tree(
+            self._root,
+            deep=deep,
+            progress=progress,
+            limit=self._max_record_bytes,
+            trace_limit=self._max_trace_bytes,
+            follow_links=self._follow_links,
+        )
