@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
     Terminal = Callable[..., tuple[int, str, str]]
     MakeRecord = Callable[..., dict[str, Any]]
     MakeLines = Callable[[int], str]
+
+
+def zstd_of(content: bytes) -> bytes:
+    """Return a frame of zstd with the content as it is, in raw blocks: see RFC 8878."""
+    blocks = [content[at : at + 65536] for at in range(0, len(content), 65536)]
+    frame = b"\x28\xb5\x2f\xfd\x00\x58"
+    for number, block in enumerate(blocks, 1):
+        frame += (len(block) << 3 | (number == len(blocks))).to_bytes(3, "little") + block
+    return frame
 
 
 @pytest.mark.parametrize("indent", [None, 2])
@@ -71,14 +81,83 @@ def test_save_concatenated_files_with_byte_order_marks_saves_each_result(
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("indent", [None, 2])
-def test_save_two_results_without_a_line_between_names_the_reason(
-    llem: Run, tmp_path: Path, record: MakeRecord, mark: str, indent: int | None
+@pytest.mark.parametrize("form", ["{}{}", "{}\n{}\n", "[{},\n{}]", "[\n{}\n,\n{}\n]\n"])
+@pytest.mark.parametrize("source", ["x.json", "-"])
+def test_save_several_results_of_one_text_saves_each(
+    llem: Run, tmp_path: Path, record: MakeRecord, mark: str, indent: int | None, form: str, source: str
 ) -> None:
-    text = mark + json.dumps(record("one"), indent=indent)
-    (tmp_path / "x.json").write_text(2 * text, encoding="utf-8")
-    done = llem("save", "x.json", "-o", "out")
-    assert done.returncode == 1
-    assert "write one result per line" in done.stderr
+    one, two = (json.dumps(record(name), indent=indent) for name in ("one", "two"))
+    text = mark + form.replace("{}", one, 1).replace("{}", mark * (form[0] == "{") + two, 1)
+    (tmp_path / "x.json").write_text(text, encoding="utf-8")
+    done = llem("save", source, "-o", "out", input=text)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert load_by_id(tmp_path / "out").keys() == {"one", "two"}
+
+
+@pytest.mark.parametrize("source", ["x.json", "-"])
+def test_save_compressed_or_utf_16_results_saves_them(
+    llem: Run, tmp_path: Path, record: MakeRecord, source: str
+) -> None:
+    texts = [json.dumps(record(f"run-{number}"), indent=2) for number in range(2)]
+    forms = [
+        gzip.compress("\n".join(texts).encode()),
+        "".join(texts).encode("utf-16"),
+        b"".join(text.encode("utf-16") for text in texts),
+        gzip.compress("".join(texts).encode("utf-16-le")),
+        zstd_of("\n".join(texts).encode()),
+    ]
+    for number, form in enumerate(forms):
+        (tmp_path / "x.json").write_bytes(form)
+        with (tmp_path / "x.json").open("rb") as stdin:
+            done = llem("save", source, "-o", f"out{number}", stdin=stdin)
+        assert (done.returncode, done.stderr) == (0, ""), number
+        assert load_by_id(tmp_path / f"out{number}").keys() == {"run-0", "run-1"}
+
+
+def test_save_a_text_with_a_fault_saves_the_others(llem: Run, tmp_path: Path, record: MakeRecord) -> None:
+    one, cut, two = (json.dumps(record(name), indent=2) for name in ("one", "cut", "two"))
+    for number, form in enumerate(("{}\n{}\n{}\n", "[\n{},\n{},\n{}\n]")):
+        (tmp_path / "x.json").write_text(form.format(one, cut[: len(cut) // 2] + "\n", two))
+        done = llem("save", "x.json", "-o", f"out{number}")
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"x.json:{one.count(chr(10)) + 2 + number}: it is ")
+        assert load_by_id(tmp_path / f"out{number}").keys() == {"one", "two"}
+
+
+@pytest.mark.parametrize("command", ["save", "import"])
+def test_a_file_of_another_kind_is_one_line_that_names_the_command(
+    llem: Run, tmp_path: Path, record: MakeRecord, command: str
+) -> None:
+    serving = json.dumps({"model_id": "m", "tokenizer_id": "m", "num_prompts": 1, "duration": 1.0}) + "\n"
+    power = "timestamp, index, power.draw [W]\n2026/05/04 10:00:00.000, 0, 118.11 W\n"
+    (tmp_path / "store").mkdir()
+    (tmp_path / "x.json").write_text(json.dumps(record("one")))
+    assert llem("save", "x.json", "-o", "store").returncode == 0
+    assert llem("export", "store", "-o", "flat.csv").returncode == 0
+    others = {
+        "serving.jsonl": (serving * 1000, "got vLLM bench serve; use llem import"),
+        "gpu.csv": (power * 1000, "got a power log"),
+        "other.jsonl": ('{"epoch": 1, "loss": 2.5}\n' * 1000, "the keys epoch, loss"),
+        "flat.csv": (
+            (tmp_path / "flat.csv").read_text(),
+            "got an export of llenergymeasure; use",
+        ),
+        "old.jsonl": (
+            (json.dumps(record(schema_version="3.0")) + "\n") * 1000,
+            'expected schema line "2.0", got "3.0"; use llem import',
+        ),
+    }
+    for name, (content, said) in others.items():
+        (tmp_path / name).write_text(content)
+        if command == "import" and name not in ("gpu.csv", "other.jsonl"):
+            continue
+        done = llem(command, name, "x.json", "-o", "out")
+        assert done.returncode == 1, name
+        assert done.stderr.count("\n") == 1, name
+        assert done.stderr.startswith(f"{name}: expected "), name
+        assert said in done.stderr, name
+        assert command == "import" or "import" in done.stderr or "--power" in done.stderr, name
 
 
 def test_save_with_broken_first_line_saves_the_other_lines(
@@ -117,8 +196,9 @@ def test_save_with_invalid_lines_names_them_and_saves_the_others(
         (b"\n \n", "expected a result, got blank lines"),
         (
             b'[\n{"a": 1},\n{"a": 2}\n]',
-            "expected a JSON object, got an array; write one result per line",
+            "expected results, got JSON with the keys a; llem import reads the files of other tools",
         ),
+        (b"[]", "expected a JSON object, got an array; write one result per line"),
         (b'"text"', "expected a JSON object, got a string; write one result per line"),
         (b"12", "expected a JSON object, got a number; write one result per line"),
         (b'{\n  "a": "\xff"}', "it is not UTF-8: byte 10 is invalid"),
@@ -126,7 +206,7 @@ def test_save_with_invalid_lines_names_them_and_saves_the_others(
         (b'{\n  "a": ', "it is truncated: the JSON ends at line 2 column 7"),
         (
             b'{\n  "a": 1\n}\n{\n}',
-            "it is not JSON: trailing characters at line 4 column 1; write one result per line",
+            "expected results, got JSON with the keys a; llem import reads the files of other tools",
         ),
         (b"nonsense", "it is not JSON: expected ident at column 2"),
     ],
@@ -146,7 +226,7 @@ def test_save_other_schema_line_reports_that_alone(llem: Run, tmp_path: Path, re
     (tmp_path / "x.json").write_text(json.dumps(record(schema_version="3.0", new_field=1), indent=2))
     done = llem("save", "x.json", "-o", "out")
     assert done.returncode == 1
-    assert done.stderr.startswith("x.json: schema_version: expected schema line '2.0', got '3.0'")
+    assert done.stderr.startswith('x.json: expected schema line "2.0", got "3.0"; use llem import')
     assert done.stderr.count("\n") == 1
     assert "more)" not in done.stderr
 

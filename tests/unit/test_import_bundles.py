@@ -136,8 +136,9 @@ def test_a_truncated_bundle_is_one_sentence(name: str, tmp_path: Path) -> None:
         assert "\n" not in item.message
 
 
-def test_a_record_of_this_package_is_not_imported(tmp_path: Path) -> None:
+def test_a_record_of_this_package_is_no_bundle(tmp_path: Path) -> None:
     record = json.loads((DATA / "line_3.0.json").read_text()) | {"schema_version": "2.0"}
     (tmp_path / "x.json").write_text(json.dumps(record))
-    with pytest.raises(NotImportableError, match="use llem save"):
-        list(importers.records(tmp_path / "x.json"))
+    (item,) = importers.records(tmp_path / "x.json", "llenergymeasure")
+    assert isinstance(item, NotImported)
+    assert "use llem save" in item.message

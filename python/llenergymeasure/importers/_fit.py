@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-__all__ = ["Fitted", "fit"]
+__all__ = ["Fitted", "fit", "model_in"]
 
 Fitted = tuple[dict[str, Any], dict[str, Any]]
 """The values that the fields of a model hold, and the data that is left over."""
@@ -30,7 +30,7 @@ def fit(model: type[BaseModel], value: Mapping[str, Any]) -> Fitted:
         elif item is None:
             if _holds(model, name, None):
                 held[name] = None
-        elif (inner := _model_in(field.annotation)) is not None and isinstance(item, Mapping):
+        elif (inner := model_in(field.annotation)) is not None and isinstance(item, Mapping):
             inside, left = fit(inner, item)
             if _is_complete(inner, inside):
                 held[name] = inside
@@ -49,7 +49,7 @@ def _is_complete(model: type[BaseModel], held: Mapping[str, Any]) -> bool:
     return all(name in held for name, field in model.model_fields.items() if field.is_required())
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any annotation
+def model_in(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401 - any annotation
     """Return the model of a field, also of one that may be null."""
     parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     for part in parts:

@@ -21,6 +21,8 @@ GROUP = "llenergymeasure.importers"
 
 _BUILT_IN = {
     "llenergymeasure": "bundle",
+    "export": "export",
+    "results": "own",
     "vllm": "vllm",
     "sglang": "sglang",
     "aiperf": "aiperf",
@@ -113,8 +115,6 @@ def _matches(each: Format, path: Path) -> bool:
 def _unknown(shape: Shape, path: Path) -> str:
     if shape.kind == "empty":
         return "expected results of another tool, got an empty file; run the tool again"
-    if "measurement_config_hash" in shape.keys:
-        return "expected results of another tool, got a result of this package; use llem save"
     if any(map(_is_power, shape.columns)):
         return f"expected results, got a power log; use llem import RESULTS --power {path.name}"
     return f"expected a format of {_names()}, got {shape}; name the format with --from"

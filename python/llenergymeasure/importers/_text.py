@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
+import tempfile
 import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, cast
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-__all__ = ["MARK", "encoding_of", "is_compressed", "open_bytes", "open_text", "open_utf8"]
+__all__ = ["MARK", "encoding_of", "is_compressed", "open_bytes", "open_text", "open_utf8", "utf8_of"]
 
 MARK = "\ufeff"
 """The byte order mark; files that were put together have it in the middle, too."""
@@ -65,17 +67,41 @@ def open_utf8(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         OSError: The file cannot be read.
         NotImportableError: The compression of the file is damaged, or its UTF-16 is.
     """
-    with open_bytes(path) as file:
-        try:
-            buffered = cast("io.BufferedReader", file if hasattr(file, "peek") else io.BufferedReader(file))
-            encoding = encoding_of(buffered.peek(2)[:2])
-            yield buffered if encoding == "utf-8" else io.BytesIO(buffered.read().decode(encoding).encode())
-        except UnicodeDecodeError:
-            raise NotImportableError(
-                "expected text in UTF-16, got bytes that are not; convert the file"
-            ) from None
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise _damaged("gzip", error) from None
+    with open_bytes(path) as file, utf8_of(file) as text:
+        yield text
+
+
+@contextmanager
+def utf8_of(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Decompress an open file, and decode it from UTF-16; see `open_utf8`."""
+    buffered = file if hasattr(file, "peek") else io.BufferedReader(cast("io.RawIOBase", file))
+    head = buffered.peek(4)[:4]
+    if is_compressed(head) and not isinstance(file, gzip.GzipFile):
+        with _decompressed(buffered, head) as inner, utf8_of(inner) as text:
+            yield text
+        return
+    try:
+        encoding = encoding_of(head)
+        yield buffered if encoding == "utf-8" else io.BytesIO(buffered.read().decode(encoding).encode())
+    except UnicodeDecodeError:
+        raise NotImportableError(
+            "expected text in UTF-16, got bytes that are not; convert the file"
+        ) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged("gzip", error) from None
+
+
+@contextmanager
+def _decompressed(file: IO[bytes], head: bytes) -> Iterator[IO[bytes]]:
+    """Decompress a stream; the extension reads zstd from a file alone."""
+    if head.startswith(_GZIP):
+        with gzip.GzipFile(fileobj=file) as inner:
+            yield cast("IO[bytes]", inner)
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        yield io.BufferedReader(cast("io.RawIOBase", _Zstd(copy.name)))
 
 
 @contextmanager

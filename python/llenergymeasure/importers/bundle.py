@@ -38,16 +38,20 @@ def matches(path: Path) -> bool:
     """Return True for a record of another schema line than that of this package, or for bundles."""
     shape = shape_of(path)
     if shape.kind == "directory":
-        return any(_is_record(record) for record in _records_in(path))
-    return shape.kind == "json" and _is_record(path)
+        return any(other_line_of(record) for record in _records_in(path))
+    return shape.kind == "json" and other_line_of(path) is not None
 
 
-def _is_record(path: Path) -> bool:
+def other_line_of(path: Path) -> str | None:
+    """Return the schema line of a file of records, unless it is that of this package."""
     keys = shape_of(path).keys
     if "experiment_id" not in keys or "total_energy_j" not in keys:
-        return False
+        return None
     found = _LINE.search(head_of(path))
-    return found is not None and (found[1] == b"bundle_version" or found[2].decode() != SCHEMA_VERSION)
+    if found is None or (found[1] == b"schema_version" and found[2].decode() == SCHEMA_VERSION):
+        return None
+    line = f'"{found[2].decode(errors="replace")}"'
+    return line if found[1] == b"schema_version" else f"bundle_version {line}"
 
 
 def _records_in(directory: Path) -> Iterator[Path]:

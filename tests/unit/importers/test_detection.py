@@ -87,7 +87,6 @@ def test_read_example_with_any_byte_replaced_gives_sentences(tmp_path: Path, nam
         (b'{"a": 1, "b": {"c": 2}}', "got JSON with the keys a, b; name the format"),
         (b"[1, 2]", "got JSON without an object; name the format"),
         (b"timestamp, power.draw [W]\n1, 2 W\n", "got a power log; use llem import RESULTS --power file"),
-        (b'{"schema_version": "2.0", "measurement_config_hash": "0"}', "got a result of this package"),
     ],
 )
 def test_read_foreign_file_says_what_it_is(tmp_path: Path, content: bytes, message: str) -> None:

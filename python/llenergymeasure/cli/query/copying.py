@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from llenergymeasure._format import human_seconds, printable
 from llenergymeasure.cli.query.reading import usage_errors
 from llenergymeasure.cli.query.where import conditions
-from llenergymeasure.cli.terminal.input import first_of
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.progress import progress_bar
 from llenergymeasure.cli.terminal.stream import ERR, OUT
+from llenergymeasure.importers.own import first_of
 from llenergymeasure.results.copying import Copying, CopyInterrupted
 from llenergymeasure.results.store import ResultStore
 

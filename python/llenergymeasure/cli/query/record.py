@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from llenergymeasure.cli.errors import CommandError
-from llenergymeasure.cli.terminal.input import first_of
 from llenergymeasure.domain.experiment import ExperimentResult
+from llenergymeasure.importers.own import first_of
 from llenergymeasure.results.store import ResultStore
 from llenergymeasure.types import MissingSidecar
 

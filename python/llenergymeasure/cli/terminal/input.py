@@ -9,24 +9,28 @@ import sys
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-from pydantic import ValidationError
+from typing import IO, TYPE_CHECKING
 
 from llenergymeasure import _store
 from llenergymeasure._format import printable
-from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.results._columns import RECORD_CHECK
+from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.errors import NotImportableError
+from llenergymeasure.importers import detect
+from llenergymeasure.importers._json_texts import JsonText, json_texts, may_hold_several
+from llenergymeasure.importers._sniff import shape_of
+from llenergymeasure.importers._text import open_utf8, utf8_of
+from llenergymeasure.importers.bundle import other_line_of
+from llenergymeasure.importers.own import MARKS, result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from llenergymeasure.types import ResultPath
 
 STDIN = "-"
 _LINES = (".jsonl", ".ndjson")
 _BOM = b"\xef\xbb\xbf"
-_LONGEST_MESSAGE = 300
+_OTHERS = "llem import reads the files of other tools"
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ def total_size(files: Sequence[str]) -> int | None:
 def read_records(files: Sequence[str], *, with_sidecars: bool = False) -> Iterator[Record | InputError]:
     """Read the records of each file in turn; JSON Lines stream, one line in memory at a time.
 
+    A file of another kind is one error, which names the command to use.
+
     Args:
         files: Names as the user gave them; `-` is standard input.
         with_sidecars: Look for the Parquet file next to each file that holds a single result.
@@ -90,28 +96,57 @@ def read_records(files: Sequence[str], *, with_sidecars: bool = False) -> Iterat
     for name in files:
         try:
             if name == STDIN:
-                if sys.stdin is None:
-                    yield InputError(Position(name), "cannot be read: standard input is closed")
-                else:
-                    yield from _read(sys.stdin.buffer, name, None)
+                yield from _read_stdin()
+            elif (refusal := _refusal_of(name)) is not None:
+                yield InputError(Position(name), refusal)
             else:
                 sidecar = _neighbour(Path(name)) if with_sidecars else None
-                with open(name, "rb") as file:  # noqa: PTH123 - Path("") is the working directory
+                with open_utf8(name) as file:
                     yield from _read(file, name, sidecar)
-        except (OSError, ValueError) as error:  # noqa: PERF203 - a NUL in a name is a ValueError
+        except NotImportableError as error:  # noqa: PERF203 - a broken file
+            yield InputError(Position(name), str(error))
+        except (OSError, ValueError) as error:  # a NUL in a name is a ValueError
             reason = (isinstance(error, OSError) and error.strerror) or str(error)
             yield InputError(Position(name), f"cannot be read: {reason}")
 
 
-def _read(file: BinaryIO, name: str, sidecar: Path | None) -> Iterator[Record | InputError]:
-    """Distinguish a document from JSON Lines by the first lines that are not blank, and read it.
+def _refusal_of(name: str) -> str | None:
+    """Return why a file holds no results of this package, if it has another known kind."""
+    if not os.path.isfile(name):  # noqa: PTH113 - a pipe can be read once
+        return None
+    path = Path(name)
+    shape = shape_of(path)
+    if shape.kind not in ("json", "csv", "parquet"):
+        return None
+    if shape.kind == "json" and (line := other_line_of(path)) is not None:
+        return f'expected schema line "{SCHEMA_VERSION}", got {line}; use llem import'
+    if shape.kind == "json" and shape.keys >= MARKS and "start_time.utc" not in shape.keys:
+        return None
+    try:
+        title = detect(path).title
+    except NotImportableError as error:
+        # The reader of a record says what is wrong with JSON.
+        return None if shape.kind == "json" else str(error)
+    return f"expected results, got {title}; use llem import"
+
+
+def _read_stdin() -> Iterator[Record | InputError]:
+    if sys.stdin is None:
+        yield InputError(Position(STDIN), "cannot be read: standard input is closed")
+        return
+    with utf8_of(sys.stdin.buffer) as file:
+        yield from _read(file, STDIN, None)
+
+
+def _read(file: IO[bytes], name: str, sidecar: Path | None) -> Iterator[Record | InputError]:
+    """Distinguish documents from JSON Lines by the first lines that are not blank, and read them.
 
     A complete result on the first line is yielded before the second line arrives: the writer at the other
     end of a pipe may take an hour for each.
     """
     # Each of several files that were put together may begin with a byte order mark.
     numbered = enumerate(map(_without_marks, file), 1)
-    lines = name.lower().endswith(_LINES)
+    lines = name.lower().removesuffix(".gz").removesuffix(".zst").endswith(_LINES)
     head, solid = [], []
     for number, line in numbered:
         head.append(line)
@@ -125,21 +160,37 @@ def _read(file: BinaryIO, name: str, sidecar: Path | None) -> Iterator[Record | 
             Position(name),
             "expected a result, got blank lines" if head else "expected a result, got an empty file",
         )
-    elif lines:
-        if len(solid) > 1 and sidecar is not None:
-            yield InputError(
-                Position(name),
-                f"expected one result next to {sidecar}, got several; the power trace is ignored",
-                is_loss=False,
-            )
-            sidecar = None
-        for number, line in chain(solid, numbered):
-            if line.strip():
-                yield Record(Position(name, number), line.rstrip(b"\r\n"), sidecar)
-    elif solid[0][1].lstrip().startswith(b"["):
-        yield InputError(Position(name), "expected a JSON object, got an array; write one result per line")
+        return
+    if lines:
+        texts, is_single = _texts_of_lines(chain(solid, numbered)), len(solid) == 1
     else:
-        yield Record(Position(name), b"".join(head) + file.read(), sidecar)
+        texts = json_texts(b"".join(head) + file.read())
+        first = next(texts, None)
+        texts, is_single = chain([] if first is None else [first], texts), first is None or first.line is None
+    if sidecar is not None and not is_single:
+        yield InputError(
+            Position(name),
+            f"expected one result next to {sidecar}, got several; the power trace is ignored",
+            is_loss=False,
+        )
+        sidecar = None
+    for number, text in enumerate(texts):
+        if number == 0 and (keys := _foreign_keys(text.content)) is not None:
+            yield InputError(Position(name), f"expected results, got JSON with the keys {keys}; {_OTHERS}")
+            return
+        yield Record(Position(name, text.line), text.content, sidecar)
+
+
+def _foreign_keys(content: bytes) -> str | None:
+    """Return the keys of an object that has none of a result."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not value or not isinstance(value, dict) or value.keys() & ExperimentResult.model_fields.keys():
+        return None
+    shown = ", ".join(sorted(value)[:5])
+    return f"{shown}, ..." if len(value) > 5 else shown  # noqa: PLR2004 - as many as are shown
 
 
 def _without_marks(line: bytes) -> bytes:
@@ -158,6 +209,18 @@ def _starts_lines(line: bytes, *, after: bytes | None) -> bool:
         return False
 
 
+def _texts_of_lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[JsonText]:
+    for number, line in lines:
+        content = line.rstrip(b"\r\n")
+        if not content.strip():
+            continue
+        if may_hold_several(content):
+            for text in json_texts(content, number, is_whole=False):
+                yield JsonText(number, text.content)
+        else:
+            yield JsonText(number, content)
+
+
 def _neighbour(file: Path) -> Path | None:
     """Return the Parquet file next to the file of a result, if there is one."""
     if not file.name:
@@ -174,39 +237,7 @@ def parse(record: Record) -> ExperimentResult:
     Raises:
         NotAResultError: The record is not a valid result.
     """
-    fault = RECORD_CHECK().diagnose(record.content)
-    if fault is None:
-        return ExperimentResult.model_validate_json(record.content)
-    _, reason = fault
-    text = printable(_explain(reason, record))
-    if len(text) > _LONGEST_MESSAGE:
-        text = text[: _LONGEST_MESSAGE - 1] + "…"
-    raise NotAResultError(text)
-
-
-def _explain(reason: str, record: Record) -> str:
-    """Return the reason on one line: the first error of a field, and the number of others."""
     try:
-        ExperimentResult.model_validate_json(record.content)
-    except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
-        if details[0]["loc"]:
-            return first_of(details)
-    reason = reason.removeprefix("is not a complete result: ").removeprefix("is not a result: ")
-    is_several = "trailing characters" in reason or reason.startswith("expected a JSON object")
-    return f"{reason}; write one result per line" if is_several else reason
-
-
-def first_of(details: Sequence[Any]) -> str:
-    """Return the first field error of pydantic on one line, and the number of others."""
-    # A record of another schema line has other fields: naming them would mislead.
-    line = next((detail for detail in details if detail["loc"] == ("schema_version",)), None)
-    detail = line or details[0]
-    message = detail["msg"].removeprefix("Value error, ")
-    more = "" if line or len(details) == 1 else f" (and {len(details) - 1:,} more)"
-    return f"{_dotted(detail['loc'])}: {message}{more}"
-
-
-def _dotted(location: tuple[str | int, ...]) -> str:
-    steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return "".join(steps).removeprefix(".")
+        return result_of(record.content)
+    except NotImportableError as error:
+        raise NotAResultError(str(error)) from None

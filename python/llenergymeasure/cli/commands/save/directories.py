@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from llenergymeasure.cli.query.reading import shown_below, usage_errors
 from llenergymeasure.cli.query.where import conditions
-from llenergymeasure.cli.terminal.input import InputError, Position, Record, first_of
+from llenergymeasure.cli.terminal.input import InputError, Position, Record
+from llenergymeasure.importers.own import first_of
 from llenergymeasure.results.copying import Copier, Found, Skipped, Unreadable
 from llenergymeasure.results.store import ResultStore
 

@@ -1,0 +1,106 @@
+"""The records of this package: a directory of results, or files of JSON in any form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from llenergymeasure import _store
+from llenergymeasure._format import printable
+from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
+from llenergymeasure.errors import NotImportableError
+from llenergymeasure.importers._imported import Imported, Item, NotImported
+from llenergymeasure.importers._json_texts import json_texts
+from llenergymeasure.importers._sniff import shape_of
+from llenergymeasure.importers._text import open_utf8
+from llenergymeasure.results._columns import RECORD_CHECK
+
+TITLE = "results of this package"
+
+MARKS = {"experiment_id", "measurement_config_hash", "total_energy_j"}
+_LONGEST_MESSAGE = 300
+
+
+def matches(path: Path) -> bool:
+    """Return True for the JSON of results, or a directory with results at any depth."""
+    shape = shape_of(path)
+    if shape.kind == "directory":
+        return next(path.rglob(_store.RECORD), None) is not None
+    return shape.kind == "json" and "measurement_config_hash" in shape.keys
+
+
+def read(path: Path) -> Iterator[Item]:
+    """Read the records, each with the power trace next to it."""
+    if not path.is_dir():
+        yield from _read(path, None)
+        return
+    for record in sorted(path.rglob(_store.RECORD)):
+        sidecar = record.with_name(_store.SIDECAR)
+        place = f"{record.relative_to(path).as_posix()}: "
+        try:
+            for item in _read(record, sidecar if sidecar.is_file() else None):
+                yield NotImported(place + item.message, item.line) if isinstance(item, NotImported) else item
+        except NotImportableError as error:
+            yield NotImported(f"{place}{error}")
+
+
+def _read(path: Path, trace: Path | None) -> Iterator[Item]:
+    with open_utf8(path) as file:
+        content = file.read()
+    found = list(json_texts(content))
+    if not found:
+        raise NotImportableError("expected a result, got an empty file")
+    for line, text in found:
+        try:
+            result = result_of(text)
+        except NotImportableError as error:  # noqa: PERF203 - a broken record
+            yield NotImported(str(error), line)
+        else:
+            yield Imported(result=result, trace=trace, line=line, version=SCHEMA_VERSION)
+
+
+def result_of(content: bytes) -> ExperimentResult:
+    """Return the result of a record.
+
+    Raises:
+        NotImportableError: The bytes are not a valid record; the message is one line.
+    """
+    fault = RECORD_CHECK().diagnose(content)
+    if fault is None:
+        return ExperimentResult.model_validate_json(content)
+    _, reason = fault
+    text = printable(_explain(reason, content))
+    if len(text) > _LONGEST_MESSAGE:
+        text = text[: _LONGEST_MESSAGE - 1] + "…"
+    raise NotImportableError(text)
+
+
+def _explain(reason: str, content: bytes) -> str:
+    """Return the reason on one line: the first error of a field, and the number of others."""
+    try:
+        ExperimentResult.model_validate_json(content)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        if details[0]["loc"]:
+            return first_of(details)
+    reason = reason.removeprefix("is not a complete result: ").removeprefix("is not a result: ")
+    is_several = "trailing characters" in reason or reason.startswith("expected a JSON object")
+    return f"{reason}; write one result per line" if is_several else reason
+
+
+def first_of(details: Sequence[Any]) -> str:
+    """Return the first field error of pydantic on one line, and the number of others."""
+    # A record of another schema line has other fields: naming them would mislead.
+    line = next((detail for detail in details if detail["loc"] == ("schema_version",)), None)
+    detail = line or details[0]
+    message = detail["msg"].removeprefix("Value error, ")
+    more = "" if line or len(details) == 1 else f" (and {len(details) - 1:,} more)"
+    return f"{_dotted(detail['loc'])}: {message}{more}"
+
+
+def _dotted(location: tuple[str | int, ...]) -> str:
+    steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(steps).removeprefix(".")
