@@ -264,7 +264,7 @@ impl Entry for Fetched {
         self.client.url_of(&self.key_of(name))
     }
 
-    fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<i64> {
+    fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<()> {
         let url = || self.record_path();
         limit.check(self.record.size).map_err(|error| remote(Step::Read, url(), &error))?;
         let bytes = if let Some(bytes) = &self.bytes {
@@ -279,7 +279,7 @@ impl Entry for Fetched {
         let no_memory = io::Error::new(io::ErrorKind::OutOfMemory, "there is no memory for its bytes");
         buffer.try_reserve_exact(bytes.len()).map_err(|_| remote(Step::Read, url(), &no_memory))?;
         buffer.extend_from_slice(&bytes);
-        Ok(self.record.modified)
+        Ok(())
     }
 
     fn size(&self) -> Result<u64> {

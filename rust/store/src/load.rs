@@ -12,6 +12,7 @@ pub(crate) use fault::{Header, diagnose};
 
 use crate::SIDECAR;
 use crate::error::{At, Result, Step};
+use crate::fs::dir::read_more;
 use crate::interrupt::Interrupt;
 use crate::kind::Kind;
 use crate::parquet::ParquetSource;
@@ -47,6 +48,24 @@ impl Limit {
              max_record_bytes raises that, or LLEM_MAX_RECORD_BYTES in the environment"
         );
         Err(io::Error::new(ErrorKind::FileTooLarge, said))
+    }
+
+    /// Read an open record as [`Self::read`] does, without asking for its size where it has a usual one.
+    pub(crate) fn read_usual(self, file: &File, buffer: &mut Vec<u8>) -> io::Result<()> {
+        /// Room for a usual record.
+        const ROOM: usize = 1 << 16;
+        buffer.clear();
+        let has_room = buffer.try_reserve_exact(ROOM).is_ok();
+        while has_room && buffer.len() < buffer.capacity() {
+            match read_more(file, buffer) {
+                Ok(0) if buffer.is_empty() => break,
+                Ok(0) => return self.check(buffer.len() as u64),
+                Ok(_) => {}
+                // Not a regular file, or an error that the read below meets again.
+                Err(_) => break,
+            }
+        }
+        self.read(file, &file.metadata()?, buffer)
     }
 
     /// Read an open record, if it is a regular file and not too large.
@@ -129,9 +148,8 @@ impl Entry for OpenRecord {
         if name == self.kind.file() { self.path.clone() } else { self.path.with_file_name(name) }
     }
 
-    fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<i64> {
-        let read = limit.read(&self.file, &self.metadata, buffer);
-        read.and_then(|()| modified_micros(&self.metadata)).at(Step::Read, || self.path.clone())
+    fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<()> {
+        limit.read(&self.file, &self.metadata, buffer).at(Step::Read, || self.path.clone())
     }
 
     fn size(&self) -> Result<u64> {

@@ -32,6 +32,7 @@ mod row;
 mod schema;
 mod seen;
 mod table;
+mod template;
 mod trace_rows;
 mod traces;
 mod value;
@@ -288,7 +289,7 @@ impl Scan {
             if table.is_none() || !watch.is_settled() {
                 let types = table.as_ref().map(|table| table.types.clone());
                 let is_head = table.is_some();
-                let visitor = RecordVisitor { plan: plan.clone(), types, watch: watch.clone(), is_head };
+                let visitor = RecordVisitor::new(plan.clone(), types, watch.clone(), is_head);
                 let mut tree = self.tree.open(visitor, interrupt)?;
                 self.look_ahead(&mut tree, &watch, table.is_none(), &mut ahead, interrupt)?;
                 if let Some(decided) = self.tree.decide(plan, &watch, interrupt)? {
@@ -329,7 +330,7 @@ impl Scan {
         let plan = &self.plan;
         let open = |types| {
             let is_head = self.head.is_some();
-            let visitor = RecordVisitor { plan: plan.clone(), types, watch: watch.clone(), is_head };
+            let visitor = RecordVisitor::new(plan.clone(), types, watch.clone(), is_head);
             self.tree.open(visitor, interrupt)
         };
         let known = self.known_table();
@@ -388,7 +389,6 @@ impl Scan {
             if ahead.bytes > MAX_KEPT {
                 ahead.kept = None;
             } else if let Some(kept) = &mut ahead.kept {
-                chunk.log.buffer = Vec::new();
                 kept.push_back(chunk);
             }
             tree.reach(ahead.records, interrupt).check()?;

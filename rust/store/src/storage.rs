@@ -140,12 +140,12 @@ pub trait Entry {
     /// Return the path or URL of a file in the directory.
     fn path_of(&self, name: &str) -> PathBuf;
 
-    /// Read the record, if it is not too large; return the time when it was saved, in microseconds since 1970.
+    /// Read the record, if it is not too large.
     ///
     /// # Errors
     ///
     /// It cannot be read.
-    fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<i64>;
+    fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<()>;
 
     /// Return the bytes of the record.
     ///

@@ -82,6 +82,9 @@ pub(crate) trait Visit: Send + Sync + 'static {
     /// Return whether the next result begins another chunk.
     fn is_full(&self, chunk: &Self::Chunk) -> bool;
 
+    /// End a chunk, which waits for the caller from here on.
+    fn end(&self, _chunk: &mut Self::Chunk) {}
+
     /// Return whether a chunk has nothing to report.
     fn is_empty(&self, chunk: &Self::Chunk) -> bool;
 }
@@ -181,12 +184,13 @@ impl<V: Visit> Walk<V> {
     fn start(
         (root, kind): (Dir, Kind),
         visit: Arc<V>,
-        first: V::Chunk,
+        mut first: V::Chunk,
         mut waiting: VecDeque<Progress<V::Chunk>>,
         links: Arc<LinkLog>,
         expected: Expected,
         is_part: bool,
     ) -> Self {
+        visit.end(&mut first);
         if !visit.is_empty(&first) {
             waiting.push_front(Progress::Done(first));
         }
@@ -243,11 +247,8 @@ impl<V: Visit> Walk<V> {
             match queue.units.pop_front() {
                 None => return Ok(None),
                 Some(Progress::Done(chunk)) => {
-                    if queue.widen() {
-                        self.shared.work.notify_all();
-                    } else {
-                        self.shared.work.notify_one();
-                    }
+                    let begins = queue.widen();
+                    self.shared.offer(&queue, begins);
                     return Ok(Some(chunk));
                 }
                 Some(other) => queue.units.push_front(other),
@@ -325,7 +326,9 @@ impl<V: Visit> Shared<V> {
                 return;
             }
             let Some((work, id)) = queue.take() else {
+                queue.idle += 1;
                 queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.idle -= 1;
                 continue;
             };
             drop(queue);
@@ -333,12 +336,24 @@ impl<V: Visit> Shared<V> {
             let outcome = self.perform(&work, id, Interrupt::new(&|_| self.closed.load(Ordering::Relaxed)));
             let is_slow = watch.is_slow(work.names());
             queue = self.lock();
-            queue.put(id, outcome);
-            self.done.notify_all();
-            self.work.notify_all();
+            let opens = outcome.iter().any(Progress::is_waiting);
+            // A notification is a system call, also where no thread waits.
+            if queue.put(id, outcome) {
+                self.done.notify_all();
+            }
+            self.offer(&queue, opens);
             if !self.closed.load(Ordering::Relaxed) && !self.adapt(&mut queue, is_slow) {
                 return;
             }
+        }
+    }
+
+    /// Wake threads that wait for work: one for the unit that came within reach, or all for many units.
+    fn offer(&self, queue: &Queue<V::Chunk>, many: bool) {
+        match queue.idle {
+            0 => {}
+            _ if many => self.work.notify_all(),
+            _ => self.work.notify_one(),
         }
     }
 

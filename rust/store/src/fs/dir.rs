@@ -18,9 +18,9 @@ mod plain;
 mod unix;
 
 #[cfg(any(not(unix), feature = "plain-dir"))]
-pub use plain::{Dir, close, is_link};
+pub use plain::{Dir, close, is_link, read_more};
 #[cfg(all(unix, not(feature = "plain-dir")))]
-pub use unix::{Dir, close, is_link};
+pub use unix::{Dir, close, is_link, read_more};
 
 #[cfg(all(target_os = "linux", not(feature = "plain-dir")))]
 pub use linux::FileSystem;

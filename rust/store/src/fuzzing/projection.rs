@@ -21,6 +21,56 @@ static FIELDS: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(SCHEMA).u
 /// The plans of all columns, and of each alone.
 static ALL: LazyLock<Plan> = LazyLock::new(|| plan(&COLUMNS));
 static EACH: LazyLock<Vec<Plan>> = LazyLock::new(|| COLUMNS.iter().map(|&name| plan(&[name])).collect());
+/// The plan of the configuration alone.
+static CONFIG: LazyLock<Plan> = LazyLock::new(|| plan(&["effective_config"]));
+
+/// A record of [`SCHEMA`] as a save writes it; some of its parts are longer than the blocks that are compared at once.
+const RECORD: &str = r#"{
+  "schema_version": "2.0",
+  "experiment_id": "a \u00e9 \"quoted\" name that goes on behind the first 64 bytes of its object",
+  "measurement_config_hash": "0123456789abcdef",
+  "timeseries": null,
+  "b": true,
+  "i": 12,
+  "f": -0.25,
+  "t": "2026-02-18T14:30:05.123456Z",
+  "fs": [
+    1.5,
+    "NaN",
+    2e3
+  ],
+  "ts": [
+    "accelerate==0.1.2",
+    "aiohttp==1.2.3",
+    "café==2.3.4"
+  ],
+  "j": {
+    "k": [
+      1,
+      {}
+    ]
+  },
+  "o": {
+    "f": 17.25,
+    "i": 3
+  },
+  "l": [
+    {
+      "f": 1.0,
+      "j": []
+    },
+    {
+      "f": null,
+      "j": "\\"
+    }
+  ],
+  "effective_config": {
+    "a": {
+      "b": 1
+    },
+    "c": "text"
+  }
+}"#;
 
 fn plan(columns: &[&str]) -> Plan {
     let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
@@ -66,9 +116,18 @@ pub fn projection(input: &[u8]) {
         }
         (Err(_), Err(_)) => {}
     }
+    // So does a scan that has read another record before, or the same one.
+    for earlier in [input, RECORD.as_bytes()] {
+        let after = fuzzed::read_after(earlier, input, &ALL);
+        assert_same(&after, &all);
+        let (after, alone) = (fuzzed::read_after(earlier, input, &CONFIG), fuzzed::read(input, &CONFIG));
+        assert_same(&after, &alone);
+        assert_eq!(after.map(|(_, config)| config), alone.map(|(_, config)| config));
+    }
     // A scan of fewer columns sees the same values.
     for (place, plan) in EACH.iter().enumerate() {
         let narrow = fuzzed::read(input, plan);
+        assert_same(&fuzzed::read_after(RECORD.as_bytes(), input, plan), &narrow);
         if let Ok((values, _)) = &all {
             let (narrow, _) = narrow.expect("read in all columns, and not in one");
             assert_eq!(narrow[0].to_string(), values[place].to_string(), "{}", COLUMNS[place]);
@@ -76,6 +135,16 @@ pub fn projection(input: &[u8]) {
             assert!(narrow.is_err(), "read in one column, and not in all: {}", COLUMNS[place]);
         }
     }
+}
+
+/// Check that two reads have the same values, or the same error.
+fn assert_same<C>(one: &Result<(Vec<Value>, C), String>, other: &Result<(Vec<Value>, C), String>) {
+    let shown = |read: &Result<(Vec<Value>, C), String>| match read {
+        // As text: -0.0 equals 0.0.
+        Ok((values, _)) => Ok(Value::from(values.clone()).to_string()),
+        Err(said) => Err(said.clone()),
+    };
+    assert_eq!(shown(one), shown(other));
 }
 
 /// Return whether an object has a key twice, of which a plain parser keeps one.
@@ -171,5 +240,57 @@ fn within(record: &Value, name: &str) -> Value {
     match &record[above] {
         Value::Array(items) => items.iter().map(|item| item[below].clone()).collect(),
         value => value[below].clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_reads_and_has_all_fields_in_order() {
+        let (values, _) = fuzzed::read_after(RECORD.as_bytes(), RECORD.as_bytes(), &ALL).unwrap();
+        assert!(!values.contains(&json!(7)), "a default");
+        projection(RECORD.as_bytes());
+    }
+
+    #[test]
+    fn projection_of_a_record_that_ends_anywhere_agrees() {
+        for end in 0..RECORD.len() {
+            projection(&RECORD.as_bytes()[..end]);
+        }
+    }
+
+    #[test]
+    fn projection_of_a_record_with_another_byte_agrees() {
+        for at in 0..RECORD.len() {
+            for byte in *b"\"\\}],:0-e \n\x01\xff\xc3" {
+                let mut other = RECORD.as_bytes().to_vec();
+                other[at] = byte;
+                projection(&other);
+                other[at] = RECORD.as_bytes()[at];
+                other.insert(at, byte);
+                projection(&other);
+            }
+            let mut shorter = RECORD.as_bytes().to_vec();
+            shorter.remove(at);
+            projection(&shorter);
+        }
+    }
+
+    #[test]
+    fn projection_of_a_record_whose_lines_are_moved_agrees() {
+        let lines: Vec<&str> = RECORD.split_inclusive('\n').collect();
+        for from in 0..lines.len() {
+            for to in 0..lines.len() {
+                let mut repeated = lines.clone();
+                repeated.insert(to, lines[from]);
+                projection(repeated.concat().as_bytes());
+                let mut moved = lines.clone();
+                let line = moved.remove(from);
+                moved.insert(to, line);
+                projection(moved.concat().as_bytes());
+            }
+        }
     }
 }

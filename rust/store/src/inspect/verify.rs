@@ -277,7 +277,7 @@ impl Visit for Inspect {
         let Some(VerifyOptions { check, deep, limit, .. }) = &self.options else { return };
         let mut buffer = std::mem::take(&mut chunk.buffer);
         let checked = match entry.read(*limit, &mut buffer) {
-            Ok(_) => record::check(entry, &buffer, check, deep.then_some(&self.memory), turn),
+            Ok(()) => record::check(entry, &buffer, check, deep.then_some(&self.memory), turn),
             Err(error) => Err((Status::Damaged, format!("{RECORD} cannot be read: {}", reason(&error)))),
         };
         let is_damaged = matches!(checked, Err((Status::Damaged, _)));

@@ -5,13 +5,16 @@
 //! range of a 64-bit float, an integer of more than [`MAX_DIGITS`] digits, and nesting below [`MAX_DEPTH`] levels.
 
 mod keys;
+mod refusal;
 
 use std::borrow::Cow;
 use std::fmt;
 
+use super::bytes::{begins, end_of_plain};
 use super::text::without_place;
 use crate::interrupt::Interrupt;
 use keys::Keys;
+pub use refusal::Refusal;
 
 /// Maximum nesting of lists and objects in one value, as for a value that a program gives to the model.
 pub const MAX_DEPTH: usize = 128;
@@ -19,43 +22,6 @@ pub const MAX_DEPTH: usize = 128;
 pub const MAX_DIGITS: usize = 4299;
 /// Bytes of lists and objects between two checks of an interrupt.
 const UNIT_BYTES: usize = 1 << 18;
-
-/// The reason why a text is refused.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Refusal(Box<str>);
-
-impl Refusal {
-    #[cold]
-    pub fn new(reason: impl fmt::Display) -> Self {
-        Self(reason.to_string().into())
-    }
-
-    /// Return the refusal of a text whose reader has cancelled; it has no reason.
-    #[cold]
-    fn cancelled() -> Self {
-        Self(Box::default())
-    }
-
-    /// Return whether the reader has cancelled, and the text may be valid.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Name the value that the reason is about.
-    #[cold]
-    pub fn within(self, path: &str) -> Self {
-        if self.is_cancelled() {
-            return self;
-        }
-        Self::new(format_args!("{path} {self}"))
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A string in its JSON form.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +92,23 @@ impl<'de> Cursor<'de> {
     #[inline]
     pub fn since(&self, place: usize) -> &'de str {
         self.text.get(place..self.at).unwrap_or_default()
+    }
+
+    /// Return the bytes from the place on.
+    #[inline]
+    pub fn rest(&self) -> &'de [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// Take bytes that the caller knows.
+    #[inline]
+    pub fn take(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+
+    /// Go back to an earlier place.
+    pub fn go_back(&mut self, place: usize) {
+        self.at = place;
     }
 
     /// Return the next byte after white space, without taking it; 0 at the end.
@@ -327,7 +310,7 @@ impl<'de> Cursor<'de> {
             b'{' | b'[' if depth >= MAX_DEPTH => {
                 Err(Refusal::new(format_args!("is nested more than {MAX_DEPTH} levels deep")))
             }
-            b'{' => self.skip_object(depth + 1),
+            b'{' => self.members(depth + 1, |_, _| {}),
             b'[' => self.skip_list(depth + 1),
             b'-' | b'0'..=b'9' => self.number().map(drop),
             _ => Err(self.unexpected("a JSON value")),
@@ -347,15 +330,21 @@ impl<'de> Cursor<'de> {
         }
     }
 
-    fn skip_object(&mut self, depth: usize) -> Result<(), Refusal> {
+    /// Take an object from its brace, and pass on the places of its members, and of their values: the first member begins
+    /// behind the white space after the brace, the others at their comma's end. The object is one of the `depth` lists and
+    /// objects around its values.
+    pub fn members(&mut self, depth: usize, mut note: impl FnMut(usize, usize)) -> Result<(), Refusal> {
         self.at += 1;
         if self.is_closed(b'}') {
             return Ok(());
         }
         let mut keys = Keys::new(self.keys.len());
         loop {
+            let start = self.at;
             let key = self.key()?.decode();
             keys.add(key, &mut self.keys)?;
+            self.peek();
+            note(start, self.at);
             self.skip(depth)?;
             if !self.has_next(b'}')? {
                 self.keys.truncate(keys.base);
@@ -380,54 +369,6 @@ fn check_range(digits: Digits<'_>, integer: usize) -> Result<(), Refusal> {
         )));
     }
     Ok(())
-}
-
-/// Return `true` where bytes begin with others; for the few bytes of a name, a call of `memcmp` takes longer.
-#[inline]
-fn begins(bytes: &[u8], start: &[u8]) -> bool {
-    let length = start.len();
-    let Some(head) = bytes.get(..length) else { return false };
-    if !(8..64).contains(&length) {
-        return head == start;
-    }
-    let mut at = 0;
-    while at + 8 < length {
-        if eight(head, at) != eight(start, at) {
-            return false;
-        }
-        at += 8;
-    }
-    eight(head, length - 8) == eight(start, length - 8)
-}
-
-#[inline]
-fn eight(bytes: &[u8], at: usize) -> u64 {
-    let chunk = bytes.get(at..).and_then(<[u8]>::first_chunk);
-    chunk.map_or(0, |chunk| u64::from_le_bytes(*chunk))
-}
-
-/// Return the place of the first byte that is not plain in a string: a quote, a backslash or a control character.
-#[inline]
-fn end_of_plain(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    // Eight bytes at a time; see "Bit Twiddling Hacks", "Determine if a word has a byte less than n".
-    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*eight);
-        let is_control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let special = is_control | is_zero(word ^ (ONES * 0x22)) | is_zero(word ^ (ONES * 0x5c));
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while let Some(byte) = bytes.get(at)
-        && !matches!(byte, b'"' | b'\\' | 0..0x20)
-    {
-        at += 1;
-    }
-    at
 }
 
 #[cfg(test)]

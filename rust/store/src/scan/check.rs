@@ -34,7 +34,7 @@ impl RecordCheck {
     ///
     /// The reason why the bytes are not a record, or [`RecordFault::Interrupted`].
     pub fn check(&self, bytes: &[u8], interrupt: Interrupt<'_>) -> Result<Option<String>, RecordFault> {
-        let record = record::read(bytes, &self.plan, interrupt)?;
+        let record = record::read(bytes, &self.plan, None, interrupt)?;
         match self.plan.timeseries_index.and_then(|index| record.values.into_iter().nth(index)) {
             Some(FieldValue::Text(name)) => Ok(Some(name.into_owned())),
             _ => Ok(None),

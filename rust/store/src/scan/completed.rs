@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::column::ColumnSource;
 use super::plan::{ConfigForm, Plan};
 use super::record;
-use super::records::ReadLog;
+use super::records::{Pool, ReadLog};
+use super::template::Memory;
 use super::value::FieldValue;
 use super::{RecordError, RecordErrorKind, RecordSchema, ScanError};
 use crate::FAILURE;
@@ -71,7 +72,7 @@ pub fn completed(
         ColumnSource::Field(index) => Some(index),
         _ => None,
     });
-    let visitor = HashVisitor { plan, hash_index: hash_index.unwrap_or(usize::MAX) };
+    let visitor = HashVisitor { plan, hash_index: hash_index.unwrap_or(usize::MAX), pool: Pool::default() };
     let mut tree = Tree::open(storage, Arc::new(visitor), follow_links, interrupt)?;
     let mut completed = Completed::default();
     while let Some(mut chunk) = tree.next(interrupt)? {
@@ -90,9 +91,9 @@ struct HashVisitor {
     plan: Plan,
     /// The index of the hash among the values of a record.
     hash_index: usize,
+    pool: Pool,
 }
 
-#[derive(Default)]
 struct HashChunk {
     hashes: Vec<String>,
     failures: u64,
@@ -103,13 +104,13 @@ impl Visit for HashVisitor {
     type Chunk = HashChunk;
 
     fn begin(&self) -> HashChunk {
-        HashChunk::default()
+        HashChunk { hashes: Vec::new(), failures: 0, log: self.pool.begin() }
     }
 
     fn visit(&self, chunk: &mut HashChunk, entry: &dyn Entry, turn: Turn<'_>) {
         let HashChunk { hashes, log, .. } = chunk;
-        log.read(entry, self.plan.limit, |_, bytes| {
-            hashes.push(self.hash(bytes, turn.interrupt)?);
+        log.read(entry, self.plan.limit, |_, bytes, memory| {
+            hashes.push(self.hash(bytes, memory, turn.interrupt)?);
             Ok(())
         });
     }
@@ -126,6 +127,10 @@ impl Visit for HashVisitor {
         chunk.log.fail(error);
     }
 
+    fn end(&self, chunk: &mut HashChunk) {
+        self.pool.end(&mut chunk.log);
+    }
+
     fn is_full(&self, _: &HashChunk) -> bool {
         false
     }
@@ -137,8 +142,14 @@ impl Visit for HashVisitor {
 
 impl HashVisitor {
     /// Check a record as a scan does, and return its hash.
-    fn hash(&self, bytes: &[u8], interrupt: Interrupt<'_>) -> Result<String, RecordErrorKind> {
-        let record = record::read(bytes, &self.plan, interrupt).map_err(RecordErrorKind::Fault)?;
+    fn hash(
+        &self,
+        bytes: &[u8],
+        memory: &mut Memory,
+        interrupt: Interrupt<'_>,
+    ) -> Result<String, RecordErrorKind> {
+        let record =
+            record::read(bytes, &self.plan, Some(memory), interrupt).map_err(RecordErrorKind::Fault)?;
         match record.values.into_iter().nth(self.hash_index) {
             Some(FieldValue::Text(hash)) => Ok(hash.into_owned()),
             _ => Err(RecordErrorKind::Fault(RecordFault::Invalid(format!("it lacks {HASH}")))),

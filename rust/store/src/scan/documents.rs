@@ -85,7 +85,7 @@ impl Visit for DocumentVisitor {
 
     fn visit(&self, chunk: &mut Self::Chunk, entry: &dyn Entry, turn: Turn<'_>) {
         let mut bytes = Vec::new();
-        chunk.push(entry.read(self.limit, &mut bytes).map(|_| {
+        chunk.push(entry.read(self.limit, &mut bytes).map(|()| {
             let fault = self.check.diagnose(&bytes, turn.interrupt);
             let has_sidecar = entry.has_file(SIDECAR);
             Document { path: entry.record_path(), bytes, has_sidecar, fault }

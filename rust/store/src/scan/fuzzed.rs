@@ -5,12 +5,28 @@ use serde_json::{Value, json};
 use super::column::ColumnSource;
 pub(crate) use super::plan::Plan;
 use super::record;
+use super::template::Memory;
 use super::value::FieldValue;
 use crate::interrupt::Interrupt;
 
-/// Return the values of the columns of a plan, and the text of the configuration.
-pub(crate) fn read<'b>(bytes: &'b [u8], plan: &Plan) -> Result<(Vec<Value>, Option<&'b str>), String> {
-    let row = record::parse(bytes, plan, Interrupt::NEVER).map_err(|error| error.to_string())?;
+/// The values of the columns of a plan, and the text of the configuration.
+type Values<'b> = (Vec<Value>, Option<&'b str>);
+
+/// Return the values of a record.
+pub(crate) fn read<'b>(bytes: &'b [u8], plan: &Plan) -> Result<Values<'b>, String> {
+    read_with(None, bytes, plan)
+}
+
+/// Return the values of a record that is read after another one; the text of the configuration only if it is wanted.
+pub(crate) fn read_after<'b>(earlier: &[u8], bytes: &'b [u8], plan: &Plan) -> Result<Values<'b>, String> {
+    let mut memory = Memory::default();
+    // A record that is refused is no template.
+    let _ = read_with(Some(&mut memory), earlier, plan);
+    read_with(Some(&mut memory), bytes, plan)
+}
+
+fn read_with<'b>(memory: Option<&mut Memory>, bytes: &'b [u8], plan: &Plan) -> Result<Values<'b>, String> {
+    let row = record::parse(bytes, plan, memory, Interrupt::NEVER).map_err(|error| error.to_string())?;
     let values = plan.columns.iter().map(|column| match column.source {
         ColumnSource::Field(index) => to_json(&row.values[index]),
         _ => Value::Null,

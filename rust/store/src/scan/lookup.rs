@@ -63,10 +63,7 @@ impl Source {
             return Ok(watch);
         }
         let types = Some(Arc::new(ConfigTypes::texts(&plan.keys)));
-        let mut tree = self.open(
-            RecordVisitor { plan: plan.clone(), types, watch: watch.clone(), is_head: true },
-            interrupt,
-        )?;
+        let mut tree = self.open(RecordVisitor::new(plan.clone(), types, watch.clone(), true), interrupt)?;
         while !watch.is_settled() && tree.next(interrupt)?.is_some() {
             interrupt.check()?;
         }
@@ -95,7 +92,7 @@ impl Source {
         let columns = [CONFIG.to_owned()];
         let plan = Arc::new(Plan::new(&self.schema, &columns, ConfigForm::Columns, Vec::new(), limit)?);
         let watch = Arc::new(Watch::new(&plan));
-        let mut tree = self.open(RecordVisitor { plan, types: None, watch, is_head: false }, interrupt)?;
+        let mut tree = self.open(RecordVisitor::new(plan, None, watch, false), interrupt)?;
         let mut paths = BTreeSet::new();
         while let Some(chunk) = tree.next(interrupt)? {
             for (path, _) in chunk.configs.found().filter(|(_, column)| column.occurs) {

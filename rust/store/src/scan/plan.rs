@@ -76,6 +76,38 @@ pub(super) struct FieldPlan {
 #[derive(Debug)]
 pub(super) struct ObjectPlan {
     pub fields: Vec<FieldPlan>,
+    /// The number of the object in its plan; `None` in a list, where it may occur more than once.
+    pub number: Option<usize>,
+    /// For each field, the first from there on whose value is wanted.
+    pub gap_ends: Box<[usize]>,
+}
+
+impl ObjectPlan {
+    /// Number the objects, and find the fields whose values are only checked.
+    fn prepare(&mut self, reads_config: bool, is_listed: bool, count: &mut usize) {
+        self.number = (!is_listed).then_some(*count);
+        *count += usize::from(!is_listed);
+        for field in &mut self.fields {
+            match &mut field.form {
+                FieldForm::Object(below) => below.prepare(reads_config, is_listed, count),
+                FieldForm::Objects(below) => below.prepare(reads_config, true, count),
+                FieldForm::Value(_) | FieldForm::Config => {}
+            }
+        }
+        let is_wanted = |field: &FieldPlan| {
+            let is_config = matches!(field.form, FieldForm::Config) && field.name == field.path;
+            !field.indexes.is_empty() || is_config && reads_config
+        };
+        let mut end = self.fields.len();
+        let mut ends = vec![0; end].into_boxed_slice();
+        for (index, field) in self.fields.iter().enumerate().rev() {
+            if is_wanted(field) {
+                end = index;
+            }
+            ends[index] = end;
+        }
+        self.gap_ends = ends;
+    }
 }
 
 /// The values to read of each record.
@@ -98,6 +130,8 @@ pub(crate) struct Plan {
     pub(super) reads_config: bool,
     /// A column or a condition needs the path of a result.
     pub(super) needs_path: bool,
+    /// A column or a condition needs the time of a save.
+    pub(super) needs_saved_at: bool,
     pub(super) limit: Limit,
 }
 
@@ -159,7 +193,7 @@ impl Plan {
         planner.request(VERSION);
         let of_conditions = conditions.iter().map(|(named, _)| named);
         columns.iter().chain(of_conditions).for_each(|named| planner.request(&named.name));
-        let record = planner.object(&schema.fields, "", 1, true);
+        let mut record = planner.object(&schema.fields, "", 1, true);
         let filters = conditions
             .into_iter()
             .map(|(named, condition)| condition.check(&planner.column(&named)?))
@@ -175,16 +209,21 @@ impl Plan {
             planner.keys.optional.push(path.clone());
             planner.keys.declared.push((path, JsonTypes::named(named_type).ok_or_else(unknown)?));
         }
-        let mut sources =
-            columns.iter().map(|column| &column.source).chain(filters.iter().map(|filter| &filter.source));
+        let needs = |wanted: &ColumnSource| {
+            let of_filters = filters.iter().map(|filter| &filter.source);
+            columns.iter().map(|column| &column.source).chain(of_filters).any(|source| source == wanted)
+        };
+        let reads_config = !planner.keys.is_empty()
+            || columns.iter().any(|column| column.source == ColumnSource::ConfigText);
+        record.prepare(reads_config, false, &mut 0);
         Ok(Self {
             version: schema.version.clone(),
             version_index: planner.find(VERSION).ok_or_else(|| schema.unknown(VERSION))?,
             timeseries_index: planner.find(TIMESERIES),
             width: planner.values.len(),
-            needs_path: sources.any(|source| *source == ColumnSource::Path),
-            reads_config: !planner.keys.is_empty()
-                || columns.iter().any(|column| column.source == ColumnSource::ConfigText),
+            needs_path: needs(&ColumnSource::Path),
+            needs_saved_at: needs(&ColumnSource::SavedAt),
+            reads_config,
             record,
             columns,
             filters,
@@ -247,7 +286,7 @@ impl Planner<'_> {
                 seen: Seen::default(),
             }
         });
-        ObjectPlan { fields: fields.collect() }
+        ObjectPlan { fields: fields.collect(), number: None, gap_ends: Box::default() }
     }
 
     /// Return the index of a field's value in a row.

@@ -1,7 +1,7 @@
 //! Reading of records in the threads of a walk: each chunk collects the rows of consecutive records.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::ArrowError;
@@ -12,8 +12,9 @@ use super::config::ConfigColumns;
 use super::error::{RecordError, RecordErrorKind};
 use super::keys::ConfigTypes;
 use super::plan::Plan;
-use super::row::{RecordFile, Row};
+use super::row::Row;
 use super::table::Table;
+use super::template::Memory;
 use super::value::FieldValue;
 use super::watch::Watch;
 use crate::error::Error;
@@ -32,6 +33,13 @@ pub(super) struct RecordVisitor {
     pub watch: Arc<Watch>,
     /// The reader needs the first rows only.
     pub is_head: bool,
+    pool: Pool,
+}
+
+impl RecordVisitor {
+    pub fn new(plan: Arc<Plan>, types: Option<Arc<ConfigTypes>>, watch: Arc<Watch>, is_head: bool) -> Self {
+        Self { plan, types, watch, is_head, pool: Pool::default() }
+    }
 }
 
 /// The number of records that a chunk has read, and their errors.
@@ -39,8 +47,37 @@ pub(super) struct RecordVisitor {
 pub(super) struct ReadLog {
     pub records: u64,
     pub errors: Vec<RecordError>,
-    /// Kept for the next record.
-    pub buffer: Vec<u8>,
+    kept: Kept,
+}
+
+/// What a thread keeps from record to record.
+#[derive(Default)]
+pub(super) struct Kept {
+    buffer: Vec<u8>,
+    memory: Memory,
+}
+
+/// What threads keep from chunk to chunk.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<Vec<Kept>>);
+
+impl Pool {
+    /// Begin the log of a chunk.
+    pub fn begin(&self) -> ReadLog {
+        let mut kept = self.lock().pop().unwrap_or_default();
+        kept.memory.renew();
+        ReadLog { kept, ..ReadLog::default() }
+    }
+
+    /// End the log of a chunk, which waits for the reader from here on.
+    pub fn end(&self, log: &mut ReadLog) {
+        let kept = std::mem::take(&mut log.kept);
+        self.lock().push(kept);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ReadLog {
@@ -49,18 +86,18 @@ impl ReadLog {
         &mut self,
         entry: &dyn Entry,
         limit: Limit,
-        take: impl FnOnce(RecordFile<'_>, &[u8]) -> Result<(), RecordErrorKind>,
+        take: impl FnOnce(&dyn Entry, &[u8], &mut Memory) -> Result<(), RecordErrorKind>,
     ) {
         self.records += 1;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let read = entry.read(limit, &mut buffer).map_err(RecordErrorKind::Io);
-        let taken = read.and_then(|saved_at| take(RecordFile { entry, saved_at }, &buffer));
+        let Kept { buffer, memory } = &mut self.kept;
+        let read = entry.read(limit, buffer).map_err(RecordErrorKind::Io);
+        let taken = read.and_then(|()| take(entry, buffer, memory));
         if let Err(kind) = taken {
             self.errors.push(RecordError { path: entry.record_path(), size: buffer.len() as u64, kind });
         }
         // A chunk would otherwise keep the memory of one large record.
-        if buffer.capacity() <= MAX_KEPT_BUFFER {
-            self.buffer = buffer;
+        if buffer.capacity() > MAX_KEPT_BUFFER {
+            *buffer = Vec::new();
         }
     }
 
@@ -102,16 +139,18 @@ impl Visit for RecordVisitor {
             configs: ConfigColumns::new(&self.plan.keys, self.types.as_ref()),
             rows: 0,
             bytes: 0,
-            log: ReadLog::default(),
+            log: self.pool.begin(),
         }
     }
 
     fn visit(&self, chunk: &mut RowChunk, entry: &dyn Entry, turn: Turn<'_>) {
         let mut log = std::mem::take(&mut chunk.log);
         let mut beyond = None;
-        log.read(entry, self.plan.limit, |file, bytes| {
+        log.read(entry, self.plan.limit, |entry, bytes, memory| {
             let (plan, configs) = (&self.plan, &mut chunk.configs);
-            if let Some(mut row) = Row::parse(plan, &self.watch, configs, file, bytes, turn.interrupt)? {
+            if let Some(mut row) =
+                Row::parse(plan, &self.watch, configs, entry, bytes, memory, turn.interrupt)?
+            {
                 chunk.push(&self.plan, &mut row);
                 beyond = row.beyond;
             }
@@ -130,6 +169,10 @@ impl Visit for RecordVisitor {
 
     fn fail(&self, chunk: &mut RowChunk, error: Error) {
         chunk.log.fail(error);
+    }
+
+    fn end(&self, chunk: &mut RowChunk) {
+        self.pool.end(&mut chunk.log);
     }
 
     fn is_full(&self, chunk: &RowChunk) -> bool {

@@ -11,6 +11,7 @@ use super::config::{ConfigColumns, ConfigValues};
 use super::error::RecordErrorKind;
 use super::plan::Plan;
 use super::record::{self, ParsedRecord};
+use super::template::Memory;
 use super::value::{FieldValue, TIMES};
 use super::watch::Watch;
 use crate::SIDECAR;
@@ -18,14 +19,6 @@ use crate::error::{Error, Step};
 use crate::interrupt::Interrupt;
 use crate::load::RecordFault;
 use crate::storage::Entry;
-
-/// A record file in a tree.
-#[derive(Clone, Copy)]
-pub(super) struct RecordFile<'f> {
-    pub entry: &'f dyn Entry,
-    /// The modification time, in microseconds since 1970.
-    pub saved_at: i64,
-}
 
 /// A record whose conditions hold.
 pub(super) struct Row<'r> {
@@ -36,7 +29,9 @@ pub(super) struct Row<'r> {
     pub path: Cow<'r, str>,
     /// The first field whose integer has more than 64 bits; its value is null.
     pub beyond: Option<Box<str>>,
-    file: RecordFile<'r>,
+    entry: &'r dyn Entry,
+    /// The modification time, in microseconds since 1970; 0 if it is not needed.
+    saved_at: i64,
     bytes: &'r [u8],
     has_timeseries: Option<bool>,
 }
@@ -47,22 +42,32 @@ impl<'r> Row<'r> {
         plan: &Plan,
         watch: &Watch,
         configs: &mut ConfigColumns,
-        file: RecordFile<'r>,
+        entry: &'r dyn Entry,
         bytes: &'r [u8],
+        memory: &mut Memory,
         interrupt: Interrupt<'r>,
     ) -> Result<Option<Self>, RecordErrorKind> {
-        let place = file.entry.place();
+        let place = entry.place();
         if plan.needs_path && place.to_str().is_none() {
             let reason = "its path is not UTF-8, which a table cannot hold; rename the directory";
             let error = io::Error::new(io::ErrorKind::InvalidInput, reason);
-            return Err(RecordErrorKind::Io(Error::io(Step::Read, file.entry.record_path(), error)));
+            return Err(RecordErrorKind::Io(Error::io(Step::Read, entry.record_path(), error)));
         }
         let ParsedRecord { values, config, beyond } =
-            record::read(bytes, plan, interrupt).map_err(RecordErrorKind::Fault)?;
+            record::read(bytes, plan, Some(memory), interrupt).map_err(RecordErrorKind::Fault)?;
         let path = if place.as_os_str().is_empty() { ".".into() } else { place.to_string_lossy() };
-        let (keys, has_timeseries) = (Vec::new(), None);
-        let mut row =
-            Self { values, config: keys, config_text: config, path, beyond, file, bytes, has_timeseries };
+        let saved_at = if plan.needs_saved_at { entry.saved_at() } else { Ok(0) };
+        let mut row = Self {
+            values,
+            config: Vec::new(),
+            config_text: config,
+            path,
+            beyond,
+            entry,
+            saved_at: saved_at.map_err(RecordErrorKind::Io)?,
+            bytes,
+            has_timeseries: None,
+        };
         row.complete_timeseries(plan);
         let satisfies = |row: &mut Self, on_keys: bool| {
             plan.filters.iter().zip(&watch.tests).all(|(filter, test)| {
@@ -111,12 +116,12 @@ impl<'r> Row<'r> {
     }
 
     pub fn has_timeseries(&mut self) -> bool {
-        *self.has_timeseries.get_or_insert_with(|| self.file.entry.has_file(SIDECAR))
+        *self.has_timeseries.get_or_insert_with(|| self.entry.has_file(SIDECAR))
     }
 
     /// Return the modification time; `None` outside the range of a Python `datetime`.
     pub fn saved_at(&self) -> Option<i64> {
-        Some(self.file.saved_at).filter(|micros| TIMES.contains(micros))
+        Some(self.saved_at).filter(|micros| TIMES.contains(micros))
     }
 
     /// Return the sha256 of the record's bytes, in hex digits.

@@ -16,7 +16,7 @@ use super::column::{EXPERIMENT, PATH};
 use super::comparison::{Cell, Test};
 use super::config::ConfigColumns;
 use super::plan::Plan;
-use super::records::ReadLog;
+use super::records::{Pool, ReadLog};
 use super::row::Row;
 use super::value::FieldValue;
 use super::watch::Watch;
@@ -35,6 +35,7 @@ pub(super) struct TraceVisitor {
     pub table: Option<Arc<TraceTable>>,
     /// The columns of unknown types.
     pub names: Vec<String>,
+    pub pool: Pool,
 }
 
 /// The columns of the table, and the columns of the power traces that they need.
@@ -81,8 +82,12 @@ impl Visit for TraceVisitor {
             shares: Vec::new(),
             types: Vec::new(),
             traces: 0,
-            log: ReadLog::default(),
+            log: self.pool.begin(),
         }
+    }
+
+    fn end(&self, chunk: &mut TraceChunk) {
+        self.pool.end(&mut chunk.log);
     }
 
     fn visit(&self, chunk: &mut TraceChunk, entry: &dyn Entry, turn: Turn<'_>) {
@@ -90,8 +95,8 @@ impl Visit for TraceVisitor {
         let mut read = Ok(());
         let mut log = std::mem::take(&mut chunk.log);
         let mut configs = std::mem::replace(&mut chunk.configs, ConfigColumns::new(&plan.keys, None));
-        log.read(entry, plan.limit, |file, record| {
-            let row = Row::parse(plan, &self.watch, &mut configs, file, record, turn.interrupt)?;
+        log.read(entry, plan.limit, |entry, record, memory| {
+            let row = Row::parse(plan, &self.watch, &mut configs, entry, record, memory, turn.interrupt)?;
             let Some(row) = row else { return Ok(()) };
             read = match &self.table {
                 Some(table) => self.read_rows(table, entry, &row, chunk, turn),

@@ -10,6 +10,7 @@ use super::comparison::Test;
 use super::filter::Condition;
 use super::lookup::Source;
 use super::plan::{ConfigForm, Plan};
+use super::records::Pool;
 use super::schema::FieldType;
 use super::trace_rows::{TraceChunk, TraceTable, TraceVisitor};
 use super::watch::Watch;
@@ -213,7 +214,7 @@ impl TraceScan {
     fn visitor(&self, table: Option<Arc<TraceTable>>, watch: &Arc<Watch>) -> TraceVisitor {
         let names = self.trace_columns().filter(|name| standard_type(name).is_none()).cloned().collect();
         let (plan, memory) = (self.plan.clone(), TraceMemory::new(self.max_trace_bytes));
-        TraceVisitor { plan, watch: watch.clone(), memory, table, names }
+        TraceVisitor { plan, watch: watch.clone(), memory, table, names, pool: Pool::default() }
     }
 
     /// Infer the types of other than the standard columns; return them and the number of records.

@@ -35,12 +35,8 @@ impl Entry for FoundRecord<'_> {
         self.root.path().join(self.place).join(name)
     }
 
-    fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<i64> {
-        let read = self.record.metadata().and_then(|metadata| {
-            limit.read(&self.record, &metadata, buffer)?;
-            modified_micros(&metadata)
-        });
-        read.at(Step::Read, || self.record_path())
+    fn read(&self, limit: Limit, buffer: &mut Vec<u8>) -> Result<()> {
+        limit.read_usual(&self.record, buffer).at(Step::Read, || self.record_path())
     }
 
     fn size(&self) -> Result<u64> {

@@ -44,7 +44,7 @@ pub(super) enum Progress<C> {
 }
 
 impl<C> Progress<C> {
-    fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         matches!(self, Self::Waiting(_))
     }
 }
@@ -70,11 +70,13 @@ pub(super) struct Queue<C> {
     pub begun: usize,
     /// Maximum names of a unit that a thread takes.
     pub unit: usize,
+    /// The threads that wait for a unit to visit.
+    pub idle: usize,
 }
 
 impl<C> Queue<C> {
     pub fn new(units: VecDeque<Progress<C>>, begun: usize) -> Self {
-        Self { units, taken: 0, threads: 0, ahead: 1, begun, unit: SLOW_UNIT }
+        Self { units, taken: 0, threads: 0, ahead: 1, begun, unit: SLOW_UNIT, idle: 0 }
     }
 
     /// Let the threads visit twice as many units while the walk begins; return `true` where that lets them go on.
@@ -107,7 +109,9 @@ impl<C> Queue<C> {
     }
 
     /// Replace a unit by its outcome. The units before it are few, so that this takes the same time in any tree.
-    pub fn put(&mut self, id: u64, outcome: Vec<Progress<C>>) {
+    ///
+    /// Return `true` where the caller may wait for it.
+    pub fn put(&mut self, id: u64, outcome: Vec<Progress<C>>) -> bool {
         let index = self.units.iter().position(|unit| matches!(unit, Progress::Taken(taken) if *taken == id));
         if let Some(index) = index {
             self.units.remove(index);
@@ -115,6 +119,7 @@ impl<C> Queue<C> {
                 self.units.insert(index, unit);
             }
         }
+        index == Some(0)
     }
 }
 

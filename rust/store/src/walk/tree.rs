@@ -120,6 +120,7 @@ impl<V: Visit> Stream<V> {
                 None => self.is_over = true,
             }
         }
+        self.visit.end(&mut chunk);
         Ok(Some(chunk).filter(|chunk| !self.is_over || !self.visit.is_empty(chunk)))
     }
 }

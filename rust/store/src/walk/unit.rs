@@ -22,11 +22,23 @@ pub(super) struct UnitVisit<'s, V: Visit> {
     outcome: Vec<Progress<V::Chunk>>,
     chunk: V::Chunk,
     names: usize,
+    /// Kept for the path of the next directory, and of its record.
+    place: PathBuf,
+    record: PathBuf,
 }
 
 impl<'s, V: Visit> UnitVisit<'s, V> {
     pub fn begin(shared: &'s Shared<V>, id: u64, interrupt: Interrupt<'s>) -> Self {
-        Self { shared, id, interrupt, outcome: Vec::new(), chunk: shared.visit.begin(), names: 0 }
+        Self {
+            shared,
+            id,
+            interrupt,
+            outcome: Vec::new(),
+            chunk: shared.visit.begin(),
+            names: 0,
+            place: PathBuf::new(),
+            record: PathBuf::new(),
+        }
     }
 
     /// Plan which links to follow, and return the units of the root.
@@ -39,14 +51,18 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
         let _ = self.shared.plan.set(plan);
         self.list(Path::new("").to_owned(), true);
         self.shared.expected.end();
-        self.end_chunk();
-        self.outcome
+        self.end()
     }
 
     /// Visit the directories of a unit.
     pub fn run(mut self, unit: &WorkUnit) -> Vec<Progress<V::Chunk>> {
         self.enter_all(&unit.place, unit.names.iter());
+        self.end()
+    }
+
+    fn end(mut self) -> Vec<Progress<V::Chunk>> {
         self.end_chunk();
+        self.shared.visit.end(&mut self.chunk);
         self.outcome
     }
 
@@ -56,7 +72,12 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
     fn enter_all<'n>(&mut self, place: &Path, mut names: impl Iterator<Item = &'n OsString>) {
         let visit = &self.shared.visit;
         while let Some(name) = names.next() {
-            self.enter(place.join(name));
+            let mut below = std::mem::take(&mut self.place);
+            below.clear();
+            below.push(place);
+            below.push(name);
+            self.enter(&below);
+            self.place = below;
             if visit.is_full(&self.chunk) {
                 self.end_chunk();
             }
@@ -76,30 +97,35 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
     }
 
     /// Visit a directory: a result, or a directory of directories.
-    fn enter(&mut self, place: PathBuf) {
+    fn enter(&mut self, place: &Path) {
         let Shared { visit, root, kind, .. } = self.shared;
-        let (kind, record) = (*kind, place.join(kind.file()));
+        let kind = *kind;
+        self.record.clear();
+        self.record.push(place);
+        self.record.push(kind.file());
         self.names += 1;
-        match root.open_file(&record) {
+        match root.open_file(&self.record) {
             // No reader enters a result.
-            Ok(_) if kind.yields_in(root, &place) => self.shared.expected.replace(0),
+            Ok(_) if kind.yields_in(root, place) => self.shared.expected.replace(0),
             Ok(Some(file)) => {
                 if let Err(error) = self.shared.check_room(&file) {
                     return self.shared.exhaust(error);
                 }
                 let is_first = || self.shared.is_first(self.id);
                 let turn = Turn::new(self.interrupt, &is_first);
-                visit.visit(&mut self.chunk, &FoundRecord { root, place: &place, kind, record: file }, turn);
+                visit.visit(&mut self.chunk, &FoundRecord { root, place, kind, record: file }, turn);
             }
-            Ok(None) if self.shared.is_part => self.report_unlisted(&place),
+            Ok(None) if self.shared.is_part => self.report_unlisted(place),
             Ok(None) => {
-                visit.search(&mut self.chunk, root, &place, self.interrupt);
-                self.list(place, false);
+                visit.search(&mut self.chunk, root, place, self.interrupt);
+                self.list(place.to_owned(), false);
             }
             // The entry is not a directory any more.
             Err(error) if error.kind() == ErrorKind::NotADirectory => self.shared.expected.replace(0),
-            Err(error) if is_link(&error) && is_replaced(root, &place) => self.skip(&place, Leads::Directory),
-            Err(error) => visit.fail(&mut self.chunk, Error::io(Step::Read, root.path().join(record), error)),
+            Err(error) if is_link(&error) && is_replaced(root, place) => self.skip(place, Leads::Directory),
+            Err(error) => {
+                visit.fail(&mut self.chunk, Error::io(Step::Read, root.path().join(&self.record), error));
+            }
         }
     }
 
@@ -166,6 +192,7 @@ impl<'s, V: Visit> UnitVisit<'s, V> {
     fn end_chunk(&mut self) {
         let visit = &self.shared.visit;
         if !visit.is_empty(&self.chunk) {
+            visit.end(&mut self.chunk);
             let chunk = std::mem::replace(&mut self.chunk, visit.begin());
             self.outcome.push(Progress::Done(chunk));
         }

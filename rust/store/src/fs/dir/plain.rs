@@ -240,6 +240,11 @@ pub fn close(file: File) -> io::Result<()> {
     Ok(())
 }
 
+/// Fail: this platform may have no reads that leave the position of the file.
+pub fn read_more(_: &File, _: &mut Vec<u8>) -> io::Result<usize> {
+    Err(ErrorKind::Unsupported.into())
+}
+
 fn modified(metadata: &fs::Metadata) -> io::Result<Nanos> {
     let modified = metadata.modified()?;
     let nanos = match modified.duration_since(UNIX_EPOCH) {

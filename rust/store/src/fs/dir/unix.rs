@@ -251,6 +251,14 @@ impl Dir {
     }
 }
 
+/// Append what a file has behind the bytes of a buffer, as far as the buffer has room; return the number of bytes.
+///
+/// The position of the file stays. A pipe has none, and fails.
+pub fn read_more(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let place = buffer.len() as u64;
+    Ok(retry_on_intr(|| rustix::io::pread(file, rustix::buffer::spare_capacity(buffer), place))?)
+}
+
 #[allow(clippy::cast_lossless, clippy::unnecessary_cast, reason = "types that differ between platforms")]
 fn modified(status: &rustix::fs::Stat) -> Nanos {
     status.st_mtime as Nanos * 1_000_000_000 + status.st_mtime_nsec as Nanos
