@@ -167,6 +167,19 @@ def test_import_power_adds_energy_and_trace(llem: Run, tmp_path: Path) -> None:
     assert result.total_energy_j == pytest.approx(160 * 12.625)  # two GPUs over the run's own time
     assert result.avg_energy_per_token_j == pytest.approx(160 * 12.625 / 6560)
     assert result.timeseries == "timeseries.parquet"
+    assert "that of vLLM bench serve, and for the energy that of nvidia-smi" in result.reproducibility_notes
+    done = llem("import", VLLM, "--power", "gpu.csv", "--dry-run")
+    assert [" ".join(line.split()) for line in done.stdout.splitlines()][3].startswith(
+        "gpu.csv integral -> total_energy_j 2020"
+    )
+
+
+def test_show_imported_result_leaves_out_what_is_unknown(llem: Run, tmp_path: Path) -> None:
+    llem("import", VLLM, "-o", "out")
+    [name] = [path.name for path in (tmp_path / "out").iterdir()]
+    lines = [" ".join(line.split()) for line in llem("show", f"out/{name}").stdout.splitlines()]
+    assert "first token mean 95.63 ms, median 95.70 ms, p99 143.3 ms (20 samples)" in lines
+    assert "between tokens mean 27.91 ms, median 27.34 ms, p99 42.08 ms" in lines
 
 
 def test_import_two_thousand_records_keeps_their_order_and_lines(llem: Run, tmp_path: Path) -> None:

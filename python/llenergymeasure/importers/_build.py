@@ -110,7 +110,8 @@ def build(imported: Imported, source_format: Format, path: Path, *, power: Power
     _complete_numbers(fields, warnings)
     fields.setdefault("experiment_id", path.stem if imported.line is None else f"{path.stem}:{imported.line}")
     fields.setdefault("measurement_methodology", "total")
-    fields.setdefault("reproducibility_notes", f"{NOTES} {source_format.title}.")
+    meter = "" if measured is None else f", and for the energy that of {measured.get('tool')}"
+    fields.setdefault("reproducibility_notes", f"{NOTES} {source_format.title}{meter}.")
     origin: dict[str, Any] = {
         "format": source_format.name,
         "version": imported.version,

@@ -42,6 +42,7 @@ def test_detect_example_finds_exactly_one_format(tmp_path: Path, name: str, expe
     assert importers.detect(file).name == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_read_example_truncated_at_each_byte_gives_one_sentence(tmp_path: Path, name: str) -> None:
     content = (EXAMPLES / name).read_bytes()
@@ -63,6 +64,7 @@ def test_read_example_truncated_at_each_byte_gives_one_sentence(tmp_path: Path, 
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_read_example_with_any_byte_replaced_gives_sentences(tmp_path: Path, name: str) -> None:
     content = (EXAMPLES / name).read_bytes()

@@ -107,6 +107,7 @@ def test_read_array_and_indented_records_yields_each(tmp_path: Path) -> None:
         assert len(import_file(file).built) == 2
 
 
+@pytest.mark.slow
 def test_read_long_file_keeps_one_record_in_memory(tmp_path: Path) -> None:
     record = json.loads((EXAMPLES / "vllm_bench_serve.json").read_text()) | {"errors": ["x" * 16_000]}
     file = tmp_path / "long.jsonl"
@@ -218,6 +219,7 @@ def _float(value: Any) -> Any:
     return float(value) if type(value) is int and value < 2**71 else value
 
 
+@pytest.mark.slow
 @given(record=records)
 def test_read_any_vllm_record_loses_no_data(tmp_path_factory: pytest.TempPathFactory, record: Any) -> None:
     file = tmp_path_factory.getbasetemp() / "any.json"

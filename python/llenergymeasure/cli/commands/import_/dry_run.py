@@ -67,8 +67,25 @@ def _describe(preview: Preview, built: Built) -> None:
         preview.mapping.append(
             {"key": key, "factor": factor or None, "field": field_, "value": _at(dumped, field_)}
         )
+    preview.mapping.sort(key=lambda entry: _rank(entry["field"]))
+    preview.mapping[:0] = _of_power(built)
     preview.left_over = dict(_leaves(built.imported.rest, {entry["key"] for entry in preview.mapping}))
     preview.warnings = built.result.measurement_warnings
+
+
+def _rank(field_: str) -> int:
+    """Return the place of a field: first what was measured, then its parts, then the settings."""
+    return 2 if field_.startswith("effective_config") else int("." in field_)
+
+
+def _of_power(built: Built) -> list[dict[str, Any]]:
+    """Return the row for the energy that a power log gave."""
+    origin = built.result.effective_config.get("imported_from", {})
+    power = origin.get("power") if isinstance(origin, Mapping) else None
+    if not isinstance(power, Mapping):
+        return []
+    energy = built.result.total_energy_j
+    return [{"key": power.get("file"), "factor": "integral", "field": "total_energy_j", "value": energy}]
 
 
 def _at(value: Any, field_: str) -> Any:  # noqa: ANN401 - any value of a result
@@ -105,7 +122,7 @@ def _print(preview: Preview, *, is_first: bool) -> None:
         rows = preview.mapping
         print_table(
             [
-                Column("source", [row["key"] for row in rows]),
+                Column("source", [str(row["key"]) for row in rows]),
                 Column("", [_factor(row["factor"]) for row in rows]),
                 Column("field", [row["field"] for row in rows]),
                 Column("value", [_shown(row["value"]) for row in rows], wraps=True, least=12),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -207,9 +208,11 @@ def _latency(result: ExperimentResult) -> Iterator[Fact]:
 def _distribution(
     mean: float | None, median: float | None, p95: float | None, p99: float | None, samples: int
 ) -> str:
+    """Name the statistics that are known: an imported result may lack some, and the number of samples."""
     named = (("mean", mean), ("median", median), ("p95", p95), ("p99", p99))
-    text = ", ".join(f"{name} {format_number(value)} ms" for name, value in named if value is not None)
-    return f"{text} ({plural(samples, 'sample')})"
+    known = [(name, value) for name, value in named if value is not None and not math.isnan(value)]
+    text = ", ".join(f"{name} {format_number(value)} ms" for name, value in known)
+    return f"{text} ({plural(samples, 'sample')})" if samples or not text else text
 
 
 def _how(result: ExperimentResult) -> Iterator[Fact]:
