@@ -16,6 +16,7 @@ import pytest
 from llenergymeasure import ResultStore
 from support.processes import HANG
 from support.results import make_result
+from support.terminals import read_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,6 +173,29 @@ def test_ls_failed_lists_failures_only(llem: Run) -> None:
     assert llem("ls", "--failed", "results", "-w", "nonsense=1").returncode == 2
 
 
+def test_show_of_a_failure_prints_its_error_and_traceback(store: ResultStore, llem: Run) -> None:
+    path = store.save_failure(CONFIGS[2], ValueError("bad \x1b"), output="line 1\nline 2\x07")
+    for name in (path, path.parent):
+        done = llem("show", name)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "error           ValueError" in done.stdout
+        assert "bad \\x1b" in done.stdout
+        assert "batch_size      4" in done.stdout
+        assert "  line 1\n  line 2\\x07\n" in done.stdout
+        assert "\x1b" not in done.stdout
+    shown = json.loads(llem("show", path.parent, "--json").stdout)
+    assert shown["failure"] == json.loads(path.read_text())
+    path.write_text("{")
+    assert llem("show", path).returncode == 1
+
+
+@pytest.mark.usefixtures("store")
+def test_save_of_a_directory_says_that_it_leaves_failures(llem: Run) -> None:
+    done = llem("save", "results", "-o", "other")
+    assert done.returncode == 0
+    assert "1 failed run not saved; llem push" in done.stderr
+
+
 def test_ls_failed_of_none_says_so(tmp_path: Path, llem: Run) -> None:
     ResultStore(tmp_path / "results").save(make_result())
     done = llem("ls", "--failed", "results")
@@ -240,6 +264,39 @@ def test_watch_prints_a_line_for_each_change_until_ctrl_c(
         watch.send_signal(signal.SIGINT)
         rest, error = watch.communicate(timeout=HANG)
     assert (watch.returncode, rest, error) == (130, "", "llem watch: interrupted\n")
+
+
+def test_watch_on_a_terminal_draws_the_newest_results(
+    store: ResultStore, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    master, slave = os.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "llenergymeasure",
+        "watch",
+        "results",
+        "--total",
+        "4",
+        "--interval",
+        "0.1",
+    ]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=slave, stderr=subprocess.PIPE, text=True
+    ) as watch:
+        os.close(slave)
+        seen = ""
+        while "first" not in seen:
+            seen += os.read(master, 65536).decode()
+        store.save(make_result(effective_config=CONFIGS[2], experiment_id="second"))
+        while "second" not in seen:
+            seen += os.read(master, 65536).decode()
+        watch.send_signal(signal.SIGINT)
+        read_terminal(master)
+        _, error = watch.communicate(timeout=HANG)
+    assert (watch.returncode, error) == (130, "llem watch: interrupted\n")
+    assert "50 % of 4 runs" in seen
+    assert "J/token" in seen
 
 
 def test_watch_whose_reader_ends_ends(

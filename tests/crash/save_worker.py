@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from llenergymeasure import ExperimentResult, PersistenceError
+from llenergymeasure import ExperimentResult, PersistenceError, ResultStore
 from llenergymeasure.results.timeseries import Timeseries
 from support.child import allow_tracers, limit_descriptors, limit_file_size, redirect_stderr
 from support.processes import report
@@ -29,6 +29,7 @@ JOB: dict[str, Any] = {
     "fsize": None,  # the largest file that the process may write
     "descriptors": None,  # how many descriptors the process may still open
     "uid": None,
+    "failure": False,  # save a failure of the result's configuration, and not the result
 }
 ROWS = 3
 
@@ -61,7 +62,10 @@ def save(job: dict[str, Any], result: ExperimentResult) -> NoReturn:
     try:
         os.getppid()  # marks the begin of the save in the trace
         try:
-            path = result.save(root, source, durable=job["durable"])
+            if job["failure"]:
+                path = save_failed_run(result, root, durable=job["durable"])
+            else:
+                path = result.save(root, source, durable=job["durable"])
         finally:
             os.getppid()  # marks its end
         outcome = {"kind": "saved", "path": str(path)}
@@ -75,6 +79,11 @@ def save(job: dict[str, Any], result: ExperimentResult) -> NoReturn:
         outcome = {"kind": type(error).__name__, "message": str(error)}
     report(outcome)
     os._exit(0)
+
+
+def save_failed_run(result: ExperimentResult, root: str, *, durable: bool) -> Path:
+    path: Path = ResultStore(root).save_failure(result.effective_config, ValueError("x"), durable=durable)
+    return path
 
 
 def prepare(job: dict[str, Any]) -> None:

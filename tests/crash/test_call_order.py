@@ -71,6 +71,33 @@ def test_save_flushes_record_before_rename_and_directories_after(
     assert flushed(calls[commit:]) == [str(claimed), str(root)]
 
 
+def test_save_failure_makes_the_calls_of_a_result_under_its_own_names(
+    traced: Saver, result: ExperimentResult, tmp_path: Path
+) -> None:
+    root = tmp_path / "out"
+    root.mkdir()
+    calls = traced.save(result, root, trace=True, failure=True).calls
+    flush = position(calls, FLUSHES, "/.failure.json.tmp>")
+    commit = position(calls, RENAMES, '"failure.json"')
+    assert position(calls, ("write",), "/.failure.json.tmp>") < flush < commit
+    assert calls[commit].arguments.endswith("RENAME_NOREPLACE")
+    (claimed,) = root.iterdir()
+    assert claimed.name.endswith("_failed")
+    assert flushed(calls[commit:]) == [str(claimed), str(root)]
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "renameat2"])
+def test_save_failure_whose_call_fails_leaves_nothing(
+    traced: Saver, result: ExperimentResult, tmp_path: Path, call: str
+) -> None:
+    root = tmp_path / "out"
+    root.mkdir()
+    outcome = traced.save(result, root, inject=(f"{call}:error=EIO:when=1",), failure=True)
+    assert outcome.reply["kind"] == "PersistenceError"
+    assert outcome.reply["committed"] is False
+    assert list(root.iterdir()) == []
+
+
 @with_sidecars
 def test_save_flushes_complete_sidecar_before_record_exists(
     traced: Saver, result: ExperimentResult, tmp_path: Path, source: Path | str

@@ -150,6 +150,11 @@ def scan(root: Path) -> list[str]:
     power: Scan = store.scan_timeseries(["power_w"], where=[("power_w", ">", 0.5)], on_error="skip")
     written: int = found.export(root / "table.parquet")
     todo: list[dict[str, int]] = store.missing([{"batch": 1}])
+    todo += store.missing([{"batch": 1}], 5, (3, 16), retry_failed=True)
+    with store.measuring({"batch": 1}) as run:
+        run.result = store.load("x")
+    failed: list[str] = [one.run.message for one in store.failures(where=[("error", "==", "x")], newest=3)]
+    todo += [{"batch": len(failed)}]
     spaces: list[SimpleNamespace] = store.missing([SimpleNamespace(batch=1)])
     loaded: list[ExperimentResult] = [*store.load_all(on_error="skip"), *store.iter_results()]
     stored: list[StoredResult] = [*store, store["name"]]

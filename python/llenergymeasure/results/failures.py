@@ -34,6 +34,7 @@ __all__ = [
     "StoredFailure",
     "count_failures",
     "encode_failure",
+    "load_failure",
     "raw_failures",
     "read_failures",
     "save_encoded",
@@ -158,17 +159,29 @@ def _read_some(root: Place, scan: Scan, on_error: OnUnreadable, limit: int | Non
         for path in batch.to_pydict()["path"]:
             place = joined(root, path)
             try:
-                file, content, _, fault = _store.read(
-                    handle(place), _columns.FAILURE_CHECK(), max_bytes(limit), failure=True
-                )
-                if (error := _fault(file, content, fault)) is not None:
-                    raise error
-                run = FailedRun.model_validate_json(content)
+                run = load_failure(place, limit)
             except (LLEMError, ValidationError):  # it has changed since the scan
                 if on_error == "raise":
                     raise
                 continue
-            yield StoredFailure(to_path(root, file), run)
+            file = joined(place, _store.FAILURE)
+            yield StoredFailure(to_path(root, str(file)), run)
+
+
+def load_failure(place: Place, limit: int | None = None) -> FailedRun:
+    """Load the failure of a directory or a `failure.json`.
+
+    Raises:
+        PersistenceError: The file cannot be read; a `FileNotFoundError` if it does not exist.
+        ResultError: The file is not a failure.
+        pydantic.ValidationError: A field is invalid.
+    """
+    file, content, _, fault = _store.read(
+        handle(place), _columns.FAILURE_CHECK(), max_bytes(limit), failure=True
+    )
+    if (error := _fault(file, content, fault)) is not None:
+        raise error
+    return FailedRun.model_validate_json(content)
 
 
 def _fault(file: str, content: bytes, fault: tuple[str, str] | None) -> Exception | None:

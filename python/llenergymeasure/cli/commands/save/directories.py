@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from llenergymeasure._format import plural
 from llenergymeasure.cli.query.reading import shown_below, usage_errors
 from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.cli.terminal.input import InputError, Position, Record
 from llenergymeasure.importers.own import first_of
 from llenergymeasure.results.copying import Copier, Found, Skipped, Unreadable
+from llenergymeasure.results.failures import count_failures
 from llenergymeasure.results.store import ResultStore
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ class Directories:
             yield InputError(Position(directory), "no result meets the conditions", is_loss=False)
         elif is_empty:
             yield InputError(Position(directory), "expected results, got a directory without any")
+        if failures := count_failures(source._root, follow_links=self._follow_links):  # noqa: SLF001
+            left = f"{plural(failures, 'failed run')} not saved; llem push, llem pull and copy_from copy them"
+            yield InputError(Position(directory), left, is_loss=False)
         if missing := str(self._copier.missing):
             yield InputError(Position(directory), missing, is_loss=False)
 

@@ -11,6 +11,7 @@ import typer
 
 from llenergymeasure import _store
 from llenergymeasure._format import plural
+from llenergymeasure.cli.commands.show.failure import is_failure, show_failure
 from llenergymeasure.cli.commands.show.sections import duration, print_result
 from llenergymeasure.cli.errors import CommandError
 from llenergymeasure.cli.query.options import check_path, given, is_url
@@ -51,11 +52,14 @@ def show(
     """Show one result: its energy, throughput, latency, method and machine.
 
     If the result has a power trace, show a plot, and compare its energy with that
-    of the record. Implausible numbers, such as a negative energy, are listed.
+    of the record. Implausible numbers, such as a negative energy, are listed. The
+    path may also be that of a run that failed, or of its failure.json.
 
     Exit status: 0 shown; 1 no valid result or power trace; 2 wrong usage; 130 interrupted.
     """
     check_path(path)
+    if is_failure(path):
+        return show_failure(path, as_json=as_json)
     if not is_url(path) and Path(path).is_dir() and not os.path.lexists(Path(path, _store.RECORD)):
         raise CommandError(_absence_in(path))
     try:
