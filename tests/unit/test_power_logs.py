@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import math
 from datetime import datetime, timedelta, timezone
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from llenergymeasure.errors import NotImportableError
 from llenergymeasure.importers.power import PowerLog, read_power
-from llenergymeasure.results.timeseries import read_timeseries
+from llenergymeasure.results.timeseries import read_timeseries, write_timeseries_parquet
 
 DATA = Path(__file__).parents[1] / "data" / "power"
 NOON = datetime(2026, 5, 4, 10)  # noqa: DTZ001 - nvidia-smi writes the local time
@@ -257,3 +258,15 @@ def test_columns_and_gpus_that_are_not_there_are_named(tmp_path: Path) -> None:
         tmp_path, text, **named, gpus=["7"]
     )
     assert "expected a time zone" in refusal_of(tmp_path, text, **named, zone="Mars/North")
+
+
+def test_rows_of_a_dict_reader_are_samples(tmp_path: Path) -> None:
+    with (DATA / "nvidia_smi.csv").open() as file:
+        path = write_timeseries_parquet(csv.DictReader(file, skipinitialspace=True), tmp_path / "x.parquet")
+    trace = read_timeseries(path)
+    assert trace.gpu_index == [0, 1, 0, 1, 0, 1]
+    assert trace.power_w == [90.0, None, 210.0, 50.0, 190.0, 70.0]
+    assert trace.memory_used_mb[0] == 1024.0
+    for text, said in (("a,b\n1,2\n", "expected a column of the power"), ("power\n1\n", "of the time")):
+        with pytest.raises(ValueError, match=said):
+            write_timeseries_parquet(csv.DictReader(text.splitlines()), path)

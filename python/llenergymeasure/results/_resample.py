@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from llenergymeasure import _store
 from llenergymeasure._store import Timeseries
+from llenergymeasure.results._log_samples import plain_samples
 from llenergymeasure.results._samples import FIELDS, MEANS, Fields, check_samples
 from llenergymeasure.results._values import (
     MICROSECONDS,
@@ -45,8 +46,9 @@ class Resampled(NamedTuple):
 
 def resample(samples: Iterable[object], gpu_index: int, extra: Iterable[str] = ()) -> Resampled:
     """Return the means of the samples of each second and GPU, from the earliest sample."""
-    check_samples(samples)
     fields = Fields(extra)
+    samples = plain_samples(samples, fields.extra)
+    check_samples(samples)
     times: list[int] = []
     gpus: list[int] = []
     rows: list[_Row] = []

@@ -48,7 +48,9 @@ def write_timeseries_parquet(
         samples: The samples. `timestamp` is a number of seconds from any origin, a datetime, or the timedelta
             since the start, also of numpy and pandas in any unit. All are of one kind, and datetimes are all
             aware or all naive. `throttle_reasons` is an integer of up to 63 bits. A table gives its rows as
-            mappings: `frame.to_dict("records")` in pandas, `frame.iter_rows(named=True)` in polars.
+            mappings: `frame.to_dict("records")` in pandas, `frame.iter_rows(named=True)` in polars. The
+            columns of a `csv.DictReader` may have the names of nvidia-smi or another tool, and its cells
+            units and `[N/A]`.
         output_path: The file, in an existing directory.
         gpu_index: The GPU of the samples without a `gpu_index` of their own; -1 is the whole system.
         extra: The names of more columns to write. The numbers of a second become their mean (float64),

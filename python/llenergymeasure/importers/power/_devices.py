@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from llenergymeasure.importers.power._cells import integer_of
+from llenergymeasure.results._log_cells import integer_of
 
 __all__ = ["Devices"]
 

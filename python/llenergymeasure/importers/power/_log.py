@@ -13,8 +13,8 @@ from typing import Any
 from llenergymeasure import _store
 from llenergymeasure._store import Timeseries
 from llenergymeasure.errors import NotImportableError
-from llenergymeasure.importers.power._cells import MICROSECONDS, moment_of_datetime
 from llenergymeasure.importers.power._samples import Readings, Samples
+from llenergymeasure.results._log_cells import MICROSECONDS, moment_of_datetime
 from llenergymeasure.results.timeseries import write_trace
 
 __all__ = ["PowerLog"]

@@ -11,7 +11,12 @@ from typing import Any
 
 from llenergymeasure._format import plural
 from llenergymeasure.errors import NotImportableError
-from llenergymeasure.importers.power._cells import (
+from llenergymeasure.importers.power._devices import Devices, identity_of
+from llenergymeasure.importers.power._log import PowerLog
+from llenergymeasure.importers.power._samples import Samples, check_one_device
+from llenergymeasure.importers.power._table import Row, Table, read_table
+from llenergymeasure.importers.power._zones import zone_of
+from llenergymeasure.results._log_cells import (
     MICROSECONDS,
     Moment,
     integer_of,
@@ -19,12 +24,7 @@ from llenergymeasure.importers.power._cells import (
     moment_of_datetime,
     number_of,
 )
-from llenergymeasure.importers.power._columns import Columns, columns_of
-from llenergymeasure.importers.power._devices import Devices, identity_of
-from llenergymeasure.importers.power._log import PowerLog
-from llenergymeasure.importers.power._samples import Samples, check_one_device
-from llenergymeasure.importers.power._table import Row, Table, read_table
-from llenergymeasure.importers.power._zones import zone_of
+from llenergymeasure.results._log_columns import Columns, columns_of
 
 __all__ = ["read_power"]
 

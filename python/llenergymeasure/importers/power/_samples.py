@@ -11,7 +11,7 @@ from itertools import groupby, pairwise
 from statistics import median
 
 from llenergymeasure.errors import NotImportableError
-from llenergymeasure.importers.power._cells import MICROSECONDS
+from llenergymeasure.results._log_cells import MICROSECONDS
 
 __all__ = ["Samples", "check_one_device"]
 

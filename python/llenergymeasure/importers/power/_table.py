@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from llenergymeasure import _store
 from llenergymeasure.errors import LLEMError, NotImportableError
 from llenergymeasure.importers._text import MARK, open_text
-from llenergymeasure.importers.power._cells import moment_of, number_of
-from llenergymeasure.importers.power._columns import is_header
 from llenergymeasure.results._limit import max_trace_bytes
+from llenergymeasure.results._log_cells import moment_of, number_of
+from llenergymeasure.results._log_columns import is_header
 
 __all__ = ["Row", "Table", "read_table"]
 

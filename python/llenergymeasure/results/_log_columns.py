@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llenergymeasure.errors import NotImportableError
-from llenergymeasure.importers.power._cells import unit_in
+from llenergymeasure.results._log_cells import unit_in
 
 __all__ = ["Columns", "columns_of", "is_header"]
 
