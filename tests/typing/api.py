@@ -28,7 +28,7 @@ from llenergymeasure import (
     save_result,
     save_results,
 )
-from llenergymeasure.domain.experiment import AggregatedResult, compute_measurement_config_hash
+from llenergymeasure.domain.experiment import AggregatedResult, Timestamps, compute_measurement_config_hash
 from llenergymeasure.domain.secrets import add_secret_keys
 from llenergymeasure.results.scan import Scan
 from llenergymeasure.results.store import StoredResult
@@ -239,7 +239,9 @@ def handle(result: ExperimentResult) -> str | None:
     return None
 
 
-def wrong(result: ExperimentResult) -> None:
+def wrong(result: ExperimentResult, start: datetime) -> None:
+    ExperimentResult(experiment_id="run", measurement_methodology="total")  # type: ignore[call-arg]
+    Timestamps(start=start, end=start, duration_sec=1.0, duration_s=1.0)  # type: ignore[call-arg]
     result.save(42)  # type: ignore[arg-type]
     result.save("results", 42)  # type: ignore[arg-type]
     load_result("x", missing_sidecar="explode")  # type: ignore[arg-type]

@@ -18,6 +18,15 @@ def test_import_package_loads_no_optional_and_no_cli_package() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_first_use_loads_no_slow_module_of_python() -> None:
+    slow = ["subprocess", "logging", "html", "difflib", "unittest", "asyncio", "tempfile"]
+    code = (
+        "import sys, llenergymeasure; llenergymeasure.ExperimentResult; llenergymeasure.ResultStore; "
+        f"print([name for name in {slow} if name in sys.modules])"
+    )
+    assert run_code(code, check=True).stdout.strip() == "[]"
+
+
 def test_import_extension_has_the_version_of_the_package() -> None:
     installed = importlib.metadata.version("llenergymeasure-store")
     assert llenergymeasure.__version__ == installed == _store.VERSION

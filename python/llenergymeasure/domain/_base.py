@@ -7,7 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from llenergymeasure.domain._describe import describe, set_signature
 from llenergymeasure.domain._json import MAX_DIGITS, to_json_object, to_json_value
+
+SCHEMA_VERSION = "2.0"
+"""The schema line of results that this version of the package writes and reads."""
 
 _INT_LIMIT = 10**MAX_DIGITS
 _MINUTE = timedelta(minutes=1)
@@ -61,3 +65,16 @@ class Model(BaseModel):
         # Building schemas takes half of the import time; the first result builds those that it needs.
         defer_build=True,
     )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 - those of pydantic
+        """Describe the fields, and set the signature."""
+        super().__pydantic_init_subclass__(**kwargs)
+        describe(cls)
+        set_signature(cls)
+
+    @classmethod
+    def __pydantic_on_complete__(cls) -> None:
+        """Set the signature again, which pydantic replaces as it builds the schema."""
+        super().__pydantic_on_complete__()
+        set_signature(cls)

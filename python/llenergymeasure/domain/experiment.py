@@ -1,4 +1,4 @@
-"""Models of one measurement: `ExperimentResult`, and the results of its processes."""
+"""The model of one measurement: `ExperimentResult`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from llenergymeasure.domain import _configured
-from llenergymeasure.domain._base import DateTime, Int, JSONObject, Model, Text
+from llenergymeasure.domain._base import SCHEMA_VERSION, DateTime, Int, JSONObject, Text
 from llenergymeasure.domain._check import Implausibility, credentials, implausibilities
 from llenergymeasure.domain._json import to_json_object
 from llenergymeasure.domain.environment import EnvironmentSnapshot
 from llenergymeasure.domain.metrics import (
-    ComputeMetrics,
     EnergyBreakdown,
-    EnergyMetrics,
     ExtendedEfficiencyMetrics,
-    InferenceMetrics,
     LatencyStatistics,
     MultiGPUMetrics,
     ThermalThrottleInfo,
     WarmupResult,
 )
+from llenergymeasure.domain.process import AggregationMetadata, RawProcessResult, Timestamps, seconds_between
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from typing_extensions import Self
-
     from llenergymeasure._store import Timeseries
     from llenergymeasure.types import (
         MissingSidecar,
@@ -51,9 +45,6 @@ __all__ = [
     "compute_measurement_config_hash",
 ]
 
-SCHEMA_VERSION = "2.0"
-"""The schema line that this version of the package writes and reads."""
-
 _ENCODER = json.JSONEncoder(sort_keys=True)  # `json.dumps` makes one for each call
 
 REPRODUCIBILITY_NOTES = (
@@ -71,80 +62,6 @@ def _this_line(version: str) -> str:
         )
         raise ValueError(msg)
     return version
-
-
-def _seconds_between(start: datetime, end: datetime) -> float:
-    if (start.utcoffset() is None) != (end.utcoffset() is None):
-        raise TypeError(
-            "expected a start and an end that both have a time zone or both have none, got "
-            f"offset-naive and offset-aware datetimes, {start.isoformat()} and {end.isoformat()}"
-        )
-    return (end - start).total_seconds()
-
-
-class Timestamps(Model):
-    """The start, the end and the duration of something."""
-
-    start: DateTime
-    end: DateTime
-    duration_sec: float
-
-    @classmethod
-    def from_times(cls, start: datetime, end: datetime) -> Self:
-        """Create timestamps from a start and an end, both naive or both aware.
-
-        The duration is that between the two instants, also across a change of the clocks.
-
-        Raises:
-            TypeError: One of the two is naive and the other aware.
-
-        Limits: naive times have no zone, so a change of the clocks shifts their duration.
-        """
-        # Two times of one zone are subtracted as a clock shows them, those with fixed offsets as instants.
-        times = cls(start=start, end=end, duration_sec=0.0)
-        seconds = _seconds_between(times.start, times.end)
-        return cls(start=times.start, end=times.end, duration_sec=seconds)
-
-
-class AggregationMetadata(Model):
-    """The aggregation of several processes into one result."""
-
-    method: Text = "sum_energy_avg_throughput"
-    num_processes: Int
-    temporal_overlap_verified: bool = False
-    gpu_attribution_verified: bool = False
-    warnings: list[Text] = Field(default_factory=list)
-
-
-class RawProcessResult(_configured.Configured):
-    """The measurements of one process.
-
-    `backend` defaults to `effective_config["backend"]`, as in `ExperimentResult`.
-    """
-
-    schema_version: Text = SCHEMA_VERSION
-    experiment_id: Text
-    backend: Text = "pytorch"
-    backend_version: Text | None = None
-    process_index: Int
-    gpu_id: Int
-    gpu_name: Text = ""
-    gpu_is_mig: bool = False
-    gpu_mig_profile: Text | None = None
-    energy_measurement_warning: Text | None = None
-    config_name: Text
-    model_name: Text
-    timestamps: Timestamps
-    inference_metrics: InferenceMetrics
-    energy_metrics: EnergyMetrics
-    compute_metrics: ComputeMetrics
-    effective_config: JSONObject = Field(default_factory=dict)
-    extended_metrics: ExtendedEfficiencyMetrics = Field(default_factory=ExtendedEfficiencyMetrics)
-    per_request_latencies_ms: list[float] = Field(default_factory=list)
-    gpu_utilisation_samples: list[float] = Field(default_factory=list)
-    energy_breakdown: EnergyBreakdown | None = None
-    thermal_throttle: ThermalThrottleInfo | None = None
-    warmup_result: WarmupResult | None = None
 
 
 class ExperimentResult(_configured.Configured):
@@ -167,53 +84,78 @@ class ExperimentResult(_configured.Configured):
     """
 
     schema_version: Annotated[Text, AfterValidator(_this_line)] = SCHEMA_VERSION
+    """Schema line of the record."""
     experiment_id: Text
-    """An identifier, which need not be unique."""
+    """Identifier of the experiment, which need not be unique."""
     if TYPE_CHECKING:  # optional for programs, and required in files
         measurement_config_hash: Text = ""
+        """First 16 hex digits of the sha256 of the configuration, without the environment."""
     else:
         measurement_config_hash: Text
-    """The hash of the configuration; see `compute_measurement_config_hash`."""
     backend: Text = "pytorch"
+    """Inference backend; by default that of `effective_config`."""
     backend_version: Text | None = None
+    """Version of the backend."""
     measurement_methodology: Literal["total", "steady_state", "windowed"]
+    """Part of the run that is measured: all of it, its steady state, or a window."""
     steady_state_window: tuple[float, float] | None = None
-    """Start and end in seconds from the start of the experiment."""
+    """Start and end of the window, in seconds from the start of the experiment."""
     total_tokens: Int
-    """Tokens of all processes."""
+    """Number of tokens of all processes."""
     total_energy_j: float
-    """Energy of all processes."""
+    """Energy of all processes, in joules."""
     total_inference_time_sec: float
+    """Time of inference, in seconds."""
     avg_tokens_per_second: float
+    """Average throughput, in tokens per second."""
     avg_energy_per_token_j: float
+    """Average energy per token, in joules; the tool that measured decides which tokens count."""
     total_flops: float
-    """Floating-point operations, for reference; 0 if not estimated."""
+    """Number of floating-point operations, for reference; 0 if it was not estimated."""
     flops_per_output_token: float | None = None
+    """Number of floating-point operations per output token."""
     flops_per_input_token: float | None = None
+    """Number of floating-point operations per input token."""
     flops_per_second: float | None = None
+    """Floating-point operations per second."""
     baseline_power_w: float | None = None
-    """Idle power before the run."""
+    """Idle power before the run, in watts."""
     energy_adjusted_j: float | None = None
-    """Energy without the idle power."""
+    """Energy minus that of the idle power over the same time, in joules."""
     energy_per_device_j: list[float] | None = None
+    """Energy of each device, in joules."""
     energy_breakdown: EnergyBreakdown | None = None
+    """Energy with and without the idle power."""
     multi_gpu: MultiGPUMetrics | None = None
+    """Energy of each GPU, where there are several."""
     environment_snapshot: EnvironmentSnapshot | None = None
+    """Hardware and software of the measurement."""
     measurement_warnings: list[Text] = Field(default_factory=list)
+    """Warnings about the measurement."""
     warmup_excluded_samples: Int | None = None
+    """Number of samples of the warm-up that were left out."""
     reproducibility_notes: Text = REPRODUCIBILITY_NOTES
+    """Note on the accuracy of the measurement."""
     timeseries: Text | None = None
-    """The file name of the sidecar, next to `result.json`."""
+    """File name of the power trace next to the record; null without one."""
     start_time: DateTime
+    """Start of the first process: ISO 8601, with or without a zone."""
     end_time: DateTime
+    """End of the last process: ISO 8601, with or without a zone."""
     effective_config: JSONObject = Field(default_factory=dict)
-    """The resolved configuration; `"model"` names the model."""
+    """Resolved configuration, of any JSON values; `"model"` names the model."""
     process_results: list[RawProcessResult] = Field(default_factory=list)
+    """Measurements of each process."""
     aggregation: AggregationMetadata | None = None
+    """Aggregation of the processes into this result."""
     thermal_throttle: ThermalThrottleInfo | None = None
+    """Reductions of the clocks of the GPUs."""
     warmup_result: WarmupResult | None = None
+    """Outcome of the warm-up."""
     latency_stats: LatencyStatistics | None = None
+    """Statistics of the times to the first token and between tokens."""
     extended_metrics: ExtendedEfficiencyMetrics | None = None
+    """Efficiency beyond energy per token."""
 
     @classmethod
     def _missing(cls, config: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
@@ -229,7 +171,7 @@ class ExperimentResult(_configured.Configured):
         Raises:
             TypeError: One of the two times is naive and the other aware.
         """
-        return _seconds_between(self.start_time, self.end_time)
+        return seconds_between(self.start_time, self.end_time)
 
     @property
     def tokens_per_joule(self) -> float:

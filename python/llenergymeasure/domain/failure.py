@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-import subprocess
+import sys
 import traceback
 from datetime import datetime, timezone
 from typing import Annotated, Any
@@ -43,24 +43,27 @@ class FailedRun(Configured):
     """
 
     schema_version: Annotated[Text, AfterValidator(_this_line)] = FAILURE_SCHEMA_VERSION
-    measurement_config_hash: Text = Field(
-        description="sha256[:16] of the configuration, as in the result that the run would have had"
-    )
-    backend: Text = Field(default="pytorch", description="The inference backend")
-    error_type: Text = Field(
-        description="The class of the error with its module, such as torch.OutOfMemoryError"
-    )
-    message: Text = Field(description="The text of the error")
-    traceback: Text | None = Field(
-        default=None, description="The traceback of the error and of its causes; of a long one, the end"
-    )
-    output: Text | None = Field(default=None, description="The end of the output of the run")
-    host: Text = Field(default="", description="The name of the machine")
-    start_time: DateTime | None = Field(default=None, description="The start of the run")
-    end_time: DateTime = Field(description="The time of the error")
-    effective_config: JSONObject = Field(
-        default_factory=dict, description='The configuration of the run; "model" names the model'
-    )
+    """Schema line of the record of a failure."""
+    measurement_config_hash: Text
+    """First 16 hex digits of the sha256 of the configuration, as the result would have it."""
+    backend: Text = "pytorch"
+    """Inference backend; by default that of `effective_config`."""
+    error_type: Text
+    """Class of the error with its module, such as `torch.OutOfMemoryError`."""
+    message: Text
+    """Text of the error."""
+    traceback: Text | None = None
+    """Traceback of the error and of its causes; of a long one, the end."""
+    output: Text | None = None
+    """End of the output of the run."""
+    host: Text = ""
+    """Name of the machine."""
+    start_time: DateTime | None = None
+    """Start of the run: ISO 8601, with or without a zone."""
+    end_time: DateTime
+    """Time of the error: ISO 8601, with or without a zone."""
+    effective_config: JSONObject = Field(default_factory=dict)
+    """Configuration of the run, of any JSON values; `"model"` names the model."""
 
     @classmethod
     def _missing(cls, config: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +98,13 @@ class FailedRun(Configured):
             raise TypeError(f"error expects an exception, got {type(error).__name__}")
         digest = compute_measurement_config_hash(config)
         is_naive = started is not None and started.tzinfo is None
-        if output is None and isinstance(error, (subprocess.CalledProcessError, subprocess.TimeoutExpired)):
+        # Such an error cannot exist before the import of its module, which is slow.
+        subprocess: Any = sys.modules.get("subprocess")
+        if (
+            output is None
+            and subprocess is not None
+            and isinstance(error, (subprocess.CalledProcessError, subprocess.TimeoutExpired))
+        ):
             output = error.stderr or error.output
         kind = type(error)
         name = (

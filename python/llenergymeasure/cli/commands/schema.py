@@ -26,6 +26,13 @@ class _Generator(GenerateJsonSchema):
         """Return the schema of a number, or of the name of a non-finite one."""
         return {"anyOf": [super().float_schema(schema), {"enum": _NON_FINITE}]}
 
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        """Return the schema of a model, whose fields have their descriptions."""
+        described = super().model_schema(schema)
+        if "description" in described:
+            described["description"] = described["description"].partition("\n\nAttributes:")[0]
+        return described
+
     def datetime_schema(self, schema: core_schema.DatetimeSchema) -> JsonSchemaValue:  # noqa: ARG002 - the signature
         """Return the schema of ISO 8601 text; `date-time` of JSON Schema would require a zone."""
         return {"type": "string", "description": "ISO 8601, with or without a zone"}
