@@ -87,13 +87,16 @@ def test_save_failure_of_naive_start_has_a_naive_end(store: ResultStore) -> None
         (([1], ValueError("x")), TypeError),
         ((CONFIG, "x"), TypeError),
         (({"x": object()}, ValueError("x")), ValueError),
+        ((CONFIG, ValueError("x"), {"started": 1.5}), TypeError),
+        ((CONFIG, ValueError("x"), {"output": 3}), TypeError),
     ],
 )
 def test_save_failure_of_wrong_arguments_leaves_nothing(
     store: ResultStore, arguments: Any, error: type[Exception]
 ) -> None:
+    options = arguments[2] if len(arguments) > 2 else {}
     with pytest.raises(error):
-        store.save_failure(*arguments)
+        store.save_failure(*arguments[:2], **options)
     assert not store.root.exists()
 
 

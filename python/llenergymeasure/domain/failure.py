@@ -96,6 +96,8 @@ class FailedRun(Configured):
         """
         if not isinstance(error, BaseException):
             raise TypeError(f"error expects an exception, got {type(error).__name__}")
+        if not isinstance(started, (datetime, type(None))):
+            raise TypeError(f"started expects a datetime, got {type(started).__name__}")
         digest = compute_measurement_config_hash(config)
         is_naive = started is not None and started.tzinfo is None
         # Such an error cannot exist before the import of its module, which is slow.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
@@ -53,14 +54,14 @@ def copy_failures(  # noqa: PLR0913 - keywords
         if wanted is not None and path.parent not in wanted:
             continue
         if there is None:
-            there = _contents(target)
+            there = _digests(target)
         record = content if fault is not None else _encoded(content, redact=redact)
         if (reason := skipped(path)) is not None:
             copying.skipped[path] = reason
         elif fault is not None:
             copying.failed[path] = fault
-        elif there[record] > 0:
-            there[record] -= 1
+        elif there[_digest(record)] > 0:
+            there[_digest(record)] -= 1
             copying.skipped[path] = same
         elif copying.dry_run:
             copying.copied[path] = target.root
@@ -88,11 +89,15 @@ def _encoded(content: bytes, *, redact: bool) -> bytes:
     return _store.compact(content)
 
 
-def _contents(store: ResultStore) -> Counter[bytes]:
-    """Return the contents of the failures of a store; there are few failures, and they are small."""
+def _digests(store: ResultStore) -> Counter[bytes]:
+    """Return the number of failures of a store with each digest."""
     limit, follow_links = store.max_record_bytes, store.follow_links
     read = raw_failures(store._root, limit, follow_links=follow_links)  # noqa: SLF001 - not for users
-    return Counter(_store.compact(content) for _, content, fault in read if fault is None)
+    return Counter(_digest(_store.compact(content)) for _, content, fault in read if fault is None)
+
+
+def _digest(record: bytes) -> bytes:
+    return blake2b(record, digest_size=16).digest()
 
 
 def _meeting(source: ResultStore, where: list[Condition]) -> set[ResultPath]:

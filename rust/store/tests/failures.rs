@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use llem_store::inspect::clean::CleanOptions;
+use llem_store::inspect::clean::{CleanOptions, Outcome};
 use llem_store::inspect::{Status, VerifyOptions};
 use llem_store::load::{Limit, read};
 use llem_store::name::failure_name;
@@ -84,6 +84,21 @@ fn directory_with_both_files_is_a_result() {
     fs::write(failure.with_file_name("result.json"), RECORD).unwrap();
     assert_eq!(found(temp.path(), Kind::Result), [format!("{NAME}_failed/result.json")]);
     assert_eq!(found(temp.path(), Kind::Failure), [""; 0]);
+}
+
+#[test]
+fn clean_puts_a_failure_in_the_trash_back() {
+    let temp = tempfile::tempdir().unwrap();
+    let root = temp.path();
+    let failure = save(root, Kind::Failure);
+    let directory = failure.parent().unwrap();
+    fs::create_dir(root.join(".trash-1")).unwrap();
+    fs::rename(directory, root.join(".trash-1").join(directory.file_name().unwrap())).unwrap();
+    let clean = CleanOptions { older_than: Duration::ZERO, dry_run: false };
+    let outcomes = Store::new(root).clean(clean, Interrupt::NEVER).unwrap();
+    assert_eq!(outcomes.len(), 1);
+    assert_eq!(outcomes[0].outcome, Outcome::Restored);
+    assert!(failure.exists() && !root.join(".trash-1").exists());
 }
 
 #[test]

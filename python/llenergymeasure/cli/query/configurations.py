@@ -105,7 +105,7 @@ def _parse(file: str, text: str, line: int) -> object:
 
 def _from_yaml(file: str, text: str) -> list[tuple[str, object]]:
     try:
-        import yaml  # type: ignore[import-untyped, unused-ignore] # noqa: PLC0415 - optional
+        import yaml  # noqa: PLC0415 - optional
     except ImportError:
         raise CommandError(
             f"expected PyYAML to read {file}, got an installation without it; do pip install "
