@@ -270,3 +270,33 @@ def test_rows_of_a_dict_reader_are_samples(tmp_path: Path) -> None:
     for text, said in (("a,b\n1,2\n", "expected a column of the power"), ("power\n1\n", "of the time")):
         with pytest.raises(ValueError, match=said):
             write_timeseries_parquet(csv.DictReader(text.splitlines()), path)
+
+
+def test_a_number_that_is_cut_at_the_end_is_no_sample(tmp_path: Path) -> None:
+    header = "timestamp,index,power.draw [W]\n"
+    rows = "".join(f"177788880{second},0,200.00 W\n" for second in range(6))
+    for cut in ("200.00", "200.0", "20", "2"):
+        log = log_of(tmp_path, f"{header}{rows}1777888806,0,{cut}")
+        assert (log.energy_j(), len(log.warnings)) == (1000.0, 1), cut
+    whole = log_of(tmp_path, f"{header}{rows}1777888806,0,200.00 W")
+    assert (whole.energy_j(), whole.warnings) == (1200.0, ())
+    floats = "\n".join(f"177788880{second},0,{second * 12.5}" for second in range(7))
+    assert log_of(tmp_path, header + floats).energy_j() == 225.0
+
+
+def test_grafana_has_a_column_for_each_gpu(tmp_path: Path) -> None:
+    names = [f'DCGM_FI_DEV_POWER_USAGE{{gpu=""{gpu}"", instance=""node:9400""}}' for gpu in (2, 3)]
+    text = "Time," + ",".join(f'"{name}"' for name in names) + "\n"
+    text += "2026-05-04 10:00:00,100 W,50 W\n2026-05-04 10:00:10,100 W,50 W\n"
+    assert log_of(tmp_path, text).energy_per_gpu_j() == {2: 1000.0, 3: 500.0}
+
+
+def test_columns_without_a_header_have_their_places_as_names(tmp_path: Path) -> None:
+    rows = "".join(
+        f"2026/05/04 10:00:0{second}.000, {gpu}, 7, 100.0\n" for second in (0, 1) for gpu in (3, 4)
+    )
+    assert "expected a power log, got a file whose first line is" in refusal_of(
+        tmp_path, rows.replace(".0\n", "\n")
+    )
+    log = log_of(tmp_path, rows, power="4", gpu="2")
+    assert log.energy_per_gpu_j() == {3: 100.0, 4: 100.0}

@@ -24,6 +24,9 @@ _FACTORS = {"": 1, "w": 1, "watt": 1, "watts": 1, "mw": "0.001", "milliwatts": "
             "µw": "0.000001", "kw": 1000, "%": 1, "c": 1, "°c": 1, "mib": 1, "mb": 1, "kib": "0.0009765625",
             "gib": 1024, "gb": 1024}  # fmt: skip
 """The factor from a unit of a cell or a header to that of the column; mebibytes are often written MB."""
+_USUAL = re.compile(r"\s*(-?\d+(?:\.\d+)?)(?: (W|%|MiB))?\s*")
+"""The cells of most logs, which need no conversion."""
+_WHOLE = frozenset({"", "w", "W", "%", "c", "C", "mib", "MiB", "mb"})
 _IN_HEADER = re.compile(r"[\[(]\s*([^\])]*?)\s*[\])]\s*$")
 _TIME = re.compile(
     r"(\d{4})([-/]?)(\d{2})\2(\d{2})[ T_](\d{1,2}):(\d{2}):(\d{2})(?:[.,:](\d+))?"
@@ -58,6 +61,9 @@ def number_of(cell: object, unit: str = "") -> float | None:
     """
     if cell is None:
         return None
+    if type(cell) is str and (match := _USUAL.fullmatch(cell)) is not None and (match[2] or unit in _WHOLE):
+        number = float(match[1])
+        return None if abs(number) >= _BLANK else number
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
         text, own = str(cell), ""
         if isinstance(cell, float) and math.isnan(cell):

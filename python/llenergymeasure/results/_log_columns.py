@@ -127,8 +127,11 @@ class Columns:
 
 def is_header(cells: Sequence[object], power: str | None = None) -> bool:
     """Return True for the first line of a table with a power, or with a column of the name of it."""
+    first = str(cells[0]).strip() if cells else ""
     wanted = None if power is None else power.strip()
-    if any(wanted in (str(cell).strip(), unit_in(str(cell))[0]) for cell in cells):
+    # A number names a column of a header, and is a value of a row.
+    is_row = first[:1].isdigit()
+    if not is_row and any(wanted in (str(cell).strip(), unit_in(str(cell))[0]) for cell in cells):
         return True
     names = [_plain(str(cell))[0] for cell in cells]
     return len(names) > 1 and (

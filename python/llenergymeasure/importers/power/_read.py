@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from array import array
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ from llenergymeasure.results._log_cells import (
 from llenergymeasure.results._log_columns import Columns, columns_of
 
 __all__ = ["read_power"]
+
+_FORMS = 4
+"""Cells whose form the last one is compared with."""
 
 
 def read_power(  # noqa: PLR0913 - what a log may leave open
@@ -88,6 +93,7 @@ class _Reader:
         self._samples: list[Samples] = []
         self._kind = ""
         self._warnings: list[str] = []
+        self._last: tuple[object, int] = (None, 0)
         if columns.time is None and (start is None or interval_s is None):
             raise NotImportableError(
                 "expected a log with times, got one without; log with times, or give the time of the first "
@@ -114,8 +120,14 @@ class _Reader:
             self._warnings.append(f"the power log has {lines}, that are no samples")
 
     def _take_all(self, table: Table) -> Iterator[tuple[Row, str]]:
+        place = next(iter(self._columns.powers))
+        before: deque[object] = deque(maxlen=_FORMS)
         for row in table.rows:
             try:
+                cell = row.cells[place]
+                if row.line in table.open_lines:
+                    _check_cut(cell, before)
+                before.append(cell)
                 self._take(row.cells)
             except (ValueError, IndexError) as error:  # noqa: PERF203 - a broken line
                 is_short = isinstance(error, IndexError)
@@ -141,17 +153,19 @@ class _Reader:
         for identity, power in found:
             number = self._devices.number(identity)
             if number == len(self._samples):
-                self._samples.append(Samples())
+                self._samples.append(Samples(others={name: array("d") for name in others}))
             samples = self._samples[number]
             at = self._counted(len(samples.times)) if moment is None else moment
             samples.times.append(at)
             samples.powers.append(math.nan if power is None else power)
             for name, value in others.items():
-                samples.others.setdefault(name, _array()).append(math.nan if value is None else value)
+                samples.others[name].append(math.nan if value is None else value)
 
     def _moment(self, cells: list[Any]) -> int:
         columns = self._columns
         cell = cells[columns.time] if columns.time is not None else None
+        if cell == self._last[0] and columns.date is None:
+            return self._last[1]  # the GPUs of one reading share its time
         if columns.date is not None:
             cell = f"{str(cells[columns.date]).strip()} {str(cell).strip()}"
         moment = moment_of(cell)
@@ -162,6 +176,7 @@ class _Reader:
                 f"expected {_KINDS[self._kind]}, as in the first line, got {_KINDS[moment.kind]}"
             )
         self._kind = moment.kind
+        self._last = (cell, moment.microseconds)
         return moment.microseconds
 
     def _counted(self, count: int) -> int:
@@ -215,17 +230,24 @@ class _Reader:
                 )
 
 
+def _check_cut(cell: object, before: Collection[object]) -> None:
+    """Reject the last cell of a log whose line does not end, if it lacks what all cells before have."""
+    forms = {_form(other) for other in before}
+    if len(before) == _FORMS and len(forms) == 1 and _form(cell) not in forms:
+        raise ValueError(f"expected a number as those before, got {str(cell).strip()[:40]!r}")
+
+
+def _form(cell: object) -> tuple[int, bool]:
+    """Return the digits after the point of a cell, and whether it has a unit."""
+    number, _, unit = str(cell).strip().partition(" ")
+    return len(number.partition(".")[2]), bool(unit)
+
+
 _KINDS = {
     "aware": "a time with a zone or since 1970",
     "naive": "a time without a zone",
     "elapsed": "seconds since the start",
 }
-
-
-def _array() -> Any:  # noqa: ANN401 - array("d") has no type without `from __future__` at run time
-    from array import array  # noqa: PLC0415
-
-    return array("d")
 
 
 def _wanted(gpu: int | str, known: dict[int, tuple[str, Samples]]) -> int:

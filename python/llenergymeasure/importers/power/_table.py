@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from llenergymeasure import _store
 from llenergymeasure.errors import LLEMError, NotImportableError
@@ -38,12 +38,13 @@ class Row(NamedTuple):
 class Table(NamedTuple):
     """A table: its header, None if the file has none, and its rows.
 
-    `is_complete` is false of a text whose last line does not end.
+    `open_lines` has, once it was read, the number of a line without an end, which may be half of one.
     """
 
     header: list[str] | None
     rows: Iterable[Row]
     tool: str
+    open_lines: list[int] = []  # noqa: RUF012 - read_table gives each table its own
 
 
 @contextmanager
@@ -60,14 +61,22 @@ def read_table(path: Path, power: str | None = None) -> Iterator[Table]:
         yield _parquet(path)
         return
     with open_text(path) as text:
-        lines = ((number, line.replace("\0", "")) for number, line in enumerate(text, 1))
-        solid = (
-            (number, line.strip(f"\r\n{MARK}")) for number, line in lines if line.strip(f" \t\r\n{MARK}")
-        )
+        open_lines: list[int] = []
+        solid = _solid(text, open_lines)
         first = list(islice(solid, _PREAMBLE))
         if not first:
             raise NotImportableError("expected a power log, got an empty file; run the sampler again")
-        yield _text_table(first, solid, power)
+        yield _text_table(first, solid, power)._replace(open_lines=open_lines)
+
+
+def _solid(text: IO[str], open_lines: list[int]) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank, with their numbers."""
+    for number, line in enumerate(text, 1):
+        content = line.strip(f"\r\n\0{MARK}")
+        if content.strip():
+            if not line.endswith(("\n", "\r")):
+                open_lines.append(number)
+            yield number, content.replace("\0", "")
 
 
 def _text_table(first: list[tuple[int, str]], rest: Iterator[tuple[int, str]], power: str | None) -> Table:
@@ -82,7 +91,7 @@ def _text_table(first: list[tuple[int, str]], rest: Iterator[tuple[int, str]], p
             if is_header(header := _cells(line, delimiter), power):
                 rows = _delimited(chain(first[place + 1 :], rest), delimiter, header)
                 return Table(header, rows, _tool_of(header))
-    return _without_header(first, rest)
+    return _without_header(first, rest, power)
 
 
 def _tool_of(header: list[str]) -> str:
@@ -131,20 +140,26 @@ def _spaced(lines: Iterable[tuple[int, str]], *, has_stamps: bool) -> Iterator[R
         yield Row(number, [*([stamp] if has_stamps else []), *cells])
 
 
-def _without_header(first: list[tuple[int, str]], rest: Iterator[tuple[int, str]]) -> Table:
-    """Read a log of Zeus (a time, and the power of each GPU), or of nvidia-smi with units."""
+def _without_header(
+    first: list[tuple[int, str]], rest: Iterator[tuple[int, str]], power: str | None
+) -> Table:
+    """Read a log of Zeus, or one of nvidia-smi that has units or whose places are named."""
     cells = _cells(first[0][1], ",")
     if len(cells) > 1 and _is_time(cells[0]):
         rows = _delimited(chain(first, rest), ",", [""] * len(cells))
         watts = [place for place, cell in enumerate(cells) if cell.strip().endswith(" W")]
-        if len(watts) == 1:
-            names = ["timestamp" if place == 0 else f"column {place}" for place in range(len(cells))]
-            names[watts[0]] = "power.draw [W]"
+        if len(watts) == 1 or (power is not None and power.isdigit()):
+            # A place counts from 1, and the first one is the time.
+            names = ["timestamp", *(str(place) for place in range(2, len(cells) + 1))]
+            if power is None:
+                names[watts[0]] = "power.draw [W]"
             for place, cell in enumerate(cells):
                 if cell.strip().startswith(("GPU-", "MIG-")):
                     names[place] = "uuid"
             return Table(names, rows, "nvidia-smi")
-        if all(_is_fraction(cell) for cell in cells[1:]):
+        # Zeus writes seconds since 1970 and the power of each GPU; other numbers may be anything.
+        is_zeus = cells[0].strip().replace(".", "", 1).isdigit() or len(cells) == 2  # noqa: PLR2004 - a pair
+        if is_zeus and all(_is_fraction(cell) for cell in cells[1:]):
             return Table(["time", *(f"gpu{place}" for place in range(len(cells) - 1))], rows, "Zeus")
     shown = first[0][1].strip()[:60]
     raise NotImportableError(
