@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
-from llenergymeasure import _log, _store
+from llenergymeasure import _store
 from llenergymeasure.errors import (
     BulkSaveError,
     LLEMError,
@@ -46,7 +47,9 @@ __all__ = [
 ]
 
 __version__ = _store.VERSION
-_log.announce()
+
+if "logging" in sys.modules:  # else its first record makes the logger, since the import is slow
+    importlib.import_module("llenergymeasure._log").logger()
 
 # Imported at first use, all at once: an import must not fail, or be interrupted, in the middle of a save.
 _LAZY = frozenset({"ExperimentResult", "ResultStore", "load_result", "save_result", "save_results"})

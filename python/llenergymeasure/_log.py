@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -35,9 +34,3 @@ def log(messages: Iterable[object]) -> None:
             target.warning("%s", escape(str(message)))
     except Exception:  # noqa: BLE001 - the import may find no free descriptor, and a filter may raise anything
         return
-
-
-def announce() -> None:
-    """Add the `NullHandler` now if the program uses `logging` already."""
-    if "logging" in sys.modules:
-        logger()

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 
-from llenergymeasure.domain.secrets import secret_places
-
 if TYPE_CHECKING:
     from llenergymeasure.domain.experiment import ExperimentResult
     from llenergymeasure.domain.failure import FailedRun
@@ -62,6 +60,8 @@ def implausibilities(
 
 def credentials(record: ExperimentResult | FailedRun) -> list[Implausibility]:
     """Return a finding for each credential in the configurations of a record, without its value."""
+    from llenergymeasure.domain.secrets import secret_places  # noqa: PLC0415 - rarely needed
+
     return [
         Implausibility(place, None, "holds a credential; save the result with redact=True, or remove the key")
         for place in secret_places(record)

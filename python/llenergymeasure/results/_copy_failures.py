@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from llenergymeasure import _store
 from llenergymeasure.domain.failure import FailedRun
-from llenergymeasure.domain.secrets import redacted_failure
 from llenergymeasure.errors import LLEMError
 from llenergymeasure.results._encode import directory_name
 from llenergymeasure.results._plan import scan_results
@@ -82,6 +81,8 @@ def _name(path: ResultPath, record: bytes) -> str:
 def _encoded(content: bytes, *, redact: bool) -> bytes:
     """Return the bytes of a copy of a failure."""
     if redact:
+        from llenergymeasure.domain.secrets import redacted_failure  # noqa: PLC0415 - rarely needed
+
         run = FailedRun.model_validate_json(content)
         clean = redacted_failure(run)
         if clean is not run:

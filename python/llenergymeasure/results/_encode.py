@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llenergymeasure import _store
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
-from llenergymeasure.domain.secrets import redacted
 from llenergymeasure.results._memory import as_memory_error
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ def encode(result: ExperimentResult | Encoded, *, sidecar: bool, redact: bool) -
     if type(result) is not ExperimentResult:
         _check_kind(result)
     if redact:
+        from llenergymeasure.domain.secrets import redacted  # noqa: PLC0415 - rarely needed
+
         result = redacted(result)
     record = to_record(result)
     return Encoded(directory_name(result), record, naming_sidecar(result) if sidecar else None)

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from llenergymeasure import _store
 from llenergymeasure._warnings import warn
-from llenergymeasure.domain.secrets import redacted
 from llenergymeasure.errors import BulkSaveError, LLEMError, SaveInterrupted
 from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._compare import Copy, compare
@@ -216,7 +215,11 @@ class Copier:
             problem = sidecar_fault(record, name, found=has_sidecar)
         if problem is not None:
             self.missing.add(f"{record} {problem}")
-        clean = redacted(result) if self._redact else result
+        clean = result
+        if self._redact:
+            from llenergymeasure.domain.secrets import redacted  # noqa: PLC0415 - rarely needed
+
+            clean = redacted(result)
         compact = _store.compact(content) if clean is result else to_record(clean)
         sidecar = with_sidecar = None
         if name is not None and problem is None:

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from llenergymeasure import _store
 from llenergymeasure._log import log
 from llenergymeasure.domain.failure import FailedRun
-from llenergymeasure.domain.secrets import redacted_failure
 from llenergymeasure.errors import LLEMError, ResultCorruptError, ResultError, SchemaVersionError
 from llenergymeasure.results import _columns
 from llenergymeasure.results._durability import warn_once
@@ -64,6 +63,8 @@ def save_failure(  # noqa: PLR0913 - the parameters of the method
     """Save a run that failed; see `ResultStore.save_failure`."""
     run = FailedRun.of(config, error, started=started, output=output)
     if redact:
+        from llenergymeasure.domain.secrets import redacted_failure  # noqa: PLC0415 - rarely needed
+
         run = redacted_failure(run)
     return save_encoded(root, _store.failure_name(directory_name(run)), encode_failure(run), durable=durable)
 
