@@ -291,12 +291,29 @@ def test_grafana_has_a_column_for_each_gpu(tmp_path: Path) -> None:
     assert log_of(tmp_path, text).energy_per_gpu_j() == {2: 1000.0, 3: 500.0}
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "time,0,1",
+        "time,gpu0,gpu1",
+        "Time (s),GPU 0 Power (W),GPU 1 Power (W)",
+        "t,power0,power1",
+        "t,gpu_0_power_w,gpu_1_power_w",
+    ],
+)
+def test_a_column_for_each_gpu_is_found(tmp_path: Path, header: str) -> None:
+    text = f"{header.replace('t,', 'timestamp,', 1)}\n1777888800,10.0,30.0\n1777888801,10.0,30.0\n"
+    assert log_of(tmp_path, text).energy_per_gpu_j() == {0: 10.0, 1: 30.0}
+    if "ower" in header:
+        others = text.replace("\n", ",gpu0_util\n", 1).replace(".0\n", ".0,99\n")
+        assert log_of(tmp_path, others).energy_per_gpu_j() == {0: 10.0, 1: 30.0}
+
+
 def test_columns_without_a_header_have_their_places_as_names(tmp_path: Path) -> None:
     rows = "".join(
         f"2026/05/04 10:00:0{second}.000, {gpu}, 7, 100.0\n" for second in (0, 1) for gpu in (3, 4)
     )
-    assert "expected a power log, got a file whose first line is" in refusal_of(
-        tmp_path, rows.replace(".0\n", "\n")
-    )
+    for text in (rows, rows.replace("7", "7.5").replace(", 3", ", 3.0").replace(", 4", ", 4.0")):
+        assert "expected a power log, got a file whose first line is" in refusal_of(tmp_path, text)
     log = log_of(tmp_path, rows, power="4", gpu="2")
     assert log.energy_per_gpu_j() == {3: 100.0, 4: 100.0}

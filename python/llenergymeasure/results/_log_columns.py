@@ -37,6 +37,8 @@ _POWERS = (
     "current_socket_power",
     "average_socket_power",
     "power_usage",
+    "current socket graphics package power",
+    "average graphics package power",
     "gpu_power",
     "power",
     "pwr",
@@ -96,7 +98,11 @@ _INSTANCES = (
 )
 _HOSTS = ("hostname", "host", "node", "instance")
 _UNIT = re.compile(r"[_ ](w|mw|watts?|milliwatts|c|pct|percent|mb|mib|celsius)$")
-_WIDE = re.compile(r"(?:gpu|power|device|card)?[_ .-]?(\d{1,4})(?:[_ .-]?(?:power|watts?|draw))?")
+_WIDE = re.compile(r"(?:gpu|device|card)?[_ .-]?(\d{1,4})")
+_WIDE_POWER = re.compile(
+    r"(?:power|watts?|draw)[_ .-]?(?:gpu|device|card)?[_ .-]?(\d{1,4})"
+    r"|(?:gpu|device|card)[_ .-]?(\d{1,4})[_ .-]?(?:power|watts?|draw)(?:[_ .-]?(?:draw|usage))?"
+)
 _PROMETHEUS = re.compile(r'(?:dcgm_fi_dev_power_usage(?:_instant)?)?\{.*?\bgpu="(\d+)".*\}', re.IGNORECASE)
 
 
@@ -200,13 +206,15 @@ def _first(names: Sequence[str], known: Sequence[str]) -> int | None:
 
 
 def _wide(names: Sequence[str]) -> list[tuple[int, str | None]]:
-    """Return the places of a table with a column for each GPU."""
-    found = []
+    """Return the places of a table with a column of the power for each GPU."""
+    plain: list[tuple[int, str | None]] = []
+    named: list[tuple[int, str | None]] = []
     for place, name in enumerate(names[1:], 1):
-        match = _WIDE.fullmatch(name) or _PROMETHEUS.fullmatch(name)
-        if match is not None:
-            found.append((place, match[1]))
-    return found if len(found) == len(names) - 1 else []
+        if match := _WIDE_POWER.fullmatch(name):
+            named.append((place, match[1] or match[2]))
+        elif match := _WIDE.fullmatch(name) or _PROMETHEUS.fullmatch(name):
+            plain.append((place, match[1]))
+    return named or (plain if len(plain) == len(names) - 1 else [])
 
 
 def _named(header: Sequence[str], name: str, what: str) -> int:
