@@ -251,3 +251,13 @@ def test_copy_reports_an_invalid_failure(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="not copied completely"):
         copying = target.copy_from(source)
     assert list(copying.failed) == [path]
+
+
+def test_copy_of_many_failures_takes_each_once(tmp_path: Path) -> None:
+    source, target = ResultStore(tmp_path / "a"), ResultStore(tmp_path / "b")
+    for number in range(150):
+        source.save_failure(CONFIG, ValueError(str(number)), durable=False)
+    assert len(target.copy_from(source, durable=False).copied) == 150
+    assert sorted(int(run.message) for _, run in target.failures()) == list(range(150))
+    assert len({path.parent for path, _ in target.failures()}) == 150
+    assert len(target.copy_from(source, durable=False).skipped) == 150

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 from llenergymeasure import _store
 from llenergymeasure.domain.failure import FailedRun
@@ -21,6 +23,16 @@ if TYPE_CHECKING:
     from llenergymeasure.types import ResultPath
 
 __all__ = ["copy_failures"]
+
+_THREADS = 16
+_BATCH = 4 * _THREADS
+
+
+class _Found(NamedTuple):
+    """A failure to copy, and the bytes of its copy."""
+
+    path: ResultPath
+    record: bytes
 
 
 def copy_failures(  # noqa: PLR0913 - keywords
@@ -46,6 +58,34 @@ def copy_failures(  # noqa: PLR0913 - keywords
         durable: As for `ResultStore.save`.
         redact: As for `ResultStore.copy_from`.
     """
+    found = _lacking(copying, target, source, where, skipped=skipped, same=same, redact=redact)
+
+    def save(one: _Found) -> ResultPath | LLEMError:
+        try:
+            return save_encoded(target.root, _name(*one), one.record, durable=durable)
+        except LLEMError as error:
+            return error
+
+    with ThreadPoolExecutor(_THREADS) as pool:  # many flushes or requests in flight share their time
+        while batch := [*islice(found, _BATCH)]:
+            for one, outcome in zip(batch, pool.map(save, batch), strict=True):
+                if isinstance(outcome, LLEMError):
+                    copying.failed[one.path] = outcome
+                else:
+                    copying.note_copied({one.path: outcome})
+
+
+def _lacking(  # noqa: PLR0913 - as above
+    copying: Copying,
+    target: ResultStore,
+    source: ResultStore,
+    where: Iterable[Condition] | None,
+    *,
+    skipped: Callable[[ResultPath], str | None],
+    same: str,
+    redact: bool,
+) -> Iterator[_Found]:
+    """Yield the failures to copy; note the others, and in a dry run all of them, in the outcome."""
     wanted = None if where is None else _meeting(source, list(where))
     there: Counter[bytes] | None = None
     limit, follow_links = source.max_record_bytes, source.follow_links
@@ -65,12 +105,7 @@ def copy_failures(  # noqa: PLR0913 - keywords
         elif copying.dry_run:
             copying.copied[path] = target.root
         else:
-            try:
-                copy = save_encoded(target.root, _name(path, record), record, durable=durable)
-            except LLEMError as error:
-                copying.failed[path] = error
-            else:
-                copying.note_copied({path: copy})
+            yield _Found(path, record)
 
 
 def _name(path: ResultPath, record: bytes) -> str:
