@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone, tzinfo
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -76,16 +77,19 @@ class PowerLog:
             NotImportableError: The log does not cover the time; a GPU has no power; or one of the times has a
                 zone and the other none, and `zone` is not known.
         """
-        return math.fsum(self.energy_per_gpu_j(start, end).values())
+        return float(sum(self._exact_energies(start, end).values()))
 
     def energy_per_gpu_j(
         self, start: datetime | None = None, end: datetime | None = None
     ) -> dict[int, float]:
         """Return the energy of each GPU, by its `gpu_index`, in joules; see `energy_j`."""
+        return {gpu: float(energy) for gpu, energy in self._exact_energies(start, end).items()}
+
+    def _exact_energies(self, start: datetime | None, end: datetime | None) -> dict[int, Fraction]:
         found = {}
         for gpu in self.samples:
             readings, begin, stop = self._covering(gpu, start, end)
-            found[gpu] = readings.energy_j(begin, stop)
+            found[gpu] = readings.exact_energy_j(begin, stop)
         return found
 
     def warnings_of(self, start: datetime | None = None, end: datetime | None = None) -> list[str]:

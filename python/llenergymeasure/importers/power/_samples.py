@@ -7,14 +7,19 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
 from itertools import groupby, pairwise
 from statistics import median
+from typing import Any
 
 from llenergymeasure.errors import NotImportableError
 from llenergymeasure.results._log_cells import MICROSECONDS
 
 __all__ = ["Samples", "check_one_device"]
 
+_TWICE = 2 * MICROSECONDS
+_SCALES = (1, 1000, 1_000_000)
 _FEW_GAPS = 4
 _BURST = 10
 """The gap between two readings of all GPUs is so many times that between two GPUs of one reading."""
@@ -71,25 +76,54 @@ class Readings:
 
     def power_at(self, time: int) -> float:
         """Return the power at a time, on the line between its neighbours; outside, that of the end."""
-        place = bisect_left(self.times, time)
-        if place == len(self.times):
-            return self.powers[-1]
-        if self.times[place] == time or place == 0:
-            return self.powers[place]
-        before, after = self.times[place - 1], self.times[place]
-        low, high = self.powers[place - 1], self.powers[place]
-        return low + (high - low) * ((time - before) / (after - before))
+        return float(self._exact_power(time))
 
     def energy_j(self, start: int, end: int) -> float:
         """Return the integral between two times by the trapezoid rule, in joules."""
+        return float(self.exact_energy_j(start, end))
+
+    def exact_energy_j(self, start: int, end: int) -> Fraction:
+        """Return the integral as `energy_j`, of the decimal numbers in the log, without rounding."""
+        if end <= start:
+            return Fraction(0)
         first, last = bisect_right(self.times, start), bisect_left(self.times, end)
-        points = [
-            (start, self.power_at(start)),
-            *zip(self.times[first:last], self.powers[first:last], strict=True),
-            (end, self.power_at(end)),
-        ]
-        areas = ((other[0] - one[0]) * (one[1] + other[1]) for one, other in pairwise(points))
-        return math.fsum(areas) / (2 * MICROSECONDS)
+        if first == last:
+            return (self._exact_power(start) + self._exact_power(end)) * (end - start) / _TWICE
+        inner = self._areas(first, last)
+        left = (self._exact_power(start) + self._exact(first)) * (self.times[first] - start)
+        right = (self._exact(last - 1) + self._exact_power(end)) * (end - self.times[last - 1])
+        return (left + inner + right) / _TWICE
+
+    def _areas(self, first: int, last: int) -> Fraction:
+        """Return twice the integral from one reading to another, in microseconds times watts."""
+        times, (numbers, scale) = self.times[first:last], self._scaled
+        values = numbers[first:last]
+        steps = zip(times, times[1:], values, values[1:], strict=False)
+        return Fraction(sum((after - before) * (low + high) for before, after, low, high in steps)) / scale
+
+    @cached_property
+    def _scaled(self) -> tuple[list[Any], int]:
+        """The powers as integers, and their unit as a part of a watt; fractions if they have many digits."""
+        for scale in _SCALES:
+            numbers = [round(power * scale) for power in self.powers]
+            if all(number / scale == power for number, power in zip(numbers, self.powers, strict=True)):
+                return numbers, scale
+        return [Fraction(repr(power)) for power in self.powers], 1
+
+    def _exact(self, place: int) -> Fraction:
+        numbers, scale = self._scaled
+        return Fraction(numbers[place]) / scale
+
+    def _exact_power(self, time: int) -> Fraction:
+        """Return the power at a time; see `power_at`."""
+        place = bisect_left(self.times, time)
+        if place == len(self.times):
+            return self._exact(place - 1)
+        if self.times[place] == time or place == 0:
+            return self._exact(place)
+        before, after = self.times[place - 1], self.times[place]
+        low, high = self._exact(place - 1), self._exact(place)
+        return low + (high - low) * Fraction(time - before, after - before)
 
     def longest_gap(self, start: int, end: int) -> int:
         """Return the longest time without a reading between two times, in microseconds."""
