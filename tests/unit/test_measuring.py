@@ -65,7 +65,15 @@ def test_measuring_saves_the_failure_and_raises_it(store: ResultStore) -> None:
 
 
 @pytest.mark.parametrize(
-    "end", [KeyboardInterrupt(), SystemExit(3), GeneratorExit(), asyncio.CancelledError()], ids=repr
+    "end",
+    [
+        KeyboardInterrupt(),
+        SystemExit(3),
+        GeneratorExit(),
+        asyncio.CancelledError(),
+        pytest.skip.Exception("no GPU"),
+    ],
+    ids=repr,
 )
 def test_measuring_that_a_user_ends_saves_nothing(store: ResultStore, end: BaseException) -> None:
     with pytest.raises(type(end)), store.measuring(CONFIG):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from llenergymeasure._warnings import warn
 from llenergymeasure.domain._comparable import comparable
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from llenergymeasure.types import ResultPath, TimeseriesSource
 
 __all__ = ["Measuring"]
+
+_ENDS: Final = (
+    ("asyncio", "CancelledError"),
+    ("trio", "Cancelled"),
+    ("greenlet", "GreenletExit"),
+    ("_pytest.outcomes", "Skipped"),
+    ("_pytest.outcomes", "Exit"),
+)
+"""Exceptions of libraries, by which they end a block that did not fail."""
 
 
 class Measuring:
@@ -99,7 +108,9 @@ class Measuring:
 
 
 def _is_of_user(error: BaseException) -> bool:
-    """Return True for an end that a user wanted: Ctrl-C, an exit, a cancelled task, a closed generator."""
-    asyncio = sys.modules.get("asyncio")
-    wanted = (KeyboardInterrupt, SystemExit, GeneratorExit)
-    return isinstance(error, wanted if asyncio is None else (*wanted, asyncio.CancelledError))
+    """Return True for an end that a user wanted: Ctrl-C, an exit, a cancelled task, a skipped test.
+
+    Any other exception is a failure, also one that is no `Exception`, such as a panic of a Rust extension.
+    """
+    known = (getattr(sys.modules.get(module), name, None) for module, name in _ENDS)
+    return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, *filter(None, known)))
