@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from llenergymeasure._warnings import warn
 from llenergymeasure.errors import NotImportableError
 from llenergymeasure.importers._imported import Imported, Importer, NotImported
 from llenergymeasure.importers._sniff import Shape, shape_of
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["GROUP", "Format", "detect", "find", "formats"]
 
@@ -67,6 +69,8 @@ def formats() -> dict[str, Format]:
 
 @cache
 def _points() -> tuple[EntryPoint, ...]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - takes 10 ms, and few files need it
+
     return tuple(entry_points(group=GROUP))
 
 

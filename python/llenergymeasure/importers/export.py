@@ -21,7 +21,7 @@ from llenergymeasure.importers._fit import model_in
 from llenergymeasure.importers._imported import Imported, Item, NotImported
 from llenergymeasure.importers._sniff import shape_of
 from llenergymeasure.importers._text import MARK, open_text
-from llenergymeasure.importers.own import first_of
+from llenergymeasure.results._field_errors import first_of
 from llenergymeasure.results._limit import max_trace_bytes
 
 TITLE = "an export of llenergymeasure"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,6 +16,7 @@ from llenergymeasure.importers._json_texts import json_texts
 from llenergymeasure.importers._sniff import shape_of
 from llenergymeasure.importers._text import open_utf8
 from llenergymeasure.results._columns import RECORD_CHECK
+from llenergymeasure.results._field_errors import first_of
 
 TITLE = "results of this package"
 
@@ -89,18 +89,3 @@ def _explain(reason: str, content: bytes) -> str:
     reason = reason.removeprefix("is not a complete result: ").removeprefix("is not a result: ")
     is_several = "trailing characters" in reason or reason.startswith("expected a JSON object")
     return f"{reason}; write one result per line" if is_several else reason
-
-
-def first_of(details: Sequence[Any]) -> str:
-    """Return the first field error of pydantic on one line, and the number of others."""
-    # A record of another schema line has other fields: naming them would mislead.
-    line = next((detail for detail in details if detail["loc"] == ("schema_version",)), None)
-    detail = line or details[0]
-    message = detail["msg"].removeprefix("Value error, ")
-    more = "" if line or len(details) == 1 else f" (and {len(details) - 1:,} more)"
-    return f"{_dotted(detail['loc'])}: {message}{more}"
-
-
-def _dotted(location: tuple[str | int, ...]) -> str:
-    steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return "".join(steps).removeprefix(".")

@@ -14,7 +14,7 @@ from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.cli.terminal.json import to_json
 from llenergymeasure.cli.terminal.progress import progress_bar
 from llenergymeasure.cli.terminal.stream import ERR, OUT
-from llenergymeasure.importers.own import first_of
+from llenergymeasure.results._field_errors import first_of
 from llenergymeasure.results.copying import Copying, CopyInterrupted
 from llenergymeasure.results.store import ResultStore
 

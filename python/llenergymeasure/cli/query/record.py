@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from llenergymeasure.cli.errors import CommandError
 from llenergymeasure.domain.experiment import ExperimentResult
-from llenergymeasure.importers.own import first_of
+from llenergymeasure.results._field_errors import first_of
 from llenergymeasure.results.store import ResultStore
 from llenergymeasure.types import MissingSidecar
 

@@ -12,7 +12,7 @@ from llenergymeasure._format import plural
 from llenergymeasure.cli.query.reading import shown_below, usage_errors
 from llenergymeasure.cli.query.where import conditions
 from llenergymeasure.cli.terminal.input import InputError, Position, Record
-from llenergymeasure.importers.own import first_of
+from llenergymeasure.results._field_errors import first_of
 from llenergymeasure.results.copying import Copier, Found, Skipped, Unreadable
 from llenergymeasure.results.failures import count_failures
 from llenergymeasure.results.store import ResultStore
