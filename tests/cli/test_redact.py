@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.foreign import EXAMPLES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -62,6 +64,16 @@ def test_save_redact_of_a_directory_skips_what_it_has_copied(
         assert done.returncode == 0
         assert counted in done.stdout
     assert config_of(tmp_path / "clean")["client"] == {"OPENAI_API_KEY": "***"}
+
+
+def test_import_redact_writes_no_credential(llem: Run, tmp_path: Path) -> None:
+    content = json.loads((EXAMPLES / "vllm_bench_serve.json").read_text())
+    (tmp_path / "bench.json").write_text(json.dumps(content | {"api_key": SECRET}))
+    for root, options, value in (("plain", (), SECRET), ("clean", ("--redact",), "***")):
+        assert llem("import", "bench.json", *options, "-o", root).returncode == 0
+        (path,) = (tmp_path / root).glob("*/result.json")
+        assert path.read_text().count(f'"api_key": "{value}"') == 1
+        assert path.read_text().count(SECRET) == (value == SECRET)
 
 
 def test_verify_deep_takes_more_keys_of_the_environment(

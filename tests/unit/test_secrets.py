@@ -216,9 +216,19 @@ def test_save_failure_redact_replaces_values_also_in_its_texts(tmp_path: Path) -
     ]
 
 
-def test_save_many_redact_takes_a_result_that_is_no_result(tmp_path: Path) -> None:
+def test_save_redact_refuses_what_a_save_refuses(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
     with pytest.raises(TypeError, match="expected an ExperimentResult"):
-        ResultStore(tmp_path).save({"api_key": SECRET}, redact=True)  # type: ignore[arg-type]
+        store.save({"api_key": SECRET}, redact=True)  # type: ignore[arg-type]
+    fields = make_result().__dict__
+    with pytest.raises(ValueError, match="process_results"):
+        store.save(ExperimentResult.model_construct(**(fields | {"process_results": [{}]})), redact=True)
+    assert not list(tmp_path.iterdir())
+    config = {"model": "gpt2", "servers": ({"api_key": SECRET},)}
+    path = store.save(
+        ExperimentResult.model_construct(**(fields | {"effective_config": config})), redact=True
+    )
+    assert json.loads(path.read_text())["effective_config"]["servers"] == [{"api_key": "***"}]
 
 
 KEYS = st.sampled_from([*sorted(SECRET_KEYS), *HARMLESS, "API-KEY", "model"]) | st.text(max_size=3)

@@ -127,11 +127,11 @@ def _credentials(value: Any, where: str, more: str) -> Iterator[tuple[str, Any]]
         for key, item in value.items():
             if _is_secret(key, more) and _holds_something(item):
                 yield f"{where}.{_shown(key)}", item
-            elif isinstance(item, (dict, list)):
+            elif isinstance(item, (dict, list, tuple)):
                 yield from _credentials(item, f"{where}.{_shown(key)}", more)
-    elif isinstance(value, list):
+    elif isinstance(value, (list, tuple)):  # a tuple only without validation
         for index, item in enumerate(value):
-            if isinstance(item, (dict, list)):
+            if isinstance(item, (dict, list, tuple)):
                 yield from _credentials(item, f"{where}[{index}]", more)
 
 
@@ -142,7 +142,7 @@ def _without(value: Any, more: str) -> Any:  # noqa: ANN401 - JSON
             key: REDACTED if _is_secret(key, more) and _holds_something(item) else _without(item, more)
             for key, item in value.items()
         }
-    return [_without(item, more) for item in value] if isinstance(value, list) else value
+    return [_without(item, more) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _holds_something(value: object) -> bool:

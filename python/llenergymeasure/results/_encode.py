@@ -40,11 +40,12 @@ def encode(result: ExperimentResult | Encoded, *, sidecar: bool, redact: bool) -
         return result
     if type(result) is not ExperimentResult:
         _check_kind(result)
+    record = to_record(result)  # also checks the types of all fields
     if redact:
         from llenergymeasure.domain.secrets import redacted  # noqa: PLC0415 - rarely needed
 
-        result = redacted(result)
-    record = to_record(result)
+        given, result = result, redacted(result)
+        record = record if result is given else to_record(result)
     return Encoded(directory_name(result), record, naming_sidecar(result) if sidecar else None)
 
 
