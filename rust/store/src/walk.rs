@@ -12,6 +12,7 @@
 mod crew;
 mod found;
 mod queue;
+mod root;
 mod tree;
 mod turn;
 mod unit;
@@ -40,6 +41,7 @@ pub(crate) use tree::Tree;
 pub(crate) use turn::Turn;
 
 use queue::{Progress, Queue, Work, WorkUnit, units_of};
+use root::visit_root;
 use unit::UnitVisit;
 
 /// Bytes after which a chunk of records should end.
@@ -263,28 +265,6 @@ impl<V: Visit> Walk<V> {
             queue = self.shared.lock();
         }
     }
-}
-
-/// Visit the root, if it is a result; return how many results it is.
-fn visit_root<V: Visit>(
-    dir: &Dir,
-    kind: Kind,
-    visit: &V,
-    chunk: &mut V::Chunk,
-    interrupt: Interrupt<'_>,
-) -> Result<usize> {
-    match dir.open_file(Path::new(kind.file())) {
-        Ok(Some(_)) if kind.yields_in(dir, Path::new("")) => {}
-        Ok(Some(record)) => {
-            let found = FoundRecord { root: dir, place: Path::new(""), kind, record };
-            visit.visit(chunk, &found, Turn::only(interrupt));
-            interrupt.check()?;
-            return Ok(1);
-        }
-        Ok(None) => {}
-        Err(error) => visit.fail(chunk, Error::io(Step::Read, dir.path().join(kind.file()), error)),
-    }
-    Ok(0)
 }
 
 impl<V: Visit> Drop for Walk<V> {
