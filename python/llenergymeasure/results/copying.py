@@ -17,7 +17,6 @@ from llenergymeasure._warnings import warn
 from llenergymeasure.errors import BulkSaveError, LLEMError, SaveInterrupted
 from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._compare import Copy, compare
-from llenergymeasure.results._copy_failures import copy_failures
 from llenergymeasure.results._copy_names import PulledNames, PushedNames
 from llenergymeasure.results._encode import Encoded, directory_name, naming_sidecar, to_record
 from llenergymeasure.results._limit import max_bytes
@@ -265,6 +264,9 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
     flush_method: str | None,
 ) -> Copying:
     """Copy results and failures from another store; see `ResultStore.copy_from`."""
+    # Not with the package, since it loads `concurrent.futures`; and before the first copy.
+    from llenergymeasure.results._copy_failures import copy_failures  # noqa: PLC0415
+
     where = None if where is None else list(where)
     copying = Copying(target.root, dry_run=dry_run)
     copier = Copier(target, redact=redact)
