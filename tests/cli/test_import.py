@@ -197,3 +197,15 @@ def test_import_directory_of_a_run_reads_its_report(llem: Run, tmp_path: Path) -
     assert llem("import", "run", "-o", "out").returncode == 0
     [result] = load_by_id(tmp_path / "out").values()
     assert result.effective_config["model"] == "org/tiny-1b"
+
+
+def test_summary_of_imported_repeats_shows_no_setting_that_differs(llem: Run, tmp_path: Path) -> None:
+    record = json.loads(LINES.read_text().splitlines()[0])
+    lines = [json.dumps(record | {"request_throughput": rate}) for rate in (1.0, 2.0)]
+    (tmp_path / "runs.jsonl").write_text("\n".join(lines))
+    llem("import", "runs.jsonl", "-o", "out")
+    done = llem("summary", "out", "--json")
+    assert done.returncode == 0
+    assert "imported_from" not in done.stdout
+    paths = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "out").iterdir())
+    assert "0 settings differ" in llem("compare", *paths).stdout

@@ -15,14 +15,12 @@ from llenergymeasure.errors import NotImportableError
 from llenergymeasure.importers._imported import Imported, NotImported, PowerLog
 from llenergymeasure.importers._registry import Format, detect, find, items
 from llenergymeasure.importers._source import time_of
+from llenergymeasure.results._columns import IMPORTED_FROM
 
 if TYPE_CHECKING:
     from llenergymeasure.types import TimeseriesSource
 
 __all__ = ["Built", "build", "read", "records"]
-
-IMPORTED_FROM = "imported_from"
-"""The key of `effective_config` for the data that has no field; it is not part of the hash."""
 
 UNKNOWN = "unknown"
 """The backend of a source that names none."""

@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 PATH, CONFIG = "path", "effective_config"
+IMPORTED_FROM = "imported_from"
+"""The key of a configuration for the data of an import that no field holds; it is not a setting."""
 RECORD_SHA256 = "record_sha256"
 """The sha256 of a record's bytes, which no table has unless it is asked for."""
 

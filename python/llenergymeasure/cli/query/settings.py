@@ -10,7 +10,7 @@ from typing import Any
 
 from llenergymeasure._store import quoted_key
 from llenergymeasure.cli.query.values import value_of
-from llenergymeasure.results._columns import CONFIG
+from llenergymeasure.results._columns import CONFIG, IMPORTED_FROM
 
 CIRCUMSTANCES = (
     "backend",
@@ -85,8 +85,12 @@ def differing(groups: Sequence[Settings]) -> tuple[list[str], int]:
 
 @lru_cache(maxsize=4096)
 def flattened(config: str) -> dict[str, str]:
-    """Return the values of a configuration as JSON, by the names of their columns; null is absent."""
-    return dict(_leaves(value_of(config), CONFIG))
+    """Return the settings of a configuration as JSON, by the names of their columns; null is absent.
+
+    The data of an import is not a setting: repeats of one configuration have different data.
+    """
+    settings = {key: value for key, value in value_of(config).items() if key != IMPORTED_FROM}
+    return dict(_leaves(settings, CONFIG))
 
 
 def _leaves(config: Mapping[str, Any], above: str) -> Iterator[tuple[str, str]]:
