@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import math
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -317,3 +318,61 @@ def test_columns_without_a_header_have_their_places_as_names(tmp_path: Path) -> 
         assert "expected a power log, got a file whose first line is" in refusal_of(tmp_path, text)
     log = log_of(tmp_path, rows, power="4", gpu="2")
     assert log.energy_per_gpu_j() == {3: 100.0, 4: 100.0}
+
+
+@pytest.mark.parametrize("name", ["timestamp_ms", "elapsed_ms", "time (ms)", "timestamp [ms]"])
+def test_read_power_takes_the_unit_of_the_time_from_its_header(tmp_path: Path, name: str) -> None:
+    log = log_of(tmp_path, f"{name},power_w\n" + "".join(f"{second * 1000},100\n" for second in range(10)))
+    assert log.energy_j() == 900.0  # 100 W for 9 s
+
+
+def test_read_power_takes_the_unit_from_the_name_of_a_column_that_the_caller_names(tmp_path: Path) -> None:
+    text = "wall_us,watt\n" + "".join(f"{second * 1_000_000},100\n" for second in range(10))
+    assert log_of(tmp_path, text, time="wall_us", power="watt").energy_j() == 900.0  # 100 W for 9 s
+
+
+@pytest.mark.parametrize(("header", "cell"), [("power", "50 %"), ("power [%]", "50"), ("power (C)", "50")])
+def test_read_power_refuses_a_power_of_another_unit(tmp_path: Path, header: str, cell: str) -> None:
+    rows = "".join(f"2026-05-04T10:00:0{second}Z,{cell}\n" for second in range(5))
+    assert "expected a" in refusal_of(tmp_path, f"timestamp,{header}\n{rows}")
+
+
+def test_read_power_tells_gpus_of_different_models_apart(tmp_path: Path) -> None:
+    rows = "".join(
+        f"2026/05/04 10:00:0{second}.{gpu}00, {('A100', 'H100')[gpu]}, {100 + 100 * gpu} W\n"
+        for second in range(10)
+        for gpu in (0, 1)
+    )
+    log = log_of(tmp_path, "timestamp, name, power.draw [W]\n" + rows)
+    assert log.gpus == {0: "A100", 1: "H100"}
+    assert log.energy_per_gpu_j() == {0: 900.0, 1: 1800.0}  # 100 W and 200 W for 9 s
+
+
+def test_read_power_refuses_several_gpus_of_one_model(tmp_path: Path) -> None:
+    rows = "".join(
+        f"2026/05/04 10:00:0{second}.00{gpu}, H100, 100 W\n" for second in range(9) for gpu in (0, 5)
+    )
+    assert "of 2 GPUs" in refusal_of(tmp_path, "timestamp, name, power.draw [W]\n" + rows)
+
+
+@pytest.mark.parametrize(("cell", "doubt"), [("118110", "in milliwatts"), ("-5", "below 0 W")])
+def test_read_power_doubts_powers_of_no_gpu(tmp_path: Path, cell: str, doubt: str) -> None:
+    rows = "".join(f"2026-05-04T10:00:0{second}Z,{cell}\n" for second in range(5))
+    [warning] = log_of(tmp_path, "timestamp,power\n" + rows).warnings
+    assert doubt in warning
+
+
+def test_power_zone_local_has_the_offset_of_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    time.tzset()
+    try:
+        for month, hour in (("01", 9), ("07", 8)):
+            rows = f"2026/{month}/04 10:00:00.000, 100 W\n2026/{month}/04 10:00:10.000, 100 W\n"
+            log = log_of(tmp_path, "timestamp, power.draw [W]\n" + rows, zone="local")
+            start = datetime(2026, int(month), 4, hour, tzinfo=timezone.utc)
+            assert log.energy_j(start, start + timedelta(seconds=10)) == 1000.0  # 100 W for 10 s
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -171,7 +171,7 @@ def _complete_numbers(fields: dict[str, Any], warnings: list[str]) -> None:
         fields["total_tokens"] = 0
         warnings.append(NO_TOKENS)
     energy = fields.get("total_energy_j")
-    if energy is None:
+    if energy is None or energy != energy:  # noqa: PLR0124 - NaN
         energy = fields["total_energy_j"] = math.nan
         warnings.append(NO_ENERGY)
     if fields.get("avg_tokens_per_second") is None:

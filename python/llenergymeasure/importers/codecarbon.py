@@ -39,13 +39,12 @@ def read(path: Path) -> Iterator[Item]:
             f"expected the columns {', '.join(sorted(missing))}, got none; run codecarbon"
         )
     rows = list(_rows(reader))
-    last = {id_: values for id_, _, values in _runs(names, rows)}
     earlier: dict[str, list[dict[str, str]]] = {}
-    for run, line, values in _runs(names, rows):
+    for (run, line, values), following in _with_following(names, rows):
         is_cut = line == reader.line_num and not text.endswith(("\n", "\r")) and len(values) < len(names)
         try:
             imported = _imported(names, [] if is_cut else values, line)
-            if run and _continues(names, values, last[run]):
+            if _continues(names, values, following):
                 earlier.setdefault(run, []).append(dict(zip(names, values, strict=False)))
                 continue
         except NotImportableError as error:
@@ -63,19 +62,34 @@ def _runs(names: list[str], rows: list[tuple[int, list[str]]]) -> Iterator[tuple
         yield values[place] if len(values) > place else "", line, values
 
 
-def _continues(names: list[str], values: list[str], last: list[str]) -> bool:
-    """Return True if the last row of a run has the totals of a row, which a flush of the tracker wrote.
+def _with_following(
+    names: list[str], rows: list[tuple[int, list[str]]]
+) -> list[tuple[tuple[str, int, list[str]], list[str]]]:
+    """Return each row with the next one of its run; empty without one."""
+    following: dict[str, list[str]] = {}
+    found = []
+    for run, line, values in reversed(list(_runs(names, rows))):
+        found.append(((run, line, values), following.get(run, []) if run else []))
+        following[run] = values
+    return found[::-1]
+
+
+def _continues(names: list[str], values: list[str], following: list[str]) -> bool:
+    """Return True if the next row of a run has the totals of a row, which a flush of the tracker wrote.
 
     See `EmissionsTracker.flush`: the rows of one run are cumulative.
     """
     if "duration" not in names:
         return False
     duration, energy = names.index("duration"), names.index("energy_consumed")
-    return (
-        max(duration, energy) < len(last)
-        and exact(last[duration]) > exact(values[duration])
-        and exact(last[energy]) >= exact(values[energy])
-    )
+    if max(duration, energy) >= min(len(values), len(following)):
+        return False
+    try:
+        return exact(following[duration]) > exact(values[duration]) and exact(following[energy]) >= exact(
+            values[energy]
+        )
+    except NotImportableError:  # the next row has no such number
+        return False
 
 
 def _rows(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:

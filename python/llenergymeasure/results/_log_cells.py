@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
-__all__ = ["MICROSECONDS", "Moment", "integer_of", "moment_of", "moment_of_datetime", "number_of", "unit_in"]
+__all__ = [
+    "MICROSECONDS",
+    "POWER_UNITS",
+    "Moment",
+    "integer_of",
+    "moment_of",
+    "moment_of_datetime",
+    "number_of",
+    "unit_in",
+    "watts_of",
+]
 
 MICROSECONDS = 1_000_000
 """Of a second."""
@@ -20,12 +31,17 @@ _UNKNOWN = {"", "-", "--", "n/a", "na", "nan", "none", "null", "[n/a]", "n/a n/a
 _BLANK = 1e9
 """DCGM writes numbers near 2^31, 2^47 and 2^63 for a value that it does not have."""
 _WITH_UNIT = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*([a-z%°µ/]*)", re.IGNORECASE)
-_FACTORS = {"": 1, "w": 1, "watt": 1, "watts": 1, "mw": "0.001", "milliwatts": "0.001", "uw": "0.000001",
-            "µw": "0.000001", "kw": 1000, "%": 1, "c": 1, "°c": 1, "mib": 1, "mb": 1, "kib": "0.0009765625",
-            "gib": 1024, "gb": 1024}  # fmt: skip
+_WATTS: dict[str, int | str] = {"": 1, "w": 1, "watt": 1, "watts": 1, "mw": "0.001", "milliwatts": "0.001",
+                                "uw": "0.000001", "µw": "0.000001", "kw": 1000}  # fmt: skip
+POWER_UNITS = _WATTS.keys()
+"""The units of a power, in lower case; empty is watts."""
+_FACTORS = _WATTS | {"%": 1, "c": 1, "°c": 1, "mib": 1, "mb": 1, "kib": "0.0009765625",
+                     "gib": 1024, "gb": 1024}  # fmt: skip
 """The factor from a unit of a cell or a header to that of the column; mebibytes are often written MB."""
+_USUAL_POWER = re.compile(r"\s*(-?\d+(?:\.\d+)?)(?: (W))?\s*")
 _USUAL = re.compile(r"\s*(-?\d+(?:\.\d+)?)(?: (W|%|MiB))?\s*")
 """The cells of most logs, which need no conversion."""
+_IN_WATTS = frozenset({"", "w", "W"})
 _WHOLE = frozenset({"", "w", "W", "%", "c", "C", "mib", "MiB", "mb"})
 _IN_HEADER = re.compile(r"[\[(]\s*([^\])]*?)\s*[\])]\s*$")
 _TIME = re.compile(
@@ -33,6 +49,12 @@ _TIME = re.compile(
     r"\s*(Z|UTC|[-+]\d{2}:?\d{2})?",
     re.IGNORECASE,
 )
+_TIME_UNITS: dict[str, int | Decimal] = {"s": 1_000_000, "sec": 1_000_000, "seconds": 1_000_000, "ms": 1000, "msec": 1000,
+               "milliseconds": 1000, "us": 1, "µs": 1, "usec": 1, "microseconds": 1,
+               "ns": Decimal("0.001"), "nanoseconds": Decimal("0.001")}  # fmt: skip
+"""The microseconds in a unit that the header of a time may name."""
+_SINCE_1970 = 100_000_000 * MICROSECONDS
+"""The least time that counts from 1970 and not from the start of a log."""
 _EPOCH_UNITS = ((1e17, 1_000), (1e14, 1), (1e11, Decimal("0.001")), (1e8, Decimal("0.000001")))
 """The least number of nanoseconds, microseconds, ... since 1970, and its divisor."""
 
@@ -64,6 +86,24 @@ def number_of(cell: object, unit: str = "") -> float | None:
     if type(cell) is str and (match := _USUAL.fullmatch(cell)) is not None and (match[2] or unit in _WHOLE):
         number = float(match[1])
         return None if abs(number) >= _BLANK else number
+    return _converted(cell, unit, _FACTORS)
+
+
+def watts_of(cell: object, unit: str = "") -> float | None:
+    """Return the power of a cell in watts, as `number_of`; a number of another unit is no power.
+
+    Raises:
+        ValueError: The cell is not a power.
+    """
+    if cell is None:
+        return None
+    if type(cell) is str and (match := _USUAL_POWER.fullmatch(cell)) and (match[2] or unit in _IN_WATTS):
+        number = float(match[1])
+        return None if abs(number) >= _BLANK else number
+    return _converted(cell, unit, _WATTS)
+
+
+def _converted(cell: object, unit: str, factors: Mapping[str, int | str]) -> float | None:
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
         text, own = str(cell), ""
         if isinstance(cell, float) and math.isnan(cell):
@@ -76,7 +116,7 @@ def number_of(cell: object, unit: str = "") -> float | None:
         if match is None:
             raise ValueError(f"expected a number, got {text[:40]!r}")
         text, own = match[1], match[2].lower()
-    factor = _FACTORS.get(own or unit.lower())
+    factor = factors.get(own or unit.lower())
     if factor is None:
         raise ValueError(f"expected a number of a known unit, got {(own or unit)[:20]!r}")
     try:
@@ -101,11 +141,11 @@ def unit_in(header: str) -> tuple[str, str]:
     return header[: match.start()].strip(), match[1]
 
 
-def moment_of(cell: object) -> Moment:
+def moment_of(cell: object, unit: str = "") -> Moment:
     """Return the time of a cell: a date with or without a zone, or seconds since 1970 or since the start.
 
-    A number from 1e8 on counts since 1970, in seconds, milliseconds, microseconds or nanoseconds, by its
-    size.
+    A number has the unit of its column. Without one, a number from 1e8 on counts since 1970, in seconds,
+    milliseconds, microseconds or nanoseconds, by its size.
 
     Raises:
         ValueError: The cell is not a time.
@@ -119,6 +159,9 @@ def moment_of(cell: object) -> Moment:
         return _moment_of_text(text)
     if not number.is_finite():
         raise ValueError(f"expected a time, got {text[:40]!r}")
+    if (factor := _TIME_UNITS.get(unit)) is not None:
+        microseconds = round(number * factor)
+        return Moment("aware" if microseconds >= _SINCE_1970 else "elapsed", microseconds)
     for least, divisor in _EPOCH_UNITS:
         if number >= Decimal(least):
             return Moment("aware", round(number / divisor))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llenergymeasure.errors import NotImportableError
-from llenergymeasure.results._log_cells import unit_in
+from llenergymeasure.results._log_cells import POWER_UNITS, unit_in
 
 __all__ = ["Columns", "columns_of", "is_header"]
 
@@ -96,7 +96,10 @@ _INSTANCES = (
     "partition",
     "partition_id",
 )
+_MODELS = ("name", "gpu_name", "product_name")
+"""Columns that only GPUs of different models differ in."""
 _HOSTS = ("hostname", "host", "node", "instance")
+_TIME_UNIT = re.compile(r"[_ ](ms|msec|us|usec|ns)$")
 _UNIT = re.compile(r"[_ ](w|mw|watts?|milliwatts|c|pct|percent|mb|mib|celsius)$")
 _WIDE = re.compile(r"(?:gpu|device|card)?[_ .-]?(\d{1,4})")
 _WIDE_POWER = re.compile(
@@ -115,7 +118,8 @@ class Columns:
         date: The place of the date, where it has a column of its own.
         powers: Each place with a power, and the GPU that it is of; None is the GPU of the row.
         others: The place of each other quantity of a power trace.
-        identity: The places that tell GPUs apart: index, UUID, instance, host.
+        identity: The places that tell GPUs apart: index, UUID, instance, host, or model.
+        is_complete: False if two GPUs may have one identity, such as those of one model.
         index: The place of the index of the GPU, if there is one.
         units: The unit of a place.
         names: The names in the header.
@@ -126,6 +130,7 @@ class Columns:
     powers: dict[int, str | None]
     others: dict[str, int] = field(default_factory=dict)
     identity: tuple[int, ...] = ()
+    is_complete: bool = True
     index: int | None = None
     units: dict[int, str] = field(default_factory=dict)
     names: tuple[str, ...] = ()
@@ -163,13 +168,22 @@ def columns_of(
         powers = {place: None}
     else:
         powers = dict(_wide(names))
+    for place in powers:
+        if (unit := units.get(place, "")) not in POWER_UNITS:
+            raise NotImportableError(
+                f"expected a power in watts, got the column {header[place].strip()[:40]!r} in {unit!r}; "
+                "name another one with --power-columns power=NAME"
+            )
+    if at_time is not None and at_time not in units and (end := _TIME_UNIT.search(names[at_time])):
+        units[at_time] = end[1]
     if not powers:
         raise NotImportableError(
             f"expected a column of the power, got {_listed(header)}; name it with --power-columns power=NAME"
         )
     found = [_first(names, each) for each in (_INDICES, _NAMES, _INSTANCES, _HOSTS)]
+    model = _first(names, _MODELS) if not any(place is not None for place in found[:3]) else None
     index = found[0] if gpu is None else _named(header, gpu, "GPU")
-    identity = [index, *found[1:]] if gpu is None else [index]
+    identity = [index, *found[1:], model] if gpu is None else [index]
     used = {at_time, *powers, *identity}
     others = {name: _first(names, known.split()) for name, known in _OTHERS.items()}
     date = (
@@ -181,6 +195,7 @@ def columns_of(
         powers=powers,
         others={name: place for name, place in others.items() if place is not None and place not in used},
         identity=tuple(place for place in identity if place is not None),
+        is_complete=gpu is not None or any(place is not None for place in found[:3]),
         index=index,
         units=units,
         names=tuple(header),
@@ -197,6 +212,10 @@ def _plain(header: str) -> tuple[str, str]:
             name[: match.start()],
             {"percent": "%", "pct": "%", "celsius": "c"}.get(match[1], match[1]),
         )
+    elif not unit and name.startswith(("timestamp", "time", "elapsed", "unix", "ts")):
+        end = _TIME_UNIT.search(name)
+        if end is not None:
+            name, unit = name[: end.start()], end[1]
     return name, unit.lower()
 
 

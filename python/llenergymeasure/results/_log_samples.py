@@ -7,7 +7,14 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from llenergymeasure.errors import NotImportableError
-from llenergymeasure.results._log_cells import MICROSECONDS, Moment, integer_of, moment_of, number_of
+from llenergymeasure.results._log_cells import (
+    MICROSECONDS,
+    Moment,
+    integer_of,
+    moment_of,
+    number_of,
+    watts_of,
+)
 from llenergymeasure.results._log_columns import columns_of
 
 __all__ = ["plain_samples"]
@@ -40,14 +47,14 @@ def _samples_of(reader: Any, extra: tuple[str, ...]) -> Iterator[dict[str, objec
     for index, row in enumerate(rows):
         cells = [row.get(name) for name in header]
         try:
-            moment = moment_of(cells[columns.time])
+            moment = moment_of(cells[columns.time], columns.units.get(columns.time, ""))
             others = {
                 name: number_of(cells[place], columns.units.get(place, ""))
                 for name, place in columns.others.items()
             }
             for place, gpu in columns.powers.items():
                 sample = {"timestamp": _time(moment), **others, **{name: row.get(name) for name in extra}}
-                sample["power_w"] = number_of(cells[place], columns.units.get(place, ""))
+                sample["power_w"] = watts_of(cells[place], columns.units.get(place, ""))
                 identity = (gpu,) if gpu is not None else tuple(str(cells[at]) for at in columns.identity)
                 if identity:
                     sample["gpu_index"] = _index(identity, numbers)

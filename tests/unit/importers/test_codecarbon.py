@@ -81,3 +81,31 @@ def test_read_rows_with_faults_imports_the_others(tmp_path: Path) -> None:
 def test_read_real_file_has_its_energy() -> None:
     [built] = import_file(real_file("codecarbon_emissions.csv")).built
     assert built.result.total_energy_j == 2067.944334336  # 0.00057442898176 kWh * 3 600 000
+
+
+def test_read_rows_of_a_tracker_that_started_again_yields_each_run(tmp_path: Path) -> None:
+    file = tmp_path / "emissions.csv"
+    file.write_text(
+        "timestamp,project_name,run_id,duration,emissions,energy_consumed\n"
+        "2026-04-11T07:53:10,train,A,10,0.001,0.002\n"
+        "2026-04-11T07:53:20,train,A,20,0.001,0.003\n"
+        "2026-04-11T07:54:30,train,A,5,0.001,0.001\n"
+    )
+    # The first row is a part of the second: 0.003 kWh and 0.001 kWh * 3 600 000.
+    assert [built.result.total_energy_j for built in import_file(file).built] == [10800.0, 3600.0]
+
+
+def test_read_row_before_one_without_energy_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "emissions.csv"
+    file.write_text(
+        "timestamp,project_name,run_id,duration,emissions,energy_consumed\n"
+        "2026-04-11T07:53:10,train,A,10,0.001,0.002\n"
+        "2026-04-11T07:53:20,train,A,20,0.001,\n"
+        "2026-04-11T07:53:20,train,B,20,0.001,nan\n"
+    )
+    outcome = import_file(file)
+    assert outcome.messages == []
+    known, *unknown = (built.result for built in outcome.built)
+    assert known.total_energy_j == 7200.0  # 0.002 kWh * 3 600 000
+    for result in unknown:
+        assert "the source states no energy: total_energy_j is NaN" in (result.measurement_warnings or [])

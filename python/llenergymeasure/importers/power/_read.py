@@ -25,6 +25,7 @@ from llenergymeasure.results._log_cells import (
     moment_of,
     moment_of_datetime,
     number_of,
+    watts_of,
 )
 from llenergymeasure.results._log_columns import Columns, columns_of
 
@@ -91,6 +92,7 @@ class _Reader:
         has_index = columns.index is not None or any(name for name in columns.powers.values())
         self._devices = Devices(0 if has_index else None)
         self._samples: list[Samples] = []
+        self._time_unit = "" if columns.time is None else columns.units.get(columns.time, "")
         self._kind = ""
         self._warnings: list[str] = []
         self._last: tuple[object, int] = (None, 0)
@@ -144,7 +146,7 @@ class _Reader:
         found = []
         for place, gpu in columns.powers.items():
             identity = (gpu,) if gpu is not None else identity_of(cells, columns.identity)
-            found.append((identity, number_of(cells[place], columns.units.get(place, ""))))
+            found.append((identity, watts_of(cells[place], columns.units.get(place, ""))))
         others = {
             name: number_of(cells[place], columns.units.get(place, ""))
             for name, place in columns.others.items()
@@ -168,7 +170,7 @@ class _Reader:
             return self._last[1]  # the GPUs of one reading share its time
         if columns.date is not None:
             cell = f"{str(cells[columns.date]).strip()} {str(cell).strip()}"
-        moment = moment_of(cell)
+        moment = moment_of(cell, self._time_unit)
         if moment.kind == "elapsed" and self._start is not None:
             moment = Moment(self._start.kind, self._start.microseconds + moment.microseconds)
         if self._kind and moment.kind != self._kind:
@@ -197,8 +199,11 @@ class _Reader:
         unsorted = [samples.sort() for samples in self._samples]
         if any(unsorted):
             warnings.append("the times of the power log step back; its samples were sorted")
-        if not self._columns.identity and len(self._samples) == 1 and self._only is None:
-            warnings += check_one_device(self._samples[0])
+        is_wide = any(name is not None for name in self._columns.powers.values())
+        if not self._columns.is_complete and not is_wide and self._only is None:
+            for samples in self._samples:
+                warnings += check_one_device(samples)
+        warnings += dict.fromkeys(doubt for samples in self._samples for doubt in samples.doubts())
         self._check_instances()
         indices = [self._only] if self._only is not None else self._devices.gpu_indices()
         names = self._devices.names()

@@ -18,6 +18,8 @@ from llenergymeasure.results._log_cells import MICROSECONDS
 
 __all__ = ["Samples", "check_one_device"]
 
+_MOST_WATTS = 10_000
+"""No GPU draws more."""
 _TWICE = 2 * MICROSECONDS
 _SCALES = (1, 1000, 1_000_000)
 _FEW_GAPS = 4
@@ -50,6 +52,19 @@ class Samples:
             name: array("d", [values[place] for place in order]) for name, values in self.others.items()
         }
         return True
+
+    def doubts(self) -> list[str]:
+        """Return why the powers may be wrong, as sentences."""
+        found = []
+        if any(power < 0 for power in self.powers):
+            found.append("the power log has powers below 0 W")
+        known = sorted(power for power in self.powers if not math.isnan(power))
+        if known and (usual := known[len(known) // 2]) > _MOST_WATTS:
+            found.append(
+                f"the power log has a power of {usual:.0f} W, which is more than a GPU draws; if it is in "
+                "milliwatts, rename the column as power_mw"
+            )
+        return found
 
     def readings(self) -> Readings:
         """Return the samples that have a power; those of one time count with their mean."""
