@@ -180,6 +180,12 @@ def test_show_imported_result_leaves_out_what_is_unknown(llem: Run, tmp_path: Pa
     lines = [" ".join(line.split()) for line in llem("show", f"out/{name}").stdout.splitlines()]
     assert "first token mean 95.63 ms, median 95.70 ms, p99 143.3 ms (20 samples)" in lines
     assert "between tokens mean 27.91 ms, median 27.34 ms, p99 42.08 ms" in lines
+    assert lines[lines.index("Imported from") :][:4] == [
+        "Imported from",
+        "format vllm",
+        "file vllm_bench_serve.json",
+        "data 8 values without a field of their own; --json prints them",
+    ]
 
 
 def test_import_two_thousand_records_keeps_their_order_and_lines(llem: Run, tmp_path: Path) -> None:

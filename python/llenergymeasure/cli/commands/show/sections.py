@@ -21,6 +21,7 @@ from llenergymeasure.cli.commands.show.trace_plot import plot, total_power
 from llenergymeasure.cli.terminal.numbers import format_numbers, unit_of
 from llenergymeasure.cli.terminal.stream import OUT
 from llenergymeasure.cli.terminal.table import Column, cell_width, fold, print_heading, print_table, spelled
+from llenergymeasure.results._columns import IMPORTED_FROM
 
 if TYPE_CHECKING:
     from llenergymeasure.domain._check import Implausibility
@@ -73,7 +74,10 @@ def print_result(
         print_heading("Processes")
         _processes(result.process_results)
     _trace_section(result, trace)
-    _section("Configuration", list(_configuration(result.effective_config)))
+    origin = result.effective_config.get(IMPORTED_FROM)
+    settings = {key: value for key, value in result.effective_config.items() if key != IMPORTED_FROM}
+    _section("Configuration", list(_configuration(settings)))
+    _section("Imported from", list(_origin(origin)))
 
 
 def _section(title: str, facts: Sequence[Fact]) -> None:
@@ -366,6 +370,15 @@ def _configuration(config: dict[str, Any], above: str = "") -> Iterator[Fact]:
             yield name, _items([str(item) for item in value]) if value else "[]"
         elif value is not None:
             yield name, (str(value).lower() if isinstance(value, bool) else str(value))[:_LONG]
+
+
+def _origin(origin: object) -> Iterator[Fact]:
+    """Name the source of an imported result, and count the data that no field holds: it may be long."""
+    facts = dict(_configuration(origin if isinstance(origin, dict) else {}))
+    data = [name for name in facts if name.startswith("data.")]
+    yield from ((name, text) for name, text in facts.items() if name not in data)
+    if data:
+        yield "data", f"{plural(len(data), 'value')} without a field of their own; --json prints them"
 
 
 def duration(result: ExperimentResult) -> float | None:
