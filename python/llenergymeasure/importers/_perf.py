@@ -26,6 +26,8 @@ _REQUEST = "request_latency"
 _PLACES = ("output", "cli_command", "artifact_dir", "artifact_directory", "profile_export_file", "verbose")
 """Parts of the input configuration that say where files go, and not what is measured."""
 _ROUNDING = 1e-6
+_NEAR = 10
+"""An energy so many times that of the mean power, or so much less, is that of a counter that was reset."""
 
 
 class Counter(NamedTuple):
@@ -33,13 +35,13 @@ class Counter(NamedTuple):
 
     Attributes:
         place: Its keys, with dots.
-        statistics: Its statistics, in `unit`.
+        statistics: Its statistics, in `unit`; None of a GPU without a counter.
         unit: Its unit.
         power_w: The mean power of the GPU, if known.
     """
 
     place: str
-    statistics: Mapping[str, Any]
+    statistics: Mapping[str, Any] | None
     unit: str
     power_w: float | None = None
 
@@ -215,8 +217,8 @@ def _add_energy(
         source.put("energy_per_device_j", known)
     elif counters:
         warnings.append(
-            f"the energy of {len(counters) - len(known)} of {len(counters)} GPUs is unknown: its counter has "
-            "only the mean of its readings"
+            f"the energy of {len(counters) - len(known)} of {len(counters)} GPUs is unknown: they have no "
+            "counter, one with only the mean of its readings, or one that their mean power contradicts"
         )
     if (total := metrics.get("total_gpu_energy")) is not None:
         energy = _converted("total_gpu_energy", total, "avg", _JOULES)
@@ -235,7 +237,7 @@ def _way(counter: Counter) -> str:
 
 
 def _is_running(counter: Counter) -> bool:
-    low, high = (_statistic(counter.place, counter.statistics, name) for name in ("min", "max"))
+    low, high = (_statistic(counter.place, counter.statistics or {}, name) for name in ("min", "max"))
     return low is not None and high is not None and low != high
 
 
@@ -247,23 +249,29 @@ def energy_of(counter: Counter, seconds: float | None, *, average_is_difference:
     reading looks like neither, unless the mean power confirms that it is a difference.
     """
     place, statistics = counter.place, counter.statistics
+    if statistics is None:
+        return None
     if counter.unit not in _JOULES:
         raise NotImportableError(
             f"expected a unit of energy at {place}, got {counter.unit[:20]!r}; one of {', '.join(_JOULES)}"
         )
     factor = _JOULES[counter.unit]
     average, low, high = (_statistic(place, statistics, name) for name in ("avg", "min", "max"))
+    expected = counter.power_w * seconds if counter.power_w and seconds else None
     if low is not None and high is not None and low != high:
-        return exact(high, factor, [f"-{low!r}"]) if low >= 0 else None
+        energy = exact(high, factor, [f"-{low!r}"])
+        return energy if low >= 0 and _is_near(energy, expected, _NEAR) else None
     if average is None:
         return None
     energy = exact(average, factor)
     if low is None and high is None and average_is_difference:
-        return energy
-    if counter.power_w and seconds:
-        expected = counter.power_w * seconds
-        return energy if expected / 2 <= energy <= expected * 2 else None
-    return None
+        return energy if energy >= 0 and _is_near(energy, expected, _NEAR) else None
+    return energy if expected is not None and _is_near(energy, expected, 2) else None
+
+
+def _is_near(energy: float, expected: float | None, factor: float) -> bool:
+    """Return True if an energy is at most so many times the expected one, or so much less; or none is."""
+    return expected is None or expected / factor <= energy <= expected * factor
 
 
 def _seconds(source: Source) -> float | None:
@@ -368,3 +376,4 @@ def energy_counters(gpu: Mapping[str, Any], place: str) -> Iterator[Counter]:
         if isinstance(metric, Mapping):
             yield Counter(f"{place}.metrics.{name}", metric, str(metric.get("unit", "")), power)
             return
+    yield Counter(place, None, "", power)

@@ -63,10 +63,16 @@ def _counters(record: dict[str, Any]) -> Iterator[Counter]:
     endpoints = telemetry.get("endpoints") if isinstance(telemetry, Mapping) else None
     if not isinstance(endpoints, Mapping):
         return
+    seen: set[str] = set()
     for endpoint, data in endpoints.items():
         gpus = data.get("gpus") if isinstance(data, Mapping) else None
         if not isinstance(gpus, Mapping):
             continue
         for name, gpu in gpus.items():
-            if isinstance(gpu, Mapping):
+            if not isinstance(gpu, Mapping):
+                continue
+            # Two endpoints may export one GPU.
+            identity = gpu.get("gpu_uuid") or f"{endpoint}/{name}"
+            if isinstance(identity, str) and identity not in seen:
+                seen.add(identity)
                 yield from energy_counters(gpu, f"telemetry_data.endpoints.{endpoint}.gpus.{name}")

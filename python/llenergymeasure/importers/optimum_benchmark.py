@@ -94,6 +94,10 @@ def _part(report: dict[str, Any], target: str, name: str) -> Mapping[str, Any] |
 
 def _number(report: dict[str, Any], target: str, part: str, key: str) -> float | None:
     section = _part(report, target, part)
+    if part == "latency" and section is not None and (unit := section.get("unit", "s")) != "s":
+        raise NotImportableError(
+            f"expected seconds at {target}.latency, got {str(unit)[:20]!r}; report the version"
+        )
     value = None if section is None else section.get(key)
     number: float | None = None if value is None else checked(f"{target}.{part}.{key}", value)
     return number
@@ -134,7 +138,7 @@ def _add_tokens(
     for rate, part, key in (("efficiency", "energy", "total"), ("throughput", "latency", "mean")):
         unit = str((_part(report, target, rate) or {}).get("unit", ""))
         value, amount = _number(report, target, rate, "value"), _number(report, target, part, key)
-        if value is None or amount is None or not unit.startswith("tokens"):
+        if not value or not amount or value < 0 or amount < 0 or not unit.startswith("tokens"):
             continue
         product = value * amount
         if not math.isfinite(product):

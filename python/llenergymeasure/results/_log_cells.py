@@ -49,9 +49,12 @@ _TIME = re.compile(
     r"\s*(Z|UTC|[-+]\d{2}:?\d{2})?",
     re.IGNORECASE,
 )
-_TIME_UNITS: dict[str, int | Decimal] = {"s": 1_000_000, "sec": 1_000_000, "seconds": 1_000_000, "ms": 1000, "msec": 1000,
-               "milliseconds": 1000, "us": 1, "µs": 1, "usec": 1, "microseconds": 1,
-               "ns": Decimal("0.001"), "nanoseconds": Decimal("0.001")}  # fmt: skip
+_TIME_UNITS: dict[str, int | Decimal] = {
+    **dict.fromkeys(("s", "sec", "seconds"), MICROSECONDS),
+    **dict.fromkeys(("ms", "msec", "milliseconds"), 1000),
+    **dict.fromkeys(("us", "µs", "usec", "microseconds"), 1),
+    **dict.fromkeys(("ns", "nanoseconds"), Decimal("0.001")),
+}
 """The microseconds in a unit that the header of a time may name."""
 _SINCE_1970 = 100_000_000 * MICROSECONDS
 """The least time that counts from 1970 and not from the start of a log."""

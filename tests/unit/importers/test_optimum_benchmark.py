@@ -85,3 +85,22 @@ def test_read_real_report_has_its_energy_and_tokens() -> None:
     [built] = import_file(real_file("optimum_benchmark") / "benchmark_report.json").built
     assert built.result.total_energy_j == 803701.7125580234  # as above: the same numbers
     assert built.result.total_tokens == 999_000
+
+
+def test_read_report_takes_no_tokens_of_a_negative_energy(tmp_path: Path) -> None:
+    report = json.loads((EXAMPLES / "optimum_latency" / "benchmark_report.json").read_text())
+    report["decode"]["energy"] = {"unit": "kWh", "total": -0.001}  # a noisy difference
+    report["decode"]["efficiency"] = {"unit": "tokens/kWh", "value": 49500.0}
+    file = tmp_path / "benchmark_report.json"
+    file.write_text(json.dumps(report))
+    [built] = import_file(file).built
+    assert built.result.total_tokens == 99  # 79.2 tokens/s * 1.25 s
+
+
+def test_read_report_with_latencies_in_another_unit_is_an_error(tmp_path: Path) -> None:
+    report = json.loads((EXAMPLES / "optimum_latency" / "benchmark_report.json").read_text())
+    report["decode"]["latency"]["unit"] = "ms"
+    file = tmp_path / "benchmark_report.json"
+    file.write_text(json.dumps(report))
+    [message] = import_file(file).messages
+    assert message == "expected seconds at decode.latency, got 'ms'; report the version"

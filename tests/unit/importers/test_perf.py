@@ -108,7 +108,10 @@ def test_read_aiperf_single_reading_is_unknown_unless_the_power_confirms_it(tmp_
     [built] = import_file(_aiperf(tmp_path, single)).built
     assert math.isnan(built.result.total_energy_j)
     assert built.result.measurement_warnings == [
-        "the energy of 1 of 1 GPUs is unknown: its counter has only the mean of its readings",
+        (
+            "the energy of 1 of 1 GPUs is unknown: they have no counter, one with only the mean of its "
+            "readings, or one that their mean power contradicts"
+        ),
         "the source states no energy: total_energy_j is NaN",
     ]
     power = {"nvidia_power_usage": {"unit": "W", "avg": 310.0}}  # 13.75 s * 310 W = 4262.5 J
@@ -163,3 +166,48 @@ def test_read_real_aiperf_file_takes_max_minus_min() -> None:
     assert built.result.total_energy_j == 16595.722  # 0.246497393 - 0.229901671 MJ
     assert built.result.total_inference_time_sec == 52.281659  # 01:48:55.971544 - 01:48:03.689885
     assert "the source states no tokens: total_tokens is 0" in built.result.measurement_warnings
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [
+        {"avg": -5.0},  # a counter that was reset
+        {"avg": 120.0},  # a running counter without its extremes
+        {"avg": 60.0, "min": 0.0, "max": 120.0},  # a first reading that was none
+    ],
+)
+def test_read_aiperf_energy_that_the_power_contradicts_is_unknown(
+    tmp_path: Path, statistics: dict[str, float]
+) -> None:
+    power = {"nvidia_power_usage": {"unit": "W", "avg": 310.0}}
+    [built] = import_file(_aiperf(tmp_path, {"unit": "MJ"} | statistics, metrics=power)).built
+    assert math.isnan(built.result.total_energy_j)
+
+
+def _energy_of_gpus(tmp_path: Path, *endpoints: list[tuple[str, float | None]]) -> float:
+    record = json.loads((EXAMPLES / "aiperf_2026.json").read_text())
+    record["telemetry_data"]["endpoints"] = {
+        f"a:940{place}": {
+            "gpus": {
+                f"gpu_{number}": {
+                    "gpu_uuid": uuid,
+                    "metrics": {} if joules is None else {"energy_consumption": {"unit": "J", "avg": joules}},
+                }
+                for number, (uuid, joules) in enumerate(gpus)
+            }
+        }
+        for place, gpus in enumerate(endpoints)
+    }
+    file = tmp_path / "profile_export_aiperf.json"
+    file.write_text(json.dumps(record))
+    [built] = import_file(file).built
+    return built.result.total_energy_j
+
+
+def test_read_aiperf_counts_a_gpu_of_two_endpoints_once(tmp_path: Path) -> None:
+    both = [("GPU-a", 2000.0), ("GPU-b", 3000.0)]
+    assert _energy_of_gpus(tmp_path, both, both) == 5000.0  # 2000 J + 3000 J
+
+
+def test_read_aiperf_energy_is_unknown_where_a_gpu_has_no_counter(tmp_path: Path) -> None:
+    assert math.isnan(_energy_of_gpus(tmp_path, [("GPU-a", 2000.0), ("GPU-b", None)]))
