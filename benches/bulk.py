@@ -23,8 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -39,8 +38,9 @@ from llenergymeasure.cli.commands.bench.crew import Crew
 from llenergymeasure.cli.commands.bench.disk import write_out
 from llenergymeasure.cli.commands.bench.record import encode
 from llenergymeasure.results.timeseries import Timeseries
-from measure import Contender, Row, interleave, named, show
-from output import add_options, console_for, end_on_sigterm, print_machine, scratch, write_json
+from location import Location
+from measure import Contender, Row, Times, interleave, show
+from output import add_options, console_for, end_on_sigterm, print_machine, write_json
 from sample import make_result
 
 RESULT = make_result()
@@ -73,33 +73,6 @@ results = (result.model_copy(update={"experiment_id": f"run-{n}"}) for n in rang
 assert len(ResultStore(directory).save_many(results, progress=mark)) == count
 print(json.dumps(marks))
 """
-
-
-@dataclass(frozen=True)
-class Location:
-    """A location to measure: a kind of fresh disk, or an existing directory."""
-
-    directory: Path
-    """The directory, or the one for the images of disks."""
-    kind: str | None = None
-    flush_ms: float = 0
-
-    def __str__(self) -> str:
-        """Return its name."""
-        if self.kind is None:
-            return str(self.directory.resolve())
-        flush = f"each flush takes {self.flush_ms:g} ms" if self.flush_ms else "flushes as they are"
-        return f"fresh {self.kind}, {flush}"
-
-    @contextlib.contextmanager
-    def fresh(self, size: int = disks.SIZE) -> Iterator[Path]:
-        """Yield an empty directory, on a new disk if this is a kind of disk."""
-        if self.kind is not None:
-            with disks.disk(self.kind, self.directory, flush_ms=self.flush_ms, size=size) as root:
-                yield root
-            return
-        with scratch(self.directory, ".llem-bulk-") as root:
-            yield root
 
 
 def main() -> None:
@@ -172,7 +145,9 @@ def thousand(location: Location, targets: tuple[float | None, float | None], rou
         times = _turns(root, ways, rounds)
     over_baseline, over_one_by_one = targets
     baseline, ours = times["baseline"], times["save_many"]
-    with_dump = [a + b for a, b in zip(baseline, times["dump"], strict=True)]
+    with_dump = _sums(times, "baseline", "dump")
+    processor = _sums(times, "baseline, processor", "dump, processor")
+    no_cost = None if over_baseline is None else 1.0
     better = [min(pair) for pair in zip(times["F"], times["S"], strict=True)]
     return [
         Row.ratio("save_many ÷ baseline that flushes nothing", ours, baseline, over_baseline),
@@ -182,7 +157,10 @@ def thousand(location: Location, targets: tuple[float | None, float | None], rou
             times["durable baseline"],
             over_one_by_one,
         ),
-        Row.ratio("save_many ÷ (baseline that flushes nothing + dump)", ours, with_dump),
+        Row.ratio("save_many ÷ (baseline that flushes nothing + dump)", ours, with_dump, no_cost),
+        Row.ratio("the same, processor time of the process", times["save_many, processor"], processor),
+        Row.ratio("save_many, durable=False ÷ (baseline + dump)", times["not durable"], with_dump),
+        Row.ratio("the same, processor time of the process", times["not durable, processor"], processor),
         Row.ratio("save_many, durable=False ÷ baseline", times["not durable"], baseline),
         Row.ratio("save_many by fsync alone ÷ baseline that flushes nothing", times["F"], baseline),
         Row.ratio("save_many by syncfs alone ÷ baseline that flushes nothing", times["S"], baseline),
@@ -267,16 +245,26 @@ def sweep(location: Location, count: int) -> list[Row]:
 
 
 def _turns(root: Path, ways: dict[str, Callable[[Path], float]], rounds: int) -> dict[str, list[float]]:
-    """Save in each way into its own directory in each round; return microseconds per result."""
+    """Save in each way into its own directory in each round.
 
-    def turn(way: Callable[[Path], float]) -> float:
+    Return microseconds per result, and the processor time of this process per turn, with all its threads.
+    """
+
+    def turn(name: str, way: Callable[[Path], float]) -> dict[str, float]:
         directory = Path(tempfile.mkdtemp(dir=root))
         _settle(root)
-        return way(directory)
+        processor = time.process_time()
+        us = way(directory)
+        return {name: us, f"{name}, processor": (time.process_time() - processor) * 1e6}
 
-    contenders: list[Contender] = [named(name, partial(turn, way)) for name, way in ways.items()]
+    contenders: list[Contender] = [partial(turn, name, way) for name, way in ways.items()]
     interleave(contenders, 1)  # warm up
     return interleave(contenders, rounds)
+
+
+def _sums(times: Times, one: str, other: str) -> list[float]:
+    """Add the times of two contenders, round by round: one after the other, on one thread."""
+    return [a + b for a, b in zip(times[one], times[other], strict=True)]
 
 
 def _settle(root: Path) -> None:
