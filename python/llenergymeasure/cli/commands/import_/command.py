@@ -49,7 +49,7 @@ def import_(
             metavar="FORMAT",
             show_default=False,
             help="The format of all files: vllm, sglang, aiperf, genai-perf, optimum-benchmark, codecarbon, "
-            "or one of another package.",
+            "llenergymeasure, results, export, or one of another package.",
         ),
     ] = None,
     power: Annotated[
