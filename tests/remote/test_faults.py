@@ -73,6 +73,29 @@ def test_save_whose_first_put_fails_is_saved_once(
     assert len(remote.records()) == 1
 
 
+@pytest.mark.parametrize("how", ["save", "save_many", "list", "read"])
+def test_request_that_is_sent_again_is_logged(
+    remote: Location, proxied: Proxied, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    seen, proxy = proxied(remote)
+    store = seen.store()
+    store.save(numbered_result(0))
+    assert not caplog.messages
+    kind = {"list": "LIST", "read": "GET"}.get(how, "PUT")
+    proxy.plan(rules=[{"fault": "slow_down", "kind": kind, "key": "", "times": 1}])
+    if how == "save":
+        store.save(numbered_result(1))
+    elif how == "save_many":
+        store.save_many([numbered_result(1)])
+    else:
+        store.load_all()
+    (message,) = caplog.messages
+    assert str(store.root) in message
+    assert "503" in message
+    assert "sent again after" in message
+    assert {record.name for record in caplog.records} == {"llenergymeasure"}
+
+
 REFUSED = {
     "expired": "expired",
     "clock_skew": "clock",

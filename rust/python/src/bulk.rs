@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::errors::{is_ours, sidecar_error, to_python};
 use crate::exit::detach;
-use crate::interrupt::run;
+use crate::interrupt::{log_retries, run};
 use crate::location::Location;
 use crate::save::to_source;
 
@@ -149,6 +149,7 @@ impl Bulk {
         let save = self.save()?;
         let time = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let Finished { outcomes: finished, over } = detach(py, || save.finished(time));
+        log_retries(py);
         let refused = std::mem::take(&mut *self.lock_refused());
         for (ticket, error) in refused {
             outcomes.set_item(ticket, error)?;

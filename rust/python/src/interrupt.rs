@@ -74,6 +74,7 @@ pub fn run_with_progress<T: Send, E: IntoPython + Send>(
         let outcome = step(Interrupt::new(&is_cancelled));
         (outcome, raised.into_inner())
     });
+    log_retries(py);
     outcome.map_err(|error| raised.unwrap_or_else(|| error.into_python(py)))
 }
 
@@ -82,11 +83,34 @@ pub fn run_with_progress<T: Send, E: IntoPython + Send>(
 /// That library makes an error of its own of it, so that the interrupt is raised again, where Python goes on.
 pub fn was_interrupted(py: Python<'_>) -> bool {
     let Err(raised) = py.check_signals() else { return false };
+    raise_later(py, &raised);
+    true
+}
+
+/// Raise an interrupt again, where Python goes on.
+fn raise_later(py: Python<'_>, raised: &PyErr) {
     if raised.is_instance_of::<PyKeyboardInterrupt>(py) {
         let again = py.import("_thread").and_then(|module| module.call_method0("interrupt_main"));
         if let Err(error) = again {
             error.write_unraisable(py, None);
         }
     }
-    true
+}
+
+/// Log the requests that were sent again; an error of the log never hides the outcome of an operation.
+pub fn log_retries(py: Python<'_>) {
+    #[cfg(feature = "remote")]
+    {
+        let retries = llem_remote::take_retries();
+        if retries.is_empty() {
+            return;
+        }
+        let logged =
+            py.import("llenergymeasure._log").and_then(|module| module.call_method1("log", (retries,)));
+        if let Err(raised) = logged {
+            raise_later(py, &raised);
+        }
+    }
+    #[cfg(not(feature = "remote"))]
+    let _ = py;
 }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::fault::{self, Effect};
 use crate::http::{Answered, noted};
 use crate::pace::{Pace, delay};
+use crate::retries;
 
 pub use list::Page;
 
@@ -296,6 +297,7 @@ impl Client {
             if started.elapsed() + pause > self.patience(&error, PATIENCE) {
                 return Err(error);
             }
+            retries::note(&error, pause);
             sleep(pause).await;
         }
     }

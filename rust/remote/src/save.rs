@@ -22,6 +22,7 @@ use crate::client::{Client, Put};
 use crate::fault::plain;
 use crate::pace::delay;
 use crate::protocol::{Answer, Machine, Outcome, Part, Protocol, Request, SaveId, suffix_of, suffixed};
+use crate::retries;
 use crate::runtime::{Cancelled, block_on_to_the_end};
 
 /// The time in which requests without an answer are sent again.
@@ -214,6 +215,9 @@ async fn drive(
         let pause = delay(attempt);
         let is_out_of = |error: &Error| started.elapsed() + pause > client.patience(error, PATIENCE);
         let is_unreachable = answer == Answer::NotSent && error.as_ref().is_some_and(is_out_of);
+        if let Some(error) = error.as_ref().filter(|_| goes_on && !is_unreachable) {
+            retries::note(error, pause);
+        }
         machine.answer(answer, random_u64());
         if had_sidecar && !machine.with_sidecar() {
             sidecar_failure = error;

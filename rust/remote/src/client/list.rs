@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{ANSWER, Client, Found, PATIENCE};
 use crate::http::noted;
 use crate::pace::delay;
-use crate::runtime;
+use crate::{retries, runtime};
 
 /// Pages of a listing that wait for their reader.
 const PAGES: usize = 4;
@@ -108,6 +108,7 @@ impl Client {
             if progressed.elapsed() + pause > self.patience(&error, PATIENCE) {
                 return Err(error);
             }
+            retries::note(&error, pause);
             sleep(pause).await;
         }
     }
