@@ -215,3 +215,19 @@ def test_summary_of_imported_repeats_shows_no_setting_that_differs(llem: Run, tm
     assert "imported_from" not in done.stdout
     paths = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "out").iterdir())
     assert "0 settings differ" in llem("compare", *paths).stdout
+
+
+def test_import_power_of_another_time_keeps_results_with_their_own_energy(llem: Run, tmp_path: Path) -> None:
+    (tmp_path / "emissions.csv").write_text(
+        "timestamp,project_name,run_id,duration,emissions,energy_consumed\n"
+        "2020-04-11T07:53:10,train,A,10,0.001,0.002\n"
+    )
+    (tmp_path / "gpu.csv").write_text(
+        "timestamp, index, power.draw [W]\n"
+        "2026/05/04 10:00:00.000, 0, 100 W\n2026/05/04 10:00:01.000, 0, 100 W\n"
+    )
+    done = llem("import", "emissions.csv", "-o", "out", "--power", "gpu.csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    [result] = load_by_id(tmp_path / "out").values()
+    assert result.total_energy_j == 7200.0  # 0.002 kWh * 3 600 000
+    assert any("the power log was not used" in each for each in result.measurement_warnings or [])

@@ -211,7 +211,15 @@ def _add_power(
             fields.setdefault("energy_per_device_j", list(per_gpu.values()))
         warnings.extend(power.warnings_of(start, end))
         origin = power.origin
-    return (power.trace(start, end) if trace is None else trace), origin
+    if trace is None:
+        try:
+            trace = power.trace(start, end)
+        except NotImportableError as error:
+            if origin is not None:
+                raise
+            # The energy is that of the source: only the trace is lost.
+            warnings.append(f"the power log was not used: {str(error).partition(';')[0]}")
+    return trace, origin
 
 
 def _reason(error: Exception) -> str:

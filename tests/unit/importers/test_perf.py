@@ -205,7 +205,7 @@ def _energy_of_gpus(tmp_path: Path, *endpoints: list[tuple[str, float | None]]) 
 
 
 def test_read_aiperf_counts_a_gpu_of_two_endpoints_once(tmp_path: Path) -> None:
-    both = [("GPU-a", 2000.0), ("GPU-b", 3000.0)]
+    both: list[tuple[str, float | None]] = [("GPU-a", 2000.0), ("GPU-b", 3000.0)]
     assert _energy_of_gpus(tmp_path, both, both) == 5000.0  # 2000 J + 3000 J
 
 
