@@ -1,4 +1,4 @@
-"""The logger `llenergymeasure`: skipped files, requests that are sent again, and durability that a save lacks.
+"""The logger `llenergymeasure`: skipped files, requests that are sent again, durability that a save lacks.
 
 `logging` takes 2 ms to import, so the first record imports it and adds the `NullHandler`.
 """
