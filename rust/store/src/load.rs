@@ -266,4 +266,37 @@ mod tests {
             assert!(error.to_string().contains(said), "{error}");
         }
     }
+
+    #[test]
+    fn read_usual_of_any_size_returns_all_bytes() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join(RECORD);
+        let mut buffer = Vec::new();
+        for size in [0, 1, 9000, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 200_000, 9000] {
+            let content: Vec<u8> = (0..size).map(|n: u32| (n % 251) as u8).collect();
+            fs::write(&path, &content).unwrap();
+            let file = fs::File::open(&path).unwrap();
+            Limit(u64::from(size)).read_usual(&file, &mut buffer).unwrap();
+            assert!(buffer == content, "{size}");
+            if let Some(less) = size.checked_sub(1) {
+                let error = Limit(less.into()).read_usual(&file, &mut buffer).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::FileTooLarge, "{size}");
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn read_usual_of_what_is_no_regular_file_fails() {
+        use std::io::Write;
+        use std::os::fd::OwnedFd;
+        let (pipe, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"{}").unwrap();
+        let mut files = vec![fs::File::from(OwnedFd::from(pipe))];
+        files.extend(["/dev/null", "/dev/zero", "/"].map(|path| fs::File::open(path).unwrap()));
+        for file in files {
+            let error = Limit::USUAL.read_usual(&file, &mut Vec::new()).unwrap_err();
+            assert!(error.to_string().contains("not a regular file"), "{error}");
+        }
+    }
 }
