@@ -309,3 +309,13 @@ def test_watch_whose_reader_ends_ends(
         watch.stdout.close()
         store.save(make_result())
         assert watch.wait(HANG) == 0
+
+
+def test_missing_takes_booleans_of_python_and_spreadsheets_and_blanks_after_commas(
+    tmp_path: Path, llem: Run
+) -> None:
+    (tmp_path / "c.csv").write_text("model, flag\ngpt2, True\ngpt2, FALSE\n")
+    assert lines(llem("missing", "c.csv", "nothing")) == [
+        {"model": "gpt2", "flag": True},
+        {"model": "gpt2", "flag": False},
+    ]

@@ -170,3 +170,14 @@ def test_a_record_that_lacks_fields_names_the_first(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"schema_version": "2.0", "measurement_config_hash": "0"}')
     (item,) = importers.records(tmp_path / "x.json")
     assert item == NotImported("experiment_id: Field required (and 9 more)")
+
+
+def test_failures_of_a_directory_are_not_left_out_silently(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    store.save(make_result())
+    failure = store.save_failure({"model": "m"}, ValueError("no memory"))
+    [_, note] = importers.records(tmp_path)
+    assert isinstance(note, NotImported)
+    assert "1 run that failed" in note.message
+    with pytest.raises(NotImportableError, match="got a run that failed"):
+        list(importers.records(failure))

@@ -376,3 +376,11 @@ def test_power_zone_local_has_the_offset_of_each_time(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize(("last", "joules"), [("4", 1600.0), ("405", 2002.5)])
+def test_read_power_leaves_out_an_integer_that_is_cut(tmp_path: Path, last: str, joules: float) -> None:
+    rows = "".join(f"2026-05-04T10:00:0{second}Z,400\n" for second in range(5))
+    log = log_of(tmp_path, f"timestamp,socket_power\n{rows}2026-05-04T10:00:05Z,{last}")
+    # 400 W for 4 s, and (400 + 405) / 2 J in the next second if that is complete.
+    assert log.energy_j() == joules

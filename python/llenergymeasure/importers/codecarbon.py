@@ -38,7 +38,12 @@ def read(path: Path) -> Iterator[Item]:
         raise NotImportableError(
             f"expected the columns {', '.join(sorted(missing))}, got none; run codecarbon"
         )
-    rows = list(_rows(reader))
+    # Files that were joined have a header each.
+    rows = [
+        (line, values)
+        for line, values in _rows(reader)
+        if [each.lstrip(MARK).strip() for each in values] != names
+    ]
     earlier: dict[str, list[dict[str, str]]] = {}
     for (run, line, values), following in _with_following(names, rows):
         is_cut = line == reader.line_num and not text.endswith(("\n", "\r")) and len(values) < len(names)
@@ -55,9 +60,14 @@ def read(path: Path) -> Iterator[Item]:
         yield imported
 
 
+def _id_in(names: list[str]) -> str:
+    """Return the column with the id of a run; version 1 calls it `experiment_id`."""
+    return "run_id" if "run_id" in names else "experiment_id"
+
+
 def _runs(names: list[str], rows: list[tuple[int, list[str]]]) -> Iterator[tuple[str, int, list[str]]]:
     """Yield each row with the id of its run; empty where several tasks share it."""
-    place = names.index("run_id") if "run_id" in names and "task_name" not in names else len(names)
+    place = names.index(_id_in(names)) if _id_in(names) in names and "task_name" not in names else len(names)
     for line, values in rows:
         yield values[place] if len(values) > place else "", line, values
 
@@ -132,16 +142,16 @@ def _imported(names: list[str], values: list[str], line: int) -> Imported:
         # The tracker reads the clock when it stops.
         fields["end_time"] = time_of("timestamp", text)
         mapping.append(Mapped("timestamp", "end_time", "parsed"))
-    if text := row.get("run_id"):
+    if text := row.get(_id_in(names)):
         task = row.get("task_name")
         fields["experiment_id"] = f"{text}/{task}" if task else text
-        mapping.append(Mapped("run_id", "experiment_id"))
+        mapping.append(Mapped(_id_in(names), "experiment_id"))
     config = {}
     for name in _SETTINGS:
         if text := row.get(name):
             config[name] = text
             mapping.append(Mapped(name, f"effective_config.{name}"))
-    moved = {"duration", "timestamp", "run_id", *config} & {each.key for each in mapping}
+    moved = {"duration", "timestamp", _id_in(names), *config} & {each.key for each in mapping}
     rest = {name: value for name, value in row.items() if name not in moved} | rest
     version = row.get("codecarbon_version") or None
     return Imported(

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from llenergymeasure import _store
-from llenergymeasure._format import printable
+from llenergymeasure._format import plural, printable
 from llenergymeasure.domain.experiment import SCHEMA_VERSION, ExperimentResult
 from llenergymeasure.errors import NotImportableError
 from llenergymeasure.importers._imported import Imported, Item, NotImported
@@ -22,6 +22,8 @@ TITLE = "results of this package"
 
 MARKS = {"experiment_id", "measurement_config_hash", "total_energy_j"}
 _LONGEST_MESSAGE = 300
+_FAILURE_MARKS = {"error_type", "traceback"}
+_COPY = "llem push and ResultStore.copy_from copy failures"
 
 
 def matches(path: Path) -> bool:
@@ -45,9 +47,14 @@ def read(path: Path) -> Iterator[Item]:
                 yield NotImported(place + item.message, item.line) if isinstance(item, NotImported) else item
         except NotImportableError as error:
             yield NotImported(f"{place}{error}")
+    failures = sum(1 for _ in path.rglob(_store.FAILURE))
+    if failures:
+        yield NotImported(f"expected results, got also {plural(failures, 'run')} that failed; {_COPY}")
 
 
 def _read(path: Path, trace: Path | None) -> Iterator[Item]:
+    if shape_of(path).keys >= _FAILURE_MARKS:
+        raise NotImportableError(f"expected a result, got a run that failed; {_COPY}")
     with open_utf8(path) as file:
         content = file.read()
     found = list(json_texts(content))

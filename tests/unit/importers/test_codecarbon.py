@@ -109,3 +109,17 @@ def test_read_row_before_one_without_energy_is_kept(tmp_path: Path) -> None:
     assert known.total_energy_j == 7200.0  # 0.002 kWh * 3 600 000
     for result in unknown:
         assert "the source states no energy: total_energy_j is NaN" in (result.measurement_warnings or [])
+
+
+def test_read_joined_files_of_version_1_has_the_ids_and_skips_the_headers(tmp_path: Path) -> None:
+    header = "timestamp,experiment_id,project_name,duration,emissions,energy_consumed\n"
+    file = tmp_path / "emissions.csv"
+    file.write_text(
+        f"{header}2020-04-11T07:53:10,A,train,10,0.001,0.002\n"
+        f"\ufeff{header}2020-04-11T07:54:10,B,train,10,0.001,0.003\n",
+        encoding="utf-8",
+    )
+    outcome = import_file(file)
+    assert outcome.messages == []
+    found = [(built.result.experiment_id, built.result.total_energy_j) for built in outcome.built]
+    assert found == [("A", 7200.0), ("B", 10800.0)]  # 0.002 kWh and 0.003 kWh * 3 600 000

@@ -124,7 +124,7 @@ def _from_yaml(file: str, text: str) -> list[tuple[str, object]]:
 
 
 def _from_csv(file: str, text: str) -> list[tuple[str, object]]:
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     found: list[tuple[str, object]] = []
     try:
         head = next(rows, [])
@@ -148,8 +148,13 @@ def _from_csv(file: str, text: str) -> list[tuple[str, object]]:
     return found
 
 
+_BOOLEANS = {"True": True, "TRUE": True, "False": False, "FALSE": False}
+
+
 def _cell(text: str) -> object:
-    """Return the JSON value that a cell is, or its text."""
+    """Return the JSON value that a cell is, or its text; Python and spreadsheets write booleans otherwise."""
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
     try:
         return json.loads(text, parse_constant=lambda _: text)
     except (ValueError, RecursionError):

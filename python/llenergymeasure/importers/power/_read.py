@@ -128,7 +128,7 @@ class _Reader:
             try:
                 cell = row.cells[place]
                 if row.line in table.open_lines:
-                    _check_cut(cell, before)
+                    _check_cut(cell, before, is_last=place == len(row.cells) - 1)
                 before.append(cell)
                 self._take(row.cells)
             except (ValueError, IndexError) as error:  # noqa: PERF203 - a broken line
@@ -235,10 +235,13 @@ class _Reader:
                 )
 
 
-def _check_cut(cell: object, before: Collection[object]) -> None:
+def _check_cut(cell: object, before: Collection[object], *, is_last: bool) -> None:
     """Reject the last cell of a log whose line does not end, if it lacks what all cells before have."""
     forms = {_form(other) for other in before}
-    if len(before) == _FORMS and len(forms) == 1 and _form(cell) not in forms:
+    is_cut = _form(cell) not in forms
+    if is_last and forms == {(0, False)} == {_form(cell)}:  # integers: the last digits may be missing
+        is_cut = len(str(cell).strip()) < min(len(str(other).strip()) for other in before)
+    if len(before) == _FORMS and len(forms) == 1 and is_cut:
         raise ValueError(f"expected a number as those before, got {str(cell).strip()[:40]!r}")
 
 
