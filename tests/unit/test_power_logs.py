@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import math
-import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -360,22 +359,6 @@ def test_read_power_doubts_powers_of_no_gpu(tmp_path: Path, cell: str, doubt: st
     rows = "".join(f"2026-05-04T10:00:0{second}Z,{cell}\n" for second in range(5))
     [warning] = log_of(tmp_path, "timestamp,power\n" + rows).warnings
     assert doubt in warning
-
-
-def test_power_zone_local_has_the_offset_of_each_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", "Europe/Paris")
-    time.tzset()
-    try:
-        for month, hour in (("01", 9), ("07", 8)):
-            rows = f"2026/{month}/04 10:00:00.000, 100 W\n2026/{month}/04 10:00:10.000, 100 W\n"
-            log = log_of(tmp_path, "timestamp, power.draw [W]\n" + rows, zone="local")
-            start = datetime(2026, int(month), 4, hour, tzinfo=timezone.utc)
-            assert log.energy_j(start, start + timedelta(seconds=10)) == 1000.0  # 100 W for 10 s
-    finally:
-        monkeypatch.undo()
-        time.tzset()
 
 
 @pytest.mark.parametrize(("last", "joules"), [("4", 1600.0), ("405", 2002.5)])

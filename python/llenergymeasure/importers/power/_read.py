@@ -17,7 +17,7 @@ from llenergymeasure.importers.power._devices import Devices, identity_of
 from llenergymeasure.importers.power._log import PowerLog
 from llenergymeasure.importers.power._samples import Samples, check_one_device
 from llenergymeasure.importers.power._table import Row, Table, read_table
-from llenergymeasure.importers.power._zones import zone_of
+from llenergymeasure.importers.power._zones import in_utc, zone_of
 from llenergymeasure.results._log_cells import (
     MICROSECONDS,
     Moment,
@@ -196,9 +196,18 @@ class _Reader:
         if not self._samples:
             raise NotImportableError("expected samples, got a header alone; run the sampler again")
         warnings = list(self._warnings)
+        own_zone = None if zone is None else zone_of(zone)
+        if self._kind == "naive" and own_zone is not None:
+            moved = in_utc([samples.times for samples in self._samples], own_zone)
+            for samples, times in zip(self._samples, moved or (), strict=False):
+                samples.times = times
+            self._kind = self._kind if moved is None else "aware"
         unsorted = [samples.sort() for samples in self._samples]
         if any(unsorted):
-            warnings.append("the times of the power log step back; its samples were sorted")
+            warnings.append(
+                "the times of the power log step back; its samples were sorted (name its zone with "
+                "--power-zone if its clock was set back at the end of summer time)"
+            )
         is_wide = any(name is not None for name in self._columns.powers.values())
         if not self._columns.is_complete and not is_wide and self._only is None:
             for samples in self._samples:
@@ -216,7 +225,7 @@ class _Reader:
             power_columns=tuple(used),
             gpus={index: known[index][0] for index in sorted(wanted)},
             kind=self._kind,
-            zone=None if zone is None else zone_of(zone),
+            zone=own_zone,
             warnings=tuple(warnings),
             samples={index: known[index][1] for index in sorted(wanted)},
         )
