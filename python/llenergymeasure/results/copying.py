@@ -17,6 +17,7 @@ from llenergymeasure._warnings import warn
 from llenergymeasure.errors import BulkSaveError, LLEMError, SaveInterrupted
 from llenergymeasure.results._columns import RECORD_CHECK
 from llenergymeasure.results._compare import Copy, compare
+from llenergymeasure.results._conditions import listed
 from llenergymeasure.results._copy_names import PulledNames, PushedNames
 from llenergymeasure.results._encode import Encoded, directory_name, naming_sidecar, to_record
 from llenergymeasure.results._limit import max_bytes
@@ -267,7 +268,7 @@ def copy_results(  # noqa: PLR0913 - the parameters of the method
     # Not with the package, since it loads `concurrent.futures`; and before the first copy.
     from llenergymeasure.results._copy_failures import copy_failures  # noqa: PLC0415
 
-    where = None if where is None else list(where)
+    where = None if where is None else listed(where)
     copying = Copying(target.root, dry_run=dry_run)
     copier = Copier(target, redact=redact)
     paths: list[ResultPath] = []
