@@ -367,3 +367,9 @@ def test_read_power_leaves_out_an_integer_that_is_cut(tmp_path: Path, last: str,
     log = log_of(tmp_path, f"timestamp,socket_power\n{rows}2026-05-04T10:00:05Z,{last}")
     # 400 W for 4 s, and (400 + 405) / 2 J in the next second if that is complete.
     assert log.energy_j() == joules
+
+
+def test_read_power_without_a_value_names_the_column(tmp_path: Path) -> None:
+    rows = "".join(f"2026/05/04 10:00:0{second}.000, 100 W, [N/A]\n" for second in range(3))
+    refused = refusal_of(tmp_path, "timestamp, power.draw.average [W], power.draw.instant [W]\n" + rows)
+    assert "got none in power.draw.instant [W]; choose another column with --power-columns" in refused
