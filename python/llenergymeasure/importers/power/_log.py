@@ -175,8 +175,8 @@ class PowerLog:
         readings = self._readings[gpu]
         if not readings.times:
             raise NotImportableError(
-                f"expected a power of GPU {gpu}, got none in {' and '.join(self.power_columns)}; choose another "
-                "column with --power-columns power=NAME, or other GPUs with --power-gpus"
+                f"expected a power of GPU {gpu}, got none in {' and '.join(self.power_columns)}; choose "
+                "another column with --power-columns power=NAME, or other GPUs with --power-gpus"
             )
         first, last = readings.times[0], readings.times[-1]
         if start is None and end is None:
