@@ -181,3 +181,14 @@ def test_failures_of_a_directory_are_not_left_out_silently(tmp_path: Path) -> No
     assert "1 run that failed" in note.message
     with pytest.raises(NotImportableError, match="got a run that failed"):
         list(importers.records(failure))
+
+
+def test_complete_records_of_a_truncated_file_of_gzip_are_imported(tmp_path: Path) -> None:
+    records = "\n".join(result.model_dump_json() for result in make_results(20))
+    file = tmp_path / "results.jsonl.gz"
+    file.write_bytes(gzip.compress(records.encode())[:-60])
+    *built, fault = importers.records(file)
+    assert built
+    assert all(isinstance(each, Built) for each in built)
+    assert isinstance(fault, NotImported)
+    assert "expected a complete file of gzip" in fault.message

@@ -22,6 +22,7 @@ TITLE = "results of this package"
 
 MARKS = {"experiment_id", "measurement_config_hash", "total_energy_j"}
 _LONGEST_MESSAGE = 300
+_PIECE = 1 << 16
 _FAILURE_MARKS = {"error_type", "traceback"}
 _COPY = "llem push and ResultStore.copy_from copy failures"
 
@@ -55,18 +56,33 @@ def read(path: Path) -> Iterator[Item]:
 def _read(path: Path, trace: Path | None) -> Iterator[Item]:
     if shape_of(path).keys >= _FAILURE_MARKS:
         raise NotImportableError(f"expected a result, got a run that failed; {_COPY}")
-    with open_utf8(path) as file:
-        content = file.read()
+    content, fault = _content(path)
     found = list(json_texts(content))
     if not found:
-        raise NotImportableError("expected a result, got an empty file")
-    for line, text in found:
+        raise fault or NotImportableError("expected a result, got an empty file")
+    for number, (line, text) in enumerate(found, 1):
         try:
             result = result_of(text)
         except NotImportableError as error:  # noqa: PERF203 - a broken record
-            yield NotImported(str(error), line)
+            # The end of a damaged file is half of a record, which the fault of the file says.
+            if fault is None or number < len(found):
+                yield NotImported(str(error), line)
         else:
             yield Imported(result=result, trace=trace, line=line, version=SCHEMA_VERSION)
+    if fault is not None:
+        yield NotImported(str(fault))
+
+
+def _content(path: Path) -> tuple[bytes, NotImportableError | None]:
+    """Return the text of a file, as far as it can be decompressed, and what is wrong with the rest."""
+    content = bytearray()
+    try:
+        with open_utf8(path) as file:
+            while piece := file.read1(_PIECE):  # type: ignore[attr-defined]
+                content += piece
+    except NotImportableError as error:
+        return bytes(content), error
+    return bytes(content), None
 
 
 def result_of(content: bytes) -> ExperimentResult:
