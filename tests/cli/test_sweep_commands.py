@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llenergymeasure import ResultStore
-from support.processes import HANG
 from support.results import make_result
 from support.terminals import read_terminal
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
+    Start = Callable[..., Any]
 
 CONFIGS: list[dict[str, Any]] = [{"model": "gpt2", "batch_size": size} for size in (1, 2, 4)]
 
@@ -248,42 +248,24 @@ def test_watch_of_no_directory_yet_counts_nothing(llem: Run) -> None:
     assert "0 results, 0 failed" in done.stdout
 
 
-def test_watch_prints_a_line_for_each_change_until_ctrl_c(
-    store: ResultStore, tmp_path: Path, environment: dict[str, str]
-) -> None:
-    command = [sys.executable, "-m", "llenergymeasure", "watch", "results", "--interval", "0.1"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as watch:
-        assert watch.stdout is not None
+WATCH = ("watch", "results", "--interval", "0.1")
+
+
+def test_watch_prints_a_line_for_each_change_until_ctrl_c(store: ResultStore, start: Start) -> None:
+    with start(*WATCH, text=True) as watch:
         assert "1 result, 1 failed" in watch.stdout.readline()
         store.save(make_result(effective_config=CONFIGS[2]))
         assert "2 results, 1 failed" in watch.stdout.readline()
         store.save_failure(CONFIGS[2], ValueError("x"))
         assert "2 results, 2 failed" in watch.stdout.readline()
         watch.send_signal(signal.SIGINT)
-        rest, error = watch.communicate(timeout=HANG)
+        rest, error = watch.communicate()
     assert (watch.returncode, rest, error) == (130, "", "llem watch: interrupted\n")
 
 
-def test_watch_on_a_terminal_draws_the_newest_results(
-    store: ResultStore, tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_watch_on_a_terminal_draws_the_newest_results(store: ResultStore, start: Start) -> None:
     master, slave = os.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "llenergymeasure",
-        "watch",
-        "results",
-        "--total",
-        "4",
-        "--interval",
-        "0.1",
-    ]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=slave, stderr=subprocess.PIPE, text=True
-    ) as watch:
+    with start(*WATCH, "--total", "4", stdout=slave, text=True) as watch:
         os.close(slave)
         seen = ""
         while "first" not in seen:
@@ -293,22 +275,18 @@ def test_watch_on_a_terminal_draws_the_newest_results(
             seen += os.read(master, 65536).decode()
         watch.send_signal(signal.SIGINT)
         read_terminal(master)
-        _, error = watch.communicate(timeout=HANG)
+        _, error = watch.communicate()
     assert (watch.returncode, error) == (130, "llem watch: interrupted\n")
     assert "50 % of 4 runs" in seen
     assert "J/token" in seen
 
 
-def test_watch_whose_reader_ends_ends(
-    store: ResultStore, tmp_path: Path, environment: dict[str, str]
-) -> None:
-    command = [sys.executable, "-m", "llenergymeasure", "watch", "results", "--interval", "0.1"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as watch:
-        assert watch.stdout is not None
+def test_watch_whose_reader_ends_ends(store: ResultStore, start: Start) -> None:
+    with start(*WATCH) as watch:
         watch.stdout.readline()
         watch.stdout.close()
         store.save(make_result())
-        assert watch.wait(HANG) == 0
+        assert watch.wait() == 0
 
 
 def test_missing_takes_booleans_of_python_and_spreadsheets_and_blanks_after_commas(
