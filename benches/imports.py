@@ -69,6 +69,9 @@ def measure(root: Path, count: int, rounds: int) -> list[Row]:
     with source.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(RECORD | {"num_prompts": number}) + "\n" for number in range(count))
     results = list(importers.read(source))
+    # An import has no other results in memory, which the garbage collector would visit again and again.
+    gc.collect()
+    gc.freeze()
     ways = {"save": partial(_save, root, results), "import": partial(_import, root, source, count)}
     contenders = [named(name, way) for name, way in ways.items()]
     interleave(contenders, 1)  # warm up
